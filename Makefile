@@ -1,0 +1,40 @@
+# Every target makes its own .venv; all that is needed beforehand is python3, make and a package registry.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-long check format clean
+
+help:  ## show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev --editable '.[all]'
+	@touch $@
+
+venv: .venv/ready  ## make .venv with every extra and the development tools
+
+demo: .venv/ready  ## the main job: train, compare, recommend (under a minute once installed)
+	$(BIN)/cofactor quickstart
+
+test: .venv/ready  ## run the tests
+	$(BIN)/pytest -q --cov --cov-report=term --cov-fail-under=95
+
+test-long: .venv/ready  ## the tests, with the long form of those that have one
+	COFACTOR_TEST_LONG=1 $(BIN)/pytest -q
+
+check: .venv/ready  ## formatting, lint, types, the import contract, doctests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q src
+
+format: .venv/ready  ## format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what the targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart

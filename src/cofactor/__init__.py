@@ -1,0 +1,72 @@
+"""Recommend the top n items for anyone by matrix factorization.
+
+>>> import cofactor as cf
+>>> cf.load_dataset("synthetic:300x200x6000")
+300 users × 200 items, 6,000 ratings from 1 to 5, 10 %
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cofactor.version import __version__
+
+if TYPE_CHECKING:
+    from cofactor.data.catalog import datasets, load_dataset
+    from cofactor.data.interactions import Interactions
+    from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql
+    from cofactor.errors import (
+        CofactorError,
+        DataError,
+        DownloadError,
+        MissingExtraError,
+        ModelFileError,
+        SettingError,
+        UnknownIdError,
+    )
+    from cofactor.model.factors import Factors
+    from cofactor.model.storage import load
+
+__all__ = [
+    "CofactorError",
+    "DataError",
+    "DownloadError",
+    "Factors",
+    "Interactions",
+    "MissingExtraError",
+    "ModelFileError",
+    "SettingError",
+    "UnknownIdError",
+    "__version__",
+    "datasets",
+    "from_frame",
+    "load",
+    "load_dataset",
+    "read_csv",
+    "read_parquet",
+    "read_sql",
+]
+
+_HOMES = {
+    "Factors": "cofactor.model.factors",
+    "Interactions": "cofactor.data.interactions",
+    "datasets": "cofactor.data.catalog",
+    "from_frame": "cofactor.data.readers",
+    "load": "cofactor.model.storage",
+    "load_dataset": "cofactor.data.catalog",
+    "read_csv": "cofactor.data.readers",
+    "read_parquet": "cofactor.data.readers",
+    "read_sql": "cofactor.data.readers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: the command line need not wait for polars to say what it can do."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "cofactor.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

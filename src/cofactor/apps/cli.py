@@ -1,0 +1,277 @@
+"""The command line: what each command is called and what it takes; the work is in `cofactor.apps.jobs`.
+
+Nothing heavy is imported before a command runs, so that ``cofactor --help`` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cofactor.apps import show
+from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
+from cofactor.errors import CofactorError
+from cofactor.version import __version__
+
+__all__ = ["build", "main"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
+ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
+Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for testing; 0 trains on all.")]
+Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
+How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
+N = Annotated[int, typer.Option("-n", help="Length of a list.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    build(arguments)(args=arguments, prog_name="cofactor")
+
+
+def build(arguments: list[str]) -> typer.Typer:
+    """Return the application; ``fit`` has the options of the solver that the arguments choose."""
+    app = typer.Typer(
+        name="cofactor",
+        help="Recommend the top n items for anyone by matrix factorization.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_version)
+    for command in (datasets, evaluate, recommend, similar, describe, compare, plot, quickstart):
+        app.command()(show.reporting_errors(command))
+    app.command()(show.reporting_errors(taking(_fields_for(arguments), DATA_OPTIONS)(fit)))
+    return app
+
+
+def _fields_for(arguments: list[str]) -> list[Any]:
+    if "fit" not in arguments:
+        return []
+    from cofactor.solvers import solver_class
+
+    try:
+        return solver_options(solver_class(chosen(arguments, "--solver", "keras")))
+    except CofactorError:  # the command itself meets it again, and reports it
+        return []
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cofactor {__version__}")
+        raise typer.Exit
+
+
+def _version(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def datasets(json_output: Json = False) -> None:
+    """List the named data sets."""
+    from cofactor.data.catalog import datasets as listed
+
+    shown = ("name", "users", "items", "ratings", "download_bytes", "cached", "licence")
+    rows = [{field: getattr(entry, field) for field in shown} for entry in listed()]
+    if json_output:
+        show.as_json({"datasets": rows})
+        return
+    import polars as pl
+
+    megabytes = (pl.col("download_bytes") / 1e6).round(1).alias("MB")
+    show.table(pl.DataFrame(rows).select("name", "users", "items", "ratings", megabytes, "cached"), decimals=1)
+    show.say("GroupLens asks to be asked before its data is redistributed or used commercially; see --json for each.")
+    show.say("Synthetic ones besides: synthetic:USERSxITEMSxRATINGS[:seed], such as synthetic:1000x500x50000.")
+
+
+def fit(
+    data: Data,
+    *,
+    solver: Annotated[str, typer.Option(help="Which solver; its own options are below.")] = "keras",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the model.")] = None,
+    test_fraction: Fraction = 0.2,
+    split: How = "random",
+    seed: Seed = 0,
+    json_output: Json = False,
+    **options: Any,
+) -> None:
+    """Train a model, and measure it on a held-out part."""
+    from cofactor.apps import jobs
+
+    made = jobs.solver_from(solver, {**options, "seed": seed})
+    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    train, test = jobs.split(ratings, split, test_fraction, seed)
+    with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
+        fitted = jobs.fit(made, train, test, lambda epoch: bar(epoch.number / epoch.planned, show.figures(epoch)))
+    result = _fit_result(fitted, None if output is None else fitted.model.save(output))
+    if json_output:
+        show.as_json(result)
+    else:
+        show.fitted(ratings, result)
+
+
+def _fit_result(fitted: Any, saved: Path | None) -> dict[str, Any]:
+    history = fitted.model.history
+    return {
+        "model": None if saved is None else str(saved),
+        "solver": fitted.model.origin.solver,
+        **{name: None if fitted.report is None else fitted.report[name] for name in ("mse", "rmse", "mae")},
+        "fit_seconds": round(fitted.seconds, 3),
+        "epochs_run": max((len(values) for values in history.values()), default=0),
+        "n_users": fitted.model.n_users,
+        "n_items": fitted.model.n_items,
+        "n_train": fitted.n_train,
+        "n_test": 0 if fitted.report is None else fitted.report.n_test,
+    }
+
+
+def _data_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {parameter.name: options.get(parameter.name) for parameter in DATA_OPTIONS}
+
+
+@taking(DATA_OPTIONS)
+def evaluate(model: ModelPath, data: Data, *, json_output: Json = False, **options: Any) -> None:
+    """Measure a model on ratings it was not trained on."""
+    from cofactor.apps import jobs
+
+    loaded = jobs.load(model)
+    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    report, trained_on = jobs.evaluate_fairly(loaded, ratings)
+    if json_output:
+        counts = {"n_test": report.n_test, "n_unknown": report.n_unknown, "n_trained_on": trained_on}
+        show.as_json({**report.metrics, **counts})
+        return
+    show.table(report.to_frame(), decimals=4)
+    if trained_on:
+        show.say(f"{trained_on:,} ratings of {data} were left out: the model was trained on them.")
+
+
+def recommend(
+    model: ModelPath,
+    users: Annotated[list[str] | None, typer.Argument(help="User ids.")] = None,
+    n: N = 10,
+    everyone: Annotated[bool, typer.Option("--all", help="For every user; needs -o.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Parquet file to write.")] = None,
+    include_seen: Annotated[bool, typer.Option(help="Whether seen items may come back.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Recommend the top n items for users, or for everyone."""
+    from cofactor.apps import jobs
+
+    if everyone == bool(users) or (everyone and output is None):
+        raise typer.BadParameter("give user ids, or --all with -o FILE.parquet")
+    loaded = jobs.load(model)
+    if output is not None and everyone:
+        with show.progress_bar("recommending", hidden=json_output) as bar:
+            total = max(loaded.n_users, 1)
+            report = lambda done: bar(done / total, f"{done:,} users")  # noqa: E731
+            written = loaded.recommend_all(output, n, exclude_seen=not include_seen, progress=report)
+        result = {"output": str(written), "n_users": loaded.n_users}
+        show.as_json(result) if json_output else show.say(f"wrote lists for {loaded.n_users:,} users to {written}")
+        return
+    ids = [loaded.users.parse(user) for user in users or []]
+    lists = loaded.recommend(ids, n, exclude_seen=not include_seen)
+    if output is not None:
+        lists.write_parquet(output)
+    if json_output:
+        show.as_json({"recommendations": show.rows_of(lists)})
+    else:
+        show.table(lists, right=("place",))
+
+
+def similar(
+    model: ModelPath,
+    item: Annotated[str, typer.Argument(help="An item's id or title.")],
+    n: N = 10,
+    json_output: Json = False,
+) -> None:
+    """List the items most like one item."""
+    from cofactor.apps import jobs
+
+    loaded = jobs.load(model)
+    found = jobs.find_item(loaded, item)
+    near = loaded.similar_items(found, n)
+    if json_output:
+        show.as_json({"item": found, "similar": show.rows_of(near)})
+    else:
+        show.table(near, title=f"like {jobs.title_of(loaded, found)}")
+
+
+def describe(model: ModelPath, json_output: Json = False) -> None:
+    """Say what a model is and describe its vectors, factor by factor."""
+    from cofactor.apps import jobs
+
+    loaded = jobs.load(model)
+    if json_output:
+        show.as_json({**jobs.card(loaded), "vectors": show.rows_of(loaded.describe())})
+        return
+    show.say(f"[bold]{loaded}[/bold]")
+    for name, value in jobs.card(loaded).items():
+        show.say(f"  {name}: {value}")
+    show.embeddings(loaded)
+
+
+@taking(DATA_OPTIONS)
+def compare(
+    data: Data,
+    *,
+    solver: Annotated[list[str] | None, typer.Option(help="A solver; repeat for more. [default: keras]")] = None,
+    rank: Annotated[list[int] | None, typer.Option(help="A rank; repeat for more. [default: 5, 10, 20]")] = None,
+    test_fraction: Fraction = 0.2,
+    split: How = "random",
+    seed: Seed = 0,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the picture.")] = None,
+    json_output: Json = False,
+    **options: Any,
+) -> None:
+    """Train several solvers at several ranks on one split, and compare their errors."""
+    from cofactor.apps import jobs
+
+    names, ranks = solver or ["keras"], rank or [5, 10, 20]
+    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    with show.progress_bar("comparing", hidden=json_output) as bar:
+        tries = iter(range(1, 10_000))
+        done = lambda tried, _: bar(next(tries) / (len(names) * len(ranks)), type(tried).__name__)  # noqa: E731
+        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, done)
+    pictures = [] if output is None else [jobs.write_comparison(comparison, output)]
+    rows = comparison.to_frame()
+    if json_output:
+        show.as_json({"rows": show.rows_of(rows), "n_test": len(test), "pictures": [str(path) for path in pictures]})
+        return
+    show.table(rows, title=f"test error on {len(test):,} held-out ratings", decimals=4)
+    for path in pictures:
+        show.say(f"wrote {path}")
+
+
+def plot(
+    models: Annotated[list[Path], typer.Argument(help="One model, or several of different ranks.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures.")] = Path("plots"),
+    json_output: Json = False,
+) -> None:
+    """Draw training curve, error by rank, the map of the items, and the model's diagram."""
+    from cofactor.apps import jobs
+
+    written = jobs.write_pictures({path.stem: jobs.load(path) for path in models}, output)
+    if json_output:
+        show.as_json({"pictures": [str(path) for path in written]})
+        return
+    for path in written:
+        show.say(f"wrote {path}")
+
+
+def quickstart(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model and pictures.")] = Path(
+        "quickstart"
+    ),
+    data: Annotated[str, typer.Option(help="The data set.")] = "ml-100k",
+    seed: Seed = 0,
+    json_output: Json = False,
+) -> None:
+    """Train the article's three models on ml-100k, compare, draw, recommend, save: the main job."""
+    from cofactor.apps.quickstart import run
+
+    run(output, data, seed, json_output)

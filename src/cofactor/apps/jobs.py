@@ -1,0 +1,262 @@
+"""The work behind each command: arguments in, plain results out; nothing here prints."""
+
+import dataclasses
+import difflib
+import importlib.util
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cofactor.data import catalog, readers
+from cofactor.data.interactions import Interactions
+from cofactor.data.vocabulary import Id
+from cofactor.errors import DataError, SettingError, UnknownIdError
+from cofactor.evaluation.report import Comparison, Report, compare, evaluate, without_training_rows
+from cofactor.files import replacing
+from cofactor.model.factors import Factors
+from cofactor.model.storage import load
+from cofactor.solvers import solver_class
+from cofactor.solvers.base import Callback
+
+__all__ = [
+    "Fitted",
+    "card",
+    "compare_ranks",
+    "evaluate_fairly",
+    "find_item",
+    "fit",
+    "load",
+    "open_data",
+    "solver_from",
+    "split",
+    "title_of",
+    "with_metrics",
+    "write_comparison",
+    "write_pictures",
+]
+
+SPLITS: Mapping[str, Callable[[Interactions, float, int], tuple[Interactions, Interactions]]] = {
+    "random": lambda ratings, fraction, seed: ratings.split_random(test_fraction=fraction, seed=seed),
+    "per-user": lambda ratings, fraction, seed: ratings.split_per_user(test_fraction=fraction, seed=seed),
+    "last": lambda ratings, fraction, seed: ratings.split_last(),
+    "time": lambda ratings, fraction, seed: ratings.split_by_time(test_fraction=fraction),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A trained model, how long it took, and its report on the held-out part if there was one."""
+
+    model: Factors
+    seconds: float
+    n_train: int
+    report: Report | None
+
+
+def open_data(
+    data: str, *, progress: bool = False, notify: Callable[[str], None] | None = None, **options: Any
+) -> Interactions:
+    """Open a catalogue name, a synthetic name, a file or folder, or a database URL with a query."""
+    given = {name: value for name, value in options.items() if value is not None}
+    columns = {
+        short: given[f"{short}_column"] for short in ("user", "item", "value", "time") if f"{short}_column" in given
+    }
+    if given.get("query") or re.match(r"\w[\w+]*://", data):
+        if not given.get("query"):
+            raise SettingError("a database URL needs --query 'select user, item, value from …'")
+        return readers.read_sql(given["query"], data, **columns, duplicates=given["duplicates"])
+    if data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}:
+        return catalog.load_dataset(data, progress=progress, notify=notify)
+    path = Path(data)
+    if not path.exists():
+        raise DataError(f"{data!r} is neither a file nor a named data set: 'cofactor datasets' lists those there are")
+    if not columns and readers.looks_like_movielens(path):
+        return readers.read_movielens(path)
+    choices = {name: given[name] for name in ("separator", "ids", "duplicates", "on_bad_rows") if name in given}
+    return readers.read_table(path, **columns, **choices)
+
+
+def split(ratings: Interactions, how: str, fraction: float, seed: int) -> tuple[Interactions, Interactions | None]:
+    """Hold out a part for testing; a fraction of 0 holds out nothing."""
+    if how not in SPLITS:
+        raise SettingError(f"unknown split {how!r}: choose one of {', '.join(SPLITS)}")
+    if fraction == 0 and how != "last":
+        return ratings, None
+    return SPLITS[how](ratings, fraction, seed)
+
+
+def solver_from(name: str, settings: Mapping[str, Any]) -> Any:
+    """Build a solver from its command-line name and the options given for it."""
+    kind = solver_class(name)
+    fields = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{key: value for key, value in settings.items() if key in fields})
+
+
+def fit(solver: Any, train: Interactions, test: Interactions | None, callback: Callback | None = None) -> Fitted:
+    """Train a solver and measure it on the held-out part; the figures go into the model's origin."""
+    start = time.perf_counter()
+    model = solver.fit(train, callback=callback)
+    seconds = time.perf_counter() - start
+    report = None if test is None or not len(test) else evaluate(model, test)
+    if report is not None:
+        model = dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
+    return Fitted(model, seconds, len(train), report)
+
+
+def compare_ranks(
+    ratings: Interactions,
+    solvers: Sequence[str],
+    ranks: Sequence[int],
+    fraction: float,
+    seed: int,
+    how: str = "random",
+    done: Callable[[Any, Report], None] | None = None,
+) -> tuple[Comparison, Interactions]:
+    """Train each solver at each rank on the same split; the held-out part comes with the result."""
+    train, test = split(ratings, how, fraction, seed)
+    if test is None:
+        raise SettingError("compare needs a held-out part: give --test-fraction, such as 0.2")
+    tried = []
+    for name in solvers:
+        has_rank = "rank" in {field.name for field in dataclasses.fields(solver_class(name))}
+        settings = [{"seed": seed, "rank": rank} for rank in ranks] if has_rank and ranks else [{"seed": seed}]
+        tried += [solver_from(name, setting) for setting in settings]
+    return compare(tried, train, test, done=done), test
+
+
+def evaluate_fairly(model: Factors, ratings: Interactions) -> tuple[Report, int]:
+    """Measure a model on those of the ratings that it was not trained on; how many it was comes second.
+
+    Raises
+    ------
+    DataError
+        If it was trained on all of them.
+    """
+    held_out = without_training_rows(model, ratings)
+    if not len(held_out):
+        raise DataError("the model was trained on every one of these ratings: evaluate on held-out ones")
+    return evaluate(model, held_out), len(ratings) - len(held_out)
+
+
+def title_of(model: Factors, item: Id) -> str:
+    """Return an item's title with its id, or the id alone."""
+    title = None if model.texts.titles is None else model.texts.titles[int(model.items.rows([item])[0])]
+    return f"{title} (id {item})" if title else str(item)
+
+
+def card(model: Factors) -> dict[str, Any]:
+    """Return what a model is: solver, settings, data, sizes, figures on held-out data."""
+    origin = model.origin
+    return {
+        "solver": origin.solver,
+        "settings": dict(origin.settings),
+        "goal": model.objective.goal,
+        "data": origin.data,
+        "trained_at": origin.trained_at,
+        "version": origin.version,
+        "n_users": model.n_users,
+        "n_items": model.n_items,
+        "n_train": int(model.seen.nnz),
+        "rank": model.rank,
+        "metrics": dict(origin.metrics),
+    }
+
+
+def find_item(model: Factors, text: str) -> Id:
+    """Return the item that a text means: an id, or a title, with or without its year, in any case.
+
+    Raises
+    ------
+    UnknownIdError
+        Naming the nearest titles.
+    """
+    identifier = model.items.parse(text)
+    if identifier in model.items:
+        return identifier
+    titles = model.texts.titles
+    if titles is None:
+        raise UnknownIdError(
+            f"unknown item {text!r}: the item ids look like {model.items[0]!r}, and there are no titles"
+        )
+    wanted = text.casefold().strip()
+    names = [(title or "").casefold() for title in titles.to_list()]
+    for reading in (names, [re.sub(r"\s*\(\d{4}\)$", "", name) for name in names]):
+        if reading.count(wanted) == 1:
+            return model.items[reading.index(wanted)]
+    near = [row for row, name in enumerate(names) if wanted and wanted in name][:5]
+    near = near or [names.index(name) for name in difflib.get_close_matches(wanted, names, n=5, cutoff=0.4)]
+    offered = "; ".join(f"{titles[row]} (id {model.items[row]})" for row in near)
+    raise UnknownIdError(
+        f"no item is called {text!r}; the nearest are: {offered}" if near else f"unknown item {text!r}"
+    )
+
+
+def with_metrics(comparison: Comparison) -> list[Factors]:
+    """Return the compared models, each with its figures in its origin."""
+    return [
+        dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
+        for model, report in zip(comparison.models, comparison.reports, strict=True)
+    ]
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> Path:
+    """Draw the compared solvers' errors by rank."""
+    from cofactor.evaluation import plots
+
+    errors: dict[str, dict[int, float]] = {}
+    for row in comparison.to_frame().iter_rows(named=True):
+        errors.setdefault(row["solver"], {})[row["rank"]] = row["mse"]
+    return write_figure(plots.error_by_rank(errors), folder / "error-by-rank.png")
+
+
+def write_figure(figure: Any, path: Path) -> Path:
+    """Write a matplotlib figure as PNG, whole or not at all."""
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png")
+    return path
+
+
+def write_pictures(
+    models: Mapping[str, Factors], folder: Path, others: Mapping[str, Mapping[int, float]] | None = None
+) -> list[Path]:
+    """Draw what can be drawn of some models: training curves, error by rank, the last one's map and diagram.
+
+    ``others`` are errors by rank to draw beside ours."""
+    from cofactor.evaluation import plots
+
+    histories = {label: model.history for label, model in models.items() if model.history}
+    errors: dict[str, dict[int, float]] = {}
+    for model in models.values():
+        if "mse" in model.origin.metrics:
+            errors.setdefault(model.origin.solver, {})[model.rank] = model.origin.metrics["mse"]
+    last = list(models.values())[-1]
+    figures: dict[str, Any] = {}
+    if histories:
+        figures["training-curve.png"] = plots.training_curve(histories)
+    if errors:
+        figures["error-by-rank.png"] = plots.error_by_rank({**errors, **(others or {})})
+    figures["item-map.png"] = plots.item_map(last)
+    written = [write_figure(figure, folder / name) for name, figure in figures.items()]
+    return [*written, _write_diagram(last, folder / "model.png")]
+
+
+def _write_diagram(model: Factors, path: Path) -> Path:
+    """Draw the model by Keras where Graphviz is there, by ourselves where it is not."""
+    from cofactor.evaluation import plots
+
+    with replacing(path) as beside:
+        if not _drawn_by_keras(model, beside):
+            plots.model_diagram(model).savefig(beside, format="png")
+    return path
+
+
+def _drawn_by_keras(model: Factors, path: Path) -> bool:
+    if shutil.which("dot") is None or any(importlib.util.find_spec(name) is None for name in ("pydot", "keras")):
+        return False
+    from cofactor.model.keras_network import draw
+
+    draw(model.to_keras(), path)
+    return True

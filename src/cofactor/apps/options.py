@@ -1,0 +1,85 @@
+"""Command-line options that are derived, not written: those of the data, and every field of a solver."""
+
+import dataclasses
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal
+
+import typer
+
+__all__ = ["DATA_OPTIONS", "chosen", "solver_options", "taking"]
+
+
+def _option(name: str, kind: Any, default: Any, help_text: str, *flags: str) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Option(*flags, help=help_text)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+DATA_OPTIONS = [
+    _option("user_column", str | None, None, "Column that names the user [default: user]"),
+    _option("item_column", str | None, None, "Column that names the item [default: item]"),
+    _option("value_column", str | None, None, "Column of ratings or counts [default: value; none: implicit feedback]"),
+    _option("time_column", str | None, None, "Column of time stamps"),
+    _option("separator", str | None, None, "What separates columns [default: by the file's name]"),
+    _option("ids", Literal["str", "int"], "str", "Type of the ids in a text file"),
+    _option("duplicates", Literal["last", "first", "sum", "mean", "error"], "last", "What becomes of repeated pairs"),
+    _option("on_bad_rows", Literal["error", "skip"], "error", "What becomes of rows that cannot be read"),
+    _option("query", str | None, None, "SQL query, where DATA is a database URL"),
+]
+"""How to read DATA where it is a file or a database."""
+
+
+def taking(*groups: Iterable[inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command that takes ``**options`` the options of several groups, as if it had listed them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        taken = {parameter.name for parameter in own}
+        more = [parameter for group in groups for parameter in group if parameter.name not in taken]
+
+        @functools.wraps(command)
+        def with_options(*arguments: Any, **options: Any) -> Any:
+            return command(*arguments, **options)
+
+        with_options.__signature__ = inspect.Signature(own + more)  # type: ignore[attr-defined]
+        with_options.__annotations__ = {p.name: p.annotation for p in own + more}
+        return with_options
+
+    return decorate
+
+
+def solver_options(solver: type[Any]) -> list[inspect.Parameter]:
+    """Return an option for every field of a solver, its help taken from the docstring."""
+    help_texts = _described_parameters(inspect.getdoc(solver) or "")
+    hints = typing.get_type_hints(solver)
+    return [
+        _option(field.name, _option_type(hints[field.name]), field.default, help_texts.get(field.name, ""))
+        for field in dataclasses.fields(solver)
+    ]
+
+
+def chosen(arguments: list[str], flag: str, default: str) -> str:
+    """Return the value given to a flag, before the command line is parsed in earnest."""
+    for place, argument in enumerate(arguments):
+        if argument == flag and place + 1 < len(arguments):
+            return arguments[place + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+    return default
+
+
+def _option_type(hint: Any) -> Any:
+    return str if hint is Any else hint
+
+
+def _described_parameters(doc: str) -> dict[str, str]:
+    """Read the first sentence of each parameter from a numpydoc docstring."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", doc, re.DOTALL | re.MULTILINE)
+    texts: dict[str, str] = {}
+    for entry in re.finditer(r"^(\w[\w, ]*) : .*\n((?:[ ]+.*\n?|\n)*)", section[1] if section else "", re.MULTILINE):
+        text = " ".join(entry[2].split())
+        texts |= dict.fromkeys(re.split(r", ", entry[1]), re.split(r"(?<=[^.])\.(?: |$)", text)[0])
+    return texts

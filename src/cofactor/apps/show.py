@@ -1,0 +1,173 @@
+"""What the command line says: tables and progress for people, one JSON object for programs, errors for both."""
+
+import contextlib
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cofactor.errors import CofactorError, SettingError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cofactor.data.interactions import Interactions
+    from cofactor.model.factors import Factors
+    from cofactor.solvers.base import Epoch
+
+__all__ = [
+    "Progress",
+    "as_json",
+    "embeddings",
+    "figures",
+    "fitted",
+    "note",
+    "progress_bar",
+    "reporting_errors",
+    "rows_of",
+    "say",
+    "table",
+]
+
+Progress = Callable[[float, str], None]
+"""Told how much is done, from 0 to 1, and a word on it."""
+
+
+def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what goes wrong in a command into one line on stderr and an exit code: 2 for bad usage, 1 else."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except SettingError as error:
+            _fail(str(error), 2, options)
+        except CofactorError as error:
+            _fail(str(error), 1, options)
+        except BrokenPipeError:  # the reader, such as `head`, has had enough
+            sys.stdout = None
+            raise typer.Exit(1) from None
+        except OSError as error:
+            _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1, options)
+        except KeyboardInterrupt:
+            _fail("stopped; nothing was left half-written", 1, options)
+        return None
+
+    return wrapped
+
+
+def _fail(text: str, code: int, options: Mapping[str, Any]) -> None:
+    if options.get("json_output"):
+        as_json({"error": text})
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(text, err=True)
+    raise typer.Exit(code)
+
+
+def as_json(result: Mapping[str, Any]) -> None:
+    """Print one JSON object to stdout."""
+    typer.echo(json.dumps(result, ensure_ascii=False, default=str))
+
+
+def say(text: str = "") -> None:
+    """Print a line for people; ``[bold]`` and the like are rich's markup."""
+    _console().print(text, highlight=False)
+
+
+def note(text: str) -> None:
+    """Print a remark to stderr, out of the way of what a program may read."""
+    typer.secho(text, fg="bright_black", err=True)
+
+
+def table(
+    rows: "pl.DataFrame", *, title: str = "", right: tuple[str, ...] = (), decimals: int = 3, plain: bool = False
+) -> None:
+    """Print a frame as a table for people.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+    title : str
+        A line above it.
+    right : tuple of str
+        Columns of text that are to stand at the right.
+    decimals : int
+        Digits after the point of a float.
+    plain : bool
+        Whether to leave out the lines around the head.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=title or None, title_justify="left", title_style="bold", box=None if plain else box.SIMPLE_HEAD)
+    for name, dtype in rows.schema.items():
+        shown.add_column(name, justify="right" if dtype.is_numeric() or name in right else "left")
+    for row in rows.iter_rows():
+        shown.add_row(*(Text(_cell(value, decimals)) for value in row))
+    _console().print(shown)
+
+
+def _cell(value: Any, decimals: int) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.{decimals}f}" if isinstance(value, float) else str(value)
+
+
+def figures(epoch: "Epoch") -> str:
+    """Return an epoch's figures in a few words, for a progress bar."""
+    shown = " ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items() if name != "loss")
+    return f"epoch {epoch.number}/{epoch.planned} {shown}"
+
+
+def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
+    """Say how a fit went."""
+    say(f"{ratings!r}")
+    say(f"trained {result['solver']} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
+    if result["mse"] is not None:
+        errors = ", ".join(f"{name.upper()} {result[name]:.4f}" for name in ("mse", "rmse", "mae"))
+        say(f"on {result['n_test']:,} held-out ratings: {errors}")
+    if result["model"] is None:
+        say("not saved: give -o MODEL.safetensors to keep it")
+    else:
+        say(f"saved to {result['model']}; next: cofactor recommend {result['model']} {ratings.users[0]} -n 5")
+
+
+def embeddings(model: "Factors", factors: int = 8) -> None:
+    """Print the description of both tables of vectors, for the first few factors."""
+    import polars as pl
+
+    described = model.describe()
+    for side in ("item", "user"):
+        rows = described.filter(pl.col("vectors") == side).drop("vectors")
+        more = f", first {factors} of {model.rank} factors" if model.rank > factors else ""
+        table(rows.select(rows.columns[: factors + 1]), title=f"{side} vectors{more}")
+
+
+def rows_of(frame: "pl.DataFrame") -> list[dict[str, Any]]:
+    """Return a frame's rows as JSON can hold them."""
+    return frame.to_dicts()
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, *, hidden: bool) -> Iterator[Progress]:
+    """Show a bar on stderr while the block runs; where nobody watches, show nothing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[word]}"))
+    with Bars(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bars:
+        bar = bars.add_task(label, total=1.0, word="")
+        yield lambda done, word: bars.update(bar, completed=done, word=word)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    wide = None if sys.stdout.isatty() else 140  # a file or a pipe has no width to fit into
+    return Console(width=wide)

@@ -1,0 +1,70 @@
+"""Put checked columns together into `Interactions`, and tell of the rows that had to be refused."""
+
+import logging
+import os
+
+import polars as pl
+
+from cofactor.data.columns import OnBadRows, check_choice, typed
+from cofactor.data.delimited import Problem, Table
+from cofactor.data.interactions import Duplicates, Interactions
+from cofactor.data.titles import read_titles
+from cofactor.errors import DataError
+
+__all__ = ["Titles", "from_columns", "interactions", "without_bad"]
+
+Titles = str | os.PathLike[str] | pl.DataFrame
+
+logger = logging.getLogger(__name__)
+
+
+def from_columns(
+    raw: pl.DataFrame,
+    place: str,
+    on_bad_rows: OnBadRows,
+    duplicates: Duplicates,
+    name: str,
+    titles: Titles | None,
+) -> Interactions:
+    """Check columns that came with types of their own, and build the table."""
+    check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    if not len(raw):
+        raise DataError(f"{place} has no rows: nothing to learn from")
+    try:
+        found = typed(raw, None)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
+    problems = [Problem(row, found.why(row)) for row in found.bad_rows[:3]]
+    frame = without_bad(Table(found.frame, problems, len(found.bad_rows)), place, "row", on_bad_rows)
+    return interactions(frame, place, duplicates, name, titles)
+
+
+def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> pl.DataFrame:
+    """Return the good rows, or raise the one error that tells of the bad ones."""
+    if not table.n_bad:
+        return table.frame
+    first, *others = table.problems
+    told = f"{place}, {unit} {first.line:,}: {first.reason}"
+    if on_bad_rows == "skip" and len(table.frame):
+        logger.warning("%s; left out %s bad row%s", told, f"{table.n_bad:,}", "s" * (table.n_bad > 1))
+        return table.frame
+    if others:
+        told += "".join(f"; {unit} {problem.line:,}: {problem.reason}" for problem in others)
+    count = f"{table.n_bad:,} bad row{'s' if table.n_bad > 1 else ''} in all"
+    if not len(table.frame):
+        raise DataError(f"{told}; {count}, and not one good: check the columns and the separator")
+    raise DataError(f"{told}; {count}: mend them, or leave them out with on_bad_rows='skip'")
+
+
+def interactions(
+    frame: pl.DataFrame, place: str, duplicates: Duplicates, name: str, titles: Titles | None
+) -> Interactions:
+    values = frame["value"].to_numpy() if "value" in frame.columns else None
+    times = frame["time"].to_numpy() if "time" in frame.columns else None
+    try:
+        table = Interactions.from_columns(frame["user"], frame["item"], values, times, duplicates=duplicates, name=name)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
+    if titles is None:
+        return table
+    return table.with_texts(titles if isinstance(titles, pl.DataFrame) else read_titles(titles))

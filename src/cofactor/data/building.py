@@ -1,0 +1,107 @@
+"""The arrays under `Interactions`: entries sorted by user and item, each pair once, as compressed rows."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from cofactor.errors import DataError, SettingError
+
+__all__ = ["Duplicates", "Entries", "check_lengths", "csr", "finite", "sorted_entries", "without_duplicates"]
+
+Duplicates = Literal["last", "first", "sum", "mean", "error"]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Interactions as columns, with ``rows`` telling which row read each of them comes from (None: in order)."""
+
+    keys: np.ndarray  # user row * number of items + item row, int64
+    values: np.ndarray  # float32
+    timestamps: np.ndarray | None
+    rows: np.ndarray | None = None
+
+    def take(self, positions: np.ndarray) -> "Entries":
+        """Return some of the entries, in the order given."""
+        return Entries(
+            self.keys[positions],
+            self.values[positions],
+            None if self.timestamps is None else self.timestamps[positions],
+            positions if self.rows is None else self.rows[positions],
+        )
+
+    @property
+    def reading_order(self) -> np.ndarray | None:
+        """Where each row read is stored now, first row first; None where they are stored as read."""
+        if self.rows is None or np.all(np.diff(self.rows) > 0):
+            return None
+        order = np.argsort(self.rows, kind="stable")
+        return order.astype(np.int32) if len(order) < 2**31 else order
+
+
+def sorted_entries(entries: Entries, *, by_time: bool = False) -> Entries:
+    """Sort entries by key, and those of one key by time or else in reading order."""
+    steps = np.diff(entries.keys)
+    if np.all(steps > 0) or (not by_time and np.all(steps >= 0)):
+        return entries
+    columns = {"key": entries.keys} | ({"time": entries.timestamps} if by_time else {})
+    order = pl.DataFrame(columns).with_row_index("row").sort(*columns, maintain_order=True)["row"]
+    return entries.take(order.to_numpy().astype(np.int64))
+
+
+def without_duplicates(entries: Entries, duplicates: Duplicates) -> Entries:
+    """Sort entries by key and make one of those that share a key.
+
+    Raises
+    ------
+    DataError
+        If some share a key and that is to be an error; its ``args[1]`` is the key.
+    SettingError
+        If there is no such policy.
+    """
+    if duplicates not in get_args(Duplicates):
+        raise SettingError(f"duplicates is {duplicates!r}: it must be 'last', 'first', 'sum', 'mean' or 'error'")
+    ordered = sorted_entries(entries)
+    first_of_key = np.diff(ordered.keys, prepend=-1) > 0
+    if first_of_key.all():
+        return ordered
+    if duplicates == "error":
+        raise DataError("some pairs stand more than once", int(ordered.keys[np.argmin(first_of_key)]))
+    if entries.timestamps is not None and duplicates in ("last", "first"):
+        ordered = sorted_entries(entries, by_time=True)
+    starts = np.flatnonzero(first_of_key)
+    ends = np.append(starts[1:], len(first_of_key)) - 1
+    kept = ordered.take(starts if duplicates == "first" else ends)
+    if duplicates in ("sum", "mean"):
+        sums = np.add.reduceat(ordered.values.astype(np.float64), starts)
+        values = finite(sums if duplicates == "sum" else sums / (ends - starts + 1))
+        return Entries(kept.keys, values, kept.timestamps, kept.rows)
+    return kept
+
+
+def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    """Assemble sorted entries, telling scipy that they are sorted and distinct so that it never checks."""
+    index = np.int32 if len(values) < 2**31 else np.int64
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(index)
+    matrix = sparse.csr_array((values.astype(np.float32, copy=False), item_rows.astype(index), indptr), shape=shape)
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Return values as 32-bit floats; raises DataError naming the first that is not finite."""
+    with np.errstate(over="ignore"):
+        numbers = np.asarray(values).astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise DataError(f"the value at row {bad[0]:,} is {values[bad[0]]}: values must be finite 32-bit numbers")
+    return numbers
+
+
+def check_lengths(*columns: np.ndarray | None) -> None:
+    """Raise DataError where columns differ in length."""
+    lengths = {len(column) for column in columns if column is not None}
+    if len(lengths) > 1:
+        raise DataError(f"the columns have different lengths: {sorted(lengths)}")

@@ -1,0 +1,222 @@
+"""Data sets that have a name: where they come from, what may be done with them, and where they are kept.
+
+They lie under the user's cache folder, or under the folder that the variable COFACTOR_DATA names, one folder each.
+"""
+
+import dataclasses
+import functools
+import logging
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from cofactor.data import synthetic
+from cofactor.data.columns import IdType
+from cofactor.data.interactions import Interactions
+from cofactor.data.readers import read_movielens
+from cofactor.errors import DownloadError, SettingError
+
+__all__ = ["Dataset", "DatasetFiles", "Notify", "cache_folder", "dataset_files", "datasets", "load_dataset"]
+
+logger = logging.getLogger(__name__)
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An entry of the catalogue.
+
+    Parameters
+    ----------
+    name, title, subject : str
+        What `load_dataset` takes, and what people call it.
+    users, items, ratings : int
+        Its size.
+    licence, readme : str
+        What may be done with it, in short, and the address of the whole text.
+    url, md5 : str
+        Where it is fetched, and the sum of that file ("" where none is published).
+    download_bytes : int
+        The size of that file.
+    folder, ratings_file, titles_file : str
+        The members of the zip that are kept.
+    package, ratings_sha256 : str
+        A Python package that carries the same ratings, and the sum of the ratings file made from it.
+    """
+
+    name: str
+    title: str
+    subject: str
+    users: int
+    items: int
+    ratings: int
+    licence: str
+    readme: str
+    url: str
+    download_bytes: int
+    folder: str
+    ratings_file: str
+    titles_file: str
+    md5: str = ""
+    package: str = ""
+    ratings_sha256: str = ""
+
+    @property
+    def cached(self) -> bool:
+        """Whether the data set is on this machine."""
+        return _cached(self) is not None
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """The files of a data set on this machine; the titles may be missing where the files were put there by hand."""
+
+    ratings: Path
+    titles: Path | None
+
+
+def datasets() -> list[Dataset]:
+    """List the data sets that have a name, from the smallest to the largest.
+
+    Examples
+    --------
+    >>> [entry.name for entry in datasets()][:3]
+    ['ml-100k', 'ml-latest-small', 'ml-1m']
+    """
+    return list(_catalog().values())
+
+
+@functools.cache
+def _catalog() -> dict[str, Dataset]:
+    content = tomllib.loads(resources.files("cofactor.data").joinpath("catalog.toml").read_text("utf-8"))
+    licences = {name: entry["text"].replace("\n", " ").strip() for name, entry in content["licences"].items()}
+    entries = [Dataset(name=name, **entry) for name, entry in content["sets"].items()]
+    return {
+        entry.name: dataclasses.replace(
+            entry, licence=licences[entry.licence].format(title=entry.title, readme=entry.readme)
+        )
+        for entry in entries
+    }
+
+
+def load_dataset(
+    name: str, *, ids: IdType = "str", progress: bool = False, notify: Notify | None = None
+) -> Interactions:
+    """Load a data set by name, fetching it the first time.
+
+    Parameters
+    ----------
+    name : str
+        A name from `datasets`, or ``synthetic:USERSxITEMSxRATINGS`` with an optional ``:SEED``.
+    ids : {"str", "int"}
+        Whether ids are kept as they are spelt in the files, or read as integers. Synthetic ids are integers.
+    progress : bool
+        Whether to draw a progress bar on the terminal during a download.
+    notify : callable, optional
+        What is called with the licence text before the first download; it is logged as a warning where nothing
+        is given, so that it is seen.
+
+    Raises
+    ------
+    SettingError
+        If there is no data set of that name.
+    DownloadError
+        If it is not on this machine and cannot be fetched, or what was fetched is not what was expected.
+
+    Examples
+    --------
+    >>> load_dataset("synthetic:500x300x20000:7")
+    500 users × 300 items, 20,000 ratings from 1 to 5, 13 %
+    """
+    if synthetic.is_synthetic(name):
+        return synthetic.generate(synthetic.parse(name))
+    files = dataset_files(name, progress=progress, notify=notify)
+    return read_movielens(files.ratings, ids=ids, name=name)
+
+
+def dataset_files(name: str, *, progress: bool = False, notify: Notify | None = None) -> DatasetFiles:
+    """Return where the files of a named data set lie, fetching them the first time; see `load_dataset`."""
+    entry = _entry(name)
+    return _cached(entry) or _fetch_once(entry, progress, notify or _warn)
+
+
+def _warn(text: str) -> None:
+    logger.warning("%s", text)
+
+
+def cache_folder() -> Path:
+    """Return the folder under which data sets are kept: COFACTOR_DATA, or one in the user's cache."""
+    moved = os.environ.get("COFACTOR_DATA")
+    if moved:
+        return Path(moved).expanduser()
+    import platformdirs  # only where it is asked
+
+    return platformdirs.user_cache_path("cofactor") / "datasets"
+
+
+def _entry(name: str) -> Dataset:
+    known = _catalog()
+    if name in known:
+        return known[name]
+    import difflib
+
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    nearest = f", the nearest is {close[0]!r}" if close else ""
+    raise SettingError(
+        f"no data set is called {name[:60]!r}{nearest}: there are {', '.join(known)}, and synthetic:USERSxITEMSxRATINGS"
+    )
+
+
+def _cached(entry: Dataset) -> DatasetFiles | None:
+    """Find the files under the data set's name or under the name that its zip gives its folder."""
+    for folder in dict.fromkeys((cache_folder() / entry.name, cache_folder() / entry.folder)):
+        ratings, titles = folder / entry.ratings_file, folder / entry.titles_file
+        if ratings.is_file():
+            return DatasetFiles(ratings, titles if titles.is_file() else None)
+    return None
+
+
+def _fetch_once(entry: Dataset, progress: bool, notify: Notify) -> DatasetFiles:
+    """Fetch a data set while every other process that wants it waits, and put it in place in one step."""
+    from filelock import FileLock  # with the downloads, needed only once
+
+    from cofactor.data import download
+
+    cache = cache_folder()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f".{entry.name}.lock"):
+            found = _cached(entry)
+            if found is not None:
+                return found
+            _sweep(cache, entry)
+            notify(entry.licence)
+            with tempfile.TemporaryDirectory(prefix=f".{entry.name}.", suffix=".part", dir=cache) as scratch:
+                made = download.fetch(entry, cache, Path(scratch), progress=progress)
+                _put_in_place(made, cache / entry.name, last=entry.ratings_file)
+    except PermissionError as error:
+        raise DownloadError(f"{cache} cannot be written to: set COFACTOR_DATA to a folder that can") from error
+    found = _cached(entry)
+    assert found is not None  # it was just put there
+    return found
+
+
+def _sweep(cache: Path, entry: Dataset) -> None:
+    """Delete what a killed process left; the lock is ours, so nobody is at work there."""
+    for left in cache.glob(f".{entry.name}.*.part"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _put_in_place(made: Path, folder: Path, *, last: str) -> None:
+    """Rename a finished folder to its place; into one that is there already, the file that counts goes last."""
+    if not folder.exists():
+        made.rename(folder)
+        return
+    for file in sorted(made.iterdir(), key=lambda file: file.name == last):
+        file.replace(folder / file.name)

@@ -1,0 +1,159 @@
+"""Read interactions from a database through SQLAlchemy (extra "sql"), without ever showing the URL's password."""
+
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cofactor.data.assembly import Titles, from_columns
+from cofactor.data.columns import OnBadRows
+from cofactor.data.delimited import position_of
+from cofactor.data.interactions import Duplicates, Interactions
+from cofactor.errors import CofactorError, DataError, MissingExtraError, missing_extra
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+__all__ = ["read_sql"]
+
+_BATCH = 50_000  # rows held as Python objects at once
+_ROLES = ("user", "item", "value", "time")
+_SECRET = ("pass", "pwd", "secret", "token", "key")
+
+
+def read_sql(
+    query: str,
+    url: str,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    value: str | None = None,
+    time: str | None = None,
+    titles: Titles | None = None,
+    duplicates: Duplicates = "last",
+    on_bad_rows: OnBadRows = "error",
+    name: str | None = None,
+) -> Interactions:
+    """Read the rows of a query, in batches, from any database that SQLAlchemy reaches.
+
+    Parameters
+    ----------
+    query : str
+        A select statement.
+    url : str
+        Where the database is, such as ``sqlite:///shop.db`` or ``postgresql+psycopg://me:secret@host/shop``.
+    user, item, value, time : str, optional
+        The names of the query's columns. With none given they are its first, second, third and fourth. With some
+        given, user and item are the first and the second unless named, and value and time only what is named.
+    titles, duplicates, on_bad_rows, name
+        See `cofactor.data.readers.read_csv`.
+
+    Raises
+    ------
+    MissingExtraError
+        If SQLAlchemy or the database's driver is not installed.
+    DataError
+        If the database cannot be reached, the query fails, or its rows are bad.
+
+    Examples
+    --------
+    >>> read_sql("select 'ann' as who, 7 as what, 4.5 as stars", "sqlite://")
+    1 users × 1 items, 1 ratings from 4.5 to 4.5, 1e+02 %
+    """
+    try:
+        import sqlalchemy  # heavy, and an extra
+    except ImportError as error:
+        raise missing_extra("sqlalchemy", "sql") from error
+    address = _address(url)
+    place = address.set(query={}).render_as_string(hide_password=True)
+    named = {"user": user, "item": item, "value": value, "time": time}
+    try:
+        raw = _fetched(sqlalchemy.create_engine(address), query, named)
+    except CofactorError:
+        raise
+    except ModuleNotFoundError as error:
+        driver = error.name or "the driver"
+        raise MissingExtraError(f"{place} needs {driver}, which is not installed: pip install {driver}") from None
+    except Exception as error:  # every driver has errors of its own, and they may quote the password
+        raise DataError(f"{place}: {_scrubbed(error, address)}") from None
+    return from_columns(raw, place, on_bad_rows, duplicates, name or address.database or "", titles)
+
+
+def _address(url: str) -> "URL":
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        raise DataError(
+            "the database's URL cannot be understood: write it as driver://user:password@host/database"
+        ) from None
+
+
+def _scrubbed(error: Exception, address: "URL") -> str:
+    """Return the first line of a driver's error without the secrets of the URL."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    secrets = [str(address.password)] if address.password else []
+    secrets += [str(given) for key, given in address.query.items() if any(word in key.lower() for word in _SECRET)]
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _fetched(engine: Any, query: str, named: dict[str, str | None]) -> pl.DataFrame:
+    """Stream the query's rows into columns."""
+    import sqlalchemy
+
+    parts: list[pl.DataFrame] = []
+    try:
+        with engine.connect().execution_options(stream_results=True, yield_per=_BATCH) as connection:
+            result = connection.execute(sqlalchemy.text(query))
+            positions = _positions(list(result.keys()), named)
+            for batch in result.partitions():
+                parts.append(_columns(batch, positions, sum(map(len, parts))))
+    finally:
+        engine.dispose()
+    if not parts:
+        raise DataError("the query gives no rows: nothing to learn from")
+    return _together(parts)
+
+
+def _positions(names: list[str], named: dict[str, str | None]) -> dict[str, int]:
+    if len(names) < 2:
+        raise DataError(f"the query gives {len(names)} column: it must give at least a user and an item")
+    if not any(named.values()):
+        return dict(zip(_ROLES, range(len(names)), strict=False))
+    positions = {role: at for at, role in enumerate(("user", "item"))}
+    return positions | {role: position_of(name, names, "the query", role) for role, name in named.items() if name}
+
+
+def _columns(batch: Sequence[Sequence[object]], positions: dict[str, int], before: int) -> pl.DataFrame:
+    columns = {}
+    for role, at in positions.items():
+        cells = [_plain(row[at], role) for row in batch]
+        kinds = {type(cell) for cell in cells} - {type(None)}
+        if len(kinds) > 1 and not (role == "value" and kinds <= {int, float, bool}):
+            names = " and ".join(sorted(kind.__name__ for kind in kinds))
+            raise DataError(f"the query's {role} column mixes {names} from row {before:,} on: cast it to one type")
+        columns[role] = pl.Series(role, cells, strict=False)
+    return pl.DataFrame(columns)
+
+
+def _plain(cell: object, role: str) -> object:
+    """Turn what drivers give into plain Python values: decimals into numbers, UUIDs into text."""
+    if isinstance(cell, Decimal):
+        return int(cell) if role != "value" and cell == cell.to_integral_value() else float(cell)
+    return str(cell) if isinstance(cell, uuid.UUID) else cell
+
+
+def _together(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Put the batches together; only a number may differ in type between them, or be missing in all of one."""
+    for role in parts[0].columns:
+        kinds = {part[role].dtype for part in parts} - {pl.Null}
+        if len(kinds) > 1 and not all(kind.is_numeric() for kind in kinds):
+            raise DataError(f"the query's {role} column mixes {' and '.join(map(str, kinds))}: cast it to one type")
+    return pl.concat(parts, how="vertical_relaxed")

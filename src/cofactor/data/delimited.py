@@ -1,0 +1,308 @@
+"""Read delimited text of any size: block by block with polars, and row by row where a block is not sound."""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+
+from cofactor.data.careful import Row, rows
+from cofactor.data.columns import IdType, shortened, typed
+from cofactor.data.opening import inner_suffix, opened
+from cofactor.errors import DataError
+
+__all__ = ["Choice", "Problem", "Table", "position_of", "read_delimited"]
+
+_BLOCK = 1 << 26  # bytes given to polars at once
+_SMALL = 1 << 20  # a block with something wrong in it is cut down to this before it is read row by row
+_HEAD = 1 << 20  # bytes in which the header, or the first hundred rows, are looked for
+_SHOWN = 3  # bad rows that an error tells of
+_SEPARATORS = ("::", "\t", ",", ";", "|")
+_BY_SUFFIX = {".tsv": "\t", ".data": "\t", ".inter": "\t", ".csv": ","}
+_STANDARD = ("user", "item", "value", "time")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to read of a file, and how; see `cofactor.data.readers.read_csv` for the meanings."""
+
+    columns: dict[str, str]
+    separator: str | None = None
+    names: Sequence[str] | None = None
+    has_header: bool = True
+    ids: IdType = "str"
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A line that cannot be used, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The good rows of a file, with the first few bad ones and the number of them all."""
+
+    frame: pl.DataFrame
+    problems: list[Problem]
+    n_bad: int
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the fields of one file lie."""
+
+    separator: bytes
+    quoting: bool
+    width: int
+    positions: dict[str, int]
+    ids: IdType
+
+
+def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
+    """Read the chosen columns of a delimited file.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be opened, has no such columns, or no row at all. Bad rows are not raised: they are
+        in the result.
+    """
+    frames: list[pl.DataFrame] = []
+    problems: list[Problem] = []
+    n_bad, layout = 0, None
+    with opened(path, choice.encoding) as stream:
+        for line, block in _blocks(stream):
+            if layout is None:
+                layout, line, block = _begun(path, choice, line, block)
+            for part in _read_block(block, layout, line):
+                frames.append(part.frame)
+                problems += part.problems[: max(_SHOWN - len(problems), 0)]
+                n_bad += part.n_bad
+    if layout is None or not (n_bad or any(map(len, frames))):
+        raise DataError(f"{path} has no rows{' under its header' if choice.has_header else ''}: nothing to learn from")
+    return Table(_together(path, frames), problems, n_bad)
+
+
+def _together(path: str | os.PathLike[str], parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Put the blocks together; integer ids of 64 bits without a sign in one block must fit all the others."""
+    if len({tuple(part.schema.items()) for part in parts}) > 1:
+        try:
+            wide = {name: pl.UInt64 for part in parts for name, kind in part.schema.items() if kind == pl.UInt64}
+            parts = [part.cast(wide) for part in parts]  # type: ignore[arg-type]
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"{path} has ids below 0 and ids of 2^63 or more: read them with ids='str'") from error
+    return pl.concat(parts)
+
+
+def _blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield blocks that end where a row ends, each with the number of its first line."""
+    line, rest, size = 1, b"", _BLOCK
+    while True:
+        read = stream.read(size)
+        block = rest + read
+        if line == 1 and not rest:
+            block = block.removeprefix(b"\xef\xbb\xbf")
+        end = _row_end(block) if read else len(block)
+        if end:
+            yield line, block[:end]
+            line += block.count(b"\n", 0, end)
+        if not read:
+            return
+        rest = block[end:]
+        size = max(_BLOCK, len(rest))  # a row longer than a block: double, so that the time stays linear
+
+
+def _row_end(block: bytes) -> int:
+    """Return the last place where a row surely ends: after a line end with no quote open, or 0."""
+    end = block.rfind(b"\n") + 1
+    if block.count(b'"', 0, end) % 2:
+        end = block.rfind(b"\n", 0, block.rfind(b'"', 0, end)) + 1
+    return end
+
+
+def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes) -> tuple[_Layout, int, bytes]:
+    """Read the header, decide how the file is laid out, and return what follows the header."""
+    if block.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path} is UTF-16 text: give encoding='utf-16'")
+    content = block.lstrip(b"\r\n")
+    line += block.count(b"\n", 0, len(block) - len(content))
+    if not content:
+        raise DataError(f"{path} has nothing but blank lines: it needs at least one row")
+    separator = _separator(path, choice, content.split(b"\n", 1)[0])
+    quoting = len(separator) == 1  # the '::' layout knows no quotes
+    if b"\r" in content.split(b"\n", 1)[0].rstrip(b"\r"):
+        raise DataError(f"{path} has the line ends of old Macintosh files: convert them to '\\n'")
+    first = _first_row(path, choice, content, separator, line)
+    names = [name.strip() for name in first.fields] if choice.has_header else _names(path, choice, first)
+    positions = {role: position_of(name, names, path, role) for role, name in choice.columns.items()}
+    layout = _Layout(separator, quoting, len(first.fields), positions, choice.ids)
+    if choice.has_header:
+        end = _length_of_first(content, separator, quoting, first)
+        line, content = line + content.count(b"\n", 0, end), content[end:]
+    return layout, line, content
+
+
+def _first_row(path: str | os.PathLike[str], choice: Choice, content: bytes, separator: bytes, line: int) -> Row:
+    """Return the header, or where there is none, the first row that is as wide as most of the first hundred."""
+    reader = rows(content[:_HEAD], separator, quoting=len(separator) == 1, line=line)
+    if choice.has_header:
+        header = next(reader)
+        if header.problem:
+            raise DataError(f"{path}, line {header.line}: {header.problem}")
+        return header
+    sample = list(itertools.islice(reader, 100))
+    widths = [len(row.fields) for row in sample if not row.problem]
+    if not widths:
+        raise DataError(f"{path}, line {sample[0].line}: {sample[0].problem}")
+    usual = max(set(widths), key=lambda width: (widths.count(width), width))
+    return next(row for row in sample if len(row.fields) == usual)
+
+
+def _length_of_first(content: bytes, separator: bytes, quoting: bool, first: Row) -> int:
+    """Count the bytes of the first row, whose quoted names may hold line ends."""
+    end = content.find(b"\n") + 1 or len(content)
+    while end < len(content) and next(rows(content[:end], separator, quoting=quoting)).fields != first.fields:
+        end = content.find(b"\n", end) + 1 or len(content)
+    return end
+
+
+def _names(path: str | os.PathLike[str], choice: Choice, first: Row) -> list[str]:
+    """Name the columns of a file without a header, in order."""
+    width = len(first.fields)
+    if choice.names is None:
+        return [*_STANDARD, *(f"column_{number}" for number in range(5, width + 1))][:width]
+    if len(choice.names) != width:
+        raise DataError(f"{path}, line {first.line}: {width} columns, but columns= names {len(choice.names)}")
+    return list(choice.names)
+
+
+def _separator(path: str | os.PathLike[str], choice: Choice, head: bytes) -> bytes:
+    counts = {mark: head.count(mark.encode()) for mark in _SEPARATORS}
+    likely = max(counts, key=lambda mark: counts[mark] * len(mark))
+    if choice.separator is not None:
+        if not choice.separator or choice.separator in '"\r\n':
+            raise DataError(f"separator is {choice.separator!r}: give the text between two columns, such as ','")
+        if choice.separator.encode() not in head:
+            hint = f": it looks cut at {likely!r}" if counts[likely] else ""
+            raise DataError(
+                f"{path} has one column when cut at {choice.separator!r}{hint}; its first line is {_text(head)}"
+            )
+        return choice.separator.encode()
+    usual = _BY_SUFFIX.get(inner_suffix(path), "")
+    if counts.get(usual):
+        return usual.encode()
+    if not counts[likely]:
+        raise DataError(f"{path} has one column, its first line is {_text(head)}: give separator=")
+    return likely.encode()
+
+
+def _text(head: bytes) -> str:
+    return shortened(head.rstrip(b"\r").decode(errors="replace"))
+
+
+def position_of(name: str, names: Sequence[str], place: object, role: str) -> int:
+    """Return where a column stands, or say which columns there are and which is nearest."""
+    if names.count(name) > 1:
+        raise DataError(f"{place} has {names.count(name)} columns named {name!r}: rename all but one")
+    if name in names:
+        return names.index(name)
+    import difflib
+
+    lowered = {known.lower(): known for known in reversed(names)}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    nearest = f", the nearest is {lowered[close[0]]!r}" if close else ""
+    headless = all(known.replace(".", "", 1).isdigit() for known in names)
+    if headless:
+        remedy = "if that is a first row and not a header, say has_header=False"
+    else:
+        remedy = f"say {role}=…" + (" (value=None where there is none)" if role == "value" else "")
+    shown = ", ".join(shortened(known) for known in names[:20]) + (", …" if len(names) > 20 else "")
+    raise DataError(f"{place} has no column {name!r}: its columns are {shown}{nearest}; {remedy}")
+
+
+def _read_block(block: bytes, layout: _Layout, line: int) -> Iterator[Table]:
+    """Yield the rows of a block: at once where it is sound, else in smaller parts, the last ones row by row."""
+    frame = _quickly(block, layout)
+    if frame is not None:
+        yield Table(frame, [], 0)
+    elif len(block) <= _SMALL:
+        yield _slowly(block, layout, line)
+    else:
+        start = 0
+        while start < len(block):
+            end = start + (_row_end(block[start : start + _SMALL]) if start + _SMALL < len(block) else _SMALL)
+            if end == start:  # a quote that stays open: leave the rest to the exact reader
+                yield _slowly(block[start:], layout, line)
+                return
+            yield from _read_block(block[start:end], layout, line)
+            line += block.count(b"\n", start, end)
+            start = end
+
+
+def _quickly(block: bytes, layout: _Layout) -> pl.DataFrame | None:
+    """Read a block with polars; None where anything about it is not plain."""
+    text = block
+    separator = layout.separator.decode()
+    if len(layout.separator) > 1:
+        if b"\x1f" in block:
+            return None
+        text, separator = block.replace(layout.separator, b"\x1f"), "\x1f"
+    if not block:  # a header with nothing after it
+        return typed(pl.DataFrame(schema=dict.fromkeys(layout.positions, pl.String)), layout.ids).frame
+    if not _is_regular(text, separator, layout):
+        return None
+    names = [f"column {number}" for number in range(layout.width)]
+    try:
+        frame = pl.read_csv(
+            text,
+            has_header=False,
+            separator=separator,
+            quote_char='"' if layout.quoting else None,
+            infer_schema=False,
+            new_columns=names,
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    if frame.width != layout.width or (b'"' in block and frame[:, -1].null_count()):
+        return None  # with quotes about, only a missing last field tells that a row is short
+    chosen = frame.select(pl.nth(position).alias(role) for role, position in layout.positions.items())
+    converted = typed(chosen, layout.ids)
+    return None if converted.bad_rows else converted.frame
+
+
+def _is_regular(text: bytes, separator: str, layout: _Layout) -> bool:
+    """Whether every line has the same number of fields on average, which polars does not look after."""
+    if b"\0" in text:
+        return False
+    if layout.quoting and b'"' in text:
+        return True
+    characters = np.frombuffer(text, np.uint8)
+    lines = int(np.count_nonzero(characters == 10)) + (not text.endswith(b"\n"))
+    return int(np.count_nonzero(characters == ord(separator))) == lines * (layout.width - 1)
+
+
+def _slowly(block: bytes, layout: _Layout, line: int) -> Table:
+    """Read a block row by row, and tell what is wrong with the first bad rows."""
+    good: list[Row] = []
+    problems: list[Problem] = []
+    for row in rows(block, layout.separator, quoting=layout.quoting, line=line):
+        if not row.problem and len(row.fields) == layout.width:
+            good.append(row)
+        else:
+            problems.append(Problem(row.line, row.problem or f"{_fields(row)} where {layout.width} belong"))
+    columns = {role: [row.fields[at] for row in good] for role, at in layout.positions.items()}
+    converted = typed(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)), layout.ids)
+    n_bad = len(problems) + len(converted.bad_rows)
+    problems = problems[:_SHOWN] + [Problem(good[bad].line, converted.why(bad)) for bad in converted.bad_rows[:_SHOWN]]
+    return Table(converted.frame, sorted(problems, key=lambda problem: problem.line)[:_SHOWN], n_bad)
+
+
+def _fields(row: Row) -> str:
+    return f"{len(row.fields)} field{'s' if len(row.fields) != 1 else ''} ({shortened(' '.join(row.fields))})"

@@ -1,0 +1,410 @@
+"""Interactions: who rated (or played, or bought) what, as one sparse matrix with a vocabulary on each side."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from cofactor.data import building, splits
+from cofactor.data.building import Duplicates
+from cofactor.data.vocabulary import Id, Vocabulary
+from cofactor.errors import DataError, SettingError
+
+__all__ = ["Duplicates", "Interactions", "ItemTexts", "Triplets"]
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """What is known of the items besides who liked them, in item row order.
+
+    Parameters
+    ----------
+    titles : polars.Series of str, or None
+        A title for each item, null where it is not known.
+    genres : polars.Series of str, or None
+        The genres of each item, separated by ``|``.
+    """
+
+    titles: pl.Series | None = None
+    genres: pl.Series | None = None
+
+    def take(self, rows: np.ndarray) -> "ItemTexts":
+        """Return the texts of the given rows; a row of -1 gives null."""
+        where = pl.Series(rows.astype(np.int64)).replace(-1, None)
+        return ItemTexts(*(text if text is None else text.gather(where) for text in (self.titles, self.genres)))
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """Interactions as three columns, in the order in which they were read."""
+
+    user_rows: np.ndarray
+    item_rows: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Interactions:
+    """A table of who rated what.
+
+    Parameters
+    ----------
+    users, items : Vocabulary
+        The raw ids of both sides.
+    matrix : scipy.sparse.csr_array, float32, shape (users, items)
+        The values; its column indices are sorted within each row and nothing stands twice.
+    timestamps : numpy.ndarray of int64, or None
+        Seconds since 1970 of each stored value of ``matrix``.
+    order : numpy.ndarray of int, or None
+        ``order[k]`` is the position in ``matrix.data`` of the k-th interaction as it was read; None where
+        that is ``k`` itself.
+    texts : ItemTexts
+        Titles and genres where they are known.
+    name : str
+        The data set's name, for people.
+
+    Examples
+    --------
+    >>> import cofactor as cf
+    >>> table = {"user": ["ann", "ann", "bob"], "item": ["tea", "rye", "tea"], "value": [5.0, 2.0, 4.0]}
+    >>> ratings = cf.from_frame(pl.DataFrame(table), user="user", item="item", value="value")
+    >>> ratings
+    2 users × 2 items, 3 ratings from 2 to 5, 75 %
+    >>> ratings.at_least(4).binary()
+    2 users × 2 items, 2 interactions, 50 %
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    matrix: sparse.csr_array
+    timestamps: np.ndarray | None = None
+    order: np.ndarray | None = None
+    texts: ItemTexts = ItemTexts()
+    name: str = ""
+
+    @classmethod
+    def from_columns(
+        cls,
+        users: Iterable[Id] | pl.Series,
+        items: Iterable[Id] | pl.Series,
+        values: np.ndarray | None = None,
+        timestamps: np.ndarray | None = None,
+        *,
+        duplicates: Duplicates = "last",
+        name: str = "",
+    ) -> "Interactions":
+        """Build the table from columns of raw ids.
+
+        Parameters
+        ----------
+        users, items : iterable of str or int
+            The raw ids of each interaction.
+        values : numpy.ndarray, optional
+            Ratings or counts; without them every interaction counts 1.
+        timestamps : numpy.ndarray of int, optional
+            Seconds since 1970.
+        duplicates : {"last", "first", "sum", "mean", "error"}
+            What becomes of a user and an item that meet more than once: the latest (or earliest) value in
+            time (in reading order without timestamps), the sum, the mean, or an error.
+
+        Raises
+        ------
+        DataError
+            If the columns differ in length, an id is missing, a value is not finite, or an interaction
+            stands twice where that is an error.
+        """
+        user_vocabulary, user_rows = Vocabulary.of(users, kind="user")
+        item_vocabulary, item_rows = Vocabulary.of(items, kind="item")
+        return cls.from_rows(
+            user_vocabulary, item_vocabulary, user_rows, item_rows, values, timestamps, duplicates=duplicates, name=name
+        )
+
+    @classmethod
+    def from_rows(
+        cls,
+        users: Vocabulary,
+        items: Vocabulary,
+        user_rows: np.ndarray,
+        item_rows: np.ndarray,
+        values: np.ndarray | None = None,
+        timestamps: np.ndarray | None = None,
+        *,
+        duplicates: Duplicates = "last",
+        name: str = "",
+    ) -> "Interactions":
+        """Build the table from row numbers into two vocabularies that are already known; see `from_columns`."""
+        values = np.ones(len(user_rows), np.float32) if values is None else building.finite(values)
+        building.check_lengths(user_rows, item_rows, values, timestamps)
+        width = max(len(items), 1)
+        entries = building.Entries(user_rows.astype(np.int64) * width + item_rows, values, timestamps)
+        try:
+            entries = building.without_duplicates(entries, duplicates)
+        except DataError as error:
+            if len(error.args) == 1:
+                raise
+            user, item = users[error.args[1] // width], items[error.args[1] % width]
+            raise DataError(
+                f"user {user!r} and item {item!r} stand more than once: "
+                "choose what to keep with duplicates='last', 'first', 'sum' or 'mean'"
+            ) from None
+        counts = np.bincount(entries.keys // width, minlength=len(users))
+        matrix = building.csr(entries.values, entries.keys % width, counts, (len(users), len(items)))
+        return cls(users, items, matrix, entries.timestamps, entries.reading_order, name=name)
+
+    @property
+    def n_users(self) -> int:
+        """The number of users, those without interactions included."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """The number of items, those without interactions included."""
+        return len(self.items)
+
+    def __len__(self) -> int:
+        return int(self.matrix.nnz)
+
+    @functools.cached_property
+    def value_range(self) -> tuple[float, float]:
+        """The least and the greatest value."""
+        if not len(self):
+            return (0.0, 0.0)
+        return float(self.matrix.data.min()), float(self.matrix.data.max())
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether every value is 1, as it is for feedback without ratings."""
+        return self.value_range == (1.0, 1.0) or not len(self)
+
+    @property
+    def density(self) -> float:
+        """The share of all user-item pairs that are present."""
+        return len(self) / max(self.n_users * self.n_items, 1)
+
+    @functools.cached_property
+    def by_item(self) -> sparse.csr_array:
+        """The transpose of ``matrix`` in row order: shape (items, users)."""
+        return self.matrix.T.tocsr()
+
+    def __repr__(self) -> str:
+        low, high = self.value_range
+        what = f"{len(self):,} interactions" if self.is_binary else f"{len(self):,} ratings from {low:g} to {high:g}"
+        return f"{self.n_users:,} users × {self.n_items:,} items, {what}, {100 * self.density:.2g} %"
+
+    def triplets(self) -> Triplets:
+        """Return user rows (int32), item rows (int32) and values (float32) in reading order."""
+        user_rows = np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.matrix.indptr))
+        columns = user_rows, self.matrix.indices.astype(np.int32, copy=False), self.matrix.data
+        return Triplets(*(self._as_read(column) for column in columns))
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return the interactions in reading order: user, item, value, timestamp and title where known."""
+        columns = self.triplets()
+        frame: dict[str, pl.Series] = {
+            "user": self.users.take(columns.user_rows),
+            "item": self.items.take(columns.item_rows),
+            "value": pl.Series(columns.values),
+        }
+        if self.timestamps is not None:
+            frame["timestamp"] = pl.Series(self._as_read(self.timestamps))
+        titles = self.texts.take(columns.item_rows).titles
+        if titles is not None:
+            frame["title"] = titles
+        return pl.DataFrame(frame)
+
+    def user_history(self, user: Id) -> pl.DataFrame:
+        """Return what one user rated, best first: item, title, value.
+
+        Raises
+        ------
+        UnknownIdError
+            If the user is not known.
+        """
+        row = int(self.users.rows([user])[0])
+        span = slice(*self.matrix.indptr[row : row + 2])
+        items = self.matrix.indices[span]
+        titles = self.texts.take(items).titles
+        frame = pl.DataFrame(
+            {
+                "item": self.items.take(items),
+                "title": pl.Series([None] * len(items), dtype=pl.String) if titles is None else titles,
+                "value": self.matrix.data[span],
+            }
+        )
+        return frame.sort("value", descending=True, maintain_order=True)
+
+    def write(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the table to a new folder of arrays, whole or not at all; `open` maps them into memory."""
+        from cofactor.data.ondisk import write_folder  # that module builds on this one
+
+        return write_folder(self, folder)
+
+    @staticmethod
+    def open(folder: str | os.PathLike[str]) -> "Interactions":
+        """Open a folder that `write` wrote, without reading its arrays into memory."""
+        from cofactor.data.ondisk import open_folder
+
+        return open_folder(folder)
+
+    def filter(self, *conditions: pl.Expr) -> "Interactions":
+        """Keep the interactions for which every condition on the columns of `to_frame` holds.
+
+        Users and items keep their rows. For example ``ratings.filter(pl.col("timestamp") >= 874724710)``.
+        """
+        kept = self.to_frame().with_row_index("__row").filter(*conditions)["__row"].to_numpy()
+        return self.split_rows(kept)[1]
+
+    def min_counts(self, *, per_user: int = 1, per_item: int = 1) -> "Interactions":
+        """Keep the users and items that have at least so many interactions, and no others.
+
+        Removing a user may leave an item with too few, and so on; it is repeated until all that are left have
+        enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
+        """
+        matrix = self.matrix
+        kept = np.ones(len(self), dtype=bool)
+        user_rows = np.repeat(np.arange(self.n_users), np.diff(matrix.indptr))
+        while True:
+            users = np.bincount(user_rows[kept], minlength=self.n_users)
+            items = np.bincount(matrix.indices[kept], minlength=self.n_items)
+            enough = kept & (users[user_rows] >= per_user) & (items[matrix.indices] >= per_item)
+            if np.array_equal(enough, kept):
+                return self._where(kept)._without_rows(users < max(per_user, 1), items < max(per_item, 1))
+            kept = enough
+
+    def describe(self) -> pl.DataFrame:
+        """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
+        columns = {
+            "value": self.matrix.data,
+            "per user": np.diff(self.matrix.indptr),
+            "per item": np.bincount(self.matrix.indices, minlength=self.n_items),
+        }
+        described = [pl.Series(name, column).cast(pl.Float64).describe() for name, column in columns.items()]
+        parts = [part.rename({"value": name}) for part, name in zip(described, columns, strict=True)]
+        return pl.concat([parts[0], *(part.drop("statistic") for part in parts[1:])], how="horizontal").filter(
+            pl.col("statistic") != "null_count"
+        )
+
+    def at_least(self, value: float) -> "Interactions":
+        """Keep the interactions whose value is ``value`` or more; users and items keep their rows."""
+        return self._where(self.matrix.data >= value)
+
+    def binary(self) -> "Interactions":
+        """Set every value to 1."""
+        matrix = sparse.csr_array(
+            (np.ones(len(self), np.float32), self.matrix.indices, self.matrix.indptr), self.matrix.shape
+        )
+        return dataclasses.replace(self, matrix=matrix)
+
+    def with_texts(self, table: pl.DataFrame) -> "Interactions":
+        """Add titles and genres from a frame with the columns item, title and perhaps genres."""
+        wanted = pl.DataFrame({"item": self.items.ids})
+        known = table.select(pl.col("item").cast(self.items.ids.dtype), pl.exclude("item"))
+        joined = wanted.join(known.unique("item", keep="first"), on="item", how="left", maintain_order="left")
+        genres = joined["genres"] if "genres" in joined.columns else None
+        return dataclasses.replace(self, texts=ItemTexts(joined["title"], genres))
+
+    def split_rows(self, test_rows: Iterable[int] | np.ndarray) -> "tuple[Interactions, Interactions]":
+        """Hold out given rows of the table, counted from 0 in reading order: (train, test).
+
+        With it the official folds of ml-100k are ``ratings.split_rows(range(20_000))`` for u1, and so on.
+        """
+        mask = np.zeros(len(self), dtype=bool)
+        rows = np.fromiter(test_rows, dtype=np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise SettingError(f"test_rows reach from {rows.min()} to {rows.max()}: the table has {len(self):,} rows")
+        mask[rows] = True
+        return self._split(mask)
+
+    def split_random(self, *, test_fraction: float = 0.2, seed: int = 0) -> "tuple[Interactions, Interactions]":
+        """Hold out a random share of all interactions: (train, test). Both keep the same users and items."""
+        return self._split(splits.random_mask(len(self), test_fraction, seed))
+
+    def split_per_user(self, *, test_fraction: float = 0.25, seed: int = 0) -> "tuple[Interactions, Interactions]":
+        """Hold out a random share of each user's interactions: (train, test)."""
+        return self._split(splits.per_user_mask(self.triplets().user_rows, test_fraction, seed))
+
+    def split_last(self, n: int = 1) -> "tuple[Interactions, Interactions]":
+        """Hold out each user's last ``n`` interactions in time: (train, test)."""
+        return self._split(splits.last_mask(self.triplets().user_rows, self._times("split_last"), n))
+
+    def split_by_time(
+        self, *, test_fraction: float | None = None, at: float | None = None
+    ) -> "tuple[Interactions, Interactions]":
+        """Hold out all that happened from a moment on: (train, test).
+
+        Parameters
+        ----------
+        test_fraction : float, optional
+            The share of interactions that lie after the moment.
+        at : float, optional
+            The moment itself, in the unit of ``timestamps``.
+        """
+        return self._split(splits.time_mask(self._times("split_by_time"), test_fraction, at))
+
+    def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
+        """Yield ``n`` pairs (train, test) whose test parts hold every interaction once."""
+        for mask in splits.fold_masks(len(self), n, seed):
+            yield self._split(mask)
+
+    def contiguous_folds(self, n: int = 5) -> "Iterator[tuple[Interactions, Interactions]]":
+        """Yield ``n`` pairs (train, test) whose test parts are the table's rows in reading order, cut in ``n``.
+
+        With ml-100k they are its official splits u1 to u5.
+        """
+        for part in splits.contiguous_parts(len(self), n):
+            yield self.split_rows(part)
+
+    def _times(self, caller: str) -> np.ndarray:
+        if self.timestamps is None:
+            raise DataError(f"{caller} needs timestamps: name their column when reading (time=…)")
+        return self._as_read(self.timestamps)
+
+    def _as_read(self, column: np.ndarray) -> np.ndarray:
+        return column if self.order is None else column[self.order]
+
+    def _split(self, held_out: np.ndarray) -> "tuple[Interactions, Interactions]":
+        if self.order is not None:
+            stored = np.empty_like(held_out)
+            stored[self.order] = held_out
+            held_out = stored
+        return self._where(~held_out), self._where(held_out)
+
+    def _without_rows(self, users: np.ndarray, items: np.ndarray) -> "Interactions":
+        """Drop users and items that have no interactions any more; both are masks of those to drop."""
+        kept_items = np.flatnonzero(~items)
+        place = np.cumsum(~items) - 1
+        matrix = building.csr(
+            self.matrix.data,
+            place[self.matrix.indices],
+            np.diff(self.matrix.indptr)[~users],
+            (int((~users).sum()), len(kept_items)),
+        )
+        return dataclasses.replace(
+            self,
+            users=Vocabulary(self.users.take(np.flatnonzero(~users)), kind="user"),
+            items=Vocabulary(self.items.take(kept_items), kind="item"),
+            matrix=matrix,
+            texts=self.texts.take(kept_items),
+        )
+
+    def _where(self, kept: np.ndarray) -> "Interactions":
+        """Keep some of the stored values; ``kept`` is a mask over ``matrix.data``."""
+        before = np.concatenate([[0], np.cumsum(kept)])
+        order = None if self.order is None else (before[:-1][self.order[kept[self.order]]])
+        return dataclasses.replace(
+            self,
+            matrix=building.csr(
+                self.matrix.data[kept],
+                self.matrix.indices[kept],
+                np.diff(before[self.matrix.indptr]),
+                self.matrix.shape,
+            ),
+            timestamps=None if self.timestamps is None else self.timestamps[kept],
+            order=None if order is None else order.astype(np.int32 if len(order) < 2**31 else np.int64),
+        )

@@ -1,0 +1,91 @@
+"""Which interactions are held out: each function here decides, and returns a mask over the rows of the data.
+
+All of them see the interactions in the order in which they were read, so that a split can be repeated by
+anyone who has the file and NumPy.
+"""
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+from cofactor.errors import SettingError
+
+__all__ = ["Mask", "contiguous_parts", "fold_masks", "last_mask", "per_user_mask", "random_mask", "time_mask"]
+
+Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def random_mask(n: int, test_fraction: float, seed: int) -> Mask:
+    """Hold out the first part of ``default_rng(seed).permutation(n)``."""
+    _check_fraction(test_fraction)
+    mask = np.zeros(n, dtype=bool)
+    mask[np.random.default_rng(seed).permutation(n)[: round(n * test_fraction)]] = True
+    return mask
+
+
+def per_user_mask(user_rows: np.ndarray, test_fraction: float, seed: int) -> Mask:
+    """Hold out the same share of every user's interactions.
+
+    Each interaction gets a number from ``default_rng(seed).random(n)``; those whose rank within their user,
+    divided by the user's count, exceeds ``1 - test_fraction`` are held out. A user with one interaction
+    therefore has it in the test part.
+    """
+    _check_fraction(test_fraction)
+    chance = np.random.default_rng(seed).random(len(user_rows))
+    rank, count = _rank_within_user(user_rows, chance)
+    return (rank + 1) / count > 1 - test_fraction
+
+
+def last_mask(user_rows: np.ndarray, timestamps: np.ndarray, n: int) -> Mask:
+    """Hold out each user's last ``n`` interactions in time; users with no more than ``n`` keep them all."""
+    if n < 1:
+        raise SettingError(f"n is {n}: hold out at least one interaction per user")
+    rank, count = _rank_within_user(user_rows, timestamps)
+    return (rank >= count - n) & (count > n)
+
+
+def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: float | None) -> Mask:
+    """Hold out what happened at or after a moment, given itself or as the share of interactions after it."""
+    if (at is None) == (test_fraction is None):
+        raise SettingError("give either test_fraction or at (a moment in seconds), not both")
+    if at is None:
+        assert test_fraction is not None
+        _check_fraction(test_fraction)
+        at = np.sort(timestamps)[min(round(len(timestamps) * (1 - test_fraction)), len(timestamps) - 1)]
+    return np.asarray(timestamps >= at)
+
+
+def fold_masks(n: int, folds: int, seed: int) -> Iterator[Mask]:
+    """Yield ``folds`` masks that together hold out every interaction exactly once."""
+    _check_folds(folds, n)
+    for part in np.array_split(np.random.default_rng(seed).permutation(n), folds):
+        mask = np.zeros(n, dtype=bool)
+        mask[part] = True
+        yield mask
+
+
+def contiguous_parts(n: int, folds: int) -> list[np.ndarray]:
+    """Cut the rows 0 to n into ``folds`` runs of neighbours of about equal length."""
+    _check_folds(folds, n)
+    return np.array_split(np.arange(n), folds)
+
+
+def _check_folds(folds: int, n: int) -> None:
+    if not 2 <= folds <= n:
+        raise SettingError(f"folds is {folds}: it must lie between 2 and the number of interactions, {n:,}")
+
+
+def _rank_within_user(user_rows: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each interaction's place among its user's by ``key`` (ties in reading order), and their number."""
+    order = np.lexsort((key, user_rows))
+    counts = np.bincount(user_rows)
+    starts = np.cumsum(counts) - counts
+    rank = np.empty(len(user_rows), dtype=np.int64)
+    rank[order] = np.arange(len(user_rows)) - np.repeat(starts, counts)
+    return rank, counts[user_rows]
+
+
+def _check_fraction(test_fraction: float) -> None:
+    if not 0 < test_fraction < 1:
+        raise SettingError(f"test_fraction is {test_fraction}: it must lie between 0 and 1, such as 0.2")

@@ -1,0 +1,214 @@
+"""Raw ids on the outside, row numbers on the inside: a vocabulary turns one into the other."""
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+
+from cofactor.errors import DataError, UnknownIdError
+
+__all__ = ["Id", "Rows", "Vocabulary", "id_series"]
+
+Id: TypeAlias = str | int
+Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int32]]
+
+_FEW = 64  # up to so many ids, looking each up in a dict beats a join
+
+
+class Vocabulary:
+    """The raw ids of one side, in row order, without repetition.
+
+    Parameters
+    ----------
+    ids : iterable of str or int, or polars.Series
+        Distinct ids; row ``k`` belongs to ``ids[k]``. Integers may be of any size up to 64 bits.
+    kind : str
+        What the ids name, for error texts: ``"user"`` or ``"item"``.
+
+    Raises
+    ------
+    DataError
+        If an id is missing, repeated, or neither a string nor an integer.
+
+    Examples
+    --------
+    >>> films = Vocabulary(["50", "172"], kind="item")
+    >>> films.rows(["172", "50"])
+    array([1, 0], dtype=int32)
+    >>> films[1]
+    '172'
+    """
+
+    __slots__ = ("__dict__", "ids", "kind")
+
+    def __init__(self, ids: Iterable[Id] | pl.Series, *, kind: str) -> None:
+        self.kind = kind
+        self.ids = id_series(ids, kind)
+        if self.ids.n_unique() != len(self.ids):
+            repeated = self.ids.filter(self.ids.is_duplicated())[0]
+            raise DataError(f"the {kind} id {repeated!r} stands twice in the vocabulary: give every id once")
+
+    @classmethod
+    def of(cls, ids: Iterable[Id] | pl.Series, *, kind: str) -> "tuple[Vocabulary, Rows]":
+        """Collect the distinct ids of a column, in order, and the row of each entry.
+
+        Integers, and strings that all spell integers, are put in numeric order, so that the ids 1, 2, 3 …
+        of a MovieLens file have the rows 0, 1, 2 …; other strings are put in alphabetical order. The order
+        of the input does not matter.
+        """
+        column = id_series(ids, kind)
+        vocabulary = cls(_in_order(column.unique()), kind=kind)
+        return vocabulary, vocabulary.find(column)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Id]:
+        return iter(self.ids)
+
+    def __getitem__(self, row: int) -> Id:
+        identifier: Id = self.ids[int(row)]
+        return identifier
+
+    def __contains__(self, identifier: object) -> bool:
+        return type(identifier) in (str, int) and identifier in self._row_of
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.ids.dtype == other.ids.dtype and self.ids.equals(other.ids)
+
+    def __hash__(self) -> int:
+        return hash((len(self), str(self.ids.dtype)))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(identifier) for identifier in self.ids.head(3))
+        return f"Vocabulary of {len(self):,} {self.kind}s: {shown}{', …' if len(self) > 3 else ''}"
+
+    @functools.cached_property
+    def _row_of(self) -> dict[Id, int]:
+        return {identifier: row for row, identifier in enumerate(self.ids.to_list())}
+
+    @property
+    def holds_integers(self) -> bool:
+        """Whether the ids are integers rather than strings."""
+        return self.ids.dtype != pl.String
+
+    def find(self, ids: Iterable[Id] | pl.Series) -> Rows:
+        """Return the row of every id, and -1 for an id that is not known."""
+        column = id_series(ids, self.kind)
+        if len(column) <= _FEW:
+            known = self._row_of
+            return np.array([known.get(identifier, -1) for identifier in column.to_list()], dtype=np.int32)
+        if (column.dtype == pl.String) == self.holds_integers:
+            return np.full(len(column), -1, dtype=np.int32)
+        table = pl.DataFrame({"id": self.ids, "row": np.arange(len(self), dtype=np.int32)})
+        asked = column.cast(self.ids.dtype, strict=False).alias("id").to_frame()
+        rows = asked.join(table, on="id", how="left", maintain_order="left")["row"]
+        return rows.fill_null(-1).to_numpy()
+
+    def rows(self, ids: Iterable[Id] | pl.Series) -> Rows:
+        """Return the row of every id.
+
+        Raises
+        ------
+        UnknownIdError
+            If an id is not known; the text names the first such id and what to do.
+        """
+        column = id_series(ids, self.kind)
+        rows = self.find(column)
+        unknown = np.flatnonzero(rows < 0)
+        if len(unknown):
+            raise UnknownIdError(self._unknown(column[int(unknown[0])], len(unknown)))
+        return rows
+
+    def take(self, rows: np.ndarray) -> pl.Series:
+        """Return the raw ids of the given rows."""
+        return self.ids.gather(pl.Series(rows, dtype=pl.UInt32))
+
+    def parse(self, text: str) -> Id:
+        """Return the id that a text from outside (a command line, a URL) stands for."""
+        if self.holds_integers and re.fullmatch(r"-?\d{1,20}", text):
+            return int(text)
+        return text
+
+    def extended(self, ids: Iterable[Id] | pl.Series) -> "Vocabulary":
+        """Return a vocabulary with the new ones among ``ids`` appended, in order; known rows stay as they are."""
+        column = id_series(ids, self.kind)
+        if len(self) and len(column) and (column.dtype == pl.String) == self.holds_integers:
+            raise DataError(
+                f"the {self.kind} ids here are {self._described()}, the new ones such as {column[0]!r} are not: "
+                "convert them to the same type"
+            )
+        fresh = _in_order(column.filter(pl.Series(self.find(column) < 0)).unique())
+        if not len(fresh):
+            return self
+        dtype = _wider(self.ids.dtype, fresh.dtype)
+        return Vocabulary(self.ids.cast(dtype).append(fresh.cast(dtype)), kind=self.kind)
+
+    def _described(self) -> str:
+        return f"{'integers' if self.holds_integers else 'strings'}, such as {self.ids[0]!r}"
+
+    def _unknown(self, identifier: Id, count: int) -> str:
+        more = f" (and {count - 1:,} more)" if count > 1 else ""
+        text = f"unknown {self.kind} {_shortened(identifier)}{more}"
+        if len(self) and isinstance(identifier, str) == self.holds_integers:
+            return f"{text}: the {self.kind} ids here are {self._described()}"
+        return f"{text}: fold_in() places new {self.kind}s, and on_unknown='skip' leaves them out"
+
+
+def id_series(ids: Iterable[Id] | pl.Series, kind: str) -> pl.Series:
+    """Return ids as a column of 64-bit integers or strings, or say why they cannot be one."""
+    if isinstance(ids, str):
+        raise DataError(f"the {kind} ids came as one string, {_shortened(ids)}: give a list, [{_shortened(ids)}]")
+    series = ids if isinstance(ids, pl.Series) else _series_from(ids, kind)
+    if series.dtype.is_integer():
+        series = series.cast(pl.UInt64 if series.dtype == pl.UInt64 else pl.Int64)
+    elif series.dtype in (pl.Categorical, pl.Enum) or (series.dtype == pl.Null and len(series) == 0):
+        series = series.cast(pl.String)
+    if series.null_count():
+        row = int(series.is_null().arg_true()[0])
+        raise DataError(f"the {kind} id at row {row:,} is missing: remove that row or give it an id")
+    if series.dtype not in (pl.Int64, pl.UInt64, pl.String):
+        raise DataError(f"{kind} ids of type {series.dtype} cannot be used: convert them to strings or integers")
+    if series.dtype == pl.UInt64 and (not len(series) or int(series.max()) < 2**63):  # type: ignore[arg-type]
+        series = series.cast(pl.Int64)
+    return series
+
+
+def _series_from(ids: Iterable[Id], kind: str) -> pl.Series:
+    if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu":
+        return pl.Series(np.ascontiguousarray(ids))
+    values = ids.tolist() if isinstance(ids, np.ndarray) else [_plain(identifier) for identifier in ids]
+    kinds = {type(identifier) for identifier in values}
+    if kinds <= {str}:
+        return pl.Series(values, dtype=pl.String)
+    if kinds == {int}:
+        try:
+            return pl.Series(values, dtype=pl.Int64 if max(values) < 2**63 else pl.UInt64)
+        except (OverflowError, TypeError) as error:
+            raise DataError(f"a {kind} id has more than 64 bits: give such ids as strings") from error
+    if type(None) in kinds:
+        raise DataError(f"the {kind} id at row {values.index(None):,} is missing: remove that row or give it an id")
+    names = " and ".join(sorted(kind_.__name__ for kind_ in kinds))
+    raise DataError(f"{kind} ids of type {names} cannot be used: give all as strings or all as integers")
+
+
+def _plain(identifier: object) -> object:
+    return identifier.item() if isinstance(identifier, np.generic) else identifier
+
+
+def _in_order(ids: pl.Series) -> pl.Series:
+    if ids.dtype == pl.String and len(ids) and ids.str.contains(r"^(0|[1-9]\d{0,17})$").all():
+        return ids.gather(ids.cast(pl.Int64).arg_sort())
+    return ids.sort()
+
+
+def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
+    return pl.UInt64() if pl.UInt64 in (one, other) else other
+
+
+def _shortened(identifier: object) -> str:
+    text = repr(identifier)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text):,} characters)"

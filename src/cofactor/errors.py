@@ -1,0 +1,48 @@
+"""Every error that cofactor raises on purpose; its text names the place and the remedy."""
+
+__all__ = [
+    "CofactorError",
+    "DataError",
+    "DownloadError",
+    "MissingExtraError",
+    "ModelFileError",
+    "SettingError",
+    "UnknownIdError",
+    "missing_extra",
+]
+
+
+class CofactorError(Exception):
+    """The parent of every error below: catch it to catch them all."""
+
+
+class DataError(CofactorError, ValueError):
+    """Ratings that cannot be used as they are: a bad row, a missing column, a value that is not a number."""
+
+
+class DownloadError(CofactorError, OSError):
+    """A named data set that could not be fetched or did not verify."""
+
+
+class MissingExtraError(CofactorError, ImportError):
+    """An optional dependency that is not installed."""
+
+
+class ModelFileError(CofactorError, ValueError):
+    """A file that is not a whole and sound cofactor model."""
+
+
+class SettingError(CofactorError, ValueError):
+    """A setting outside of what it may be."""
+
+
+class UnknownIdError(CofactorError, KeyError):
+    """A user or an item that the model has never met."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the text
+        return str(self.args[0]) if self.args else ""
+
+
+def missing_extra(package: str, extra: str) -> MissingExtraError:
+    """Return the error that says which ``pip install`` brings a missing package."""
+    return MissingExtraError(f"{package} is not installed: pip install 'cofactor[{extra}]'")

@@ -1,0 +1,1 @@
+"""What we learn: user and item vectors, and all that can be done with them."""

@@ -1,0 +1,66 @@
+"""What vectors and their companions must be before they make a model: finite, of shapes that fit, not too long."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.errors import DataError
+
+if TYPE_CHECKING:
+    from cofactor.model.factors import Factors
+
+__all__ = ["canonical", "check_shapes", "check_size", "frozen"]
+
+
+def frozen(array: np.ndarray, name: str) -> np.ndarray:
+    """Return the array as float32 in row order, readable only; refuse what is not finite."""
+    view = np.ascontiguousarray(array, dtype=np.float32).view()
+    finite = np.isfinite(view)
+    if not finite.all():
+        row = int(np.argwhere(~finite)[0][0])
+        raise DataError(
+            f"{name} has a value that is not finite in row {row:,}: the training diverged or the data is bad"
+        )
+    view.flags.writeable = False
+    return view
+
+
+def canonical(seen: Any) -> sparse.csr_array:
+    """Return a table of seen items in the one form that models keep it in."""
+    if not sparse.issparse(seen):
+        raise DataError(f"seen must be a scipy sparse matrix of shape (users, items), not {type(seen).__name__}")
+    matrix = sparse.csr_array(seen, dtype=np.float32, copy=True)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def check_shapes(model: "Factors") -> None:
+    """Raise DataError naming what does not fit what."""
+    if model.user_vectors.ndim != 2 or model.item_vectors.ndim != 2:
+        raise DataError("user_vectors and item_vectors must be two-dimensional: (rows, rank)")
+    wanted = {
+        "user_vectors": (len(model.users), model.item_vectors.shape[1]),
+        "item_vectors": (len(model.items), model.user_vectors.shape[1]),
+        "user_bias": (len(model.users),),
+        "item_bias": (len(model.items),),
+        "seen": (len(model.users), len(model.items)),
+    }
+    for name, shape in wanted.items():
+        array = getattr(model, name)
+        if array is not None and array.shape != shape:
+            raise DataError(f"{name} has the shape {array.shape} where {shape} is needed")
+    for name in ("titles", "genres"):
+        texts = getattr(model.texts, name)
+        if texts is not None and len(texts) != len(model.items):
+            raise DataError(f"there are {len(texts):,} {name} for {len(model.items):,} items: give one an item")
+    if not np.isfinite(model.mean):
+        raise DataError(f"mean is {model.mean}: it must be finite")
+
+
+def check_size(model: "Factors") -> None:
+    """Refuse vectors so long that a score could overflow single precision."""
+    user, item = (float(np.abs(v).max(initial=0)) for v in (model.user_vectors, model.item_vectors))
+    biases = sum(float(np.abs(b).max(initial=0)) for b in (model.user_bias, model.item_bias) if b is not None)
+    if user * item * max(model.rank, 1) + biases + abs(model.mean) > 1e37:
+        raise DataError("the vectors are so long that scores would overflow: the training diverged or the data is bad")

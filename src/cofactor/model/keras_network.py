@@ -1,0 +1,168 @@
+"""The embedding model of the article as a real ``keras.Model``: rows in, scores out.
+
+The weights are two tables of vectors, and with biases two tables of one number a row. Nothing here trains; see
+`cofactor.solvers.keras_mf`.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cofactor.errors import SettingError, missing_extra
+from cofactor.model.factors import Factors
+
+if "keras" not in sys.modules:  # whoever has imported keras already has chosen the backend
+    _installed = (name for name in ("jax", "tensorflow", "torch") if importlib.util.find_spec(name))
+    os.environ.setdefault("KERAS_BACKEND", next(_installed, "jax"))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets with a page of notices otherwise
+try:
+    import keras
+except ImportError as error:
+    raise missing_extra("keras", "keras") from error
+
+__all__ = ["RowDecay", "draw", "keras", "keras_model", "network_from"]
+
+
+@keras.saving.register_keras_serializable("cofactor")
+class RowDecay(keras.layers.Layer):
+    """Add the squared norm of a batch's own rows to the loss, each weighted by a number of its row.
+
+    Keras's ``embeddings_regularizer`` shrinks the whole table at every step, however rarely a row is used; this
+    touches the rows of the batch alone, so that a row's penalty over an epoch grows with how often it occurs.
+
+    Parameters
+    ----------
+    rows : int
+        How many rows the table has.
+    strength : float
+        Factor of the penalty.
+    """
+
+    def __init__(self, rows: int, strength: float, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.rows = rows
+        self.strength = strength
+        self.row_weights = self.add_weight(
+            shape=(rows,), initializer="ones", trainable=False, name="row_weights", dtype="float32"
+        )
+
+    def call(self, row: Any, vectors: Any) -> Any:
+        """Return ``vectors``, shape (batch, rank), as they are, having added their penalty."""
+        weights = keras.ops.take(self.row_weights, keras.ops.reshape(row, (-1,)))
+        self.add_loss(self.strength * keras.ops.mean(weights * keras.ops.sum(keras.ops.square(vectors), axis=-1)))
+        return vectors
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the layer."""
+        return super().get_config() | {"rows": self.rows, "strength": self.strength}
+
+
+def keras_model(
+    n_users: int,
+    n_items: int,
+    rank: int = 20,
+    *,
+    biases: bool = True,
+    mean: float = 0.0,
+    regularization: float = 0.0,
+    bias_regularization: float = 0.0,
+    non_negative: bool = False,
+    spare_rows: int = 1,
+    seed: int = 0,
+) -> "keras.Model":
+    """Build the embedding model: the dot product of a user's and an item's vector, and perhaps biases.
+
+    Parameters
+    ----------
+    n_users, n_items : int
+        How many rows each side has.
+    rank : int
+        Length of a vector (the article's "latent factors").
+    biases : bool
+        Whether to learn one number for each user and item besides.
+    mean : float
+        A constant added to every score.
+    regularization, bias_regularization : float
+        Decay of the vectors and biases of the rows in a batch; 0 adds no layer.
+    non_negative : bool
+        Whether vectors are kept from having negative entries.
+    spare_rows : int
+        Rows beyond ``n_users`` and ``n_items`` in each table, as the article has one.
+    seed : int
+        Seed of the initial vectors.
+
+    Returns
+    -------
+    keras.Model
+        Inputs ``user`` and ``item``: row numbers, shape (batch, 1). Output: shape (batch, 1). It is not compiled.
+
+    Raises
+    ------
+    SettingError
+        If a size is less than one.
+
+    Examples
+    --------
+    >>> keras_model(n_users=943, n_items=1682, rank=20, biases=False).count_params()
+    52540
+    """
+    if min(n_users, n_items, rank) < 1 or spare_rows < 0:
+        raise SettingError(f"n_users={n_users}, n_items={n_items}, rank={rank}: each must be at least 1")
+    sides = []
+    for place, (side, rows) in enumerate((("user", n_users + spare_rows), ("item", n_items + spare_rows))):
+        row = keras.layers.Input(shape=(1,), dtype="int32", name=side)
+        start = _initial(non_negative, seed + place)
+        vector = _column(row, rows, rank, f"{side}_vectors", start, regularization, non_negative)
+        bias = _column(row, rows, 1, f"{side}_bias", "zeros", bias_regularization, False) if biases else None
+        sides.append((row, vector, bias))
+    (user, user_vector, user_bias), (item, item_vector, item_bias) = sides
+    score = keras.layers.Dot(axes=1, name="dot_product")([user_vector, item_vector])
+    if biases:
+        score = keras.layers.Add(name="add_biases")([score, user_bias, item_bias])
+    if mean:
+        score = keras.layers.Rescaling(scale=1.0, offset=mean, name="add_mean")(score)
+    return keras.Model([user, item], score, name="matrix_factorization")
+
+
+def _initial(non_negative: bool, seed: int) -> Any:
+    if non_negative:
+        return keras.initializers.RandomUniform(0.0, 0.2, seed=seed)
+    return keras.initializers.RandomNormal(0.0, 0.1, seed=seed)
+
+
+def _column(row: Any, rows: int, width: int, name: str, start: Any, decay: float, non_negative: bool) -> Any:
+    """Look up one table: (batch, 1) row numbers to (batch, width)."""
+    keep_sign = keras.constraints.NonNeg() if non_negative else None
+    table = keras.layers.Embedding(
+        rows, width, embeddings_initializer=start, embeddings_constraint=keep_sign, name=name
+    )
+    entry = keras.layers.Flatten(name=f"{name}_flat")(table(row))
+    return RowDecay(rows, decay, name=f"{name}_decay")(row, entry) if decay else entry
+
+
+def network_from(model: Factors) -> "keras.Model":
+    """Return a ``keras.Model`` with a trained model's weights; it gives the scores of `Factors.score_rows`."""
+    biased = model.user_bias is not None or model.item_bias is not None
+    network = keras_model(model.n_users, model.n_items, model.rank, biases=biased, mean=model.mean, spare_rows=0)
+    for side in ("user", "item"):
+        network.get_layer(f"{side}_vectors").set_weights([getattr(model, f"{side}_vectors")])
+        if biased:
+            bias = getattr(model, f"{side}_bias")
+            rows = getattr(model, f"{side}_vectors").shape[0]
+            bias = np.zeros(rows, np.float32) if bias is None else bias
+            network.get_layer(f"{side}_bias").set_weights([bias.reshape(-1, 1)])
+    return network
+
+
+def draw(network: "keras.Model", path: Path) -> None:
+    """Write Keras's own picture of a network as PNG; needs Graphviz and pydot."""
+    picture = path.with_name(f"{path.name}.png")  # Keras goes by the ending
+    try:
+        keras.utils.plot_model(network, to_file=str(picture), show_shapes=True, dpi=120)
+        picture.replace(path)
+    finally:
+        picture.unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+"""What a model was trained to do: all that is needed to place one more user or item without the solver."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Goal", "Objective"]
+
+Goal = Literal["rating", "ranking"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss that the vectors of a model minimize, row by row.
+
+    Parameters
+    ----------
+    loss : {"squared", "weighted"}
+        ``"squared"``: the squared error over the observed values alone. ``"weighted"``: observed pairs
+        count by their value and aim at 1, all pairs together aim at 0 with the weight ``unseen_weight``
+        (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021).
+    goal : {"rating", "ranking"}
+        Whether the scores are meant as predicted ratings or only to put items in order.
+    regularization, bias_regularization : float
+        Weight of the squared norm of a row's vector, and of its bias.
+    nu : float
+        The penalty of a row grows with its number of observations to this power.
+    unseen_weight : float
+        Weight of the pairs that were not observed; only with ``loss="weighted"``.
+    non_negative : bool
+        Whether the vectors have no negative entry.
+    scale : tuple of float, or None
+        The least and the greatest value in the training data: ratings are clipped to it on request.
+    """
+
+    loss: Literal["squared", "weighted"] = "squared"
+    goal: Goal = "rating"
+    regularization: float = 0.0
+    bias_regularization: float = 0.0
+    nu: float = 1.0
+    unseen_weight: float = 0.0
+    non_negative: bool = False
+    scale: tuple[float, float] | None = None
+
+    @classmethod
+    def from_mapping(cls, stored: Mapping[str, Any]) -> "Objective":
+        """Build it from what a file holds; raises TypeError or ValueError where that does not fit."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := set(stored) - known:
+            raise ValueError(f"unknown entries {sorted(unknown)}")
+        values = dict(stored)
+        if values.get("scale") is not None:
+            low, high = values["scale"]
+            values["scale"] = (float(low), float(high))
+        objective = cls(**values)
+        numbers = (objective.regularization, objective.bias_regularization, objective.nu, objective.unseen_weight)
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError("an entry that should be a number is not")
+        if objective.loss not in ("squared", "weighted") or objective.goal not in ("rating", "ranking"):
+            raise ValueError(f"unknown loss {objective.loss!r} or goal {objective.goal!r}")
+        return objective

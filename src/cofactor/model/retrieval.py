@@ -1,0 +1,151 @@
+"""Exact top n: the best items for each user, seen ones left out, in bounded memory.
+
+One score has one definition, whichever path computes it: products of single-precision entries, added in double
+precision column by column, rounded once to single precision. Matrix multiplication only proposes candidates: whatever
+lies within its own rounding error of the n-th best score is scored again by the definition. So the lists are the
+same on any machine, with any block size and on any number of threads; equal scores are in item row order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+__all__ = ["SCORES_AT_ONCE", "Ranked", "pair_scores", "top_n"]
+
+SCORES_AT_ONCE = 4_000_000
+"""The most scores held in memory at a time: about 100 MB with what goes with them."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The best items of several users, as three columns sorted by user, then by place.
+
+    ``users`` holds positions in the list of users that were asked for, ``items`` item rows, ``scores`` float32.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    scores: np.ndarray
+
+
+def pair_scores(
+    users: np.ndarray, items: np.ndarray, offsets: np.ndarray, user_rows: np.ndarray, item_rows: np.ndarray
+) -> np.ndarray:
+    """Score pairs of rows: the one definition of a score.
+
+    Parameters
+    ----------
+    users, items : numpy.ndarray of float32, shapes (users, columns) and (items, columns)
+        The vectors, bias columns included.
+    offsets : numpy.ndarray of float64, shape (users,)
+        What is added to every score of a user.
+    user_rows, item_rows : numpy.ndarray of int, shape (pairs,)
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (pairs,)
+    """
+    total = np.zeros(len(user_rows))
+    for column in range(users.shape[1]):
+        total += users[user_rows, column].astype(np.float64) * items[item_rows, column]
+    return (total + offsets[user_rows]).astype(np.float32)
+
+
+def top_n(
+    users: np.ndarray,
+    items: np.ndarray,
+    n: int,
+    *,
+    offsets: np.ndarray | None = None,
+    excluded: sparse.csr_array | None = None,
+    candidates: np.ndarray | None = None,
+) -> Ranked:
+    """Find each user's ``n`` items of highest score.
+
+    Parameters
+    ----------
+    users, items : numpy.ndarray of float32, shapes (users, columns) and (items, columns)
+        The vectors, bias columns included.
+    n : int
+        The length of a list; a user with fewer items left gets fewer.
+    offsets : numpy.ndarray of float64, shape (users,), optional
+        What is added to every score of a user; it does not change the order.
+    excluded : scipy.sparse.csr_array, shape (users, items), optional
+        The pairs it stores are never returned.
+    candidates : numpy.ndarray of int, optional
+        Sorted item rows to choose from; all of them if not given.
+    """
+    offsets = np.zeros(len(users)) if offsets is None else offsets
+    parts = list(_blocks(users, items, n, offsets, excluded, candidates))
+    if not parts:
+        return Ranked(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    return Ranked(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("users", "items", "scores")))
+
+
+def _blocks(
+    users: np.ndarray,
+    items: np.ndarray,
+    n: int,
+    offsets: np.ndarray,
+    excluded: sparse.csr_array | None,
+    candidates: np.ndarray | None,
+) -> Iterator[Ranked]:
+    rows = np.arange(len(items)) if candidates is None else candidates
+    chosen = items if candidates is None else items[candidates]
+    if n < 1 or not len(rows):
+        return
+    reach = _rounding_reach(chosen)
+    block = max(1, SCORES_AT_ONCE // len(rows))
+    for start in range(0, len(users), block):
+        part = slice(start, start + block)
+        scores = users[part] @ chosen.T  # (block, candidates)
+        if excluded is not None:
+            _mask(scores, excluded[part], candidates, len(items))
+        margin = reach * np.linalg.norm(users[part].astype(np.float64), axis=1) + 1e-6 * np.abs(offsets[part])
+        yield _best(users[part], chosen, offsets[part], scores, margin, n, rows, start)
+
+
+def _rounding_reach(items: np.ndarray) -> float:
+    """Bound how far single-precision products may be off, for a user vector of norm one (twice, to be safe)."""
+    longest = float(np.sqrt(np.max(np.einsum("ij,ij->i", items, items, dtype=np.float64))))
+    return 2 * float(np.finfo(np.float32).eps) * (items.shape[1] + 2) * longest
+
+
+def _mask(scores: np.ndarray, excluded: sparse.csr_array, candidates: np.ndarray | None, n_items: int) -> None:
+    """Set the excluded pairs of a block to minus infinity, which no real score is."""
+    user_rows = np.repeat(np.arange(excluded.shape[0]), np.diff(excluded.indptr))
+    columns = excluded.indices
+    if candidates is not None:
+        place = np.full(n_items, -1)
+        place[candidates] = np.arange(len(candidates))
+        columns = place[columns]
+        user_rows, columns = user_rows[columns >= 0], columns[columns >= 0]
+    scores[user_rows, columns] = -np.inf
+
+
+def _best(
+    users: np.ndarray,
+    items: np.ndarray,
+    offsets: np.ndarray,
+    scores: np.ndarray,
+    margin: np.ndarray,
+    n: int,
+    rows: np.ndarray,
+    first_user: int,
+) -> Ranked:
+    """Keep the best ``n`` of each row of approximate scores, decided by their exact scores."""
+    if n < scores.shape[1]:
+        threshold = np.partition(scores, -n, axis=1)[:, -n] - margin
+        near = scores >= np.maximum(threshold, np.finfo(np.float32).min)[:, None]
+    else:
+        near = scores > -np.inf
+    who, what = np.nonzero(near)
+    exact = pair_scores(users, items, offsets, who, what)
+    order = np.lexsort((what, -exact, who))
+    who = who[order]
+    counts = np.bincount(who, minlength=len(users))
+    place = np.arange(len(who)) - np.repeat(np.cumsum(counts) - counts, counts)
+    kept = order[place < n]
+    return Ranked(who[place < n] + first_user, rows[what[kept]], exact[kept])

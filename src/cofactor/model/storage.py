@@ -1,0 +1,256 @@
+"""Factors ⇄ one safetensors file: numbers as tensors, ids and titles as bytes with offsets, the rest as JSON.
+
+Nothing in the file is ever executed. Whatever a file claims is checked before it is believed: a truncated, foreign or
+hostile one ends in one clear error, without memory being given to what it promises.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from cofactor.data.interactions import ItemTexts
+from cofactor.data.vocabulary import Vocabulary
+from cofactor.errors import CofactorError, ModelFileError
+from cofactor.files import replacing
+from cofactor.model.factors import Factors, Origin
+from cofactor.model.objective import Objective
+
+__all__ = ["FORMAT_VERSION", "load", "save"]
+
+FORMAT_VERSION = 1
+
+_UNSOUND = (CofactorError, AttributeError, KeyError, TypeError, ValueError, RecursionError, OverflowError, MemoryError)
+"""What reading a file that lies about its contents can end in."""
+
+_VECTORS = ("user_vectors", "item_vectors", "user_bias", "item_bias")
+
+
+def save(model: Factors, path: str | os.PathLike[str]) -> Path:
+    """Write a model to ``path``, whole or not at all.
+
+    Parameters
+    ----------
+    model : Factors
+    path : path
+        Where to; an existing file is replaced in one step.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; an existing one is then left as it was.
+    """
+    from safetensors.numpy import save_file
+
+    target = Path(path)
+    card = {
+        "format_version": FORMAT_VERSION,
+        "mean": model.mean,
+        "objective": dataclasses.asdict(model.objective),
+        "origin": dataclasses.asdict(model.origin),
+        "history": {name: list(values) for name, values in model.history.items()},
+    }
+    header = {"cofactor": json.dumps(card, allow_nan=False)}  # one entry: safetensors shuffles several
+    with replacing(target) as beside:
+        save_file(_tensors(model), beside, header)
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> Factors:
+    """Read a model that `Factors.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Factors
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, truncated, not a cofactor model, from a newer version, or not sound.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    source = Path(path)
+    if not source.is_file():
+        what = "a folder, not a file" if source.is_dir() else "not there"
+        raise ModelFileError(f"{source} is {what}: give the path of a model written by save() or 'cofactor fit -o'")
+    try:
+        with safe_open(source, framework="numpy") as file:
+            card = _card(file.metadata() or {}, source)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)
+        return _model(card, tensors)
+    except ModelFileError:
+        raise
+    except SafetensorError as error:
+        raise ModelFileError(f"{source} is not a whole safetensors file ({error}): copy or train it again") from error
+    except _UNSOUND as error:
+        reason = f"{type(error).__name__}: {error}" if not isinstance(error, CofactorError) else str(error)
+        raise ModelFileError(f"{source} is not a sound model: {reason}") from error
+    except OSError as error:
+        raise ModelFileError(f"{source} cannot be read: {error}") from error
+
+
+def _tensors(model: Factors) -> dict[str, np.ndarray]:
+    tensors = {name: array for name in _VECTORS if (array := getattr(model, name)) is not None}
+    tensors["seen.indptr"] = model.seen.indptr.astype(np.int64)
+    tensors["seen.indices"] = model.seen.indices.astype(np.int32)
+    if np.any(model.seen.data != 1):
+        tensors["seen.values"] = model.seen.data.astype(np.float32)
+    for side in ("users", "items"):
+        tensors |= _packed_ids(getattr(model, side), side)
+    for name in ("titles", "genres"):
+        if (texts := getattr(model.texts, name)) is not None:
+            tensors |= _packed(texts, name)
+    tensors |= {f"extras.{name}": np.ascontiguousarray(array) for name, array in model.extras.items()}
+    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+
+
+def _packed_ids(vocabulary: Vocabulary, side: str) -> dict[str, np.ndarray]:
+    if not vocabulary.holds_integers:
+        return _packed(vocabulary.ids, side)
+    ids: np.ndarray = vocabulary.ids.to_numpy()
+    return {side: ids}
+
+
+def _packed(texts: pl.Series, name: str) -> dict[str, np.ndarray]:
+    """Lay texts out as bytes plus offsets; a text that is not known has its place in ``missing``."""
+    encoded = [text.encode() for text in texts.fill_null("").to_list()]
+    offsets = np.concatenate([[0], np.cumsum([len(text) for text in encoded])]).astype(np.int64)
+    packed = {f"{name}.bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8), f"{name}.offsets": offsets}
+    if texts.null_count():
+        packed[f"{name}.missing"] = np.asarray(texts.is_null().to_numpy(), dtype=np.uint8)
+    return packed
+
+
+def _card(header: Mapping[str, str], source: Path) -> dict[str, Any]:
+    """Return the JSON part, once the header says that it is ours and of a version that we read."""
+    if "cofactor" not in header:
+        raise ModelFileError(f"{source} is a safetensors file, but not a cofactor model")
+    card = json.loads(header["cofactor"], parse_constant=_refuse)
+    if not isinstance(card, dict):
+        raise ModelFileError(f"{source} is not a sound model: its description is not an object")
+    version = card.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise ModelFileError(f"{source} has an unknown format version, {str(version)[:20]!r}: train the model again")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{source} has format version {version}, this cofactor reads up to {FORMAT_VERSION}: "
+            "pip install --upgrade cofactor"
+        )
+    return card
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} stands where a number should")
+
+
+def _model(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Factors:
+    users, items = (_vocabulary(tensors, side) for side in ("users", "items"))
+    return Factors(
+        **{name: _numbers(tensors, name, np.float32) for name in ("user_vectors", "item_vectors")},
+        **{name: _numbers(tensors, name, np.float32) for name in ("user_bias", "item_bias") if name in tensors},
+        users=users,
+        items=items,
+        mean=_real(card["mean"]),
+        seen=_seen(tensors, (len(users), len(items))),
+        texts=ItemTexts(*(_texts_of_items(tensors, name, len(items)) for name in ("titles", "genres"))),
+        objective=Objective.from_mapping(card["objective"]),
+        origin=_origin(card["origin"]),
+        history=_history(card["history"]),
+        extras={name.removeprefix("extras."): array for name, array in tensors.items() if name.startswith("extras.")},
+    )
+
+
+def _origin(stored: Any) -> Origin:
+    origin = Origin(**stored)
+    texts = (origin.solver, origin.data, origin.trained_at, origin.version)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(origin.settings, dict):
+        raise TypeError("the model's origin is not made of texts")
+    return dataclasses.replace(origin, metrics={name: _real(value) for name, value in origin.metrics.items()})
+
+
+def _history(stored: Any) -> dict[str, tuple[float, ...]]:
+    return {str(name): tuple(_real(value) for value in values) for name, values in stored.items()}
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{str(value)[:40]!r} stands where a number should")
+    return float(value)
+
+
+def _numbers(tensors: Mapping[str, np.ndarray], name: str, dtype: type) -> np.ndarray:
+    if name not in tensors:
+        raise ValueError(f"{name} is missing")
+    if tensors[name].dtype != dtype:
+        raise ValueError(f"{name} is of type {tensors[name].dtype}, not {np.dtype(dtype)}")
+    return tensors[name]
+
+
+def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> sparse.csr_array:
+    indptr, indices = _numbers(tensors, "seen.indptr", np.int64), _numbers(tensors, "seen.indices", np.int32)
+    values = np.ones(indices.shape, np.float32)
+    if "seen.values" in tensors:
+        values = _numbers(tensors, "seen.values", np.float32)
+    if indptr.shape != (shape[0] + 1,) or indices.ndim != 1 or values.shape != indices.shape:
+        raise ValueError("the table of seen items does not fit the users")
+    if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(np.diff(indptr) < 0):
+        raise ValueError("the table of seen items has rows that overlap")
+    if len(indices) and (indices.min() < 0 or indices.max() >= shape[1]):
+        raise ValueError("the table of seen items names an item that is not there")
+    within_row = np.diff(indices) > 0
+    within_row[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))] - 1] = True
+    if not within_row.all() or not np.isfinite(values).all():
+        raise ValueError("the table of seen items is not in order or not finite")
+    if len(indices) < 2**31:
+        indptr = indptr.astype(np.int32)
+    matrix = sparse.csr_array((values, indices, indptr), shape=shape)
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def _vocabulary(tensors: Mapping[str, np.ndarray], side: str) -> Vocabulary:
+    kind = side.removesuffix("s")
+    if side not in tensors:
+        return Vocabulary(_texts(tensors, side), kind=kind)
+    ids = tensors[side]
+    if ids.ndim != 1 or ids.dtype not in (np.int64, np.uint64):
+        raise ValueError(f"{side} are of type {ids.dtype} and shape {ids.shape}")
+    return Vocabulary(pl.Series(ids), kind=kind)
+
+
+def _texts_of_items(tensors: Mapping[str, np.ndarray], name: str, n_items: int) -> pl.Series | None:
+    if f"{name}.offsets" not in tensors:
+        return None
+    texts = _texts(tensors, name)
+    if len(texts) != n_items:
+        raise ValueError(f"there are {len(texts):,} {name} for {n_items:,} items")
+    return texts
+
+
+def _texts(tensors: Mapping[str, np.ndarray], name: str) -> pl.Series:
+    offsets, packed = _numbers(tensors, f"{name}.offsets", np.int64), _numbers(tensors, f"{name}.bytes", np.uint8)
+    if offsets.ndim != 1 or packed.ndim != 1 or not len(offsets):
+        raise ValueError(f"{name} have the wrong shape")
+    if offsets[0] != 0 or offsets[-1] != len(packed) or np.any(np.diff(offsets) < 0):
+        raise ValueError(f"{name} have offsets outside of their bytes")
+    data = packed.tobytes()
+    decode: Callable[[int, int], str] = lambda start, end: data[start:end].decode()  # noqa: E731
+    texts = pl.Series([decode(start, end) for start, end in pairwise(offsets.tolist())], dtype=pl.String)
+    if f"{name}.missing" in tensors:
+        missing = _numbers(tensors, f"{name}.missing", np.uint8)
+        if missing.shape != (len(texts),):
+            raise ValueError(f"{name} have the wrong shape")
+        texts = texts.set(pl.Series(missing != 0), None)
+    return texts

@@ -1,0 +1,40 @@
+"""How we learn it: each solver is a frozen dataclass of settings whose ``fit`` returns `Factors`.
+
+The names are loaded when they are first used, so that importing one solver never loads what another needs.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cofactor.errors import SettingError
+
+if TYPE_CHECKING:
+    from cofactor.solvers.keras_mf import KerasMF
+
+__all__ = ["SOLVERS", "KerasMF", "solver_class"]
+
+SOLVERS = {"keras": ("cofactor.solvers.keras_mf", "KerasMF")}
+"""The solvers' names on the command line, with where each is."""
+
+_HOMES = {name: module for module, name in SOLVERS.values()}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def solver_class(name: str) -> type[Any]:
+    """Return the solver of a command-line name.
+
+    Raises
+    ------
+    SettingError
+        If there is no solver of that name.
+    """
+    if name not in SOLVERS:
+        raise SettingError(f"unknown solver {name!r}: choose one of {', '.join(SOLVERS)}")
+    module, attribute = SOLVERS[name]
+    found: type[Any] = getattr(importlib.import_module(module), attribute)
+    return found

@@ -1,0 +1,316 @@
+"""KerasMF: matrix factorization as an embedding model, trained by gradient descent on Keras."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from cofactor.data.interactions import Interactions
+from cofactor.data.splits import random_mask
+from cofactor.errors import DataError, SettingError
+from cofactor.model.factors import Factors
+from cofactor.model.keras_network import keras, keras_model
+from cofactor.model.objective import Objective
+from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
+
+__all__ = ["Batches", "KerasMF", "keras_model"]
+
+_BLOCK = 65_536  # ratings that stand together and are shuffled as one block
+_SHARD = 4_194_304  # ratings that are in memory at a time and are shuffled one by one
+
+
+@dataclass(frozen=True)
+class KerasMF:
+    r"""Embeddings of users and items whose dot product, plus biases, predicts the rating.
+
+    **Model**: score = mean + user bias + item bias + user vector · item vector; without biases just the product, as
+    in the article.
+
+    **Loss**: the mean over the ratings of
+
+    .. math:: (r_{ui} - \hat r_{ui})^2 + \lambda (n_u^{\nu-1} |p_u|^2 + n_i^{\nu-1} |q_i|^2) + \text{(biases alike)},
+
+    so that over an epoch a row with n ratings is held by :math:`\lambda n^\nu`.
+
+    **Algorithm**: minibatch gradient descent with any Keras optimizer, the learning rate falling to zero along a
+    cosine. Every epoch sees the ratings in a new order that depends on the seed alone.
+
+    **Reference**: Koren, Bell, Volinsky (2009), Matrix factorization techniques for recommender systems.
+
+    Parameters
+    ----------
+    rank : int
+        Length of the vectors.
+    biases : bool
+        Whether to learn a number for each user and item besides their vectors, around the mean rating.
+    regularization : float
+        Strength of the penalty on vectors.
+    bias_regularization : float
+        Strength of the penalty on biases.
+    nu : float
+        How a row's penalty grows with its number of ratings: 0 not at all, 1 in proportion.
+    non_negative : bool
+        Whether to keep the vectors from having negative entries.
+    optimizer : str or keras.optimizers.Optimizer
+        Name of a Keras optimizer, or one that serves as a pattern (its own learning rate then counts).
+    learning_rate : float
+        Of the optimizer, at the start.
+    schedule : {"cosine", "constant"}
+        What the learning rate does over the epochs.
+    batch_size : int
+        Ratings in a step.
+    epochs : int
+        How often all ratings are seen.
+    validation_fraction : float
+        Share of the training ratings held out to watch the error on; 0 trains on all.
+    patience : int, optional
+        Stop when the validation error has not fallen for so many epochs, and go back to the best one.
+    seed : int
+        Of the initial vectors, the order of the ratings and the validation part.
+
+    Examples
+    --------
+    >>> import cofactor as cf
+    >>> train, test = cf.load_dataset("synthetic:60x40x600").split_random(test_fraction=0.2, seed=0)
+    >>> model = KerasMF(rank=2, epochs=2, seed=0).fit(train)
+    >>> model
+    Factors of rank 2 for 60 users × 40 items by KerasMF
+    >>> sorted(model.history)
+    ['loss', 'mae', 'mse']
+    """
+
+    rank: int = 20
+    biases: bool = True
+    regularization: float = 1.2
+    bias_regularization: float = 0.6
+    nu: float = 0.5
+    non_negative: bool = False
+    optimizer: Any = "adam"
+    learning_rate: float = 0.01
+    schedule: Literal["cosine", "constant"] = "cosine"
+    batch_size: int = 1024
+    epochs: int = 20
+    validation_fraction: float = 0.0
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, rank=1, batch_size=1, epochs=1, patience=1, seed=0)
+        check_settings(self, regularization=0.0, bias_regularization=0.0, nu=0.0, validation_fraction=0.0)
+        check_settings(self, learning_rate=1e-12)
+        if self.validation_fraction >= 1:
+            raise SettingError(f"KerasMF(validation_fraction={self.validation_fraction}): it must be less than 1")
+        if self.patience is not None and not self.validation_fraction:
+            raise SettingError("KerasMF(patience=…) needs a validation_fraction, such as 0.1, to watch the error on")
+        if self.schedule not in ("cosine", "constant"):
+            raise SettingError(f"KerasMF(schedule={self.schedule!r}): it must be 'cosine' or 'constant'")
+
+    def fit(
+        self, train: Interactions, *, callback: Callback | None = None, keras_callbacks: Sequence[Any] = ()
+    ) -> Factors:
+        """Learn vectors for every user and item of ``train``.
+
+        Parameters
+        ----------
+        train : Interactions
+            The ratings; its matrix may lie in memory-mapped files, of which a few million entries are read at a time.
+        callback : callable, optional
+            Called with an `Epoch` after each epoch.
+        keras_callbacks : sequence of keras.callbacks.Callback
+            Passed on to Keras.
+
+        Returns
+        -------
+        Factors
+            With ``history`` holding loss, mae and mse of each epoch (and val_… with a validation part). Users and
+            items without a training rating have vectors of zeros.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to learn from, or the training diverged.
+        """
+        check_train(train)
+        batches, validation = self._parts(train)
+        mean = float(train.matrix.data.mean(dtype=np.float64)) if self.biases else 0.0
+        network = self._network(train, batches, mean)
+        watchers = [*keras_callbacks]
+        if self.patience is not None:
+            watchers.append(keras.callbacks.EarlyStopping("val_mse", patience=self.patience, restore_best_weights=True))
+        if callback is not None:
+            watchers.append(_Reporter(callback, self.epochs))
+        record = network.fit(
+            batches, epochs=self.epochs, validation_data=validation, callbacks=watchers, shuffle=False, verbose=0
+        )
+        return self._factors(train, network, mean, record.history)
+
+    def _parts(self, train: Interactions) -> "tuple[Batches, Batches | None]":
+        if not self.validation_fraction:
+            return Batches(train, self.batch_size, seed=self.seed), None
+        held_out = random_mask(len(train), self.validation_fraction, self.seed)
+        if not 0 < held_out.sum() < len(train):
+            raise DataError(f"{len(train):,} ratings are too few to hold out {self.validation_fraction:g} of them")
+        validation = Batches(train, 65_536, positions=np.flatnonzero(held_out), seed=None)
+        return Batches(train, self.batch_size, positions=np.flatnonzero(~held_out), seed=self.seed), validation
+
+    def _network(self, train: Interactions, batches: "Batches", mean: float) -> Any:
+        network = keras_model(
+            train.n_users,
+            train.n_items,
+            self.rank,
+            biases=self.biases,
+            mean=mean,
+            regularization=self.regularization,
+            bias_regularization=self.bias_regularization,
+            non_negative=self.non_negative,
+            seed=self.seed,
+        )
+        for side, counts in (("user", np.diff(train.matrix.indptr)), ("item", _item_counts(train))):
+            weights = np.append(np.maximum(counts, 1), 1).astype(np.float64) ** (self.nu - 1)
+            for name in (f"{side}_vectors_decay", f"{side}_bias_decay"):
+                if any(layer.name == name for layer in network.layers):
+                    network.get_layer(name).row_weights.assign(weights.astype(np.float32))
+        network.compile(self._optimizer(self.epochs * len(batches)), loss="mse", metrics=["mae", "mse"])
+        return network
+
+    def _optimizer(self, steps: int) -> Any:
+        if isinstance(self.optimizer, keras.optimizers.Optimizer):  # a pattern: its own state stays untouched
+            return type(self.optimizer).from_config(self.optimizer.get_config())
+        rate: Any = self.learning_rate
+        if self.schedule == "cosine":
+            rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, steps)
+        try:
+            return keras.optimizers.get({"class_name": self.optimizer, "config": {"learning_rate": rate}})
+        except (ValueError, TypeError) as error:
+            raise SettingError(
+                f"KerasMF(optimizer={self.optimizer!r}): give the name of a Keras optimizer, such as 'adam' or 'sgd'"
+            ) from error
+
+    def _factors(
+        self, train: Interactions, network: Any, mean: float, history: Mapping[str, Sequence[float]]
+    ) -> Factors:
+        tables = {}
+        for side, counts in (("user", np.diff(train.matrix.indptr)), ("item", _item_counts(train))):
+            for name in (f"{side}_vectors", f"{side}_bias") if self.biases else (f"{side}_vectors",):
+                weights = network.get_layer(name).get_weights()[0]
+                tables[name] = np.where(counts[:, None] > 0, weights[: len(counts)], np.float32(0))
+        return Factors(
+            tables["user_vectors"],
+            tables["item_vectors"],
+            train.users,
+            train.items,
+            tables["user_bias"][:, 0] if self.biases else None,
+            tables["item_bias"][:, 0] if self.biases else None,
+            mean,
+            train.matrix,
+            train.texts,
+            Objective(
+                goal="rating",
+                regularization=self.regularization,
+                bias_regularization=self.bias_regularization,
+                nu=self.nu,
+                non_negative=self.non_negative,
+                scale=train.value_range,
+            ),
+            dataclasses.replace(origin_of(self, train), settings=self._settings()),
+            {name: tuple(float(value) for value in values) for name, values in history.items()},
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the fields as JSON can hold them."""
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(self.optimizer, keras.optimizers.Optimizer):
+            settings["optimizer"] = self.optimizer.__class__.__name__
+        return settings
+
+
+class Batches(keras.utils.PyDataset):
+    """The ratings in batches of one size, in a new order each epoch.
+
+    The order is drawn in two steps, so that no more than a few million ratings are read at a time: blocks of
+    neighbours are permuted, then the ratings of 64 blocks at a time are. Up to four million ratings that is one
+    permutation of all. It depends on the seed and the epoch, not on where the ratings lie: in memory or on disk, the
+    same batches come. All batches have one size, since Keras compiles anew for each; the few ratings left over
+    are others in every epoch.
+
+    Parameters
+    ----------
+    ratings : Interactions
+    batch_size : int
+        The most ratings in a batch.
+    positions : numpy.ndarray of int, optional
+        Which stored ratings take part; all if not given.
+    seed : int, optional
+        Without it the order stays as stored and the last batch is shorter.
+    """
+
+    def __init__(
+        self, ratings: Interactions, batch_size: int, *, positions: np.ndarray | None = None, seed: int | None
+    ) -> None:
+        super().__init__()
+        self._matrix = ratings.matrix
+        self._positions = positions
+        self._seed = seed
+        self._epoch = 0
+        self._n = len(ratings) if positions is None else len(positions)
+        self._count = -(-self._n // batch_size)
+        self._size = batch_size if seed is None else self._n // self._count
+        self._loaded: tuple[int, int, tuple[np.ndarray, ...]] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def on_epoch_end(self) -> None:
+        """Move on to the next epoch's order."""
+        self._epoch += 1
+
+    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        per_shard = max(_SHARD // self._size, 1)
+        shard, within = divmod(index, per_shard)
+        if self._loaded is None or self._loaded[:2] != (self._epoch, shard):
+            self._loaded = self._epoch, shard, self._load(shard, per_shard * self._size)
+        users, items, values = (column[within * self._size :][: self._size] for column in self._loaded[2])
+        return (users, items), values
+
+    def _load(self, shard: int, length: int) -> tuple[np.ndarray, ...]:
+        """Read one shard: user rows, item rows and values, each of shape (ratings, 1)."""
+        taken = self._sequence(shard * length, min((shard + 1) * length, self._n))
+        if self._positions is not None:
+            taken = self._positions[taken]
+        users = np.searchsorted(self._matrix.indptr, taken, side="right") - 1
+        items, values = self._matrix.indices[taken], self._matrix.data[taken]
+        return users.astype(np.int32)[:, None], items.astype(np.int32)[:, None], values[:, None]
+
+    def _sequence(self, start: int, end: int) -> np.ndarray:
+        """Return places ``start`` to ``end`` of the epoch's order."""
+        if self._seed is None:
+            return np.arange(start, end)
+        random = np.random.default_rng([self._seed, self._epoch])
+        if self._n <= _SHARD:
+            return random.permutation(self._n)[start:end]
+        blocks = random.permutation(-(-self._n // _BLOCK))
+        ends = np.cumsum(np.minimum((blocks + 1) * _BLOCK, self._n) - blocks * _BLOCK)
+        first, last = np.searchsorted(ends, start, side="right"), np.searchsorted(ends, end, side="left")
+        places = [np.arange(block * _BLOCK, min((block + 1) * _BLOCK, self._n)) for block in blocks[first : last + 1]]
+        skipped = start - (ends[first - 1] if first else 0)
+        taken = np.concatenate(places)[skipped:][: end - start]
+        return np.random.default_rng([self._seed, self._epoch, start]).permutation(taken)
+
+
+class _Reporter(keras.callbacks.Callback):
+    """Pass Keras's figures on to a solver's callback."""
+
+    def __init__(self, callback: Callback, planned: int) -> None:
+        super().__init__()
+        self._callback = callback
+        self._planned = planned
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        self._callback(Epoch(epoch + 1, self._planned, figures))
+
+
+def _item_counts(train: Interactions) -> np.ndarray:
+    return np.bincount(train.matrix.indices, minlength=train.n_items)

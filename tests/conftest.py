@@ -1,0 +1,62 @@
+"""What several tests need: small made-up data, and the real data where it is at hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+from cofactor.data.interactions import Interactions, ItemTexts
+from cofactor.data.vocabulary import Vocabulary
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def made_up(n_users=60, n_items=40, n=900, rank=3, seed=0, name="made-up"):
+    """Draw ratings from 1 to 5 with a planted low-rank structure, in no particular order."""
+    random = np.random.default_rng(seed)
+    pairs = random.permutation(n_users * n_items)[:n]
+    user_rows, item_rows = pairs // n_items, pairs % n_items
+    truth = random.normal(size=(n_users, rank)) @ random.normal(size=(rank, n_items))
+    values = np.clip(np.round(3.5 + truth[user_rows, item_rows]), 1, 5)
+    users = Vocabulary([f"u{k}" for k in range(n_users)], kind="user")
+    items = Vocabulary([f"i{k}" for k in range(n_items)], kind="item")
+    timestamps = random.permutation(n) + 1_000_000_000
+    return Interactions.from_rows(users, items, user_rows, item_rows, values, timestamps, name=name)
+
+
+@pytest.fixture(scope="session")
+def ratings():
+    return made_up()
+
+
+@pytest.fixture(scope="session")
+def titled(ratings):
+    import dataclasses
+
+    import polars as pl
+
+    titles = pl.Series([f"Film {k} ({1950 + k})" for k in range(ratings.n_items)])
+    return dataclasses.replace(ratings, texts=ItemTexts(titles))
+
+
+@pytest.fixture(scope="session")
+def latest_small():
+    """The folder of ml-latest-small."""
+    folder = SHARED_DATA / "ml-latest-small"
+    if not folder.is_dir():
+        pytest.skip(f"real ratings are not at hand: {folder.name} is not beside the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ml100k():
+    """The real ml-100k, from the cache or a registry."""
+    import cofactor as cf
+
+    try:
+        return cf.load_dataset("ml-100k")
+    except cf.DownloadError as error:
+        pytest.skip(f"ml-100k cannot be had here: {error}")

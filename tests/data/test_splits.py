@@ -1,0 +1,112 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cofactor as cf
+from cofactor.data import splits
+from cofactor.data.interactions import Interactions
+
+
+def keys(part):
+    frame = part.to_frame()
+    return list(zip(frame["user"], frame["item"], frame["value"], frame["timestamp"], strict=True))
+
+
+def test_a_random_split_is_the_one_that_numpy_makes(ratings):
+    train, test = ratings.split_random(test_fraction=0.2, seed=7)
+    rows = np.random.default_rng(7).permutation(len(ratings))
+    everything = keys(ratings)
+    assert keys(test) == [everything[row] for row in sorted(rows[:180])]
+    assert keys(train) == [everything[row] for row in sorted(rows[180:])]
+
+
+def test_a_split_per_user_is_the_one_that_ranks_make(ratings):
+    train, _ = ratings.split_per_user(test_fraction=0.25, seed=42)
+    frame = ratings.to_frame().with_columns(chance=pl.Series(np.random.default_rng(42).random(len(ratings))))
+    rank = pl.col("chance").rank().over("user") / pl.len().over("user")
+    expected = frame.filter(rank <= 0.75)
+    assert train.to_frame().equals(expected.drop("chance"))
+
+
+def test_the_last_of_each_user_is_held_out(ratings):
+    train, test = ratings.split_last(2)
+    latest = ratings.to_frame().filter(pl.col("timestamp").rank(descending=True).over("user") <= 2)
+    assert sorted(keys(test)) == sorted(zip(*(latest[c] for c in latest.columns), strict=True))
+    assert len(train) + len(test) == len(ratings)
+
+
+def test_users_with_too_few_interactions_are_kept_whole():
+    few = Interactions.from_columns(["a", "b", "b"], ["x", "x", "y"], timestamps=np.array([1, 2, 3]))
+    train, test = few.split_last()
+    assert train.to_frame()["user"].to_list() == ["a", "b"]
+    assert test.to_frame()["item"].to_list() == ["y"]
+
+
+def test_a_split_by_time_holds_out_the_future(ratings):
+    train, test = ratings.split_by_time(test_fraction=0.1)
+    assert train.timestamps.max() < test.timestamps.min()
+    assert len(test) == 90
+    assert keys(ratings.split_by_time(at=float(test.timestamps.min()))[1]) == keys(test)
+
+
+def test_folds_hold_out_everything_once(ratings):
+    held_out = [key for _, test in ratings.folds(5, seed=3) for key in keys(test)]
+    assert sorted(held_out) == sorted(keys(ratings))
+
+
+def test_given_rows_are_held_out(ratings):
+    train, test = ratings.split_rows(range(100))
+    assert keys(test) == keys(ratings)[:100]
+    assert keys(train) == keys(ratings)[100:]
+
+
+@given(st.integers(1, 300), st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_the_held_out_share_is_the_one_asked_for(n, fraction, seed):
+    assert splits.random_mask(n, fraction, seed).sum() == round(n * fraction)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=80), st.sampled_from([0.1, 0.25, 0.5]), st.integers(0, 99))
+def test_each_user_loses_the_share_asked_for(users, fraction, seed):
+    users = np.array(users)
+    mask = splits.per_user_mask(users, fraction, seed)
+    for user in set(users.tolist()):
+        count = (users == user).sum()
+        assert mask[users == user].sum() == count - int(np.floor(count * (1 - fraction)))
+
+
+def test_splitting_in_two_steps_keeps_the_reading_order(ratings):
+    train, _ = ratings.split_random(test_fraction=0.3, seed=1)
+    again, _ = train.split_random(test_fraction=0.3, seed=2)
+    everything = keys(ratings)
+    places = [everything.index(key) for key in keys(again)]
+    assert places == sorted(places)
+
+
+def test_both_parts_keep_all_users_and_items(ratings):
+    for part in ratings.split_random(test_fraction=0.9, seed=0):
+        assert part.users == ratings.users
+        assert part.items == ratings.items
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.2, 1.5])
+def test_a_fraction_outside_of_its_range_is_refused(ratings, fraction):
+    with pytest.raises(cf.SettingError, match="between 0 and 1"):
+        ratings.split_random(test_fraction=fraction)
+
+
+def test_other_settings_out_of_range_are_refused(ratings):
+    with pytest.raises(cf.SettingError, match="at least one"):
+        ratings.split_last(0)
+    with pytest.raises(cf.SettingError, match="between 2 and"):
+        list(ratings.folds(1))
+    with pytest.raises(cf.SettingError, match="either test_fraction or at"):
+        ratings.split_by_time()
+    with pytest.raises(cf.SettingError, match="the table has 900 rows"):
+        ratings.split_rows([900])
+
+
+def test_a_split_in_time_needs_timestamps():
+    with pytest.raises(cf.DataError, match="split_last needs timestamps"):
+        Interactions.from_columns(["a"], ["x"]).split_last()

@@ -1,0 +1,166 @@
+import numpy as np
+import polars as pl
+import pytest
+from scipy import sparse
+
+import cofactor as cf
+from cofactor.model import everyone
+
+
+@pytest.fixture
+def model():
+    random = np.random.default_rng(0)
+    seen = sparse.csr_array((random.random((30, 50)) < 0.3).astype(np.float32))
+    return cf.Factors.from_arrays(
+        random.normal(size=(30, 4)),
+        random.normal(size=(50, 4)),
+        users=[f"u{k}" for k in range(30)],
+        items=[f"i{k}" for k in range(50)],
+        user_bias=random.normal(size=30),
+        item_bias=random.normal(size=50),
+        mean=3.5,
+        seen=seen,
+        titles=[None if k == 7 else f"Film {k}" for k in range(50)],
+    )
+
+
+def test_a_score_is_the_product_plus_biases_and_mean(model):
+    expected = 3.5 + model.user_bias[4] + model.item_bias[9] + model.user_vectors[4] @ model.item_vectors[9]
+    assert model.score(["u4"], ["i9"])[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_recommended_score_is_the_score(model):
+    lists = model.recommend([f"u{k}" for k in range(30)], n=5)
+    assert np.array_equal(lists["score"].to_numpy(), model.score(lists["user"], lists["item"]))
+
+
+def test_seen_items_are_never_recommended(model):
+    lists = model.recommend(model.users, n=50)
+    assert not model.seen[model.users.rows(lists["user"]), model.items.rows(lists["item"])].any()
+    assert len(lists) == 30 * 50 - model.seen.nnz
+
+
+def test_seen_items_come_back_where_that_is_wanted(model):
+    assert len(model.recommend(model.users, n=99, exclude_seen=False)) == 30 * 50
+
+
+def test_the_table_has_one_form(model):
+    lists = model.recommend(["u3", "u1"], n=3)
+    assert lists.schema == {
+        "user": pl.String, "place": pl.Int32, "item": pl.String, "title": pl.String, "score": pl.Float32,
+    }  # fmt: skip
+    assert lists["user"].to_list() == ["u3"] * 3 + ["u1"] * 3
+    assert lists["place"].to_list() == [1, 2, 3] * 2
+    assert lists["score"][:3].is_sorted(descending=True)
+    assert model.recommend([], n=3).schema == lists.schema
+
+
+def test_candidates_and_exclusions_bound_the_choice(model):
+    only = ["i1", "i2", "i7", "i30"]
+    assert set(model.recommend(model.users, n=9, candidates=only)["item"]) <= set(only)
+    assert "i7" not in model.recommend(model.users, n=50, exclude=["i7"])["item"].to_list()
+    both = model.recommend(["u0"], n=9, candidates=only, exclude=["i1"], exclude_seen=False)
+    assert set(both["item"]) == {"i2", "i7", "i30"}
+    assert model.recommend(["u0"], candidates=[]).is_empty()
+
+
+def test_unknown_ids_are_loud_unless_they_may_be_skipped(model):
+    with pytest.raises(cf.UnknownIdError, match="unknown user 'nobody'"):
+        model.recommend(["u1", "nobody"])
+    with pytest.raises(cf.UnknownIdError, match="unknown item 'nothing'"):
+        model.recommend(["u1"], candidates=["nothing"])
+    with pytest.raises(cf.UnknownIdError, match="unknown item 'nothing'"):
+        model.score(["u1"], ["nothing"])
+    assert set(model.recommend(["u1", "nobody"], on_unknown="skip")["user"]) == {"u1"}
+
+
+def test_pairs_must_be_pairs(model):
+    with pytest.raises(cf.SettingError, match="got 2 users and 1 items"):
+        model.score(["u1", "u2"], ["i1"])
+
+
+@pytest.mark.parametrize("n", [-1, 1.5, True, "5"])
+def test_n_must_be_a_whole_number(model, n):
+    with pytest.raises(cf.SettingError, match="n is"):
+        model.recommend(["u1"], n=n)
+
+
+def test_everyone_gets_the_list_that_recommend_gives(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(everyone, "USERS_AT_ONCE", 7)
+    done = []
+    path = model.recommend_all(tmp_path / "lists.parquet", n=4, exclude=["i3"], progress=done.append)
+    assert pl.read_parquet(path).equals(model.recommend(model.users, n=4, exclude=["i3"]))
+    assert done == [7, 14, 21, 28, 30]
+
+
+def test_a_failing_list_for_everyone_leaves_the_old_file(model, tmp_path):
+    path = tmp_path / "lists.parquet"
+    model.recommend_all(path, n=1)
+    before = path.read_bytes()
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(BaseException):  # noqa: B017, PT011  (polars may wrap it)
+        model.recommend_all(path, n=2, progress=stop)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["lists.parquet"]
+
+
+def test_similar_items_are_those_of_nearest_direction(model):
+    near = model.similar_items("i5", n=3)
+    unit = model.item_vectors / np.linalg.norm(model.item_vectors, axis=1, keepdims=True)
+    cosines = unit @ unit[5]
+    expected = [f"i{k}" for k in np.argsort(-cosines) if k != 5][:3]
+    assert near["item"].to_list() == expected
+    assert near["score"].to_numpy() == pytest.approx(np.sort(cosines)[::-1][1:4], rel=1e-5)
+    assert "u5" not in model.similar_users("u5", n=99)["user"].to_list()
+    assert len(model.similar_users("u5", n=99)) == 29
+
+
+def test_description_is_that_of_pandas(model):
+    pandas = pytest.importorskip("pandas", reason="the oracle of describe() is not installed")
+    described = model.describe()
+    for side, vectors in (("user", model.user_vectors), ("item", model.item_vectors)):
+        ours = described.filter(pl.col("vectors") == side).drop("vectors", "statistic").to_numpy()
+        assert ours == pytest.approx(pandas.DataFrame(vectors.astype(float)).describe().to_numpy())
+    assert described["statistic"][:8].to_list() == ["count", "mean", "std", "min", "25%", "50%", "75%", "max"]
+
+
+def test_arrays_from_elsewhere_need_no_ids(tmp_path):
+    vectors = np.eye(3)
+    model = cf.Factors.from_arrays(vectors, vectors)
+    vectors[:] = 9
+    assert model.recommend([2], n=1)["item"].to_list() == [2]
+    assert not model.user_vectors.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"user_vectors": np.full((2, 2), np.nan)}, "user_vectors has a value that is not finite in row 0"),
+        ({"item_vectors": np.ones((3, 3))}, "shape"),
+        ({"user_vectors": np.ones(2)}, "two-dimensional"),
+        ({"item_bias": np.ones(2)}, r"item_bias has the shape \(2,\) where \(3,\) is needed"),
+        ({"users": ["a"]}, "user_vectors has the shape"),
+        ({"users": ["a", "a"]}, "stands twice"),
+        ({"mean": np.inf}, "mean is inf"),
+        ({"seen": sparse.csr_array((9, 3))}, "seen has the shape"),
+        ({"seen": np.ones((2, 3))}, "sparse matrix"),
+        ({"user_vectors": np.full((2, 2), 1e30), "item_vectors": np.full((3, 2), 1e30)}, "overflow"),
+        ({"titles": ["one"]}, "titles"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(changes, text):
+    arrays = {"user_vectors": np.ones((2, 2)), "item_vectors": np.ones((3, 2))} | changes
+    with pytest.raises(cf.DataError, match=text):
+        cf.Factors.from_arrays(**arrays)
+
+
+def test_clipping_needs_a_scale(model):
+    with pytest.raises(cf.SettingError, match="rating scale"):
+        model.score(["u1"], ["i1"], clip=True)
+
+
+def test_it_says_what_it_is(model):
+    assert repr(model) == "Factors of rank 4 for 30 users × 50 items by from_arrays"
