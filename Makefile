@@ -11,7 +11,7 @@ help:  ## show what can be made
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev --editable '.[all]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group dev --editable '.[all]'
 	@touch $@
 
 venv: .venv/ready  ## make .venv with every extra and the development tools

@@ -8,7 +8,8 @@ import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-from cofactor.data.interactions import Interactions, ItemTexts
+from cofactor.data.interactions import Interactions
+from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

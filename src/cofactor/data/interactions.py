@@ -13,31 +13,11 @@ from scipy import sparse
 
 from cofactor.data import building, splits
 from cofactor.data.building import Duplicates
+from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["Duplicates", "Interactions", "ItemTexts", "Triplets"]
-
-
-@dataclass(frozen=True)
-class ItemTexts:
-    """What is known of the items besides who liked them, in item row order.
-
-    Parameters
-    ----------
-    titles : polars.Series of str, or None
-        A title for each item, null where it is not known.
-    genres : polars.Series of str, or None
-        The genres of each item, separated by ``|``.
-    """
-
-    titles: pl.Series | None = None
-    genres: pl.Series | None = None
-
-    def take(self, rows: np.ndarray) -> "ItemTexts":
-        """Return the texts of the given rows; a row of -1 gives null."""
-        where = pl.Series(rows.astype(np.int64)).replace(-1, None)
-        return ItemTexts(*(text if text is None else text.gather(where) for text in (self.titles, self.genres)))
+__all__ = ["Duplicates", "Interactions", "Triplets"]
 
 
 @dataclass(frozen=True)
@@ -284,11 +264,10 @@ class Interactions:
             "per user": np.diff(self.matrix.indptr),
             "per item": np.bincount(self.matrix.indices, minlength=self.n_items),
         }
-        described = [pl.Series(name, column).cast(pl.Float64).describe() for name, column in columns.items()]
-        parts = [part.rename({"value": name}) for part, name in zip(described, columns, strict=True)]
-        return pl.concat([parts[0], *(part.drop("statistic") for part in parts[1:])], how="horizontal").filter(
-            pl.col("statistic") != "null_count"
-        )
+        described = {name: pl.Series(column).cast(pl.Float64).describe() for name, column in columns.items()}
+        statistics = described["value"]["statistic"]
+        frame = pl.DataFrame({"statistic": statistics, **{name: part["value"] for name, part in described.items()}})
+        return frame.filter(pl.col("statistic") != "null_count")
 
     def at_least(self, value: float) -> "Interactions":
         """Keep the interactions whose value is ``value`` or more; users and items keep their rows."""

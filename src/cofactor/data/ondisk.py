@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data.interactions import Interactions, ItemTexts
+from cofactor.data.interactions import Interactions
+from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
 

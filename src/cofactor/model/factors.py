@@ -1,7 +1,8 @@
 """Factors: what every solver makes and everything else uses."""
 
+import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,10 +12,11 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data.interactions import ItemTexts
+from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import SettingError
-from cofactor.model import checks, description, retrieval
+from cofactor.model import checks, lists, retrieval
+from cofactor.model.everyone import write_everyone
 from cofactor.model.objective import Objective
 
 __all__ = ["Factors", "Origin"]
@@ -190,7 +192,7 @@ class Factors:
 
     def score_rows(self, user_rows: np.ndarray, item_rows: np.ndarray, *, clip: bool = False) -> np.ndarray:
         """Score pairs of row numbers; see `score`."""
-        scores = retrieval.pair_scores(self._queries(), self._keys(), self._offsets(), user_rows, item_rows)
+        scores = retrieval.pair_scores(self.queries(), self.keys(), self.offsets(), user_rows, item_rows)
         if not clip:
             return scores
         if self.objective.scale is None:
@@ -237,7 +239,7 @@ class Factors:
         """
         rows = self.users.find(users) if on_unknown == "skip" else self.users.rows(users)
         rows = rows[rows >= 0]
-        return self._table(rows, self._rank_rows(rows, _checked(n), exclude_seen, candidates, exclude))
+        return lists.recommended(self, rows, lists.checked(n), exclude_seen, candidates, exclude)
 
     def recommend_all(
         self,
@@ -262,14 +264,11 @@ class Factors:
         progress : callable, optional
             Called with the number of users done so far.
         """
-        from cofactor.model.everyone import write_everyone
-
-        _checked(n)
+        lists.checked(n)
         candidates, exclude = (None if ids is None else list(ids) for ids in (candidates, exclude))
-
-        def block(rows: np.ndarray) -> pl.DataFrame:
-            return self._table(rows, self._rank_rows(rows, n, exclude_seen, candidates, exclude))
-
+        block = functools.partial(
+            lists.recommended, self, n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude
+        )
         return write_everyone(Path(path), block, self.n_users, progress)
 
     def similar_items(self, item: Id, n: int = 10) -> pl.DataFrame:
@@ -280,11 +279,9 @@ class Factors:
         UnknownIdError
             If the item is not in the model.
         """
-        row = self.items.rows([item])
-        near = _nearest(self.item_vectors, row, _checked(n))
-        return pl.DataFrame(
-            {"item": self.items.take(near.items), "title": self._titles(near.items), "score": near.scores}
-        )
+        near = lists.nearest(self.item_vectors, self.items.rows([item]), lists.checked(n))
+        titles = lists.titles(self, near.items)
+        return pl.DataFrame({"item": self.items.take(near.items), "title": titles, "score": near.scores})
 
     def similar_users(self, user: Id, n: int = 10) -> pl.DataFrame:
         """Return the users whose vectors point most nearly the same way: user, score (the cosine).
@@ -294,7 +291,7 @@ class Factors:
         UnknownIdError
             If the user is not in the model.
         """
-        near = _nearest(self.user_vectors, self.users.rows([user]), _checked(n))
+        near = lists.nearest(self.user_vectors, self.users.rows([user]), lists.checked(n))
         return pl.DataFrame({"user": self.users.take(near.items), "score": near.scores})
 
     def describe(self) -> pl.DataFrame:
@@ -307,7 +304,7 @@ class Factors:
         """
         return pl.concat(
             [
-                description.described(vectors, side)
+                lists.described(vectors, side)
                 for side, vectors in (("user", self.user_vectors), ("item", self.item_vectors))
             ]
         )
@@ -330,72 +327,17 @@ class Factors:
 
         return save(self, path)
 
-    def _queries(self) -> np.ndarray:
+    def queries(self) -> np.ndarray:
         """Return the user side of the product: biases are one more column."""
         if self.item_bias is None:
             return self.user_vectors
         return np.column_stack([self.user_vectors, np.ones(self.n_users, np.float32)])
 
-    def _keys(self) -> np.ndarray:
+    def keys(self) -> np.ndarray:
+        """Return the item side of the product."""
         return self.item_vectors if self.item_bias is None else np.column_stack([self.item_vectors, self.item_bias])
 
-    def _offsets(self) -> np.ndarray:
+    def offsets(self) -> np.ndarray:
+        """Return what is added to every score of a user: it does not change the order."""
         bias = np.zeros(self.n_users) if self.user_bias is None else self.user_bias.astype(np.float64)
         return self.mean + bias
-
-    def _rank_rows(
-        self,
-        user_rows: np.ndarray,
-        n: int,
-        exclude_seen: bool,
-        candidates: Iterable[Id] | None,
-        exclude: Iterable[Id] | None,
-    ) -> retrieval.Ranked:
-        return retrieval.top_n(
-            self._queries()[user_rows],
-            self._keys(),
-            n,
-            offsets=self._offsets()[user_rows],
-            excluded=self.seen[user_rows] if exclude_seen else None,
-            candidates=self._allowed(candidates, exclude),
-        )
-
-    def _allowed(self, candidates: Iterable[Id] | None, exclude: Iterable[Id] | None) -> np.ndarray | None:
-        if candidates is None and exclude is None:
-            return None
-        allowed = np.full(self.n_items, candidates is None)
-        if candidates is not None:
-            allowed[self.items.rows(candidates)] = True
-        if exclude is not None:
-            allowed[self.items.rows(exclude)] = False
-        return np.flatnonzero(allowed)
-
-    def _table(self, user_rows: np.ndarray, ranked: retrieval.Ranked) -> pl.DataFrame:
-        counts = np.bincount(ranked.users, minlength=len(user_rows))
-        place = np.arange(len(ranked.users)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
-        return pl.DataFrame(
-            {
-                "user": self.users.take(user_rows[ranked.users]),
-                "place": pl.Series(place, dtype=pl.Int32),
-                "item": self.items.take(ranked.items),
-                "title": self._titles(ranked.items),
-                "score": ranked.scores,
-            }
-        )
-
-    def _titles(self, item_rows: np.ndarray) -> pl.Series:
-        titles = self.texts.take(item_rows).titles
-        return pl.Series([None] * len(item_rows), dtype=pl.String) if titles is None else titles
-
-
-def _checked(n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-        raise SettingError(f"n is {n!r}: it must be a whole number of 0 or more")
-    return int(n)
-
-
-def _nearest(vectors: np.ndarray, row: Sequence[int] | np.ndarray, n: int) -> retrieval.Ranked:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0).astype(np.float32)
-    itself = sparse.csr_array((np.ones(1), ([0], row)), shape=(1, len(vectors)))
-    return retrieval.top_n(unit[row], unit, n, excluded=itself)

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data.interactions import ItemTexts
+from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.files import replacing
@@ -127,7 +127,10 @@ def _packed(texts: pl.Series, name: str) -> dict[str, np.ndarray]:
     """Lay texts out as bytes plus offsets; a text that is not known has its place in ``missing``."""
     encoded = [text.encode() for text in texts.fill_null("").to_list()]
     offsets = np.concatenate([[0], np.cumsum([len(text) for text in encoded])]).astype(np.int64)
-    packed = {f"{name}.bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8), f"{name}.offsets": offsets}
+    packed: dict[str, np.ndarray] = {
+        f"{name}.bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+        f"{name}.offsets": offsets,
+    }
     if texts.null_count():
         packed[f"{name}.missing"] = np.asarray(texts.is_null().to_numpy(), dtype=np.uint8)
     return packed

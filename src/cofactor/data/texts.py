@@ -1,0 +1,29 @@
+"""What is known of items besides who liked them: titles and genres."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+__all__ = ["ItemTexts"]
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """What is known of the items besides who liked them, in item row order.
+
+    Parameters
+    ----------
+    titles : polars.Series of str, or None
+        A title for each item, null where it is not known.
+    genres : polars.Series of str, or None
+        The genres of each item, separated by ``|``.
+    """
+
+    titles: pl.Series | None = None
+    genres: pl.Series | None = None
+
+    def take(self, rows: np.ndarray) -> "ItemTexts":
+        """Return the texts of the given rows; a row of -1 gives null."""
+        where = pl.Series(rows.astype(np.int64)).replace(-1, None)
+        return ItemTexts(*(text if text is None else text.gather(where) for text in (self.titles, self.genres)))

@@ -1,0 +1,98 @@
+"""The tables that `Factors` answers with: lists of items for users, the nearest vectors, their description."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from cofactor.data.vocabulary import Id
+from cofactor.errors import SettingError
+from cofactor.model import retrieval
+
+if TYPE_CHECKING:
+    from cofactor.model.factors import Factors
+
+__all__ = ["checked", "described", "nearest", "recommended", "titles"]
+
+
+def recommended(
+    model: "Factors",
+    user_rows: np.ndarray,
+    n: int,
+    exclude_seen: bool,
+    candidates: Iterable[Id] | None,
+    exclude: Iterable[Id] | None,
+) -> pl.DataFrame:
+    """Return the lists of some user rows as one table: user, place, item, title, score."""
+    ranked = retrieval.top_n(
+        model.queries()[user_rows],
+        model.keys(),
+        n,
+        offsets=model.offsets()[user_rows],
+        excluded=model.seen[user_rows] if exclude_seen else None,
+        candidates=_allowed(model, candidates, exclude),
+    )
+    counts = np.bincount(ranked.users, minlength=len(user_rows))
+    place = np.arange(len(ranked.users)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    return pl.DataFrame(
+        {
+            "user": model.users.take(user_rows[ranked.users]),
+            "place": pl.Series(place, dtype=pl.Int32),
+            "item": model.items.take(ranked.items),
+            "title": titles(model, ranked.items),
+            "score": ranked.scores,
+        }
+    )
+
+
+def _allowed(model: "Factors", candidates: Iterable[Id] | None, exclude: Iterable[Id] | None) -> np.ndarray | None:
+    if candidates is None and exclude is None:
+        return None
+    allowed = np.full(model.n_items, candidates is None)
+    if candidates is not None:
+        allowed[model.items.rows(candidates)] = True
+    if exclude is not None:
+        allowed[model.items.rows(exclude)] = False
+    return np.flatnonzero(allowed)
+
+
+def titles(model: "Factors", item_rows: np.ndarray) -> pl.Series:
+    """Return the titles of some item rows, null where they are not known."""
+    known = model.texts.take(item_rows).titles
+    return pl.Series([None] * len(item_rows), dtype=pl.String) if known is None else known
+
+
+def checked(n: Any) -> int:
+    """Return the length of a list, once it is known to be one."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise SettingError(f"n is {n!r}: it must be a whole number of 0 or more")
+    return int(n)
+
+
+def nearest(vectors: np.ndarray, row: np.ndarray, n: int) -> retrieval.Ranked:
+    """Return the rows whose vectors have the largest cosine with one row's, itself left out."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0).astype(np.float32)
+    itself = sparse.csr_array((np.ones(1), ([0], row)), shape=(1, len(vectors)))
+    return retrieval.top_n(unit[row], unit, n, excluded=itself)
+
+
+def described(vectors: np.ndarray, side: str) -> pl.DataFrame:
+    """Return count, mean, std, min, quartiles and max of each column, labelled with the side they are of."""
+    numbers = vectors.astype(np.float64)
+    quartiles = np.percentile(numbers, [25, 50, 75], axis=0)
+    spread = numbers.std(axis=0, ddof=1) if len(numbers) > 1 else np.full(numbers.shape[1], np.nan)
+    statistics = {
+        "count": np.full(numbers.shape[1], float(len(numbers))),
+        "mean": numbers.mean(axis=0),
+        "std": spread,
+        "min": numbers.min(axis=0),
+        "25%": quartiles[0],
+        "50%": quartiles[1],
+        "75%": quartiles[2],
+        "max": numbers.max(axis=0),
+    }
+    columns = {str(k): [values[k] for values in statistics.values()] for k in range(numbers.shape[1])}
+    return pl.DataFrame({"vectors": [side] * len(statistics), "statistic": list(statistics), **columns})

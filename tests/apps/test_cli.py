@@ -1,0 +1,286 @@
+"""The command line as people and programs use it: each command, its JSON, its errors and exit codes."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import cofactor as cf
+from cofactor.apps.cli import build
+
+DATA = "synthetic:80x50x1600:3"
+QUICK = ["--rank", "3", "--epochs", "2"]
+
+
+def run(*arguments, code=0):
+    arguments = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result
+
+
+def as_json(*arguments, code=0):
+    result = run(*arguments, "--json", code=code)
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    run("fit", DATA, *QUICK, "-o", path)
+    return path
+
+
+@pytest.fixture
+def plays(tmp_path):
+    path = tmp_path / "plays.csv"
+    rows = [f"ann,tea {k},{k % 5 + 1}" for k in range(20)] + [f"bob,tea {k},{k % 3 + 1}" for k in range(15)]
+    path.write_text("\n".join(["listener,track,plays", *rows]))
+    return path
+
+
+COLUMNS = ["--user-column", "listener", "--item-column", "track", "--value-column", "plays"]
+
+
+def test_fit_reports_in_json_all_that_was_measured(tmp_path):
+    result = as_json("fit", DATA, *QUICK, "--test-fraction", "0.2", "--seed", "1", "-o", tmp_path / "m.safetensors")
+    assert result["mse"] == pytest.approx(result["rmse"] ** 2)
+    assert 0 < result["mae"] < result["rmse"]
+    assert result["fit_seconds"] > 0
+    assert {name: result[name] for name in ("epochs_run", "n_users", "n_items", "n_train", "n_test")} == {
+        "epochs_run": 2, "n_users": 80, "n_items": 50, "n_train": 1280, "n_test": 320,
+    }  # fmt: skip
+    saved = cf.load(result["model"])
+    assert saved.origin.settings["rank"] == 3
+    assert saved.origin.settings["seed"] == 1
+    assert saved.origin.metrics["mse"] == result["mse"]
+
+
+def test_fit_speaks_to_people_too(model):
+    told = run("fit", DATA, *QUICK).stdout
+    assert "80 users × 50 items, 1,600 ratings from 1 to 5" in told
+    assert "on 320 held-out ratings: MSE" in told
+    assert "not saved: give -o" in told
+    assert f"saved to {model}" in run("fit", DATA, *QUICK, "-o", model).stdout
+
+
+def test_every_field_of_the_solver_is_an_option(monkeypatch):
+    import dataclasses
+
+    from cofactor.solvers import solver_class
+
+    monkeypatch.setenv("COLUMNS", "200")
+    told = run("fit", "--help").stdout
+    for field in dataclasses.fields(solver_class("keras")):
+        assert f"--{field.name.replace('_', '-')}" in told
+
+
+def test_options_reach_the_solver(tmp_path):
+    path = tmp_path / "m.safetensors"
+    run(
+        "fit",
+        DATA,
+        *QUICK,
+        "--no-biases",
+        "--schedule",
+        "constant",
+        "--optimizer",
+        "sgd",
+        "--batch-size",
+        64,
+        "-o",
+        path,
+    )
+    settings = cf.load(path).origin.settings
+    assert not settings["biases"]
+    assert (settings["schedule"], settings["optimizer"], settings["batch_size"]) == ("constant", "sgd", 64)
+
+
+def test_all_ratings_can_be_trained_on(tmp_path):
+    result = as_json("fit", DATA, *QUICK, "--test-fraction", "0")
+    assert (result["n_train"], result["n_test"], result["mse"]) == (1600, 0, None)
+
+
+@pytest.mark.parametrize("how", ["random", "per-user", "last", "time"])
+def test_each_way_to_split(how):
+    result = as_json("fit", DATA, *QUICK, "--split", how)
+    assert result["n_train"] + result["n_test"] == 1600
+    assert result["n_test"] > 0
+
+
+def test_a_file_of_ones_own_columns(plays):
+    result = as_json("fit", plays, *COLUMNS, *QUICK)
+    assert (result["n_users"], result["n_items"]) == (2, 20)
+
+
+def test_a_database(tmp_path):
+    pytest.importorskip("sqlalchemy", reason="the extra sql is not installed")
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("create table stars (who text, what text, n real)")
+        rows = [(f"u{k % 7}", f"i{k % 11}", float(k % 5 + 1)) for k in range(70)]
+        connection.executemany("insert into stars values (?, ?, ?)", rows)
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    result = as_json("fit", url, "--query", "select who, what, n from stars", *QUICK)
+    assert (result["n_users"], result["n_items"]) == (7, 11)
+    assert "needs --query" in as_json("fit", url, *QUICK, code=2)["error"]
+
+
+def test_evaluate_leaves_out_what_was_trained_on(model):
+    fitted = as_json("fit", DATA, *QUICK)
+    result = as_json("evaluate", model, DATA)
+    assert result["mse"] == pytest.approx(fitted["mse"])
+    assert (result["n_test"], result["n_trained_on"], result["n_unknown"]) == (320, 1280, 0)
+    assert "1,280 ratings" in run("evaluate", model, DATA).stdout
+
+
+def test_evaluate_on_nothing_but_training_rows_is_an_error(tmp_path):
+    path = tmp_path / "all.safetensors"
+    run("fit", DATA, *QUICK, "--test-fraction", "0", "-o", path)
+    assert "trained on every one" in as_json("evaluate", path, DATA, code=1)["error"]
+
+
+def test_recommend_prints_lists(model, tmp_path):
+    lists = as_json("recommend", model, "1", "2", "-n", "4")["recommendations"]
+    assert [row["user"] for row in lists] == [1] * 4 + [2] * 4
+    assert [row["place"] for row in lists] == [1, 2, 3, 4] * 2
+    told = run("recommend", model, "1", "-n", "2").stdout
+    assert lists[0]["title"] in told
+    run("recommend", model, "1", "-o", tmp_path / "one.parquet")
+    assert pl.read_parquet(tmp_path / "one.parquet").height == 10
+
+
+def test_recommend_for_everyone(model, tmp_path):
+    result = as_json("recommend", model, "--all", "-n", "3", "-o", tmp_path / "all.parquet")
+    assert result == {"output": str(tmp_path / "all.parquet"), "n_users": 80}
+    assert pl.read_parquet(tmp_path / "all.parquet").height == 240
+    run("recommend", model, "--all", "-o", tmp_path / "all.parquet")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all"], ["1", "--all", "-o", "x.parquet"]])
+def test_recommend_for_nobody_or_both_is_bad_usage(model, arguments):
+    run("recommend", model, *arguments, code=2)
+
+
+def test_an_unknown_user_is_an_error(model):
+    failed = run("recommend", model, "no-such", code=1)
+    assert "error: unknown user 'no-such'" in failed.stderr
+    assert failed.stdout == ""
+
+
+def test_similar_takes_ids_and_titles(model):
+    by_id = as_json("similar", model, "7", "-n", "3")
+    assert by_id["item"] == 7
+    assert len(by_id["similar"]) == 3
+    title = cf.load(model).texts.titles[6]
+    assert as_json("similar", model, title.upper(), "-n", "3") == by_id
+    assert title in run("similar", model, "7").stdout
+
+
+def test_a_title_that_is_nearly_right_offers_the_nearest(tmp_path):
+    titles = ["Godfather, The (1972)", "Alien (1979)", "Aliens (1986)", "Fargo (1996)", None]
+    path = cf.Factors.from_arrays(np.eye(5), np.eye(5), titles=titles).save(tmp_path / "films.safetensors")
+    assert as_json("similar", path, "fargo")["item"] == 3
+    assert as_json("similar", path, "ALIEN (1979)")["item"] == 1
+    near = as_json("similar", path, "The Godfathr", code=1)["error"]
+    assert near == "no item is called 'The Godfathr'; the nearest are: Godfather, The (1972) (id 0)"
+    assert "Alien (1979) (id 1); Aliens (1986) (id 2)" in as_json("similar", path, "lie", code=1)["error"]
+    assert as_json("similar", path, "%%%%%%", code=1)["error"] == "unknown item '%%%%%%'"
+    bare = cf.Factors.from_arrays(np.eye(2), np.eye(2)).save(tmp_path / "bare.safetensors")
+    assert "there are no titles" in as_json("similar", bare, "fargo", code=1)["error"]
+
+
+def test_describe_tells_what_a_model_is(model):
+    result = as_json("describe", model)
+    assert (result["solver"], result["rank"], result["n_train"]) == ("KerasMF", 3, 1280)
+    assert len(result["vectors"]) == 16
+    told = run("describe", model).stdout
+    assert "Factors of rank 3 for 80 users × 50 items by KerasMF" in told
+    assert "item vectors" in told
+
+
+def test_compare_trains_each_rank(tmp_path):
+    result = as_json("compare", DATA, "--rank", "2", "--rank", "3", "-o", tmp_path)
+    assert [row["rank"] for row in result["rows"]] == [2, 3]
+    assert result["n_test"] == 320
+    assert (tmp_path / "error-by-rank.png").read_bytes().startswith(b"\x89PNG")
+    told = run("compare", DATA, "--rank", "2", "-o", tmp_path).stdout
+    assert "error-by-rank.png" in told
+    assert "held-out part" in as_json("compare", DATA, "--test-fraction", "0", code=2)["error"]
+
+
+def test_plot_draws_every_picture(model, tmp_path):
+    result = as_json("plot", model, "-o", tmp_path / "plots")
+    names = {path.rsplit("/", 1)[1] for path in result["pictures"]}
+    assert names == {"training-curve.png", "error-by-rank.png", "item-map.png", "model.png"}
+    for path in result["pictures"]:
+        assert open(path, "rb").read(4) == b"\x89PNG"  # noqa: PTH123, SIM115
+    assert "wrote" in run("plot", model, "-o", tmp_path / "plots").stdout
+
+
+def test_datasets_are_listed():
+    names = [entry["name"] for entry in as_json("datasets")["datasets"]]
+    assert {"ml-100k", "ml-latest-small", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m"} <= set(names)
+    assert "ml-100k" in run("datasets").stdout
+
+
+def test_the_version_is_told():
+    assert run("--version").stdout.strip() == f"cofactor {cf.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["fit", "no-such-data"], 1, "neither a file nor a named data set"),
+        (["fit", DATA, "--solver", "magic"], 2, "unknown solver 'magic'"),
+        (["fit", DATA, "--solver=magic"], 2, "unknown solver 'magic'"),
+        (["fit", DATA, "--rank", "0"], 2, "rank=0"),
+        (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
+        (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),
+        (["fit", "synthetic:5x5x99"], 2, "synthetic"),
+        (["recommend", "no-such.safetensors", "1"], 1, "no-such.safetensors is not there"),
+        (["describe", "."], 1, "is a folder"),
+        (["plot", "no-such.safetensors"], 1, "is not there"),
+        (["compare", "no-such-data"], 1, "neither a file"),
+        (["evaluate", "no-such.safetensors", DATA], 1, "is not there"),
+    ],
+)
+def test_mistakes_get_one_line_and_a_code(arguments, code, text):
+    failed = run(*arguments, code=code)
+    assert text in failed.stderr
+    assert failed.stderr.startswith("error: ")
+    assert "Traceback" not in failed.output
+    assert text in as_json(*arguments, code=code)["error"]
+
+
+@pytest.mark.parametrize("arguments", [["fit"], ["fit", DATA, "--rank", "many"], ["magic"], ["fit", DATA, "--magic"]])
+def test_what_cannot_be_parsed_is_bad_usage(arguments):
+    run(*arguments, code=2)
+
+
+def test_a_bad_column_is_named(plays):
+    failed = run("fit", plays, "--user-column", "listner", "--item-column", "track", code=1)
+    assert "listener" in failed.stderr
+
+
+def test_ctrl_c_ends_in_one_line(monkeypatch):
+    from cofactor.apps import jobs
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "open_data", stop)
+    assert "stopped" in run("fit", DATA, code=1).stderr
+
+
+def test_a_disk_that_is_full_ends_in_one_line(monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    failed = run("fit", DATA, *QUICK, "-o", tmp_path / "m.safetensors", code=1)
+    assert "No space left on device" in failed.stderr
+    assert list(tmp_path.iterdir()) == []

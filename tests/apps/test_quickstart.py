@@ -1,0 +1,71 @@
+"""The main job: with the real data where it can be had, with made-up data where it cannot."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import cofactor as cf
+from cofactor.apps import quickstart
+from cofactor.apps.cli import build
+
+FILES = {
+    "rank-5.safetensors", "rank-10.safetensors", "rank-20.safetensors",
+    "training-curve.png", "error-by-rank.png", "item-map.png", "model.png",
+}  # fmt: skip
+
+
+def run(*arguments):
+    arguments = ["quickstart", *map(str, arguments)]
+    result = CliRunner().invoke(build(arguments), arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_without_a_network_it_says_so_and_runs_on_made_up_ratings(tmp_path, monkeypatch):
+    def unreachable(name, **options):
+        if name == "ml-100k":
+            raise cf.DownloadError("ml-100k could not be fetched: no network")
+        return cf.load_dataset(name)
+
+    monkeypatch.setattr(quickstart, "load_dataset", unreachable)
+    monkeypatch.setattr(quickstart, "WITHOUT_NETWORK", "synthetic:90x60x2000")
+    result = run("-o", tmp_path)
+    assert "no network" in result.stderr
+    assert "synthetic:90x60x2000" in result.stderr
+    assert "90 users × 60 items" in result.stdout
+    assert "article's mse" not in result.stdout
+    assert "user 1 liked best" in result.stdout
+    assert {file.name for file in tmp_path.iterdir()} == FILES
+    assert f"cofactor recommend {tmp_path}/rank-20.safetensors 1" in result.stdout.replace("\n", "")
+
+
+def test_another_set_that_cannot_be_had_is_an_error(tmp_path, monkeypatch):
+    def unreachable(name, **options):
+        raise cf.DownloadError("no network")
+
+    monkeypatch.setattr(quickstart, "load_dataset", unreachable)
+    arguments = ["quickstart", "--data", "ml-1m", "-o", str(tmp_path)]
+    assert CliRunner().invoke(build(arguments), arguments).exit_code == 1
+
+
+def test_the_main_job_on_real_ratings(ml100k, tmp_path):
+    result = json.loads(run("-o", tmp_path, "--json").stdout)
+    assert [row["rank"] for row in result["rows"]] == [5, 10, 20]
+    for row in result["rows"]:
+        assert row["mse"] < 0.85 < row["article's mse"]
+        assert row["mae"] < row["article's mae"]
+    seen = set(ml100k.user_history("1")["item"])
+    top = result["recommendations"]
+    assert len(top) == 5
+    assert all(row["title"] for row in top)
+    train, _ = ml100k.split_random(test_fraction=0.2, seed=0)
+    assert not {row["item"] for row in top} & set(train.user_history("1")["item"])
+    assert len(seen) == 272
+    assert {file.name for file in tmp_path.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("rank", quickstart.RANKS)
+def test_the_articles_figures_are_the_articles(rank):
+    printed = {5: (0.9430, 0.7500), 10: (1.1858, 0.8259), 20: (1.6322, 0.9582)}
+    assert quickstart.ARTICLE[rank] == printed[rank]

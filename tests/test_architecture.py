@@ -1,0 +1,53 @@
+"""The layout that docs/architecture.md promises is the layout on disk."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "cofactor"
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+ALLOWED = {
+    "keras": {"model/keras_network.py"},
+    "matplotlib": {"evaluation/plots.py"},
+    "narwhals": {"data/frames.py"},
+    "sqlalchemy": {"data/database.py"},
+}
+"""The only modules that may import what is heavy."""
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_heavy_packages_are_imported_in_one_place(package):
+    users = {str(path.relative_to(SOURCE)) for path in MODULES if package in imports_of(path)}
+    assert users == ALLOWED[package]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_module_says_in_one_sentence_what_it_is(path):
+    doc = ast.get_docstring(ast.parse(path.read_text()))
+    assert doc, "no docstring"
+    assert doc.splitlines()[0].endswith((".", ";", ":")) or "\n" in doc
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_stay_within_four_hundred_lines(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_the_documented_layout_is_the_layout_on_disk():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    tree = re.search(r"```\nsrc/cofactor/\n(.*?)```", text, re.DOTALL)[1]
+    documented = set(re.findall(r"\b(\w+\.(?:py|toml))\b", tree))
+    on_disk = {path.name for path in MODULES} | {"catalog.toml"}
+    assert documented | {"__init__.py"} == on_disk | {"__init__.py"}

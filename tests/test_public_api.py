@@ -1,0 +1,70 @@
+"""The public names are what is visible, and importing the library loads nothing heavy."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import cofactor
+import cofactor.evaluation
+import cofactor.solvers
+
+HEAVY = ("keras", "jax", "tensorflow", "numba", "pyspark", "matplotlib", "fastapi", "sqlalchemy", "narwhals", "pooch")
+
+
+def loaded_after(code):
+    report = f"import sys\n{textwrap.dedent(code)}\nprint([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_every_public_name_is_there():
+    assert sorted(cofactor.__all__) == cofactor.__all__
+    for name in cofactor.__all__:
+        assert getattr(cofactor, name) is not None
+    assert dir(cofactor) == cofactor.__all__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        cofactor.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        cofactor.solvers.nothing  # noqa: B018
+
+
+def test_public_names_have_a_docstring():
+    for module in (cofactor, cofactor.evaluation, cofactor.solvers):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if callable(value):
+                assert value.__doc__, name
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import cofactor; cofactor.load, cofactor.load_dataset, cofactor.Factors, cofactor.read_csv",
+        "from cofactor.evaluation import evaluate, compare",
+        "from cofactor.apps.cli import build; build(['recommend', 'x', '1'])",
+        "import cofactor; cofactor.load_dataset('synthetic:30x20x100')",
+    ],
+)
+def test_nothing_heavy_is_loaded_before_it_is_needed(code):
+    assert loaded_after(code) == "[]"
+
+
+def test_a_missing_extra_says_what_to_install():
+    code = """
+        import sys
+        sys.modules["keras"] = None
+        import cofactor
+        try:
+            from cofactor.solvers import KerasMF
+        except cofactor.MissingExtraError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "keras is not installed: pip install 'cofactor[keras]'"
+    code = code.replace("keras", "matplotlib").replace(
+        "from cofactor.solvers import KerasMF", "import cofactor.evaluation.plots"
+    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "matplotlib is not installed: pip install 'cofactor[plots]'"
