@@ -1,6 +1,7 @@
 """The command line as people and programs use it: each command, its JSON, its errors and exit codes."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -284,3 +285,42 @@ def test_a_disk_that_is_full_ends_in_one_line(monkeypatch, tmp_path):
     failed = run("fit", DATA, *QUICK, "-o", tmp_path / "m.safetensors", code=1)
     assert "No space left on device" in failed.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_diagram_is_keras_own_where_graphviz_is_installed(model, tmp_path):
+    from cofactor.apps import jobs
+
+    pytest.importorskip("pydot", reason="pydot is not installed")
+    if shutil.which("dot") is None:
+        pytest.skip("Graphviz is not installed")
+    assert jobs._drawn_by_keras(cf.load(model), tmp_path / "keras.png")
+    assert (tmp_path / "keras.png").read_bytes().startswith(b"\x89PNG")
+    assert [file.name for file in tmp_path.iterdir()] == ["keras.png"]
+
+
+def test_the_diagram_is_ours_where_graphviz_is_not(model, tmp_path, monkeypatch):
+    from cofactor.apps import jobs
+
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert not jobs._drawn_by_keras(cf.load(model), tmp_path / "keras.png")
+
+
+def test_what_nobody_reads_to_the_end_is_no_error(monkeypatch):
+    def closed(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("cofactor.apps.show.table", closed)
+    run("datasets", code=1)
+
+
+def test_progress_is_drawn_where_somebody_watches(monkeypatch):
+    from cofactor.apps import show
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with show.progress_bar("training", hidden=False) as bar:
+        bar(0.5, "half")
+
+
+def test_a_movielens_folder(latest_small):
+    result = as_json("fit", latest_small, *QUICK)
+    assert (result["n_users"], result["n_items"]) == (610, 9724)

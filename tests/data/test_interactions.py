@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import polars as pl
 import pytest
@@ -116,3 +118,45 @@ def test_titles_are_matched_by_id(ratings):
     assert titles[int(ratings.items.rows(["i3"])[0])] == "Three"
     assert titles[int(ratings.items.rows(["i2"])[0])] is None
     assert "title" in ratings.with_texts(table).to_frame().columns
+
+
+def test_a_filter_keeps_what_its_conditions_allow(titled):
+    late = titled.filter(pl.col("timestamp") > 1_000_000_450, pl.col("value") >= 3)
+    expected = titled.to_frame().filter(pl.col("timestamp") > 1_000_000_450, pl.col("value") >= 3)
+    assert late.to_frame().equals(expected)
+    assert late.users == titled.users
+
+
+@given(events, st.integers(1, 4), st.integers(1, 4))
+def test_all_that_are_left_have_enough(rows, per_user, per_item):
+    table = build(rows, "last")
+    left = table.min_counts(per_user=per_user, per_item=per_item)
+    assert (np.diff(left.matrix.indptr) >= per_user).all()
+    assert (np.diff(left.by_item.indptr) >= per_item).all()
+    pairs = set(zip(left.to_frame()["user"], left.to_frame()["item"], strict=True))
+    remaining = set(zip(table.to_frame()["user"], table.to_frame()["item"], strict=True))
+    while True:  # the naive k-core: drop one offender after the other
+        users, items = (Counter(pair[k] for pair in remaining) for k in (0, 1))
+        offenders = {(u, i) for u, i in remaining if users[u] < per_user or items[i] < per_item}
+        if not offenders:
+            break
+        remaining -= offenders
+    assert pairs == remaining
+
+
+def test_titles_stay_with_their_items(titled):
+    left = titled.min_counts(per_item=23)
+    assert 0 < left.n_items < titled.n_items
+    frame = left.to_frame()
+    whole = dict(zip(titled.items, titled.texts.titles, strict=True))
+    assert frame["title"].to_list() == [whole[item] for item in frame["item"]]
+    assert frame.equals(titled.to_frame().filter(pl.col("item").is_in(left.items.ids.to_list())))
+
+
+def test_a_description_counts_users_and_items(ratings):
+    described = ratings.describe()
+    row = {name: described.filter(pl.col("statistic") == name) for name in ("count", "mean", "max")}
+    assert row["count"].row(0)[1:] == (900.0, 60.0, 40.0)
+    assert row["mean"]["per user"][0] == pytest.approx(15)
+    assert row["mean"]["per item"][0] == pytest.approx(22.5)
+    assert row["max"]["value"][0] == 5

@@ -110,3 +110,17 @@ def test_other_settings_out_of_range_are_refused(ratings):
 def test_a_split_in_time_needs_timestamps():
     with pytest.raises(cf.DataError, match="split_last needs timestamps"):
         Interactions.from_columns(["a"], ["x"]).split_last()
+
+
+def test_contiguous_folds_are_the_table_cut_in_parts(ratings):
+    everything = keys(ratings)
+    folds = list(ratings.contiguous_folds(5))
+    assert [key for _, test in folds for key in keys(test)] == everything
+    assert keys(folds[0][1]) == everything[:180]
+    assert keys(folds[0][0]) == everything[180:]
+
+
+def test_the_official_folds_of_ml100k(ml100k):
+    train, test = next(ml100k.contiguous_folds(5))
+    assert (len(train), len(test)) == (80_000, 20_000)
+    assert test.to_frame().equals(ml100k.to_frame().head(20_000))

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except CofactorError as error:
             _fail(str(error), 1, options)
         except BrokenPipeError:  # the reader, such as `head`, has had enough
-            sys.stdout = None
+            _stop_writing()
             raise typer.Exit(1) from None
         except OSError as error:
             _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1, options)
@@ -57,6 +58,12 @@ def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         return None
 
     return wrapped
+
+
+def _stop_writing() -> None:
+    """Send what is still buffered nowhere, so that Python does not complain about it at its end."""
+    with contextlib.suppress(OSError, ValueError):  # a stand-in for stdout has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(text: str, code: int, options: Mapping[str, Any]) -> None:
