@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long check format clean
+.PHONY: help venv demo test test-long check format clean clean-kernels
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ check: .venv/ready  ## formatting, lint, types, the import contract, doctests
 format: .venv/ready  ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+clean-kernels:  ## forget compiled kernels; needed after an edit to one that others call
+	find src -name '*.nb[ic]' -delete
 
 clean:  ## remove what the targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart

@@ -8,9 +8,23 @@ import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import cofactor
 from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
+
+
+def drop_stale_machine_code():
+    """Delete cached machine code older than any kernel's source: numba looks at the file of each kernel alone."""
+    package = Path(cofactor.__file__).parent / "model"
+    sources = [file for folder in ("kernels", "bayesian") for file in (package / folder).glob("*.py")]
+    newest = max(file.stat().st_mtime for file in sources)
+    for cached in package.rglob("*.nb[ic]"):
+        if cached.stat().st_mtime < newest:
+            cached.unlink(missing_ok=True)
+
+
+drop_stale_machine_code()
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -20,8 +20,9 @@ from safetensors.numpy import save_file
 from scipy import sparse
 
 import cofactor as cf
-from cofactor.model.factors import Factors, Origin
+from cofactor.model.factors import Factors
 from cofactor.model.objective import Objective
+from cofactor.model.state import Origin
 
 
 def small(**changes):

@@ -16,6 +16,7 @@ from cofactor.version import __version__
 
 __all__ = ["build", "main"]
 
+K = Annotated[int | None, typer.Option("-k", help="Measure lists of this length too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
 ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
@@ -119,7 +120,8 @@ def _fit_result(fitted: Any, saved: Path | None) -> dict[str, Any]:
     return {
         "model": None if saved is None else str(saved),
         "solver": fitted.model.origin.solver,
-        **{name: None if fitted.report is None else fitted.report[name] for name in ("mse", "rmse", "mae")},
+        **dict.fromkeys(("mse", "rmse", "mae")),
+        **({} if fitted.report is None else fitted.report.metrics),
         "fit_seconds": round(fitted.seconds, 3),
         "epochs_run": max((len(values) for values in history.values()), default=0),
         "n_users": fitted.model.n_users,
@@ -134,13 +136,13 @@ def _data_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @taking(DATA_OPTIONS)
-def evaluate(model: ModelPath, data: Data, *, json_output: Json = False, **options: Any) -> None:
+def evaluate(model: ModelPath, data: Data, *, k: K = None, json_output: Json = False, **options: Any) -> None:
     """Measure a model on ratings it was not trained on."""
     from cofactor.apps import jobs
 
     loaded = jobs.load(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
-    report, trained_on = jobs.evaluate_fairly(loaded, ratings)
+    report, trained_on = jobs.evaluate_fairly(loaded, ratings, k)
     if json_output:
         counts = {"n_test": report.n_test, "n_unknown": report.n_unknown, "n_trained_on": trained_on}
         show.as_json({**report.metrics, **counts})
@@ -224,6 +226,7 @@ def compare(
     test_fraction: Fraction = 0.2,
     split: How = "random",
     seed: Seed = 0,
+    k: K = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the picture.")] = None,
     json_output: Json = False,
     **options: Any,
@@ -236,7 +239,7 @@ def compare(
     with show.progress_bar("comparing", hidden=json_output) as bar:
         tries = iter(range(1, 10_000))
         done = lambda tried, _: bar(next(tries) / (len(names) * len(ranks)), type(tried).__name__)  # noqa: E731
-        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, done)
+        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, k, done)
     pictures = [] if output is None else [jobs.write_comparison(comparison, output)]
     rows = comparison.to_frame()
     if json_output:

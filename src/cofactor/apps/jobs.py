@@ -113,6 +113,7 @@ def compare_ranks(
     fraction: float,
     seed: int,
     how: str = "random",
+    k: int | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> tuple[Comparison, Interactions]:
     """Train each solver at each rank on the same split; the held-out part comes with the result."""
@@ -122,12 +123,13 @@ def compare_ranks(
     tried = []
     for name in solvers:
         has_rank = "rank" in {field.name for field in dataclasses.fields(solver_class(name))}
+        settings: list[dict[str, Any]]
         settings = [{"seed": seed, "rank": rank} for rank in ranks] if has_rank and ranks else [{"seed": seed}]
         tried += [solver_from(name, setting) for setting in settings]
-    return compare(tried, train, test, done=done), test
+    return compare(tried, train, test, k=k, done=done), test
 
 
-def evaluate_fairly(model: Factors, ratings: Interactions) -> tuple[Report, int]:
+def evaluate_fairly(model: Factors, ratings: Interactions, k: int | None = None) -> tuple[Report, int]:
     """Measure a model on those of the ratings that it was not trained on; how many it was comes second.
 
     Raises
@@ -138,7 +140,7 @@ def evaluate_fairly(model: Factors, ratings: Interactions) -> tuple[Report, int]
     held_out = without_training_rows(model, ratings)
     if not len(held_out):
         raise DataError("the model was trained on every one of these ratings: evaluate on held-out ones")
-    return evaluate(model, held_out), len(ratings) - len(held_out)
+    return evaluate(model, held_out, k=k), len(ratings) - len(held_out)
 
 
 def title_of(model: Factors, item: Id) -> str:
@@ -208,7 +210,10 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
 
     errors: dict[str, dict[int, float]] = {}
     for row in comparison.to_frame().iter_rows(named=True):
-        errors.setdefault(row["solver"], {})[row["rank"]] = row["mse"]
+        if row.get("mse") is not None:
+            errors.setdefault(row["solver"], {})[row["rank"]] = row["mse"]
+    if not errors:
+        raise SettingError("there is no error by rank to draw: none of these solvers predicts ratings")
     return write_figure(plots.error_by_rank(errors), folder / "error-by-rank.png")
 
 

@@ -134,9 +134,10 @@ def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
     """Say how a fit went."""
     say(f"{ratings!r}")
     say(f"trained {result['solver']} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
-    if result["mse"] is not None:
-        errors = ", ".join(f"{name.upper()} {result[name]:.4f}" for name in ("mse", "rmse", "mae"))
-        say(f"on {result['n_test']:,} held-out ratings: {errors}")
+    measured = {name: value for name, value in result.items() if name in ("mse", "rmse", "mae") or "@" in name}
+    if result["n_test"]:
+        figures = ", ".join(f"{name.upper()} {value:.4f}" for name, value in measured.items() if value is not None)
+        say(f"on {result['n_test']:,} held-out ratings: {figures}")
     if result["model"] is None:
         say("not saved: give -o MODEL.safetensors to keep it")
     else:

@@ -2,7 +2,8 @@
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -87,7 +88,7 @@ class Vocabulary:
         return f"Vocabulary of {len(self):,} {self.kind}s: {shown}{', …' if len(self) > 3 else ''}"
 
     @functools.cached_property
-    def _row_of(self) -> dict[Id, int]:
+    def _row_of(self) -> Mapping[Id, int]:
         return {identifier: row for row, identifier in enumerate(self.ids.to_list())}
 
     @property
@@ -141,11 +142,21 @@ class Vocabulary:
                 f"the {self.kind} ids here are {self._described()}, the new ones such as {column[0]!r} are not: "
                 "convert them to the same type"
             )
-        fresh = _in_order(column.filter(pl.Series(self.find(column) < 0)).unique())
-        if not len(fresh):
+        unknown = self.find(column) < 0
+        if not unknown.any():
             return self
+        fresh = column.filter(pl.Series(unknown)) if len(column) > 1 else column
+        fresh = _in_order(fresh.unique()) if len(fresh) > 1 else fresh
         dtype = _wider(self.ids.dtype, fresh.dtype)
-        return Vocabulary(self.ids.cast(dtype).append(fresh.cast(dtype)), kind=self.kind)
+        longer = object.__new__(Vocabulary)  # both parts are known to be sound and distinct
+        longer.kind = self.kind
+        longer.ids = pl.concat([self.ids.cast(dtype), fresh.cast(dtype).alias(self.ids.name)], rechunk=False)
+        if "_row_of" in self.__dict__ and len(fresh) <= _FEW:
+            news = {identifier: len(self) + k for k, identifier in enumerate(fresh.to_list())}
+            known = self._row_of.maps if isinstance(self._row_of, ChainMap) else [self._row_of]
+            if len(known) < _FEW:  # else the dict is made anew when it is wanted
+                longer.__dict__["_row_of"] = ChainMap(news, *known)
+        return longer
 
     def _described(self) -> str:
         return f"{'integers' if self.holds_integers else 'strings'}, such as {self.ids[0]!r}"

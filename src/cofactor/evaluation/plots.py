@@ -1,4 +1,4 @@
-"""Pictures of a model: training curves, errors by rank, the map of the items, the model's diagram.
+"""Pictures of a model: training curves, errors by rank, calibration, the map of the items, the model's diagram.
 
 Each function returns a matplotlib figure; ``figure.savefig(path)`` writes it.
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from cofactor.errors import DataError, missing_extra
 from cofactor.model.factors import Factors
@@ -17,7 +18,7 @@ try:
 except ImportError as error:
     raise missing_extra("matplotlib", "plots") from error
 
-__all__ = ["error_by_rank", "item_map", "item_plane", "model_diagram", "training_curve"]
+__all__ = ["calibration_plot", "error_by_rank", "item_map", "item_plane", "model_diagram", "training_curve"]
 
 INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
 COLORS = ("#2563eb", "#e8590c", "#0f766e", "#9333ea", "#b91c1c", "#64748b")
@@ -95,6 +96,27 @@ def error_by_rank(series: Mapping[str, Mapping[int, float]], *, metric: str = "M
     axes.set_xticks(sorted({rank for errors in series.values() for rank in errors}))
     axes.margins(x=0.08, y=0.18)
     axes.grid(True, axis="y", color=GRID, linewidth=0.8)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    return figure
+
+
+def calibration_plot(frame: pl.DataFrame) -> Figure:
+    """Draw how many held-out ratings lie inside a model's intervals, against how many should.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        The columns level and share, as `cofactor.evaluation.calibration` makes them.
+    """
+    figure, axes = _figure("Intervals hold what they promise", "on the dashed line: perfectly calibrated", size=(6, 6))
+    axes.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1.2, label="perfect")
+    axes.plot(frame["level"], frame["share"], "-o", color=COLORS[0], linewidth=2, markersize=6, label="the model")
+    axes.set_xlabel("probability of the interval", color=MUTED)
+    axes.set_ylabel("share of held-out ratings inside", color=MUTED)
+    low = max(0.0, float(frame.select("level", "share").to_numpy().min()) - 0.1)
+    axes.set_xlim(low, 1.0)
+    axes.set_ylim(low, 1.0)
+    axes.grid(True, color=GRID, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
-from cofactor.errors import DataError
+from cofactor.errors import DataError, SettingError
 from cofactor.evaluation import metrics
+from cofactor.model import lists
 from cofactor.model.factors import Factors
 
 __all__ = ["Comparison", "Report", "compare", "evaluate", "without_training_rows"]
@@ -24,7 +26,8 @@ class Report:
     Parameters
     ----------
     metrics : mapping of str to float
-        ``mse``, ``rmse`` and ``mae``.
+        ``mse``, ``rmse`` and ``mae`` of a model for ratings; ``ndcg@k``, ``recall@k``, ``precision@k`` and ``hit@k``
+        where lists were measured.
     n_test : int
         How many ratings were predicted.
     n_unknown : int
@@ -60,17 +63,22 @@ class Comparison:
                 self.solvers, self.models, self.reports, self.seconds, strict=True
             )
         ]
-        return pl.DataFrame(rows)
+        return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def evaluate(model: Factors, test: Interactions, *, clip: bool = True) -> Report:
+def evaluate(model: Factors, test: Interactions, *, k: int | None = None, clip: bool = True) -> Report:
     """Measure a model on ratings that were held out from its training.
+
+    A model for ratings is measured by its errors, and with ``k`` by its lists too; a model for ranking by its lists
+    alone, every held-out item being relevant and every item that was not seen in training being ranked.
 
     Parameters
     ----------
     model : Factors
     test : Interactions
         Held-out ratings. Ids are matched, so it may come from another file than the training data.
+    k : int, optional
+        The length of the lists; 10 for a model that is trained for ranking.
     clip : bool
         Whether predictions are kept within the range of the training ratings first, as is customary.
 
@@ -104,13 +112,33 @@ def evaluate(model: Factors, test: Interactions, *, clip: bool = True) -> Report
             f"{overlap:,} of the {len(actual):,} test ratings were in the training data, so the result would be "
             "flattering: evaluate on held-out ratings, or leave those out with without_training_rows(model, test)"
         )
-    predicted = model.score_rows(user_rows, item_rows, clip=clip and model.objective.scale is not None)
-    measured = {
+    measured: dict[str, float] = {}
+    if model.objective.goal == "rating":
+        measured |= _errors(
+            model.score_rows(user_rows, item_rows, clip=clip and model.objective.scale is not None), actual
+        )
+    if k is not None or model.objective.goal == "ranking":
+        measured |= _lists(model, user_rows, item_rows, 10 if k is None else k)
+    return Report(measured, len(actual), int(len(known) - known.sum()))
+
+
+def _errors(predicted: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+    return {
         "mse": metrics.mean_squared_error(predicted, actual),
         "rmse": metrics.root_mean_squared_error(predicted, actual),
         "mae": metrics.mean_absolute_error(predicted, actual),
     }
-    return Report(measured, len(actual), int(len(known) - known.sum()))
+
+
+def _lists(model: Factors, user_rows: np.ndarray, item_rows: np.ndarray, k: int) -> dict[str, float]:
+    """Rank all that was not seen for every user with a held-out item, and average over those users."""
+    if k < 1:
+        raise SettingError(f"k is {k}: a list has at least one item")
+    users, places = np.unique(user_rows, return_inverse=True)
+    relevant = sparse.csr_array((np.ones(len(places)), (places, item_rows)), shape=(len(users), model.n_items))
+    ranked = lists.ranked(model, users, k)
+    per_user = metrics.ranking_metrics(ranked, relevant, k)
+    return {f"{name}@{k}": float(np.nanmean(values)) for name, values in per_user.items()}
 
 
 def compare(
@@ -118,6 +146,7 @@ def compare(
     train: Interactions,
     test: Interactions,
     *,
+    k: int | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> Comparison:
     """Train several solvers on the same data and measure each on the same held-out ratings.
@@ -126,6 +155,8 @@ def compare(
     ----------
     solvers : iterable of solvers
     train, test : Interactions
+    k : int, optional
+        The length of the lists to measure; see `evaluate`.
     done : callable, optional
         Called with each solver and its report as soon as it is there.
     """
@@ -134,7 +165,7 @@ def compare(
         start = time.perf_counter()
         model = solver.fit(train)
         seconds.append(time.perf_counter() - start)
-        reports.append(evaluate(model, test))
+        reports.append(evaluate(model, test, k=k))
         tried.append(solver)
         models.append(model)
         if done is not None:

@@ -8,13 +8,15 @@ from scipy import sparse
 from cofactor.errors import DataError
 
 if TYPE_CHECKING:
-    from cofactor.model.factors import Factors
+    from cofactor.model.state import FactorState
 
-__all__ = ["canonical", "check_shapes", "check_size", "frozen"]
+__all__ = ["canonical", "check_shapes", "frozen"]
+
+_LARGEST = 1e16  # the product of two such entries, summed over any rank, is a 32-bit number still
 
 
 def frozen(array: np.ndarray, name: str) -> np.ndarray:
-    """Return the array as float32 in row order, readable only; refuse what is not finite."""
+    """Return the array as float32 in row order, readable only; refuse what is not finite or could overflow."""
     view = np.ascontiguousarray(array, dtype=np.float32).view()
     finite = np.isfinite(view)
     if not finite.all():
@@ -22,6 +24,8 @@ def frozen(array: np.ndarray, name: str) -> np.ndarray:
         raise DataError(
             f"{name} has a value that is not finite in row {row:,}: the training diverged or the data is bad"
         )
+    if max(float(view.max(initial=0)), -float(view.min(initial=0))) > _LARGEST:
+        raise DataError(f"{name} is so long that scores would overflow: the training diverged or the data is bad")
     view.flags.writeable = False
     return view
 
@@ -35,7 +39,7 @@ def canonical(seen: Any) -> sparse.csr_array:
     return matrix
 
 
-def check_shapes(model: "Factors") -> None:
+def check_shapes(model: "FactorState") -> None:
     """Raise DataError naming what does not fit what."""
     if model.user_vectors.ndim != 2 or model.item_vectors.ndim != 2:
         raise DataError("user_vectors and item_vectors must be two-dimensional: (rows, rank)")
@@ -54,13 +58,5 @@ def check_shapes(model: "Factors") -> None:
         texts = getattr(model.texts, name)
         if texts is not None and len(texts) != len(model.items):
             raise DataError(f"there are {len(texts):,} {name} for {len(model.items):,} items: give one an item")
-    if not np.isfinite(model.mean):
-        raise DataError(f"mean is {model.mean}: it must be finite")
-
-
-def check_size(model: "Factors") -> None:
-    """Refuse vectors so long that a score could overflow single precision."""
-    user, item = (float(np.abs(v).max(initial=0)) for v in (model.user_vectors, model.item_vectors))
-    biases = sum(float(np.abs(b).max(initial=0)) for b in (model.user_bias, model.item_bias) if b is not None)
-    if user * item * max(model.rank, 1) + biases + abs(model.mean) > 1e37:
-        raise DataError("the vectors are so long that scores would overflow: the training diverged or the data is bad")
+    if not abs(model.mean) <= _LARGEST:
+        raise DataError(f"mean is {model.mean}: it must be a finite number")

@@ -2,100 +2,37 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 
+from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import SettingError
 from cofactor.model import checks, lists, retrieval
 from cofactor.model.everyone import write_everyone
-from cofactor.model.objective import Objective
+from cofactor.model.state import FactorState, Origin
+
+if TYPE_CHECKING:
+    from cofactor.model.placing import Newcomers
+    from cofactor.model.uncertainty import By
 
 __all__ = ["Factors", "Origin"]
 
 OnUnknown = Literal["raise", "skip"]
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a model comes from: solver and settings, data, time, library version, figures on held-out data."""
-
-    solver: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    data: str = ""
-    trained_at: str = ""
-    version: str = ""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Factors:
+class Factors(FactorState):
     """User vectors and item vectors, and all that is needed to recommend from them.
 
     Solvers return it, `cofactor.load` reads it, and `Factors.from_arrays` makes it from vectors that were learnt
-    elsewhere. It never changes. A score is ``mean + user_bias + item_bias + user_vector · item_vector``.
-
-    Parameters
-    ----------
-    user_vectors, item_vectors : numpy.ndarray of float32, shapes (users, rank) and (items, rank)
-    users, items : Vocabulary
-        The raw ids, in row order.
-    user_bias, item_bias : numpy.ndarray of float32, or None
-        One number a row, where the model has biases.
-    mean : float
-        Added to every score.
-    seen : scipy.sparse.csr_array, shape (users, items)
-        What each user had in the training data, with its value.
-    texts : ItemTexts
-        Titles and genres, where known.
-    objective : Objective
-        What the vectors minimize; `fold_in` needs nothing more.
-    origin : Origin
-        Solver, settings, data.
-    history : mapping of str to tuple of float
-        The training's figures, epoch by epoch.
-    extras : mapping of str to numpy.ndarray
-        Whatever else a solver needs kept.
-
-    Raises
-    ------
-    DataError
-        If shapes do not fit each other or a number is not finite.
+    elsewhere. It never changes. Its fields are those of
+    `FactorState`; a score is ``mean + user_bias + item_bias + user_vector · item_vector``.
     """
-
-    user_vectors: np.ndarray
-    item_vectors: np.ndarray
-    users: Vocabulary
-    items: Vocabulary
-    user_bias: np.ndarray | None = None
-    item_bias: np.ndarray | None = None
-    mean: float = 0.0
-    seen: sparse.csr_array = None
-    texts: ItemTexts = ItemTexts()
-    objective: Objective = Objective()
-    origin: Origin = Origin()
-    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("user_vectors", "item_vectors", "user_bias", "item_bias"):
-            array = getattr(self, name)
-            object.__setattr__(self, name, None if array is None else checks.frozen(array, name))
-        object.__setattr__(self, "mean", float(self.mean))
-        if self.seen is None:
-            object.__setattr__(self, "seen", sparse.csr_array((len(self.users), len(self.items)), dtype=np.float32))
-        object.__setattr__(self, "history", MappingProxyType({k: tuple(v) for k, v in self.history.items()}))
-        object.__setattr__(self, "extras", MappingProxyType(dict(self.extras)))
-        checks.check_shapes(self)
-        checks.check_size(self)
 
     @classmethod
     def from_arrays(
@@ -147,26 +84,21 @@ class Factors:
             origin=Origin(solver="from_arrays"),
         )
 
-    @property
-    def rank(self) -> int:
-        """The length of a vector."""
-        return int(self.user_vectors.shape[1])
-
-    @property
-    def n_users(self) -> int:
-        """The number of users."""
-        return len(self.users)
-
-    @property
-    def n_items(self) -> int:
-        """The number of items."""
-        return len(self.items)
-
     def __repr__(self) -> str:
         made = f" by {self.origin.solver}" if self.origin.solver else ""
         return f"Factors of rank {self.rank} for {self.n_users:,} users × {self.n_items:,} items{made}"
 
-    def score(self, users: Iterable[Id], items: Iterable[Id], *, clip: bool = False) -> np.ndarray:
+    @overload
+    def score(
+        self, users: Iterable[Id], items: Iterable[Id], *, clip: bool = ..., spread: Literal[False] = ...
+    ) -> np.ndarray: ...
+    @overload
+    def score(
+        self, users: Iterable[Id], items: Iterable[Id], *, clip: bool = ..., spread: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def score(
+        self, users: Iterable[Id], items: Iterable[Id], *, clip: bool = False, spread: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Score pairs: the k-th user with the k-th item.
 
         Parameters
@@ -175,26 +107,43 @@ class Factors:
             Raw ids, equally many.
         clip : bool
             Whether to keep the scores within the range of the ratings the model was trained on.
+        spread : bool
+            Whether to return as well how sure the scores are: their standard deviation over a posterior's draws.
 
         Returns
         -------
-        numpy.ndarray of float32, shape (pairs,)
+        numpy.ndarray of float32, shape (pairs,), or two of them
+            The scores, and with ``spread`` their standard deviations.
 
         Raises
         ------
         UnknownIdError
             If a user or an item is not in the model.
+        SettingError
+            If ``spread`` is asked of a model that is not made of draws, as those of `BayesianMF` are.
         """
         user_rows, item_rows = self.users.rows(users), self.items.rows(items)
         if len(user_rows) != len(item_rows):
             raise SettingError(f"score() got {len(user_rows):,} users and {len(item_rows):,} items: give pairs")
-        return self.score_rows(user_rows, item_rows, clip=clip)
+        if not spread:
+            return self.score_rows(user_rows, item_rows, clip=clip)
+        from cofactor.model.uncertainty import score_with_spread  # loads the sampler's kernels
+
+        scores, deviations = score_with_spread(self, user_rows, item_rows)
+        return self._clipped(scores) if clip else scores, deviations
 
     def score_rows(self, user_rows: np.ndarray, item_rows: np.ndarray, *, clip: bool = False) -> np.ndarray:
         """Score pairs of row numbers; see `score`."""
-        scores = retrieval.pair_scores(self.queries(), self.keys(), self.offsets(), user_rows, item_rows)
-        if not clip:
-            return scores
+        if lists.needs_every_draw(self):
+            from cofactor.model.uncertainty import score_with_spread  # loads the sampler's kernels
+
+            scores = score_with_spread(self, user_rows, item_rows)[0]
+            return self._clipped(scores) if clip else scores
+        users, places = np.unique(user_rows, return_inverse=True)
+        scores = retrieval.pair_scores(self.queries(users), self.keys(), self.offsets(users), places, item_rows)
+        return self._clipped(scores) if clip else scores
+
+    def _clipped(self, scores: np.ndarray) -> np.ndarray:
         if self.objective.scale is None:
             raise SettingError("clip=True needs the rating scale, and this model was trained without ratings")
         return np.clip(scores, *self.objective.scale)
@@ -208,6 +157,7 @@ class Factors:
         candidates: Iterable[Id] | None = None,
         exclude: Iterable[Id] | None = None,
         on_unknown: OnUnknown = "raise",
+        by: "By" = "mean",
     ) -> pl.DataFrame:
         """Return each user's ``n`` best items.
 
@@ -225,6 +175,9 @@ class Factors:
             Never choose these items.
         on_unknown : {"raise", "skip"}
             What to do about a user who is not in the model.
+        by : {"mean", "optimistic", "cautious"}
+            What to order by, in a model made of draws: the mean score, one standard deviation more (items that might
+            be loved), or one less (items that are surely liked).
 
         Returns
         -------
@@ -239,7 +192,7 @@ class Factors:
         """
         rows = self.users.find(users) if on_unknown == "skip" else self.users.rows(users)
         rows = rows[rows >= 0]
-        return lists.recommended(self, rows, lists.checked(n), exclude_seen, candidates, exclude)
+        return lists.recommended(self, rows, lists.checked(n), exclude_seen, candidates, exclude, by)
 
     def recommend_all(
         self,
@@ -270,6 +223,81 @@ class Factors:
             lists.recommended, self, n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude
         )
         return write_everyone(Path(path), block, self.n_users, progress)
+
+    def fold_in(self, newcomers: "Newcomers") -> "Factors":
+        """Place new users by their ratings; nothing is retrained, and no solver is needed.
+
+        A user whom the model knows already is placed anew by what they had and what is given now.
+
+        Parameters
+        ----------
+        newcomers : Interactions, or mapping of ids
+            For each user the items they met: ``{"visitor": {"50": 5, "172": 4}}``, or ``{"visitor": ["50", "172"]}``
+            where values do not matter.
+
+        Returns
+        -------
+        Factors
+            This model with the newcomers in it.
+
+        Raises
+        ------
+        UnknownIdError
+            If an item is not in the model.
+
+        Examples
+        --------
+        >>> import cofactor as cf
+        >>> from cofactor.solvers import ImplicitALS
+        >>> model = ImplicitALS(rank=4, epochs=2).fit(cf.load_dataset("synthetic:60x40x600").binary())
+        >>> model.fold_in({61: [1, 2, 3]}).recommend([61], n=2)["place"].to_list()
+        [1, 2]
+        """
+        from cofactor.model.placing import fold_in  # brings numba
+
+        return fold_in(self, newcomers, "user", alone=False)
+
+    def fold_in_items(self, newcomers: "Newcomers") -> "Factors":
+        """Place new items by who met them: ``{"new film": {"196": 5, "186": 3}}``; see `fold_in`."""
+        from cofactor.model.placing import fold_in  # brings numba
+
+        return fold_in(self, newcomers, "item", alone=False)
+
+    def place(self, newcomers: "Newcomers") -> "Factors":
+        """Return a model of the newcomers alone; unlike `fold_in` it costs the same however many users there are."""
+        from cofactor.model.placing import fold_in  # brings numba
+
+        return fold_in(self, newcomers, "user", alone=True)
+
+    def update(self, news: Interactions) -> "Factors":
+        """Return the model with new users, new items and new ratings in it, in place of a retrain.
+
+        New items, then every user with news, then every item with news are solved anew, all others held as they are.
+        New values replace old ones of the same user and item.
+        """
+        from cofactor.model.placing import update  # brings numba
+
+        return update(self, news)
+
+    def explain(self, user: Id, item: Id) -> pl.DataFrame:
+        """Say what a score comes from.
+
+        A vector that minimizes squared error is a sum over the user's ratings, and so is every score.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns item, title, value, share: the user's items, those of largest effect first, and a last row for
+            everything else (mean, the item's own bias, what training left undone). The shares add up to the score.
+
+        Raises
+        ------
+        UnknownIdError
+            If the user or the item is not in the model.
+        """
+        from cofactor.model.placing import explain  # brings numba
+
+        return explain(self, user, item)
 
     def similar_items(self, item: Id, n: int = 10) -> pl.DataFrame:
         """Return the items whose vectors point most nearly the same way: item, title, score (the cosine).
@@ -326,18 +354,3 @@ class Factors:
         from cofactor.model.storage import save
 
         return save(self, path)
-
-    def queries(self) -> np.ndarray:
-        """Return the user side of the product: biases are one more column."""
-        if self.item_bias is None:
-            return self.user_vectors
-        return np.column_stack([self.user_vectors, np.ones(self.n_users, np.float32)])
-
-    def keys(self) -> np.ndarray:
-        """Return the item side of the product."""
-        return self.item_vectors if self.item_bias is None else np.column_stack([self.item_vectors, self.item_bias])
-
-    def offsets(self) -> np.ndarray:
-        """Return what is added to every score of a user: it does not change the order."""
-        bias = np.zeros(self.n_users) if self.user_bias is None else self.user_bias.astype(np.float64)
-        return self.mean + bias

@@ -1,5 +1,6 @@
 """The tables that `Factors` answers with: lists of items for users, the nearest vectors, their description."""
 
+import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from cofactor.model import retrieval
 
 if TYPE_CHECKING:
     from cofactor.model.factors import Factors
+    from cofactor.model.uncertainty import By
 
-__all__ = ["checked", "described", "nearest", "recommended", "titles"]
+__all__ = ["checked", "described", "nearest", "needs_every_draw", "ranked", "recommended", "titles"]
 
 
 def recommended(
@@ -24,27 +26,46 @@ def recommended(
     exclude_seen: bool,
     candidates: Iterable[Id] | None,
     exclude: Iterable[Id] | None,
+    by: "By" = "mean",
 ) -> pl.DataFrame:
     """Return the lists of some user rows as one table: user, place, item, title, score."""
-    ranked = retrieval.top_n(
-        model.queries()[user_rows],
-        model.keys(),
-        n,
-        offsets=model.offsets()[user_rows],
-        excluded=model.seen[user_rows] if exclude_seen else None,
-        candidates=_allowed(model, candidates, exclude),
-    )
-    counts = np.bincount(ranked.users, minlength=len(user_rows))
-    place = np.arange(len(ranked.users)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    best = ranked(model, user_rows, n, exclude_seen=exclude_seen, allowed=_allowed(model, candidates, exclude), by=by)
+    counts = np.bincount(best.users, minlength=len(user_rows))
+    place = np.arange(len(best.users)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
     return pl.DataFrame(
         {
-            "user": model.users.take(user_rows[ranked.users]),
+            "user": model.users.take(user_rows[best.users]),
             "place": pl.Series(place, dtype=pl.Int32),
-            "item": model.items.take(ranked.items),
-            "title": titles(model, ranked.items),
-            "score": ranked.scores,
+            "item": model.items.take(best.items),
+            "title": titles(model, best.items),
+            "score": best.scores,
         }
     )
+
+
+def ranked(
+    model: "Factors",
+    user_rows: np.ndarray,
+    n: int,
+    *,
+    exclude_seen: bool = True,
+    allowed: np.ndarray | None = None,
+    by: "By" = "mean",
+) -> retrieval.Ranked:
+    """Return the lists of some user rows as rows; ``allowed`` are the sorted item rows to choose from."""
+    excluded = model.seen[user_rows] if exclude_seen else None
+    if by == "mean" and not needs_every_draw(model):
+        queries, offsets = model.queries(user_rows), model.offsets(user_rows)
+        return retrieval.top_n(queries, model.keys(), n, offsets=offsets, excluded=excluded, candidates=allowed)
+    from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
+
+    score = functools.partial(score_block, model, by=by)
+    return retrieval.top_of(score, user_rows, n, n_items=model.n_items, excluded=excluded, candidates=allowed)
+
+
+def needs_every_draw(model: "Factors") -> bool:
+    """Return whether a score is no plain product: with ordered levels it is an expectation over every draw."""
+    return "draws.levels" in model.extras
 
 
 def _allowed(model: "Factors", candidates: Iterable[Id] | None, exclude: Iterable[Id] | None) -> np.ndarray | None:

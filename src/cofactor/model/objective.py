@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["Goal", "Objective"]
+__all__ = ["Goal", "Loss", "Objective", "Side"]
 
 Goal = Literal["rating", "ranking"]
+Side = Literal["user", "item"]
+Loss = Literal["squared", "weighted", "complete", "posterior"]
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,12 @@ class Objective:
 
     Parameters
     ----------
-    loss : {"squared", "weighted"}
+    loss : {"squared", "weighted", "complete", "posterior"}
         ``"squared"``: the squared error over the observed values alone. ``"weighted"``: observed pairs
         count by their value and aim at 1, all pairs together aim at 0 with the weight ``unseen_weight``
-        (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021).
+        (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"complete"``: the squared error
+        over all pairs, those that were not observed counting as 0. ``"posterior"``: none; the vectors are
+        draws from a posterior.
     goal : {"rating", "ranking"}
         Whether the scores are meant as predicted ratings or only to put items in order.
     regularization, bias_regularization : float
@@ -30,17 +34,20 @@ class Objective:
         Weight of the pairs that were not observed; only with ``loss="weighted"``.
     non_negative : bool
         Whether the vectors have no negative entry.
+    draws : int
+        How many draws stand side by side in a vector; a score is their average.
     scale : tuple of float, or None
         The least and the greatest value in the training data: ratings are clipped to it on request.
     """
 
-    loss: Literal["squared", "weighted"] = "squared"
+    loss: Loss = "squared"
     goal: Goal = "rating"
     regularization: float = 0.0
     bias_regularization: float = 0.0
     nu: float = 1.0
     unseen_weight: float = 0.0
     non_negative: bool = False
+    draws: int = 1
     scale: tuple[float, float] | None = None
 
     @classmethod
@@ -57,6 +64,8 @@ class Objective:
         numbers = (objective.regularization, objective.bias_regularization, objective.nu, objective.unseen_weight)
         if not all(isinstance(number, int | float) for number in numbers):
             raise TypeError("an entry that should be a number is not")
-        if objective.loss not in ("squared", "weighted") or objective.goal not in ("rating", "ranking"):
+        if not isinstance(objective.draws, int) or objective.draws < 1:
+            raise ValueError(f"draws is {objective.draws!r}")
+        if objective.loss not in get_args(Loss) or objective.goal not in get_args(Goal):
             raise ValueError(f"unknown loss {objective.loss!r} or goal {objective.goal!r}")
         return objective

@@ -6,13 +6,13 @@ lies within its own rounding error of the n-th best score is scored again by the
 same on any machine, with any block size and on any number of threads; equal scores are in item row order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-__all__ = ["SCORES_AT_ONCE", "Ranked", "pair_scores", "top_n"]
+__all__ = ["SCORES_AT_ONCE", "Ranked", "pair_scores", "top_n", "top_of"]
 
 SCORES_AT_ONCE = 4_000_000
 """The most scores held in memory at a time: about 100 MB with what goes with them."""
@@ -78,10 +78,45 @@ def top_n(
         Sorted item rows to choose from; all of them if not given.
     """
     offsets = np.zeros(len(users)) if offsets is None else offsets
-    parts = list(_blocks(users, items, n, offsets, excluded, candidates))
+    return _joined(list(_blocks(users, items, n, offsets, excluded, candidates)))
+
+
+def _joined(parts: list[Ranked]) -> Ranked:
     if not parts:
         return Ranked(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     return Ranked(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("users", "items", "scores")))
+
+
+def top_of(
+    score: Callable[[np.ndarray], np.ndarray],
+    user_rows: np.ndarray,
+    n: int,
+    *,
+    n_items: int,
+    excluded: sparse.csr_array | None = None,
+    candidates: np.ndarray | None = None,
+) -> Ranked:
+    """Find each user's ``n`` best items where a score is no product of vectors, by scoring all of them.
+
+    Parameters
+    ----------
+    score : callable
+        From some of ``user_rows`` to their scores, float32, shape (users, items).
+    user_rows : numpy.ndarray of int
+    n, excluded, candidates
+        As in `top_n`.
+    """
+    parts = []
+    block = max(1, SCORES_AT_ONCE // max(n_items, 1))
+    for start in range(0, len(user_rows), block):
+        scores = score(user_rows[start : start + block])
+        if excluded is not None:
+            _mask(scores, excluded[start : start + block], None, n_items)
+        if candidates is not None:
+            scores[:, np.setdiff1d(np.arange(n_items), candidates)] = -np.inf
+        who, what = np.nonzero(scores > -np.inf)
+        parts.append(_first_places(who, what, scores[who, what], n, start, len(scores)))
+    return _joined(parts)
 
 
 def _blocks(
@@ -142,10 +177,16 @@ def _best(
     else:
         near = scores > -np.inf
     who, what = np.nonzero(near)
-    exact = pair_scores(users, items, offsets, who, what)
-    order = np.lexsort((what, -exact, who))
-    who = who[order]
-    counts = np.bincount(who, minlength=len(users))
+    best = _first_places(who, what, pair_scores(users, items, offsets, who, what), n, first_user, len(users))
+    return Ranked(best.users, rows[best.items], best.scores)
+
+
+def _first_places(
+    who: np.ndarray, what: np.ndarray, scores: np.ndarray, n: int, first_user: int, n_users: int
+) -> Ranked:
+    """Put scored pairs in order, equal scores by item, and keep ``n`` of each user."""
+    order = np.lexsort((what, -scores, who))
+    counts = np.bincount(who, minlength=n_users)
     place = np.arange(len(who)) - np.repeat(np.cumsum(counts) - counts, counts)
     kept = order[place < n]
-    return Ranked(who[place < n] + first_user, rows[what[kept]], exact[kept])
+    return Ranked(who[kept] + first_user, what[kept], scores[kept])

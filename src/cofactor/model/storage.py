@@ -20,8 +20,9 @@ from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.files import replacing
-from cofactor.model.factors import Factors, Origin
+from cofactor.model.factors import Factors
 from cofactor.model.objective import Objective
+from cofactor.model.state import Origin
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 
@@ -112,8 +113,8 @@ def _tensors(model: Factors) -> dict[str, np.ndarray]:
     for name in ("titles", "genres"):
         if (texts := getattr(model.texts, name)) is not None:
             tensors |= _packed(texts, name)
-    tensors |= {f"extras.{name}": np.ascontiguousarray(array) for name, array in model.extras.items()}
-    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    tensors |= {f"extras.{name}": np.asarray(array) for name, array in model.extras.items()}
+    return {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
 
 
 def _packed_ids(vocabulary: Vocabulary, side: str) -> dict[str, np.ndarray]:

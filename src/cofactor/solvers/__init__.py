@@ -9,11 +9,35 @@ from typing import TYPE_CHECKING, Any
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
+    from cofactor.solvers.als import ALS, ImplicitALS
+    from cofactor.solvers.baselines import BiasOnly, Popularity, PureSVD
+    from cofactor.solvers.bayes import BayesianMF
     from cofactor.solvers.keras_mf import KerasMF
+    from cofactor.solvers.nmf import NMF
 
-__all__ = ["SOLVERS", "KerasMF", "solver_class"]
+__all__ = [
+    "ALS",
+    "NMF",
+    "SOLVERS",
+    "BayesianMF",
+    "BiasOnly",
+    "ImplicitALS",
+    "KerasMF",
+    "Popularity",
+    "PureSVD",
+    "solver_class",
+]
 
-SOLVERS = {"keras": ("cofactor.solvers.keras_mf", "KerasMF")}
+SOLVERS = {
+    "keras": ("cofactor.solvers.keras_mf", "KerasMF"),
+    "als": ("cofactor.solvers.als", "ALS"),
+    "implicit-als": ("cofactor.solvers.als", "ImplicitALS"),
+    "nmf": ("cofactor.solvers.nmf", "NMF"),
+    "bayesian": ("cofactor.solvers.bayes", "BayesianMF"),
+    "svd": ("cofactor.solvers.baselines", "PureSVD"),
+    "popularity": ("cofactor.solvers.baselines", "Popularity"),
+    "bias": ("cofactor.solvers.baselines", "BiasOnly"),
+}
 """The solvers' names on the command line, with where each is."""
 
 _HOMES = {name: module for module, name in SOLVERS.values()}

@@ -10,10 +10,22 @@ import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, SettingError
-from cofactor.model.factors import Factors, Origin
+from cofactor.model.factors import Factors
+from cofactor.model.state import Origin
 from cofactor.version import __version__
 
-__all__ = ["Callback", "Epoch", "Solver", "check_settings", "check_train", "origin_of"]
+__all__ = [
+    "Callback",
+    "Epoch",
+    "Solver",
+    "check_choice",
+    "check_settings",
+    "check_train",
+    "check_validation",
+    "hold_out",
+    "origin_of",
+    "started",
+]
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,8 @@ class Epoch:
     planned: int
     metrics: Mapping[str, float]
 
+
+_ROWS_AT_ONCE = 8192
 
 Callback: TypeAlias = Callable[[Epoch], None]
 """Called after every epoch; whatever it raises ends the fit."""
@@ -68,6 +82,96 @@ def check_settings(solver: Any, **least: float) -> None:
         if isinstance(value, bool) or not right_type or not np.isfinite(value) or value < bound:
             number = "a whole number" if whole else "a number"
             raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of at least {bound}")
+
+
+def check_choice(solver: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Refuse a setting that is none of its choices.
+
+    Raises
+    ------
+    SettingError
+        Naming the setting, its value and the choices.
+    """
+    value = getattr(solver, name)
+    if value not in choices:
+        raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {' or '.join(map(repr, choices))}")
+
+
+def check_validation(solver: Any) -> None:
+    """Refuse a validation part of all or more, and a patience without one to watch.
+
+    Raises
+    ------
+    SettingError
+        Naming the setting.
+    """
+    name = type(solver).__name__
+    check_settings(solver, validation_fraction=0.0)
+    if solver.validation_fraction >= 1:
+        raise SettingError(f"{name}(validation_fraction={solver.validation_fraction}): it must be less than 1")
+    if solver.patience is not None and not solver.validation_fraction:
+        raise SettingError(f"{name}(patience=…) needs a validation_fraction, such as 0.1, to watch the error on")
+
+
+def hold_out(solver: Any, train: Interactions) -> tuple[Interactions, Interactions | None]:
+    """Set apart the solver's ``validation_fraction`` of the training data; None where it is 0.
+
+    Raises
+    ------
+    DataError
+        If one of the two parts would be empty.
+    """
+    if not solver.validation_fraction:
+        return train, None
+    part, validation = train.split_random(test_fraction=solver.validation_fraction, seed=solver.seed)
+    if not len(part) or not len(validation):
+        raise DataError(f"{len(train):,} ratings are too few to hold out {solver.validation_fraction:g} of them")
+    return part, validation
+
+
+def started(
+    solver: Any, train: Interactions, start: Factors | None, *, biased: bool, non_negative: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors to begin with, float32, shapes (users, rank) and (items, rank); a bias is one more column.
+
+    They are small random numbers, or a known model's vectors where it has the user or item; zeros for what has no
+    interactions.
+
+    Raises
+    ------
+    SettingError
+        If the model to start from has another rank or form.
+    """
+    random = np.random.default_rng(solver.seed)
+    scale = 1 / np.sqrt(solver.rank) if non_negative else 0.1 / np.sqrt(solver.rank)
+    draw = random.random if non_negative else random.standard_normal
+    sides = []
+    for side, counts in (("user", np.diff(train.matrix.indptr)), ("item", np.diff(train.by_item.indptr))):
+        n = len(counts)
+        vectors = np.zeros((n, solver.rank + biased), np.float32)
+        for first in range(
+            0, n, _ROWS_AT_ONCE
+        ):  # a whole side of random numbers beside the vectors would be in the way
+            part = vectors[first : first + _ROWS_AT_ONCE, : solver.rank]
+            part[:] = scale * draw(part.shape, dtype=np.float32)
+        if start is not None:
+            _copy_known(start, train, side, vectors, biased)
+        vectors[counts == 0] = 0  # nothing will ever move them
+        sides.append(vectors)
+    return sides[0], sides[1]
+
+
+def _copy_known(start: Factors, train: Interactions, side: str, vectors: np.ndarray, biased: bool) -> None:
+    known, bias = getattr(start, f"{side}_vectors"), getattr(start, f"{side}_bias")
+    if known.shape[1] != vectors.shape[1] - biased or (bias is not None) != biased:
+        raise SettingError(
+            f"the model to start from has rank {known.shape[1]} and {'' if bias is not None else 'no '}biases: "
+            f"it must have rank {vectors.shape[1] - biased} and {'' if biased else 'no '}biases"
+        )
+    rows = getattr(start, f"{side}s").find(getattr(train, f"{side}s").ids)
+    vectors[rows >= 0, : known.shape[1]] = known[rows[rows >= 0]]
+    if biased:
+        vectors[rows >= 0, -1] = bias[rows[rows >= 0]]
 
 
 def origin_of(solver: Any, train: Interactions) -> Origin:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +14,20 @@ from cofactor.errors import DataError, SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model
 from cofactor.model.objective import Objective
-from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
+from cofactor.solvers.base import (
+    Callback,
+    Epoch,
+    check_choice,
+    check_settings,
+    check_train,
+    check_validation,
+    origin_of,
+    started,
+)
+from cofactor.solvers.epochs import Checkpoint, Progress
+from cofactor.solvers.keras_batches import Batches
 
-__all__ = ["Batches", "KerasMF", "keras_model"]
-
-_BLOCK = 65_536  # ratings that stand together and are shuffled as one block
-_SHARD = 4_194_304  # ratings that are in memory at a time and are shuffled one by one
+__all__ = ["KerasMF", "keras_model"]
 
 
 @dataclass(frozen=True)
@@ -98,17 +107,19 @@ class KerasMF:
 
     def __post_init__(self) -> None:
         check_settings(self, rank=1, batch_size=1, epochs=1, patience=1, seed=0)
-        check_settings(self, regularization=0.0, bias_regularization=0.0, nu=0.0, validation_fraction=0.0)
+        check_settings(self, regularization=0.0, bias_regularization=0.0, nu=0.0)
         check_settings(self, learning_rate=1e-12)
-        if self.validation_fraction >= 1:
-            raise SettingError(f"KerasMF(validation_fraction={self.validation_fraction}): it must be less than 1")
-        if self.patience is not None and not self.validation_fraction:
-            raise SettingError("KerasMF(patience=…) needs a validation_fraction, such as 0.1, to watch the error on")
-        if self.schedule not in ("cosine", "constant"):
-            raise SettingError(f"KerasMF(schedule={self.schedule!r}): it must be 'cosine' or 'constant'")
+        check_validation(self)
+        check_choice(self, "schedule", ("cosine", "constant"))
 
     def fit(
-        self, train: Interactions, *, callback: Callback | None = None, keras_callbacks: Sequence[Any] = ()
+        self,
+        train: Interactions,
+        *,
+        callback: Callback | None = None,
+        keras_callbacks: Sequence[Any] = (),
+        start: Factors | None = None,
+        checkpoint: str | PathLike[str] | None = None,
     ) -> Factors:
         """Learn vectors for every user and item of ``train``.
 
@@ -120,6 +131,10 @@ class KerasMF:
             Called with an `Epoch` after each epoch.
         keras_callbacks : sequence of keras.callbacks.Callback
             Passed on to Keras.
+        start : Factors, optional
+            A model to start from, of the same rank; users and items are matched by id.
+        checkpoint : path, optional
+            A file that holds the progress after each epoch; where it is there already, training goes on from it.
 
         Returns
         -------
@@ -131,22 +146,44 @@ class KerasMF:
         ------
         DataError
             If there is nothing to learn from, or the training diverged.
+        SettingError
+            If ``start`` or ``checkpoint`` does not fit.
         """
         check_train(train)
         batches, validation = self._parts(train)
         mean = float(train.matrix.data.mean(dtype=np.float64)) if self.biases else 0.0
         network = self._network(train, batches, mean)
-        watchers = [*keras_callbacks]
-        if self.patience is not None:
-            watchers.append(keras.callbacks.EarlyStopping("val_mse", patience=self.patience, restore_best_weights=True))
-        if callback is not None:
-            watchers.append(_Reporter(callback, self.epochs))
-        record = network.fit(
-            batches, epochs=self.epochs, validation_data=validation, callbacks=watchers, shuffle=False, verbose=0
+        if start is not None:
+            self._start_from(start, train, network)
+        keeper = _Keeper(
+            Checkpoint(checkpoint, self, train), "val_mse" if self.patience is not None else None, self.patience
         )
-        return self._factors(train, network, mean, record.history)
+        begun = keeper.resume(network, batches)
+        watchers = [*keras_callbacks, keeper, *([] if callback is None else [_Reporter(callback, self.epochs)])]
+        if begun < self.epochs and not keeper.progress.waited(self.patience):
+            network.fit(
+                batches,
+                epochs=self.epochs,
+                initial_epoch=begun,
+                validation_data=validation,
+                callbacks=watchers,
+                shuffle=False,
+                verbose=0,
+            )
+        keeper.restore_best(network)
+        return self._factors(train, network, mean, keeper.progress.history)
 
-    def _parts(self, train: Interactions) -> "tuple[Batches, Batches | None]":
+    def _start_from(self, start: Factors, train: Interactions, network: Any) -> None:
+        tables = started(self, train, start, biased=self.biases, non_negative=self.non_negative)
+        for side, table in zip(("user", "item"), tables, strict=True):
+            for name, part in ((f"{side}_vectors", table[:, : self.rank]), (f"{side}_bias", table[:, self.rank :])):
+                if part.shape[1]:
+                    layer = network.get_layer(name)
+                    weights = layer.get_weights()[0]
+                    weights[: len(part)] = part
+                    layer.set_weights([weights])
+
+    def _parts(self, train: Interactions) -> tuple[Batches, Batches | None]:
         if not self.validation_fraction:
             return Batches(train, self.batch_size, seed=self.seed), None
         held_out = random_mask(len(train), self.validation_fraction, self.seed)
@@ -155,7 +192,7 @@ class KerasMF:
         validation = Batches(train, 65_536, positions=np.flatnonzero(held_out), seed=None)
         return Batches(train, self.batch_size, positions=np.flatnonzero(~held_out), seed=self.seed), validation
 
-    def _network(self, train: Interactions, batches: "Batches", mean: float) -> Any:
+    def _network(self, train: Interactions, batches: Batches, mean: float) -> Any:
         network = keras_model(
             train.n_users,
             train.n_items,
@@ -226,77 +263,48 @@ class KerasMF:
         return settings
 
 
-class Batches(keras.utils.PyDataset):
-    """The ratings in batches of one size, in a new order each epoch.
+class _Keeper(keras.callbacks.Callback):
+    """Keep the progress: on disk after each epoch, and of the best epoch where there is something to watch.
 
-    The order is drawn in two steps, so that no more than a few million ratings are read at a time: blocks of
-    neighbours are permuted, then the ratings of 64 blocks at a time are. Up to four million ratings that is one
-    permutation of all. It depends on the seed and the epoch, not on where the ratings lie: in memory or on disk, the
-    same batches come. All batches have one size, since Keras compiles anew for each; the few ratings left over
-    are others in every epoch.
-
-    Parameters
-    ----------
-    ratings : Interactions
-    batch_size : int
-        The most ratings in a batch.
-    positions : numpy.ndarray of int, optional
-        Which stored ratings take part; all if not given.
-    seed : int, optional
-        Without it the order stays as stored and the last batch is shorter.
+    Keras's own early stopping forgets what was best when a process dies, so a resumed run could end elsewhere.
     """
 
-    def __init__(
-        self, ratings: Interactions, batch_size: int, *, positions: np.ndarray | None = None, seed: int | None
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, watch: str | None, patience: int | None) -> None:
         super().__init__()
-        self._matrix = ratings.matrix
-        self._positions = positions
-        self._seed = seed
-        self._epoch = 0
-        self._n = len(ratings) if positions is None else len(positions)
-        self._count = -(-self._n // batch_size)
-        self._size = batch_size if seed is None else self._n // self._count
-        self._loaded: tuple[int, int, tuple[np.ndarray, ...]] | None = None
+        self.progress = Progress({})
+        self._checkpoint = checkpoint
+        self._watch = watch
+        self._patience = patience
 
-    def __len__(self) -> int:
-        return self._count
+    def resume(self, network: Any, batches: Batches) -> int:
+        """Put a checkpoint's weights and optimizer state into a network; return how many epochs it has had."""
+        found = self._checkpoint.load()
+        if found is None:
+            return 0
+        network.optimizer.build(network.trainable_variables)
+        for variable, (_, array) in zip(_variables(network), sorted(found.arrays.items()), strict=True):
+            variable.assign(array)
+        batches.skip_to(found.epochs)
+        self.progress = found
+        return found.epochs
 
-    def on_epoch_end(self) -> None:
-        """Move on to the next epoch's order."""
-        self._epoch += 1
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        arrays = {f"{k:03d}": np.array(variable) for k, variable in enumerate(_variables(self.model))}
+        self.progress = self.progress.after(arrays, logs or {}, self._watch)
+        self._checkpoint.save(self.progress)
+        if self.progress.waited(self._patience):
+            self.model.stop_training = True
 
-    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-        per_shard = max(_SHARD // self._size, 1)
-        shard, within = divmod(index, per_shard)
-        if self._loaded is None or self._loaded[:2] != (self._epoch, shard):
-            self._loaded = self._epoch, shard, self._load(shard, per_shard * self._size)
-        users, items, values = (column[within * self._size :][: self._size] for column in self._loaded[2])
-        return (users, items), values
+    def restore_best(self, network: Any) -> None:
+        """Put back the best epoch's weights, where one was watched."""
+        if self.progress.best is not None:
+            for variable, (_, array) in zip(_variables(network), sorted(self.progress.best.items()), strict=True):
+                variable.assign(array)
 
-    def _load(self, shard: int, length: int) -> tuple[np.ndarray, ...]:
-        """Read one shard: user rows, item rows and values, each of shape (ratings, 1)."""
-        taken = self._sequence(shard * length, min((shard + 1) * length, self._n))
-        if self._positions is not None:
-            taken = self._positions[taken]
-        users = np.searchsorted(self._matrix.indptr, taken, side="right") - 1
-        items, values = self._matrix.indices[taken], self._matrix.data[taken]
-        return users.astype(np.int32)[:, None], items.astype(np.int32)[:, None], values[:, None]
 
-    def _sequence(self, start: int, end: int) -> np.ndarray:
-        """Return places ``start`` to ``end`` of the epoch's order."""
-        if self._seed is None:
-            return np.arange(start, end)
-        random = np.random.default_rng([self._seed, self._epoch])
-        if self._n <= _SHARD:
-            return random.permutation(self._n)[start:end]
-        blocks = random.permutation(-(-self._n // _BLOCK))
-        ends = np.cumsum(np.minimum((blocks + 1) * _BLOCK, self._n) - blocks * _BLOCK)
-        first, last = np.searchsorted(ends, start, side="right"), np.searchsorted(ends, end, side="left")
-        places = [np.arange(block * _BLOCK, min((block + 1) * _BLOCK, self._n)) for block in blocks[first : last + 1]]
-        skipped = start - (ends[first - 1] if first else 0)
-        taken = np.concatenate(places)[skipped:][: end - start]
-        return np.random.default_rng([self._seed, self._epoch, start]).permutation(taken)
+def _variables(network: Any) -> list[Any]:
+    """Return all that training changes: weights, then the optimizer's own state."""
+    return [*network.trainable_variables, *network.optimizer.variables]
 
 
 class _Reporter(keras.callbacks.Callback):

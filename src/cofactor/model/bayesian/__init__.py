@@ -1,0 +1,1 @@
+"""Drawing the vectors of a rating matrix from their posterior, and predicting from the draws."""

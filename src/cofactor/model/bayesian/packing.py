@@ -1,0 +1,91 @@
+"""Kept draws as the arrays of a `Factors`, and back."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cofactor.errors import DataError, SettingError
+from cofactor.model.bayesian.row_system import Array, read_only
+from cofactor.model.bayesian.state import Draws, KeptSide, to_arrays
+
+if TYPE_CHECKING:
+    from cofactor.model.factors import Factors
+
+__all__ = ["average_bias", "draws_of", "extras_of", "levels_of", "side_by_side"]
+
+_IN_FACTORS = ("mean", "users.vectors", "items.vectors")
+
+
+def side_by_side(vectors: Array) -> Array:
+    """Return all draws of each row (rows, draws, rank) as one long vector (rows, draws * rank)."""
+    return vectors.reshape(len(vectors), -1)
+
+
+def average_bias(side: KeptSide) -> Array:
+    """Return each row's bias, averaged over the draws (rows,)."""
+    return side.bias.mean(axis=1, dtype=np.float64).astype(np.float32)
+
+
+def extras_of(draws: Draws) -> dict[str, Array]:
+    """Return what a `Factors` has to keep of the draws besides its own arrays, by dotted names."""
+    return {f"draws.{name}": array for name, array in to_arrays(draws).items() if name not in _IN_FACTORS}
+
+
+def draws_of(model: "Factors") -> Draws:
+    """Return the draws that a model is made of; its arrays are looked at, not copied.
+
+    Raises
+    ------
+    SettingError
+        If it is not made of draws.
+    DataError
+        If what it has kept of them does not fit together.
+    """
+    if model.objective.loss != "posterior":
+        raise SettingError(f"this model ({model!r}) holds no draws from a posterior: train it with BayesianMF")
+    extras, draws = model.extras, model.objective.draws
+    cuts = extras.get("draws.cuts", np.zeros((0, 0)))
+    return Draws(
+        mean=np.array(model.mean),
+        noise=_shaped(extras, "draws.noise", (draws,), np.float64),
+        cuts=_shaped(extras, "draws.cuts", (draws, cuts.shape[-1]), np.float64),
+        users=_side(extras, "users", model.user_vectors, draws),
+        items=_side(extras, "items", model.item_vectors, draws),
+    )
+
+
+def _side(extras: Mapping[str, Array], side: str, vectors: Array, draws: int) -> KeptSide:
+    rows, columns = vectors.shape
+    if columns % draws:
+        raise DataError(f"the model's vectors of {columns} columns cannot hold {draws} draws")
+    size = columns // draws + 1
+    name = f"draws.{side}."
+    linked = extras.get(f"{name}loadings.0")
+    return KeptSide(
+        vectors=read_only(vectors.reshape(rows, draws, size - 1)),
+        bias=_shaped(extras, f"{name}bias", (rows, draws), np.float32),
+        weights=_shaped(extras, f"{name}weights", (rows, draws), np.float32),
+        mean=_shaped(extras, f"{name}mean", (draws, size), np.float64),
+        precision=_shaped(extras, f"{name}precision", (draws, size, size), np.float64),
+        freedom=_shaped(extras, f"{name}freedom", (draws,), np.float64),
+        loadings=()
+        if linked is None
+        else (_shaped(extras, f"{name}loadings.0", (len(linked), draws, size), np.float32),),
+    )
+
+
+def _shaped(extras: Mapping[str, Array], name: str, shape: tuple[int, ...], kind: type) -> Array:
+    """Return an array of the extras, which kernels will read without asking where it ends."""
+    array = extras.get(name)
+    if array is None or array.shape != shape or array.dtype != kind:
+        found = "missing" if array is None else f"{array.dtype} of shape {array.shape}"
+        raise DataError(f"the model's {name} is {found}, where {np.dtype(kind)} of shape {shape} is needed")
+    return read_only(np.ascontiguousarray(array))
+
+
+def levels_of(model: "Factors", draws: Draws) -> Array | None:
+    """Return what the levels of a probit model are worth; None for numbers with normal noise."""
+    if draws.cuts.shape[1] == 0:
+        return None
+    return _shaped(model.extras, "draws.levels", (draws.cuts.shape[1] - 1,), np.float64)

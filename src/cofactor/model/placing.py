@@ -1,0 +1,310 @@
+"""Placing users and items in a trained model: fold-in, explanations, updates. The model's objective is all it takes."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from cofactor.data.interactions import Interactions
+from cofactor.data.texts import ItemTexts
+from cofactor.data.vocabulary import Id, Vocabulary
+from cofactor.errors import DataError
+from cofactor.model import lists
+from cofactor.model.least_squares import Rows, improve_nonnegative_rows, solve_rows
+from cofactor.model.objective import Side
+
+if TYPE_CHECKING:
+    from cofactor.model.factors import Factors
+
+__all__ = ["Newcomers", "Placed", "explain", "fold_in", "place_rows", "update"]
+
+Newcomers = Interactions | Mapping[Id, Mapping[Id, float] | Iterable[Id]]
+"""Interactions, or for each newcomer what they met: ids with values, or ids alone."""
+
+_SWEEPS = 60  # of coordinate descent, where vectors must not be negative
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Vectors (rows, columns) and biases (rows,) or None; what else a posterior keeps of each row."""
+
+    vectors: np.ndarray
+    bias: np.ndarray | None
+    extras: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed:
+    """Return the vectors that rows of ratings get in a model.
+
+    Parameters
+    ----------
+    model : Factors
+    matrix : scipy.sparse.csr_array, shape (newcomers, items) for users, (newcomers, users) for items
+    side : {"user", "item"}
+        What the newcomers are.
+
+    Raises
+    ------
+    SettingError
+        If a row's equation is singular, for want of regularization.
+    """
+    if model.objective.loss == "posterior":
+        from cofactor.model.bayesian import placing as posterior  # loads the sampler's kernels
+
+        return Placed(*getattr(posterior, f"place_{side}s")(model, matrix))
+    fixed = getattr(model, "item_vectors" if side == "user" else "user_vectors")
+    biased = getattr(model, f"{side}_bias") is not None
+    if model.objective.loss == "complete":
+        return Placed(_projected(matrix, fixed), None)
+    if fixed.shape[1] == 0 and not biased:
+        return Placed(np.zeros((matrix.shape[0], 0), np.float32), None)
+    system, rows = model.equations_of(side), Rows.of(matrix)
+    if model.objective.non_negative:
+        start = np.zeros((len(rows), system.rank), np.float32)
+        solved = improve_nonnegative_rows(rows, system, start, sweeps=_SWEEPS, free=int(biased))
+    else:
+        solved = solve_rows(rows, system)
+    return Placed(solved[:, :-1], solved[:, -1]) if biased else Placed(solved, None)
+
+
+def _projected(matrix: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
+    """Fit rows, zeros included, by the fixed vectors."""
+    wide = fixed.astype(np.float64)
+    projected: np.ndarray = (matrix @ wide @ np.linalg.pinv(wide.T @ wide)).astype(np.float32)
+    return projected
+
+
+def fold_in(model: "Factors", newcomers: Newcomers, side: Side, *, alone: bool) -> "Factors":
+    """Return a model with the newcomers in it, or with them alone on their side."""
+    ids, matrix = _rows_of(model, newcomers, side)
+    own: Vocabulary = getattr(model, f"{side}s")
+    known = own.find(ids)
+    if (known >= 0).any():
+        matrix = _over(_seen_of(model, side), known, matrix)
+    placed = place_rows(model, matrix, side)
+    if alone:
+        return _with_rows(model, side, Vocabulary(ids, kind=side), placed, matrix, None)
+    extended = own.extended(ids)
+    grown = _with_rows(model, side, extended, placed, matrix, extended.find(ids))
+    if side == "item" and isinstance(newcomers, Interactions):
+        return grown.evolve(texts=_joined_texts(model, extended, newcomers))
+    return grown
+
+
+def _rows_of(model: "Factors", newcomers: Newcomers, side: Side) -> tuple[pl.Series, sparse.csr_array]:
+    """Return the newcomers' ids, and their values as rows over the model's other side."""
+    other: Vocabulary = getattr(model, "items" if side == "user" else "users")
+    if isinstance(newcomers, Interactions):
+        table = newcomers.matrix if side == "user" else newcomers.by_item
+        theirs, others = (newcomers.users, newcomers.items) if side == "user" else (newcomers.items, newcomers.users)
+        present = np.flatnonzero(np.diff(table.indptr))
+        rows, columns = table[present].nonzero()
+        places = other.rows(others.take(columns))
+        values = table[present].data
+        return theirs.take(present), _compressed(rows, places, values, (len(present), len(other)))
+    ids = pl.Series(list(newcomers))
+    lengths: list[int] = []
+    columns_of: list[Id] = []
+    values_of: list[float] = []
+    for met in newcomers.values():
+        pairs = dict(met) if isinstance(met, Mapping) else dict.fromkeys(met, 1.0)
+        lengths.append(len(pairs))
+        columns_of.extend(pairs)
+        values_of.extend(pairs.values())
+    rows = np.repeat(np.arange(len(ids)), lengths)
+    values = np.asarray(values_of, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise DataError("a newcomer has a value that is not a finite number")
+    return ids, _compressed(rows, other.rows(columns_of), values, (len(ids), len(other)))
+
+
+def _compressed(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    matrix = sparse.csr_array((values, (rows, columns)), shape=shape, dtype=np.float32)
+    matrix.sort_indices()
+    return matrix
+
+
+def _seen_of(model: "Factors", side: Side) -> sparse.csr_array:
+    return model.seen if side == "user" else model.seen.T.tocsr()
+
+
+def _over(seen: sparse.csr_array, known: np.ndarray, news: sparse.csr_array) -> sparse.csr_array:
+    """Lay new values over those a known row has already; rows of -1 have none."""
+    old = seen[np.maximum(known, 0)].tocoo()
+    kept = known[old.row] >= 0
+    rows, columns, values = (
+        np.concatenate([getattr(old, name)[kept], getattr(news.tocoo(), name)]) for name in ("row", "col", "data")
+    )
+    order = np.lexsort((np.arange(len(rows)), columns, rows))  # of equal pairs the new one is last
+    rows, columns, values = rows[order], columns[order], values[order]
+    last = np.append((np.diff(rows) != 0) | (np.diff(columns) != 0), True) if len(rows) else np.empty(0, bool)
+    return _compressed(rows[last], columns[last], values[last], news.shape)
+
+
+def _with_rows(
+    model: "Factors",
+    side: Side,
+    vocabulary: Vocabulary,
+    placed: Placed,
+    matrix: sparse.csr_array,
+    places: np.ndarray | None,
+) -> "Factors":
+    """Return the model with rows of one side put at ``places``, or with them alone where that is None."""
+    length = len(vocabulary)
+    bias = np.zeros(matrix.shape[0], np.float32) if placed.bias is None else placed.bias
+    news = {f"{side}_vectors": placed.vectors, f"{side}_bias": bias}
+    changes: dict[str, Any] = {f"{side}s": vocabulary}
+    for name, new in news.items():
+        if (old := getattr(model, name)) is not None:
+            changes[name] = new if places is None else _put(old, new, places, length)
+    seen = matrix if places is None else _replaced(_seen_of(model, side), matrix, places, length)
+    changes["seen"] = seen if side == "user" else seen.T.tocsr()
+    extras = {
+        n: new if places is None else _put(model.extras[n], new, places, length) for n, new in placed.extras.items()
+    }
+    changes["extras"] = {**model.extras, **extras}
+    if side == "item":
+        rows = np.arange(length)
+        changes["texts"] = model.texts.take(np.where(rows < model.n_items, rows, -1))
+    return model.evolve(**changes)
+
+
+def _put(old: np.ndarray, new: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
+    """Return ``old``, lengthened by zeros, with new rows put at their places."""
+    whole = np.zeros((length, *old.shape[1:]), old.dtype)
+    whole[: len(old)] = old
+    whole[places] = new
+    return whole
+
+
+def _replaced(seen: sparse.csr_array, news: sparse.csr_array, places: np.ndarray, length: int) -> sparse.csr_array:
+    """Put new rows into the table of what was seen."""
+    counts = np.zeros(length, np.int64)
+    counts[: seen.shape[0]] = np.diff(seen.indptr)
+    if len(places) and places.min() >= seen.shape[0] and np.all(np.diff(places) == 1):  # they simply come last
+        counts[places] = np.diff(news.indptr)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(seen.indptr.dtype)
+        arrays = (np.concatenate([seen.data, news.data]), np.concatenate([seen.indices, news.indices]), indptr)
+        return sparse.csr_array(arrays, shape=(length, seen.shape[1]))
+    old, new = seen.tocoo(), news.tocoo()
+    kept = ~np.isin(old.row, places)
+    rows, columns = np.concatenate([old.row[kept], places[new.row]]), np.concatenate([old.col[kept], new.col])
+    return _compressed(rows, columns, np.concatenate([old.data[kept], new.data]), (length, seen.shape[1]))
+
+
+def explain(model: "Factors", user: Id, item: Id) -> pl.DataFrame:
+    """Return each of a user's items with its share of a score; see `Factors.explain`."""
+    user_row, item_row = int(model.users.rows([user])[0]), int(model.items.rows([item])[0])
+    met = slice(*model.seen.indptr[user_row : user_row + 2])
+    rows, values = model.seen.indices[met], model.seen.data[met].astype(np.float64)
+    score = float(model.score_rows(np.array([user_row]), np.array([item_row]))[0])
+    shares = _shares(model, rows, values, user_row, item_row)
+    order = np.argsort(-np.abs(shares), kind="stable")
+    named = pl.DataFrame(
+        {
+            "item": model.items.take(rows[order]),
+            "title": lists.titles(model, rows[order]),
+            "value": pl.Series(values[order], dtype=pl.Float32),
+            "share": shares[order],
+        }
+    )
+    rest = {"item": None, "title": "everything else", "value": None, "share": score - float(shares.sum())}
+    return pl.concat([named, pl.DataFrame([rest], schema=named.schema)])
+
+
+def _shares(model: "Factors", rows: np.ndarray, values: np.ndarray, user_row: int, item_row: int) -> np.ndarray:
+    """Split a score over the ratings it comes from: the solution of the row's equation is a sum over them."""
+    loss = model.objective.loss
+    if loss == "posterior":
+        from cofactor.model.bayesian import placing as posterior
+
+        return np.asarray(posterior.shares(model, rows, values, user_row, item_row))
+    if loss == "complete":
+        wide = model.item_vectors.astype(np.float64)
+        shares: np.ndarray = values * (wide[rows] @ (np.linalg.pinv(wide.T @ wide) @ wide[item_row]))
+        return shares
+    if model.item_vectors.shape[1] == 0 and model.user_bias is None:
+        return np.zeros(len(rows))
+    system = model.equations_of("user")
+    columns = system.vectors.astype(np.float64)
+    weights = system.weight[0] + system.weight[1] * values
+    targets = system.target[0] + system.target[1] * values - system.offsets[rows]
+    scale = float(system.scale(np.array([len(rows)]))[0])
+    matrix = system.gram + np.diag(scale * system.penalty.astype(np.float64))
+    matrix = matrix + (columns[rows].T * weights) @ columns[rows]
+    support = np.arange(system.rank)
+    if model.objective.non_negative:
+        vector = np.append(model.user_vectors[user_row], [1.0] * (system.rank - model.user_vectors.shape[1]))
+        support = np.flatnonzero(vector)
+    effect = np.linalg.lstsq(matrix[np.ix_(support, support)], columns[item_row][support], rcond=None)[0]
+    found: np.ndarray = weights * targets * (columns[rows][:, support] @ effect)
+    return found
+
+
+def update(model: "Factors", news: Interactions) -> "Factors":
+    """Return the model with new users, items and ratings; see `Factors.update`."""
+    users = model.users.extended(news.users.take(np.flatnonzero(np.diff(news.matrix.indptr))))
+    items = model.items.extended(news.items.take(np.flatnonzero(np.diff(news.by_item.indptr))))
+    old, columns = model.seen.tocoo(), news.triplets()
+    merged = Interactions.from_rows(
+        users,
+        items,
+        np.concatenate([old.row, users.find(news.users.take(columns.user_rows))]),
+        np.concatenate([old.col, items.find(news.items.take(columns.item_rows))]),
+        np.concatenate([old.data, columns.values]),
+    )
+    touched = {
+        "user": np.unique(users.find(news.users.take(columns.user_rows))),
+        "item": np.unique(items.find(news.items.take(columns.item_rows))),
+    }
+    grown = _grown(model, users, items, merged.matrix, news)
+    fresh_items = touched["item"][touched["item"] >= model.n_items]
+    for side, rows in (("item", fresh_items), ("user", touched["user"]), ("item", touched["item"])):
+        if len(rows):
+            grown = _refreshed(grown, side, rows)  # type: ignore[arg-type]
+    return grown
+
+
+def _grown(
+    model: "Factors", users: Vocabulary, items: Vocabulary, seen: sparse.csr_array, news: Interactions
+) -> "Factors":
+    """Return the model with room for new rows, which are zeros, and the merged table."""
+    changes: dict[str, Any] = {"users": users, "items": items, "seen": seen}
+    for side, length in (("user", len(users)), ("item", len(items))):
+        for name in (f"{side}_vectors", f"{side}_bias"):
+            old = getattr(model, name)
+            changes[name] = old if old is None else _put(old, old[:0], np.empty(0, int), length)
+    extras = dict(model.extras)
+    if model.objective.loss == "posterior":
+        from cofactor.model.bayesian import placing as posterior
+
+        extras = posterior.grown_extras(model, len(users), len(items))
+    changes["extras"] = extras
+    if model.texts.titles is not None or news.texts.titles is not None:
+        changes["texts"] = _joined_texts(model, items, news)
+    return model.evolve(**changes)
+
+
+def _joined_texts(model: "Factors", items: Vocabulary, news: Interactions) -> ItemTexts:
+    ours = model.texts.take(model.items.find(items.ids))
+    theirs = news.texts.take(news.items.find(items.ids))
+    joined = []
+    for one, other in ((ours.titles, theirs.titles), (ours.genres, theirs.genres)):
+        joined.append(other if one is None else one if other is None else one.zip_with(one.is_not_null(), other))
+    return ItemTexts(*joined)
+
+
+def _refreshed(model: "Factors", side: Side, rows: np.ndarray) -> "Factors":
+    """Solve some rows of one side anew, all else held."""
+    placed = place_rows(model, _seen_of(model, side)[rows], side)
+    changes: dict[str, Any] = {}
+    for name, new in ((f"{side}_vectors", placed.vectors), (f"{side}_bias", placed.bias)):
+        if new is not None:
+            changes[name] = _put(getattr(model, name), new, rows, len(getattr(model, name)))
+    extras = {name: _put(model.extras[name], new, rows, len(model.extras[name])) for name, new in placed.extras.items()}
+    changes["extras"] = {**model.extras, **extras}
+    return model.evolve(**changes)

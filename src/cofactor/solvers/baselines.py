@@ -1,0 +1,195 @@
+"""What every comparison should show beside a new model: the most popular, biases alone, a plain SVD."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.data.interactions import Interactions
+from cofactor.model.factors import Factors
+from cofactor.model.least_squares import Rows, solve_rows
+from cofactor.model.losses import BiasedRatings
+from cofactor.model.objective import Objective
+from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
+
+__all__ = ["BiasOnly", "Popularity", "PureSVD"]
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """The same list for everyone: the items that most users have, less those one has already.
+
+    **Model**: score = the share of users who have the item.
+
+    **Loss**: none.
+
+    **Algorithm**: counting.
+
+    **Reference**: Cremonesi, Koren, Turrin (2010), Performance of recommender algorithms on top-n recommendation tasks.
+
+    Examples
+    --------
+    >>> import cofactor as cf
+    >>> Popularity().fit(cf.load_dataset("synthetic:60x40x600")).recommend([1], n=1)["place"].to_list()
+    [1]
+    """
+
+    def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
+        """Count how many users have each item.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to count.
+        """
+        check_train(train)
+        counts = np.bincount(train.matrix.indices, minlength=train.n_items)
+        return Factors(
+            np.zeros((train.n_users, 0)),
+            np.zeros((train.n_items, 0)),
+            train.users,
+            train.items,
+            item_bias=counts / train.n_users,
+            seen=train.matrix,
+            texts=train.texts,
+            objective=Objective(goal="ranking"),
+            origin=origin_of(self, train),
+        )
+
+
+@dataclass(frozen=True)
+class BiasOnly:
+    r"""Ratings explained by who rates and what is rated, without tastes.
+
+    **Model**: score = mean + user bias + item bias.
+
+    **Loss**: the squared errors of all ratings, plus :math:`n^\nu \lambda b^2` for each row with n ratings.
+
+    **Algorithm**: alternating least squares on one coefficient a row.
+
+    **Reference**: Koren (2010), Factor in the neighbors: scalable and accurate collaborative filtering.
+
+    Parameters
+    ----------
+    regularization : float
+        Weight of the biases' squares.
+    nu : float
+        How a row's penalty grows with its number of ratings.
+    epochs : int
+        How often both sides are solved.
+
+    Examples
+    --------
+    >>> import cofactor as cf
+    >>> BiasOnly().fit(cf.load_dataset("synthetic:60x40x600")).rank
+    0
+    """
+
+    regularization: float = 3.0
+    nu: float = 0.0
+    epochs: int = 10
+
+    def __post_init__(self) -> None:
+        check_settings(self, epochs=1)
+        check_settings(self, regularization=0.0, nu=0.0)
+
+    def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
+        """Learn a bias for every user and item of ``train``.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to learn from.
+        """
+        check_train(train)
+        by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
+        mean = float(train.matrix.data.mean(dtype=np.float64))
+        loss = BiasedRatings(mean, 0.0, self.regularization, self.nu)
+        users, items = (np.zeros((n, 1), np.float32) for n in train.matrix.shape)
+        errors = []
+        for epoch in range(self.epochs):
+            solve_rows(by_user, loss.equations(items), out=users)
+            solve_rows(by_item, loss.equations(users), out=items)
+            errors.append(loss.measure(by_user, by_item, users, items).squares / len(train))
+            if callback is not None:
+                callback(Epoch(epoch + 1, self.epochs, {"mse": errors[-1]}))
+        return Factors(
+            np.zeros((train.n_users, 0)),
+            np.zeros((train.n_items, 0)),
+            train.users,
+            train.items,
+            users[:, 0],
+            items[:, 0],
+            mean,
+            train.matrix,
+            train.texts,
+            Objective(bias_regularization=self.regularization, nu=self.nu, scale=train.value_range),
+            origin_of(self, train),
+            {"mse": tuple(errors)},
+        )
+
+
+@dataclass(frozen=True)
+class PureSVD:
+    """The singular value decomposition of the table with a zero wherever nothing is known.
+
+    **Model**: score = user vector · item vector.
+
+    **Loss**: the squared error over all pairs, those not seen counting as 0.
+
+    **Algorithm**: scipy's truncated SVD.
+
+    **Reference**: Cremonesi, Koren, Turrin (2010), Performance of recommender algorithms on top-n recommendation tasks.
+
+    Parameters
+    ----------
+    rank : int
+        Length of the vectors.
+    seed : int
+        Of the vector that the iteration starts from.
+
+    Examples
+    --------
+    >>> import cofactor as cf
+    >>> PureSVD(rank=4).fit(cf.load_dataset("synthetic:60x40x600")).rank
+    4
+    """
+
+    rank: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, rank=1, seed=0)
+
+    def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
+        """Decompose the table.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to learn from.
+        """
+        check_train(train)
+        matrix = train.matrix.astype(np.float64)
+        least = min(matrix.shape)
+        if self.rank < least:
+            first = np.random.default_rng(self.seed).normal(size=least)
+            left, sizes, right = sparse.linalg.svds(matrix, k=self.rank, v0=first)
+        else:
+            left, sizes, right = np.linalg.svd(matrix.toarray(), full_matrices=False)
+        order = np.argsort(-sizes, kind="stable")
+        users, items = np.zeros((train.n_users, self.rank)), np.zeros((train.n_items, self.rank))
+        signs = np.sign(right[order, np.abs(right[order]).argmax(axis=1)])
+        users[:, : len(order)] = left[:, order] * (sizes[order] * signs)
+        items[:, : len(order)] = right[order].T * signs
+        items[:, np.append(sizes[order], np.zeros(self.rank - len(order))) < 1e-9 * sizes.max()] = 0
+        return Factors(
+            users,
+            items,
+            train.users,
+            train.items,
+            seen=train.matrix,
+            texts=train.texts,
+            objective=Objective(loss="complete", goal="ranking"),
+            origin=origin_of(self, train),
+        )

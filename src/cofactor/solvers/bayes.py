@@ -1,0 +1,237 @@
+"""BayesianMF: matrix factorization by drawing from the posterior instead of looking for one best answer."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cofactor.data.interactions import Interactions
+from cofactor.errors import SettingError
+from cofactor.model.bayesian.chain import (
+    Gaussian,
+    Likelihood,
+    Problem,
+    implicit_features,
+    keep,
+    start_chain,
+    sweep_once,
+)
+from cofactor.model.bayesian.packing import average_bias, draws_of, extras_of, side_by_side
+from cofactor.model.bayesian.posterior import without_opinion
+from cofactor.model.bayesian.probit import OrderedProbit, in_units_of_ratings
+from cofactor.model.bayesian.row_system import Ratings
+from cofactor.model.bayesian.state import Chain, fill_from, to_arrays
+from cofactor.model.factors import Factors
+from cofactor.model.objective import Objective
+from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, origin_of
+from cofactor.solvers.epochs import Arrays, Checkpoint, run_epochs
+
+__all__ = ["BayesianMF"]
+
+_MOST_LEVELS = 20
+
+
+@dataclass(frozen=True)
+class BayesianMF:
+    r"""Gibbs sampling of vectors and biases: nothing to tune but rank and sweeps, and every score has a spread.
+
+    **Model**: rating = mean + user bias + item bias + user vector · item vector + noise. A row's vector and bias
+    are normal with a mean and a precision matrix that all rows of its side share and that have a Normal-Wishart
+    prior. Noise is normal, its precision the product of a global, a user's and an item's, all with gamma priors.
+    With ``implicit``, the mean of a row is moved by what the row has rated, whatever it thought of it:
+
+    .. math:: \mu + |N(u)|^{-1/2} \sum_{i \in N(u)} y_i,
+
+    for users (SVD++) and, flipped, for items; only training rows count. With ``likelihood="probit"`` the left side
+    is an opinion, and cut points between opinions say which level of the ratings it becomes.
+
+    **Loss**: none is minimized. A score is the average over draws from the posterior, which has the least expected
+    squared error.
+
+    **Algorithm**: Gibbs sampling. A sweep draws for users, then for items: the shared mean and precision, the
+    implicit part, all vectors jointly with their biases (one linear system of the rank a row), the rows' noise. Of
+    the sweeps after the burn-in, evenly spaced ones are kept. The kept draws stand side by side in the vectors,
+    (rows, kept × rank), each divided by the root of their number, so that the plain dot product is the average.
+
+    **Reference**: Salakhutdinov, Mnih (2008), Bayesian probabilistic matrix factorization using Markov chain Monte
+    Carlo. Rendle, Zhang, Koren (2019), On the difficulty of evaluating baselines. Koren (2008), Factorization meets
+    the neighborhood. Albert, Chib (1993), Bayesian analysis of binary and polychotomous response data.
+
+    Parameters
+    ----------
+    rank : int
+        Length of the vectors of one draw.
+    sweeps : int
+        How often everything is drawn.
+    burn_in : int
+        Sweeps at the start that are never kept.
+    kept : int
+        How many draws to keep, evenly spaced after the burn-in.
+    implicit : bool
+        Whether which items a user rated, and which users an item was rated by, says something beyond the ratings.
+    likelihood : {"gaussian", "probit"}
+        Whether ratings are numbers with normal noise, or ordered levels such as stars.
+    seed : int
+        Of all that is drawn.
+
+    Examples
+    --------
+    >>> import cofactor as cf
+    >>> train, test = cf.load_dataset("synthetic:60x40x600").split_random(test_fraction=0.2, seed=0)
+    >>> model = BayesianMF(rank=2, sweeps=30, burn_in=10, kept=8).fit(train)
+    >>> model
+    Factors of rank 2 for 60 users × 40 items by BayesianMF
+    >>> model.user_vectors.shape
+    (60, 16)
+    """
+
+    rank: int = 16
+    sweeps: int = 400
+    burn_in: int = 80
+    kept: int = 64
+    implicit: bool = False
+    likelihood: Literal["gaussian", "probit"] = "gaussian"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, rank=1, sweeps=1, burn_in=0, kept=1, seed=0)
+        if self.burn_in >= self.sweeps:
+            raise SettingError(f"BayesianMF(burn_in={self.burn_in}): it must be less than sweeps={self.sweeps}")
+        if self.kept > self.sweeps - self.burn_in:
+            raise SettingError(
+                f"BayesianMF(kept={self.kept}): only {self.sweeps - self.burn_in} sweeps follow the burn-in; "
+                "keep fewer, or raise sweeps"
+            )
+        check_choice(self, "likelihood", ("gaussian", "probit"))
+
+    def fit(
+        self,
+        train: Interactions,
+        *,
+        callback: Callback | None = None,
+        start: Factors | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Factors:
+        """Draw vectors for every user and item of ``train``.
+
+        Parameters
+        ----------
+        train : Interactions
+            The ratings.
+        callback : callable, optional
+            Called with an `Epoch` after each sweep.
+        start : Factors, optional
+            A model of draws of the same rank, whose last draw is where the chain begins.
+        checkpoint : path, optional
+            A file that is written after each sweep, and from which a killed run goes on to the same bits.
+
+        Returns
+        -------
+        Factors
+            With ``history`` holding, for each sweep, the noise (its standard deviation) and mse (the training error
+            of this one draw). With the probit likelihood, vectors and biases give opinions in units of the ratings,
+            and noise is in the model's own units. Users and items without a training rating have vectors of
+            zeros and the bias of the average row, which varies between draws as much as rows do.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to learn from.
+        SettingError
+            If the probit likelihood is asked for ratings that do not come in levels, or the checkpoint belongs to
+            another training, or ``start`` does not fit.
+        """
+        check_train(train)
+        problem = _problem(train, self.implicit)
+        likelihood = self._likelihood(problem)
+        chain = start_chain(problem, likelihood, rank=self.rank, kept=self.kept, seed=self.seed)
+        if start is not None:
+            self._start_from(start, train, chain)
+
+        def step(number: int, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:
+            fill_from(chain, arrays)
+            sweep_once(problem, chain, likelihood, self.seed)
+            if (place := self._place(number)) is not None:
+                keep(chain, place)
+            noise, error = float(chain.noise) ** -0.5, likelihood.training_error(problem, chain)
+            return to_arrays(chain), {"noise": noise, "mse": error}
+
+        progress = run_epochs(
+            lambda: to_arrays(chain),
+            step,
+            epochs=self.sweeps,
+            checkpoint=Checkpoint(checkpoint, self, train),
+            callback=callback,
+        )
+        fill_from(chain, progress.arrays)
+        return self._factors(train, problem, likelihood, chain, progress.history)
+
+    def _start_from(self, start: Factors, train: Interactions, chain: Chain) -> None:
+        if start.rank != self.rank:
+            raise SettingError(f"the model to start from has rank {start.rank}: it must have rank {self.rank}")
+        draws = draws_of(start)
+        for side, kept, ids, own in (
+            (chain.users, draws.users, start.users, train.users),
+            (chain.items, draws.items, start.items, train.items),
+        ):
+            rows = ids.find(own.ids)
+            side.vectors[rows >= 0, :-1] = kept.vectors[rows[rows >= 0], -1] * np.sqrt(len(draws.noise))
+            side.vectors[rows >= 0, -1] = kept.bias[rows[rows >= 0], -1]
+            side.weights[rows >= 0] = kept.weights[rows[rows >= 0], -1]
+        chain.noise = np.array(draws.noise[-1])
+
+    def _likelihood(self, problem: Problem) -> Likelihood:
+        if self.likelihood == "gaussian":
+            return Gaussian()
+        levels = len(np.unique(problem.by_user.values))
+        if not 2 <= levels <= _MOST_LEVELS:
+            raise SettingError(
+                f"BayesianMF(likelihood='probit') needs ratings of 2 to {_MOST_LEVELS} levels, such as stars, and "
+                f"these have {levels:,} distinct values: round them, or take likelihood='gaussian'"
+            )
+        return OrderedProbit.of(problem)
+
+    def _place(self, sweep: int) -> int | None:
+        """Return a sweep's place among the kept draws: evenly spaced, the last sweep the last of them."""
+        after, spaces = sweep + 1 - self.burn_in, self.sweeps - self.burn_in
+        place = after * self.kept // spaces
+        return place - 1 if after > 0 and place > (after - 1) * self.kept // spaces else None
+
+    def _factors(
+        self,
+        train: Interactions,
+        problem: Problem,
+        likelihood: Likelihood,
+        chain: Chain,
+        history: Mapping[str, tuple[float, ...]],
+    ) -> Factors:
+        draws, extras = chain.kept, {}
+        if isinstance(likelihood, OrderedProbit):
+            draws = in_units_of_ratings(draws, *likelihood.straight_line(problem, chain))
+            extras["draws.levels"] = likelihood.values
+        without_opinion(draws.users, problem.by_user.counts == 0)
+        without_opinion(draws.items, problem.by_item.counts == 0)
+        return Factors(
+            side_by_side(draws.users.vectors),
+            side_by_side(draws.items.vectors),
+            train.users,
+            train.items,
+            average_bias(draws.users),
+            average_bias(draws.items),
+            float(draws.mean),
+            train.matrix,
+            train.texts,
+            Objective(loss="posterior", goal="rating", draws=self.kept, scale=train.value_range),
+            origin_of(self, train),
+            history,
+            extras_of(draws) | extras,
+        )
+
+
+def _problem(train: Interactions, implicit: bool) -> Problem:
+    by_user, by_item = Ratings.of(train.matrix), Ratings.of(train.by_item)
+    if not implicit:
+        return Problem(by_user, by_item)
+    return Problem(by_user, by_item, (implicit_features(by_user, by_item),), (implicit_features(by_item, by_user),))

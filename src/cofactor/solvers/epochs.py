@@ -1,0 +1,161 @@
+"""The loop that every solver of ours shares: epochs, figures, stopping early, checkpoints."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from cofactor.data.interactions import Interactions
+from cofactor.errors import ModelFileError, SettingError
+from cofactor.files import replacing
+from cofactor.solvers.base import Callback, Epoch
+
+__all__ = ["Arrays", "Checkpoint", "Progress", "run_epochs"]
+
+Arrays: TypeAlias = Mapping[str, np.ndarray]
+Step: TypeAlias = Callable[[int, Arrays], tuple[Arrays, Mapping[str, float]]]
+"""From an epoch's number (from 0) and its arrays to the next arrays and the epoch's figures."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come: the arrays, the figures of each epoch so far, the best epoch's arrays."""
+
+    arrays: Arrays
+    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    best: Arrays | None = None
+    best_epoch: int = -1
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return max((len(values) for values in self.history.values()), default=0)
+
+    def waited(self, patience: int | None) -> bool:
+        """Return whether the best epoch lies ``patience`` epochs back."""
+        return patience is not None and self.best is not None and self.epochs - 1 - self.best_epoch >= patience
+
+    def after(self, arrays: Arrays, figures: Mapping[str, float], watch: str | None) -> "Progress":
+        """Return the progress one epoch later; ``watch`` names the figure whose least value is the best."""
+        history = {name: (*self.history.get(name, ()), float(value)) for name, value in figures.items()}
+        if watch is None:
+            return Progress(arrays, history)
+        if history[watch][-1] == min(history[watch]) and self.history.get(watch, ()).count(history[watch][-1]) == 0:
+            kept = {name: array.copy() for name, array in arrays.items()}  # a step may write to its arrays
+            return Progress(arrays, history, kept, len(history[watch]) - 1)
+        return Progress(arrays, history, self.best, self.best_epoch)
+
+
+class Checkpoint:
+    """A file that holds a training's progress, so that a killed run goes on where it was.
+
+    Parameters
+    ----------
+    path : path or None
+        The file; None keeps nothing.
+    solver : solver
+        Its settings must be those of the file.
+    train : Interactions
+        Its entries must be those of the file's training.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, solver: Any, train: Interactions) -> None:
+        self.path = None if path is None else Path(path)
+        self._fingerprint = "" if path is None else _fingerprint(solver, train)
+
+    def load(self) -> Progress | None:
+        """Return the progress that the file holds, or None where there is no file yet.
+
+        Raises
+        ------
+        SettingError
+            If the file belongs to another training.
+        ModelFileError
+            If it is not a whole checkpoint.
+        """
+        if self.path is None or not self.path.exists():
+            return None
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, framework="numpy") as file:
+                card = json.loads(file.metadata()["checkpoint"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)
+            history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
+            same, best_epoch = card["fingerprint"] == self._fingerprint, int(card["best_epoch"])
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start anew") from error
+        if not same:
+            raise SettingError(
+                f"{self.path} is the checkpoint of another training (other settings or other data): "
+                "remove it to start anew, or name another file"
+            )
+        now, best = ({k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "best."))
+        return Progress(now, history, best or None, best_epoch)
+
+    def save(self, progress: Progress) -> None:
+        """Write the progress, whole or not at all."""
+        if self.path is None:
+            return
+        from safetensors.numpy import save_file
+
+        tensors = {f"now.{name}": np.asarray(array, order="C") for name, array in progress.arrays.items()}
+        tensors |= {f"best.{name}": np.asarray(array, order="C") for name, array in (progress.best or {}).items()}
+        history = {name: list(values) for name, values in progress.history.items()}
+        card = {"fingerprint": self._fingerprint, "history": history, "best_epoch": progress.best_epoch}
+        with replacing(self.path) as beside:
+            save_file(tensors, beside, {"checkpoint": json.dumps(card)})
+
+
+def run_epochs(
+    start: Callable[[], Arrays],
+    step: Step,
+    *,
+    epochs: int,
+    checkpoint: Checkpoint,
+    callback: Callback | None = None,
+    watch: str | None = None,
+    patience: int | None = None,
+) -> Progress:
+    """Repeat a step, telling and keeping each epoch's outcome.
+
+    Parameters
+    ----------
+    start : callable
+        Makes the arrays to begin with; not called where a checkpoint has some.
+    step : callable
+        From an epoch's number and arrays to the next arrays (it may write to those it gets) and the figures.
+    epochs : int
+        The most epochs.
+    checkpoint : Checkpoint
+    callback : callable, optional
+        Called with an `Epoch` after each.
+    watch, patience : optional
+        With both, stop when the figure has not fallen for so many epochs; with ``watch``, the best epoch's arrays
+        are what is returned.
+    """
+    progress = checkpoint.load() or Progress(start())
+    while progress.epochs < epochs and not progress.waited(patience):
+        number = progress.epochs
+        arrays, figures = step(number, progress.arrays)
+        progress = progress.after(arrays, figures, watch)
+        checkpoint.save(progress)
+        if callback is not None:
+            callback(Epoch(number + 1, epochs, figures))
+    return progress if progress.best is None else dataclasses.replace(progress, arrays=progress.best)
+
+
+def _fingerprint(solver: Any, train: Interactions) -> str:
+    """Tell trainings apart by their settings (but for how many epochs they may take) and their entries."""
+    digest = hashlib.blake2b(digest_size=16)
+    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name not in ("epochs",)}
+    digest.update(json.dumps([type(solver).__name__, settings, train.matrix.shape], default=str).encode())
+    for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,174 @@
+"""ALS and ImplicitALS beyond the contract: objectives, exact fold-in, methods, memory, real ratings."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cofactor as cf
+from cofactor.data.interactions import Interactions
+from cofactor.data.vocabulary import Vocabulary
+from cofactor.evaluation import evaluate
+from cofactor.model.least_squares import Rows, improve_rows, solve_rows
+from cofactor.model.losses import Confidences
+from cofactor.solvers import ALS, ImplicitALS
+
+
+@pytest.fixture(scope="module")
+def likes(ratings):
+    return ratings.at_least(4).binary()
+
+
+def test_no_half_step_raises_the_objective(likes):
+    """Each exact half-step, of users and of items, leaves the objective where it was or lower."""
+    by_user, by_item = Rows.of(likes.matrix), Rows.of(likes.by_item)
+    random = np.random.default_rng(0)
+    users, items = (random.normal(size=(n, 6)).astype(np.float32) for n in likes.matrix.shape)
+    loss = Confidences(0.2, 0.1, 0.5)
+    objectives = [loss.measure(by_user, by_item, users, items).objective]
+    for _ in range(15):
+        solve_rows(by_user, loss.equations(items), out=users)
+        objectives.append(loss.measure(by_user, by_item, users, items).objective)
+        solve_rows(by_item, loss.equations(users), out=items)
+        objectives.append(loss.measure(by_user, by_item, users, items).objective)
+    assert np.all(np.diff(objectives) <= 1e-9 * objectives[0])
+    assert objectives[-1] < 0.8 * objectives[1]
+
+
+@pytest.mark.parametrize("solver", [ALS(rank=5, epochs=25), ImplicitALS(rank=5, epochs=25)])
+def test_the_reported_objective_never_rises(solver, ratings, likes):
+    history = solver.fit(likes if isinstance(solver, ImplicitALS) else ratings).history["objective"]
+    assert np.all(np.diff(history) <= 1e-9 * history[0])
+
+
+def naive_objective(likes, model, solver):
+    """The loss term by term, as the docstring of ImplicitALS has it."""
+    scores = model.user_vectors.astype(float) @ model.item_vectors.astype(float).T
+    seen = likes.matrix.toarray()
+    total = np.sum(seen * (scores - 1) ** 2) + solver.unseen_weight * np.sum(scores**2)
+    for vectors, counts, n in (
+        (model.user_vectors, (seen > 0).sum(axis=1), likes.n_items),
+        (model.item_vectors, (seen > 0).sum(axis=0), likes.n_users),
+    ):
+        scale = (counts + solver.unseen_weight * n) ** solver.nu
+        total += solver.regularization * np.sum(scale * (vectors.astype(float) ** 2).sum(axis=1))
+    return total
+
+
+def test_the_objective_is_the_one_that_is_documented(ratings):
+    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unseen_weight=0.3, nu=0.7)
+    model = solver.fit(ratings)  # the values are confidences from 1 to 5
+    assert model.history["objective"][-1] == pytest.approx(naive_objective(ratings, model, solver), rel=1e-5)
+
+
+def test_every_method_comes_to_the_same_objective(likes):
+    ends = [
+        ImplicitALS(rank=70, epochs=60, method=method, regularization=0.1).fit(likes).history["objective"][-1]
+        for method in ("cholesky", "cg", "block")
+    ]
+    assert ends == pytest.approx([ends[0]] * 3, rel=2e-3)
+
+
+def test_at_convergence_fold_in_gives_exactly_the_trained_vectors(ratings, likes):
+    for solver, data in ((ALS(rank=3, epochs=400), ratings), (ImplicitALS(rank=3, epochs=400), likes)):
+        model = solver.fit(data)
+        folded = model.fold_in({user: {} for user in data.users})  # by what the model has seen of them
+        assert folded.user_vectors == pytest.approx(model.user_vectors, abs=2e-4)
+
+
+def test_folding_in_interactions_is_folding_in_what_they_hold(ratings):
+    model = ALS(rank=3).fit(ratings)
+    frame = ratings.to_frame().head(30)
+    some = Interactions.from_columns(frame["user"] + "x", frame["item"], frame["value"].to_numpy())
+    by_table = model.fold_in(some)
+    given = {}
+    for user, item, value in zip(frame["user"], frame["item"], frame["value"], strict=True):
+        given.setdefault(f"{user}x", {})[item] = value
+    by_mapping = model.fold_in(given)
+    strangers = sorted(given)
+    assert by_table.recommend(strangers, n=5).equals(by_mapping.recommend(strangers, n=5))
+
+
+def test_a_known_users_new_ratings_come_on_top_of_the_old(ratings):
+    model = ALS(rank=3).fit(ratings)
+    old = dict(zip(*(ratings.user_history("u1")[c].to_list() for c in ("item", "value")), strict=True))
+    changed = {next(iter(old)): 1.0, "i39": 5.0}
+    both = model.fold_in({"u1": changed})
+    alone = model.fold_in({"copy": old | changed})
+    pairs = list(ratings.items)
+    assert both.score(["u1"] * len(pairs), pairs) == pytest.approx(alone.score(["copy"] * len(pairs), pairs))
+    assert len(both.recommend(["u1"], n=99)) == ratings.n_items - len(old | changed)
+
+
+def test_the_best_epoch_on_the_validation_part_is_kept(ratings):
+    columns = ratings.triplets()
+    noise = np.random.default_rng(1).normal(3, 1, len(ratings))  # nothing to learn: overfitting from the start
+    table = Interactions.from_rows(ratings.users, ratings.items, columns.user_rows, columns.item_rows, noise)
+    solver = ALS(rank=10, regularization=0.1, bias_regularization=0.1, epochs=40, validation_fraction=0.25, patience=3)
+    model = solver.fit(table)
+    errors = model.history["val_mse"]
+    best = int(np.argmin(errors))
+    assert len(errors) == best + 1 + 3 < 40
+    part, held_out = table.split_random(test_fraction=0.25, seed=0)
+    columns = held_out.triplets()
+    error = np.mean((model.score_rows(columns.user_rows, columns.item_rows) - columns.values) ** 2)
+    assert error == pytest.approx(errors[best], rel=1e-4)
+    assert len(part) == 675
+
+
+@given(st.integers(1, 7), st.integers(1, 7), st.integers(1, 12), st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_any_table_however_thin_is_learnt_from(n_users, n_items, rank, seed):
+    random = np.random.default_rng(seed)
+    dense = random.integers(0, 6, (n_users, n_items)) * (random.random((n_users, n_items)) < 0.5)
+    dense[0, 0] = 3
+    rows, columns = np.nonzero(dense)
+    users, items = Vocabulary(range(n_users), kind="user"), Vocabulary(range(n_items), kind="item")
+    table = Interactions.from_rows(users, items, rows, columns, dense[rows, columns].astype(float))
+    for solver in (ALS(rank=rank, epochs=2), ImplicitALS(rank=rank, epochs=2)):
+        model = solver.fit(table)
+        assert np.isfinite(model.score_rows(rows, columns)).all()
+
+
+def test_a_singular_system_is_a_clear_error():
+    table = Interactions.from_columns(["a", "a", "b"], ["x", "y", "x"], np.array([1.0, 2.0, 3.0]))
+    with pytest.raises(cf.SettingError, match="singular: give a positive regularization"):
+        ALS(rank=5, regularization=0, bias_regularization=0).fit(table)
+
+
+def test_negative_confidences_are_refused(ratings):
+    below = Interactions.from_columns(["a", "b"], ["x", "y"], np.array([1.0, -1.0]))
+    with pytest.raises(cf.DataError, match="a value is negative"):
+        ImplicitALS().fit(below)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: ALS(regularization=-1), "regularization=-1"),
+        (lambda: ALS(patience=3), "needs a validation_fraction"),
+        (lambda: ALS(validation_fraction=1.0), "less than 1"),
+        (lambda: ImplicitALS(method="magic"), "method='magic'"),
+        (lambda: ImplicitALS(unseen_weight=float("nan")), "unseen_weight=nan"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(make, text):
+    with pytest.raises(cf.SettingError, match=text):
+        make()
+
+
+def test_a_few_steps_of_conjugate_gradients_come_near(likes):
+    by_user = Rows.of(likes.matrix)
+    items = np.random.default_rng(0).normal(size=(likes.n_items, 5)).astype(np.float32)
+    system = Confidences(0.1, 0.1, 1.0).equations(items)
+    exact = solve_rows(by_user, system)
+    near = improve_rows(by_user, system, np.zeros_like(exact), steps=10)
+    assert near == pytest.approx(exact, abs=1e-3)
+
+
+def test_the_defaults_do_well_on_real_ratings(ml100k):
+    reports = []
+    for seed in range(5):
+        train, test = ml100k.split_random(test_fraction=0.2, seed=seed)
+        reports.append(evaluate(ALS(seed=seed).fit(train), test)["mse"])
+    assert np.mean(reports) <= 0.822

@@ -1,0 +1,63 @@
+"""NMF beyond the contract: signs, objectives, real ratings."""
+
+import numpy as np
+import pytest
+
+import cofactor as cf
+from cofactor.data.interactions import Interactions
+from cofactor.evaluation import evaluate
+from cofactor.solvers import ALS, NMF
+
+
+@pytest.mark.parametrize("feedback", ["explicit", "implicit"])
+def test_no_vector_has_a_negative_entry_and_the_objective_never_rises(ratings, feedback):
+    data = ratings if feedback == "explicit" else ratings.at_least(4).binary()
+    model = NMF(rank=5, feedback=feedback, epochs=25).fit(data)
+    assert model.user_vectors.min() >= 0
+    assert model.item_vectors.min() >= 0
+    assert model.user_vectors.max() > 0
+    history = model.history["objective"]
+    assert np.all(np.diff(history) <= 1e-6 * history[0])
+    assert model.objective.goal == ("rating" if feedback == "explicit" else "ranking")
+
+
+def test_biases_may_be_negative(ratings):
+    model = NMF(rank=3).fit(ratings)
+    assert model.item_bias.min() < 0 < model.item_bias.max()
+
+
+def test_newcomers_get_no_negative_entry_either(ratings):
+    folded = NMF(rank=4).fit(ratings).fold_in({"visitor": {"i1": 1.0, "i2": 5.0, "i3": 1.0}})
+    assert folded.user_vectors[-1].min() >= 0
+
+
+def test_non_negative_vectors_of_non_negative_data_fit_it():
+    random = np.random.default_rng(0)
+    dense = random.random((30, 3)) @ random.random((3, 20)) * 2 + 1
+    rows, columns = np.indices(dense.shape).reshape(2, -1)
+    table = Interactions.from_columns(rows, columns, dense.ravel())
+    model = NMF(rank=3, regularization=0.001, epochs=400).fit(table)
+    assert model.history["mse"][-1] < 0.002
+
+
+def test_negative_confidences_are_refused():
+    with pytest.raises(cf.DataError, match="a value is negative"):
+        NMF(feedback="implicit").fit(Interactions.from_columns(["a"], ["x"], np.array([-1.0])))
+
+
+def test_an_unknown_kind_of_feedback_is_named():
+    with pytest.raises(cf.SettingError, match="feedback='both'"):
+        NMF(feedback="both")
+
+
+def test_the_defaults_do_well_on_real_ratings(ml100k):
+    errors = []
+    for seed in range(5):
+        train, test = ml100k.split_random(test_fraction=0.2, seed=seed)
+        errors.append(evaluate(NMF(seed=seed).fit(train), test)["mse"])
+    assert np.mean(errors) <= 0.86
+
+
+def test_a_model_with_negative_entries_can_still_be_a_start(ratings):
+    start = ALS(rank=4, epochs=3).fit(ratings)
+    assert NMF(rank=4, epochs=5).fit(ratings, start=start).user_vectors.min() >= 0
