@@ -205,12 +205,41 @@ def test_describe_tells_what_a_model_is(model):
 
 def test_compare_trains_each_rank(tmp_path):
     result = as_json("compare", DATA, "--rank", "2", "--rank", "3", "-o", tmp_path)
-    assert [row["rank"] for row in result["rows"]] == [2, 3]
+    assert [(row["solver"], row["rank"]) for row in result["rows"]] == [("KerasMF", 2), ("KerasMF", 3), ("BiasOnly", 0)]
     assert result["n_test"] == 320
     assert (tmp_path / "error-by-rank.png").read_bytes().startswith(b"\x89PNG")
     told = run("compare", DATA, "--rank", "2", "-o", tmp_path).stdout
     assert "error-by-rank.png" in told
     assert "held-out part" in as_json("compare", DATA, "--test-fraction", "0", code=2)["error"]
+
+
+def test_baselines_stand_beside_what_is_compared():
+    rows = as_json("compare", DATA, "--solver", "als", "--rank", "2", "-k", "5")["rows"]
+    assert [row["solver"] for row in rows] == ["ALS", "BiasOnly", "Popularity"]
+    assert rows[2]["mse"] is None
+    assert 0 <= rows[0]["ndcg@5"] <= 1
+    rows = as_json("compare", DATA, "--solver", "implicit-als", "--rank", "2")["rows"]
+    assert [row["solver"] for row in rows] == ["ImplicitALS", "Popularity"]
+
+
+@pytest.mark.parametrize("solver", ["als", "implicit-als", "nmf", "svd", "popularity", "bias"])
+def test_every_solver_can_be_fitted(solver, tmp_path):
+    path = tmp_path / "m.safetensors"
+    result = as_json("fit", DATA, "--solver", solver, "-o", path)
+    assert (result["mse"] is None) == (solver in ("implicit-als", "svd", "popularity"))
+    assert ("ndcg@10" in result) == (result["mse"] is None)
+    assert as_json("evaluate", path, DATA)["n_test"] == 320
+    assert len(as_json("recommend", path, "1", "-n", "3")["recommendations"]) == 3
+
+
+def test_a_bayesian_models_intervals_are_measured(tmp_path):
+    path = tmp_path / "m.safetensors"
+    few = ["--sweeps", "40", "--burn-in", "10", "--kept", "10", "--rank", "2"]
+    run("fit", DATA, "--solver", "bayesian", *few, "-o", path)
+    result = as_json("evaluate", path, DATA, "-o", tmp_path)
+    assert 0.7 < {row["level"]: row["share"] for row in result["calibration"]}[0.9] <= 1
+    assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
+    assert "intervals" in run("evaluate", path, DATA).stdout
 
 
 def test_plot_draws_every_picture(model, tmp_path):

@@ -136,18 +136,35 @@ def _data_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @taking(DATA_OPTIONS)
-def evaluate(model: ModelPath, data: Data, *, k: K = None, json_output: Json = False, **options: Any) -> None:
-    """Measure a model on ratings it was not trained on."""
+def evaluate(
+    model: ModelPath,
+    data: Data,
+    *,
+    k: K = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the calibration of a Bayesian model.")
+    ] = None,
+    json_output: Json = False,
+    **options: Any,
+) -> None:
+    """Measure a model on ratings it was not trained on; a Bayesian model's intervals too."""
     from cofactor.apps import jobs
 
     loaded = jobs.load(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
     report, trained_on = jobs.evaluate_fairly(loaded, ratings, k)
+    intervals = jobs.calibrated(loaded, ratings)
+    pictures = [] if output is None or intervals is None else [jobs.write_calibration(intervals, output)]
     if json_output:
         counts = {"n_test": report.n_test, "n_unknown": report.n_unknown, "n_trained_on": trained_on}
-        show.as_json({**report.metrics, **counts})
+        more = {} if intervals is None else {"calibration": show.rows_of(intervals)}
+        show.as_json({**report.metrics, **counts, **more, "pictures": [str(path) for path in pictures]})
         return
     show.table(report.to_frame(), decimals=4)
+    if intervals is not None:
+        show.table(intervals, title="intervals: how many held-out ratings they hold")
+    for path in pictures:
+        show.say(f"wrote {path}")
     if trained_on:
         show.say(f"{trained_on:,} ratings of {data} were left out: the model was trained on them.")
 
@@ -231,10 +248,11 @@ def compare(
     json_output: Json = False,
     **options: Any,
 ) -> None:
-    """Train several solvers at several ranks on one split, and compare their errors."""
+    """Train several solvers at several ranks on one split, and compare them, baselines beside them."""
     from cofactor.apps import jobs
 
-    names, ranks = solver or ["keras"], rank or [5, 10, 20]
+    names, ranks = [*(solver or ["keras"])], rank or [5, 10, 20]
+    names += [name for name in jobs.baselines_for(names, k) if name not in names]
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
     with show.progress_bar("comparing", hidden=json_output) as bar:
         tries = iter(range(1, 10_000))

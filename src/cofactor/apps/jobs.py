@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from cofactor.data import catalog, readers
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Id
 from cofactor.errors import DataError, SettingError, UnknownIdError
+from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate, without_training_rows
 from cofactor.files import replacing
 from cofactor.model.factors import Factors
@@ -23,6 +26,8 @@ from cofactor.solvers.base import Callback
 
 __all__ = [
     "Fitted",
+    "baselines_for",
+    "calibrated",
     "card",
     "compare_ranks",
     "evaluate_fairly",
@@ -34,6 +39,7 @@ __all__ = [
     "split",
     "title_of",
     "with_metrics",
+    "write_calibration",
     "write_comparison",
     "write_pictures",
 ]
@@ -141,6 +147,25 @@ def evaluate_fairly(model: Factors, ratings: Interactions, k: int | None = None)
     if not len(held_out):
         raise DataError("the model was trained on every one of these ratings: evaluate on held-out ones")
     return evaluate(model, held_out, k=k), len(ratings) - len(held_out)
+
+
+def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
+    """Return how many held-out ratings a Bayesian model's intervals hold; None for a model without intervals."""
+    return calibration(model, without_training_rows(model, ratings)) if model.objective.draws > 1 else None
+
+
+def write_calibration(intervals: pl.DataFrame, folder: Path) -> Path:
+    """Draw how many held-out ratings the intervals hold."""
+    from cofactor.evaluation import plots
+
+    return write_figure(plots.calibration_plot(intervals), folder / "calibration.png")
+
+
+def baselines_for(names: Sequence[str], k: int | None) -> list[str]:
+    """Return the baselines to show beside some solvers: biases where ratings are predicted, popularity with lists."""
+    lists_alone = {"implicit-als", "svd", "popularity"}
+    rating = [] if set(names) <= lists_alone else ["bias"]
+    return rating + (["popularity"] if k is not None or not rating else [])
 
 
 def title_of(model: Factors, item: Id) -> str:
