@@ -33,9 +33,12 @@ TRAINING_TABLE = """
     import numpy as np
     from cofactor.data.interactions import Interactions
     random = np.random.default_rng(5)
-    pairs = random.permutation(40 * 30)[:500]
-    table = Interactions.from_columns(pairs // 30, pairs % 30, random.integers(1, 6, 500).astype(float))
+    pairs = random.permutation(500 * 400)[:60_000]
+    table = Interactions.from_columns(pairs // 400, pairs % 400, random.integers(1, 6, 60_000).astype(float))
 """
+"""Enough ratings that the work is shared out among threads."""
+
+BRIEF = {"epochs": 3, "batch_size": 1024, "sweeps": 12, "burn_in": 2, "kept": 5}
 
 
 WITHOUT_TASTE = {"popularity", "bias"}
@@ -105,28 +108,31 @@ def test_the_same_seed_gives_the_same_bits(name, ratings, trained):
         assert not np.array_equal(one.user_vectors, other.user_vectors)
 
 
-def digest(name, cpus):
-    """Train in a process of its own that may use some processors, and return a digest of the vectors."""
+def digest(name, cpus, threads):
+    """Train in a process of its own, on some processors and threads, and return a digest of the vectors."""
+    settings = {**SMALL[name], **{field: value for field, value in BRIEF.items() if field in fields_of(name)}}
     code = f"""
         import hashlib, os
         os.sched_setaffinity(0, {cpus})
         from cofactor.solvers import solver_class
         {textwrap.indent(textwrap.dedent(TRAINING_TABLE), "        ").strip()}
-        model = solver_class({name!r})(**{SMALL[name]!r}).fit(table)
+        model = solver_class({name!r})(**{settings!r}).fit(table)
         print(hashlib.sha256(model.user_vectors.tobytes() + model.item_vectors.tobytes()).hexdigest())
     """
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
-    ).stdout.strip()
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True,
+        env={**os.environ, "NUMBA_NUM_THREADS": str(threads)},
+    ).stdout.strip()  # fmt: skip
 
 
 @pytest.mark.skipif(os.environ.get("COFACTOR_INNER") == "1", reason="the outer process has tried it")
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to processors")
-def test_the_number_of_processors_does_not_matter(name):
-    available = sorted(os.sched_getaffinity(0))
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        one, all_of_them = pool.map(digest, [name] * 2, [{available[0]}, set(available)])
-    assert one == all_of_them
+def test_processors_and_threads_do_not_matter(name):
+    available = set(os.sched_getaffinity(0))
+    settings = [({min(available)}, 1), (available, 2), (available, 4)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        digests = list(pool.map(lambda setting: digest(name, *setting), settings))
+    assert len(set(digests)) == 1
 
 
 def test_a_trained_model_survives_its_file(name, ratings, trained, tmp_path):
