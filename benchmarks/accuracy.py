@@ -27,7 +27,7 @@ from cofactor.evaluation.calibration import calibration
 from cofactor.solvers import ALS, NMF, BiasOnly, KerasMF
 from cofactor.solvers.bayes import BayesianMF
 
-LONG: dict[str, Any] = {"sweeps": 1000, "burn_in": 100, "kept": 128}
+SHORT: dict[str, Any] = {"rank": 16, "sweeps": 400, "burn_in": 80}
 SOLVERS: dict[str, Any] = {
     "BiasOnly": BiasOnly(),
     "KerasMF, rank 5": KerasMF(rank=5),
@@ -37,8 +37,10 @@ SOLVERS: dict[str, Any] = {
     "ALS": ALS(),
     "BayesianMF": BayesianMF(),
     "BayesianMF, implicit": BayesianMF(implicit=True),
-    "BayesianMF, long, rank 24": BayesianMF(rank=24, **LONG),
-    "BayesianMF, implicit, long, rank 16": BayesianMF(rank=16, implicit=True, **LONG),
+    "BayesianMF, short": BayesianMF(**SHORT),
+    "BayesianMF, implicit, short": BayesianMF(implicit=True, **SHORT),
+    "BayesianMF, 128 draws kept": BayesianMF(kept=128),
+    "BayesianMF, implicit, 128 draws kept": BayesianMF(implicit=True, kept=128),
 }
 # system, mse, rmse, mae; None where it is not known
 PEERS_S = (
@@ -118,7 +120,7 @@ def main() -> None:
     if args.small:
         short_chain = {"rank": 4, "sweeps": 30, "burn_in": 10, "kept": 10}
         quick = {KerasMF: {"epochs": 1}, BayesianMF: short_chain, NMF: {"epochs": 2}, ALS: {"epochs": 2}}
-        solvers = {k: dataclasses.replace(s, **quick.get(type(s), {})) for k, s in SOLVERS.items() if "long" not in k}
+        solvers = {k: dataclasses.replace(s, **quick.get(type(s), {})) for k, s in SOLVERS.items() if not k.endswith(("short", "kept"))}
         seeds = range(2)
     results = Results("accuracy", args.small, {"seeds": len(seeds)})
     ratings = cf.load_dataset("ml-100k")

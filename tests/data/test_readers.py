@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import sqlalchemy
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cofactor.data import readers
@@ -197,6 +197,7 @@ def test_any_table_that_is_written_is_read_back_equal(table: Any, separator: str
 
 
 @given(table=TABLES, size=st.integers(1, 80))
+@example(table=[("\n", "\n", 0.0)], size=1)
 @QUIET
 def test_the_size_of_the_blocks_does_not_matter(table: Any, size: int, tmp_path: Path) -> None:
     path = tmp_path / "any.csv"

@@ -286,8 +286,8 @@ def test_kept_draws_are_evenly_spaced_and_end_with_the_last_sweep():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sweeps": 80}, r"burn_in=80\): it must be less than sweeps=80"),
-        ({"sweeps": 100}, r"kept=64\): only 20 sweeps follow the burn-in"),
+        ({"sweeps": 80}, r"burn_in=100\): it must be less than sweeps=80"),
+        ({"sweeps": 120}, r"kept=64\): only 20 sweeps follow the burn-in"),
         ({"kept": 0}, "kept=0"),
         ({"likelihood": "poisson"}, "likelihood='poisson'"),
     ],

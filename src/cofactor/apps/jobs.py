@@ -78,7 +78,9 @@ def open_data(
         return catalog.load_dataset(data, progress=progress, notify=notify)
     path = Path(data)
     if not path.exists():
-        raise DataError(f"{data!r} is neither a file nor a named data set: 'cofactor datasets' lists those there are")
+        near = difflib.get_close_matches(data, [entry.name for entry in catalog.datasets()], n=1)
+        hint = f"did you mean {near[0]}?" if near else "'cofactor datasets' lists those there are"
+        raise DataError(f"{data!r} is neither a file nor a named data set: {hint}")
     if not columns and readers.looks_like_movielens(path):
         return readers.read_movielens(path)
     choices = {name: given[name] for name in ("separator", "ids", "duplicates", "on_bad_rows") if name in given}

@@ -60,7 +60,7 @@ def read_sql(
     Examples
     --------
     >>> read_sql("select 'ann' as who, 7 as what, 4.5 as stars", "sqlite://")
-    1 users × 1 items, 1 ratings from 4.5 to 4.5, 1e+02 %
+    1 users × 1 items, 1 ratings from 4.5 to 4.5, 100 %
     """
     try:
         import sqlalchemy  # heavy, and an extra

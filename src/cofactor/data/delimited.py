@@ -122,8 +122,11 @@ def _blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _row_end(block: bytes) -> int:
     """Return the last place where a row surely ends: after a line end with no quote open, or 0."""
     end = block.rfind(b"\n") + 1
-    if block.count(b'"', 0, end) % 2:
-        end = block.rfind(b"\n", 0, block.rfind(b'"', 0, end)) + 1
+    quotes = block.count(b'"', 0, end)
+    while quotes % 2:  # the line end lies within quotes: look before the last of them, which may be within others
+        earlier = block.rfind(b"\n", 0, block.rfind(b'"', 0, end)) + 1
+        quotes -= block.count(b'"', earlier, end)
+        end = earlier
     return end
 
 
@@ -222,7 +225,8 @@ def position_of(name: str, names: Sequence[str], place: object, role: str) -> in
     if headless:
         remedy = "if that is a first row and not a header, say has_header=False"
     else:
-        remedy = f"say {role}=…" + (" (value=None where there is none)" if role == "value" else "")
+        remedy = f"name it with {role}=… or --{role}-column"
+        remedy += " (value=None where there is none)" if role == "value" else ""
     shown = ", ".join(shortened(known) for known in names[:20]) + (", …" if len(names) > 20 else "")
     raise DataError(f"{place} has no column {name!r}: its columns are {shown}{nearest}; {remedy}")
 

@@ -175,7 +175,7 @@ class Interactions:
     def __repr__(self) -> str:
         low, high = self.value_range
         what = f"{len(self):,} interactions" if self.is_binary else f"{len(self):,} ratings from {low:g} to {high:g}"
-        return f"{self.n_users:,} users × {self.n_items:,} items, {what}, {100 * self.density:.2g} %"
+        return f"{self.n_users:,} users × {self.n_items:,} items, {what}, {_percent(self.density)} %"
 
     def triplets(self) -> Triplets:
         """Return user rows (int32), item rows (int32) and values (float32) in reading order."""
@@ -387,3 +387,8 @@ class Interactions:
             timestamps=None if self.timestamps is None else self.timestamps[kept],
             order=None if order is None else order.astype(np.int32 if len(order) < 2**31 else np.int64),
         )
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent, with two significant digits."""
+    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"

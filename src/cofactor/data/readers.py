@@ -90,7 +90,7 @@ def read_csv(
     ...     path = Path(folder) / "plays.csv"
     ...     _ = path.write_text("listener,track,plays\\nann,tune,3\\nbob,tune,1\\n")
     ...     read_csv(path, user="listener", item="track", value="plays")
-    2 users × 1 items, 2 ratings from 1 to 3, 1e+02 %
+    2 users × 1 items, 2 ratings from 1 to 3, 100 %
     """
     check_choice("ids", ids, ("str", "int"))
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
@@ -126,7 +126,7 @@ def read_parquet(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     pl.DataFrame({"user": [1, 2], "item": [7, 7]}).write_parquet(Path(folder) / "part-0.parquet")
     ...     read_parquet(folder, value=None)
-    2 users × 1 items, 2 interactions, 1e+02 %
+    2 users × 1 items, 2 interactions, 100 %
     """
     files = _parquet_files(Path(path))
     wanted = _wanted(user, item, value, time)
@@ -176,7 +176,7 @@ def from_frame(
     --------
     >>> plays = pl.DataFrame({"who": ["ann", "bob"], "what": [7, 7], "times": [3, 1]})
     >>> from_frame(plays, user="who", item="what", value="times")
-    2 users × 1 items, 2 ratings from 1 to 3, 1e+02 %
+    2 users × 1 items, 2 ratings from 1 to 3, 100 %
     """
     from cofactor.data.frames import chosen_columns  # brings narwhals, which importing cofactor must not load
 
@@ -194,7 +194,7 @@ def read_table(path: PathLike, **options: Any) -> Interactions:
     ...     path = Path(folder) / "plays.parquet"
     ...     pl.DataFrame({"user": [1, 2], "item": [7, 7]}).write_parquet(path)
     ...     read_table(path, value=None)
-    2 users × 1 items, 2 interactions, 1e+02 %
+    2 users × 1 items, 2 interactions, 100 %
     """
     reader = read_parquet if Path(path).is_dir() or inner_suffix(path) in _PARQUET else read_csv
     return reader(path, **options)

@@ -68,7 +68,8 @@ class BayesianMF:
     burn_in : int
         Sweeps at the start that are never kept.
     kept : int
-        How many draws to keep, evenly spaced after the burn-in.
+        How many draws to keep, evenly spaced after the burn-in. A row takes 4 * rank * kept bytes; fewer than 64 cost
+        accuracy.
     implicit : bool
         Whether which items a user rated, and which users an item was rated by, says something beyond the ratings.
     likelihood : {"gaussian", "probit"}
@@ -87,9 +88,9 @@ class BayesianMF:
     (60, 16)
     """
 
-    rank: int = 16
-    sweeps: int = 400
-    burn_in: int = 80
+    rank: int = 24
+    sweeps: int = 1000
+    burn_in: int = 100
     kept: int = 64
     implicit: bool = False
     likelihood: Literal["gaussian", "probit"] = "gaussian"
