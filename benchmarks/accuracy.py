@@ -120,7 +120,11 @@ def main() -> None:
     if args.small:
         short_chain = {"rank": 4, "sweeps": 30, "burn_in": 10, "kept": 10}
         quick = {KerasMF: {"epochs": 1}, BayesianMF: short_chain, NMF: {"epochs": 2}, ALS: {"epochs": 2}}
-        solvers = {k: dataclasses.replace(s, **quick.get(type(s), {})) for k, s in SOLVERS.items() if not k.endswith(("short", "kept"))}
+        solvers = {
+            k: dataclasses.replace(s, **quick.get(type(s), {}))
+            for k, s in SOLVERS.items()
+            if not k.endswith(("short", "kept"))
+        }
         seeds = range(2)
     results = Results("accuracy", args.small, {"seeds": len(seeds)})
     ratings = cf.load_dataset("ml-100k")

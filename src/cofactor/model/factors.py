@@ -218,6 +218,8 @@ class Factors(FactorState):
             Called with the number of users done so far.
         """
         lists.checked(n)
+        if retrieval.scan_pays(self.n_users, self.n_items) and not lists.needs_every_draw(self):
+            self.index()  # which one block alone might not be worth
         candidates, exclude = (None if ids is None else list(ids) for ids in (candidates, exclude))
         block = functools.partial(
             lists.recommended, self, n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude

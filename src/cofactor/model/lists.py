@@ -53,12 +53,20 @@ def ranked(
     by: "By" = "mean",
 ) -> retrieval.Ranked:
     """Return the lists of some user rows as rows; ``allowed`` are the sorted item rows to choose from."""
-    excluded = model.seen[user_rows] if exclude_seen else None
     if by == "mean" and not needs_every_draw(model):
-        queries, offsets = model.queries(user_rows), model.offsets(user_rows)
-        return retrieval.top_n(queries, model.keys(), n, offsets=offsets, excluded=excluded, candidates=allowed)
+        return retrieval.top_n(
+            model.queries(user_rows),
+            model.keys(),
+            n,
+            offsets=model.offsets(user_rows),
+            excluded=model.seen if exclude_seen else None,
+            excluded_rows=user_rows,
+            candidates=allowed,
+            index=model.index,
+        )
     from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
 
+    excluded = model.seen[user_rows] if exclude_seen else None
     score = functools.partial(score_block, model, by=by)
     return retrieval.top_of(score, user_rows, n, n_items=model.n_items, excluded=excluded, candidates=allowed)
 

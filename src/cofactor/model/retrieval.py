@@ -4,18 +4,38 @@ One score has one definition, whichever path computes it: products of single-pre
 precision column by column, rounded once to single precision. Matrix multiplication only proposes candidates: whatever
 lies within its own rounding error of the n-th best score is scored again by the definition. So the lists are the
 same on any machine, with any block size and on any number of threads; equal scores are in item row order.
+
+Where much is asked, `cofactor.model.index` takes the place of the multiplication: items by falling norm, which most
+users can leave after a few per cent. Its lists are the same.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
-__all__ = ["SCORES_AT_ONCE", "Ranked", "pair_scores", "top_n", "top_of"]
+if TYPE_CHECKING:
+    from cofactor.model.index import Index
+
+__all__ = ["SCORES_AT_ONCE", "Ranked", "pair_scores", "rounding_reach", "scan_pays", "top_n", "top_of"]
 
 SCORES_AT_ONCE = 4_000_000
 """The most scores held in memory at a time: about 100 MB with what goes with them."""
+
+LOST_BELOW = 2e-38
+"""Single precision drops digits, or everything, of products smaller than this."""
+
+SCAN_FROM = {"loaded": 0, "numba": 20_000_000, "nothing": 200_000_000}
+"""From how many scores on a scan is worth its loading, by what this process has loaded already."""
+
+SCAN_TO = 1000
+"""The longest list that a scan is used for."""
+
+SCAN_SHARE = 20
+"""The candidates are multiplied, not scanned for, where they are less than one in this many items."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +80,9 @@ def top_n(
     *,
     offsets: np.ndarray | None = None,
     excluded: sparse.csr_array | None = None,
+    excluded_rows: np.ndarray | None = None,
     candidates: np.ndarray | None = None,
+    index: "Callable[[], Index] | None" = None,
 ) -> Ranked:
     """Find each user's ``n`` items of highest score.
 
@@ -74,11 +96,56 @@ def top_n(
         What is added to every score of a user; it does not change the order.
     excluded : scipy.sparse.csr_array, shape (users, items), optional
         The pairs it stores are never returned.
+    excluded_rows : numpy.ndarray of int, shape (users,), optional
+        Which row of ``excluded`` is each user's, where it has other rows or another order.
     candidates : numpy.ndarray of int, optional
         Sorted item rows to choose from; all of them if not given.
+    index : callable, optional
+        Returns ``cofactor.model.index.build(items)``, made now or before; called only where `scan_pays`.
     """
     offsets = np.zeros(len(users)) if offsets is None else offsets
-    return _joined(list(_blocks(users, items, n, offsets, excluded, candidates)))
+    chosen = len(items) if candidates is None else len(candidates)
+    suits = 0 < n <= SCAN_TO and chosen * SCAN_SHARE >= len(items) > 0 and users.dtype == items.dtype == np.float32
+    if index is not None and suits and scan_pays(len(users), len(items)):
+        return _scanned(index(), users, items, n, offsets, excluded, excluded_rows, candidates)
+    return _joined(list(_blocks(users, items, n, offsets, _rows(excluded, excluded_rows), candidates)))
+
+
+def scan_pays(n_users: int, n_items: int) -> bool:
+    """Tell whether so much is asked that a scan is worth loading, or whether it is loaded and so always is."""
+    loaded = "loaded" if "cofactor.model.index" in sys.modules else "numba" if "numba" in sys.modules else "nothing"
+    return n_users * n_items >= SCAN_FROM[loaded]
+
+
+def _scanned(
+    index: "Index",
+    users: np.ndarray,
+    items: np.ndarray,
+    n: int,
+    offsets: np.ndarray,
+    excluded: sparse.csr_array | None,
+    excluded_rows: np.ndarray | None,
+    candidates: np.ndarray | None,
+) -> Ranked:
+    """Scan, and multiply for the users whom the scan gave up."""
+    from cofactor.model.index import search  # brings numba
+
+    found = search(index, users, n, offsets, excluded, excluded_rows, candidates)
+    if found.counts.min(initial=0) < 0:
+        rest = np.flatnonzero(found.counts < 0)
+        own = rest if excluded_rows is None else excluded_rows[rest]
+        blocks = _blocks(users[rest], items, n, offsets[rest], _rows(excluded, own), candidates)
+        ranked = _joined(list(blocks))
+        counts = np.bincount(ranked.users, minlength=len(rest))
+        place = np.arange(len(ranked.users)) - np.repeat(np.cumsum(counts) - counts, counts)
+        found.items[rest[ranked.users], place] = ranked.items
+        found.scores[rest[ranked.users], place] = ranked.scores
+        found.counts[rest] = counts
+    who = np.repeat(np.arange(len(users)), found.counts)
+    if len(who) == found.items.size:
+        return Ranked(who, found.items.ravel(), found.scores.ravel())
+    there = np.arange(n) < found.counts[:, None]
+    return Ranked(who, found.items[there], found.scores[there])
 
 
 def _joined(parts: list[Ranked]) -> Ranked:
@@ -119,30 +186,38 @@ def top_of(
     return _joined(parts)
 
 
+def _rows(excluded: sparse.csr_array | None, rows: np.ndarray | None) -> "Callable[[slice], sparse.csr_array] | None":
+    """Return what gives the exclusions of some users: rows of a large matrix are taken a block at a time."""
+    if excluded is None:
+        return None
+    return lambda part: excluded[part] if rows is None else excluded[rows[part]]
+
+
 def _blocks(
     users: np.ndarray,
     items: np.ndarray,
     n: int,
     offsets: np.ndarray,
-    excluded: sparse.csr_array | None,
+    excluded: "Callable[[slice], sparse.csr_array] | None",
     candidates: np.ndarray | None,
 ) -> Iterator[Ranked]:
     rows = np.arange(len(items)) if candidates is None else candidates
     chosen = items if candidates is None else items[candidates]
     if n < 1 or not len(rows):
         return
-    reach = _rounding_reach(chosen)
+    reach = rounding_reach(chosen)
     block = max(1, SCORES_AT_ONCE // len(rows))
     for start in range(0, len(users), block):
         part = slice(start, start + block)
         scores = users[part] @ chosen.T  # (block, candidates)
         if excluded is not None:
-            _mask(scores, excluded[part], candidates, len(items))
+            _mask(scores, excluded(part), candidates, len(items))
         margin = reach * np.linalg.norm(users[part].astype(np.float64), axis=1) + 1e-6 * np.abs(offsets[part])
+        margin += users.shape[1] * LOST_BELOW
         yield _best(users[part], chosen, offsets[part], scores, margin, n, rows, start)
 
 
-def _rounding_reach(items: np.ndarray) -> float:
+def rounding_reach(items: np.ndarray) -> float:
     """Bound how far single-precision products may be off, for a user vector of norm one (twice, to be safe)."""
     longest = float(np.sqrt(np.max(np.einsum("ij,ij->i", items, items, dtype=np.float64))))
     return 2 * float(np.finfo(np.float32).eps) * (items.shape[1] + 2) * longest

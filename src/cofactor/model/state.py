@@ -14,6 +14,7 @@ from cofactor.model import checks
 from cofactor.model.objective import Objective, Side
 
 if TYPE_CHECKING:
+    from cofactor.model.index import Index
     from cofactor.model.least_squares import Equations
 
 __all__ = ["FactorState", "Origin"]
@@ -130,6 +131,12 @@ class FactorState:
     def keys(self) -> np.ndarray:
         """Return the item side of the product."""
         return self._prepare(("keys", "user"), self._item_columns)
+
+    def index(self) -> "Index":
+        """Return the item side laid out for the fast search; who calls this early spares the first list the wait."""
+        from cofactor.model.index import build  # brings numba, which a list of recommendations need not wait for
+
+        return self._prepare(("index", "user"), lambda: build(self.keys()))
 
     def offsets(self, user_rows: np.ndarray) -> np.ndarray:
         """Return what is added to every score of some users; it does not change the order."""

@@ -1,0 +1,107 @@
+"""Item vectors laid out for a scan by falling norm, and the search through them.
+
+An index is made once for a model and takes as much memory as the item vectors once more. Importing this module brings
+numba, so those who can do without wait to import it until they cannot.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.model.kernels.scan import Asked, Found, Index, scan_users
+from cofactor.model.kernels.scores import CHUNK
+from cofactor.model.kernels.threads import share_out
+from cofactor.model.retrieval import rounding_reach
+
+__all__ = ["Index", "build", "search"]
+
+LINE = 64  # bytes in a line of the cache; registers that straddle two lines take longer to load
+
+
+def build(vectors: np.ndarray) -> Index:
+    """Sort item vectors by norm, equal norms by row, and lay them out."""
+    count, columns = vectors.shape
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    order = np.argsort(-norms, kind="stable")
+    chunks = -(-count // CHUNK)
+    rows = np.full(chunks * CHUNK, -1)
+    rows[:count] = order
+    places = np.empty(count, np.int32)
+    places[order] = np.arange(count)
+    tiles = _aligned(chunks * columns * CHUNK)
+    columns_of = tiles.reshape(chunks, columns, CHUNK)
+    for chunk in range(chunks):
+        inside = order[chunk * CHUNK : (chunk + 1) * CHUNK]
+        columns_of[chunk, :, : len(inside)] = vectors[inside].T
+    longest = np.nextafter(norms[order][::CHUNK].astype(np.float32), np.float32(np.inf))
+    reach = rounding_reach(vectors) if count else 0.0
+    return Index(
+        vectors=_typed(vectors),
+        tiles=_typed(tiles),
+        longest=_typed(longest),
+        rows=_typed(rows),
+        places=_typed(places),
+        closed=_typed(_bits(rows < 0)),
+        reach=reach,
+    )
+
+
+def search(
+    index: Index,
+    users: np.ndarray,
+    n: int,
+    offsets: np.ndarray,
+    excluded: sparse.csr_array | None,
+    excluded_rows: np.ndarray | None,
+    candidates: np.ndarray | None,
+) -> Found:
+    """Find each user's best ``n`` items; the parameters are those of `cofactor.model.retrieval.top_n`.
+
+    Users whom the scan gives up have a count below zero.
+    """
+    if candidates is not None:
+        closed = np.ones(len(index.rows), bool)
+        closed[index.places[candidates]] = False
+        index = index._replace(closed=_typed(_bits(closed)))
+    count = len(users)
+    starts, stops, indices = _ranges(excluded, excluded_rows, count)
+    asked = Asked(_typed(users), _typed(offsets.astype(np.float64, copy=False)), starts, stops, indices)
+    found = Found(np.empty((count, n), np.int64), np.empty((count, n), np.float32), np.empty(count, np.int64))
+    step = min(max(count // 64, 64), 1024)
+    if count <= step:
+        scan_users(0, count, asked, index, found)
+    else:
+        share_out(scan_users, np.append(np.arange(0, count, step), count), asked, index, found)
+    return found
+
+
+def _ranges(excluded: sparse.csr_array | None, rows: np.ndarray | None, count: int) -> tuple[np.ndarray, ...]:
+    """Return where each user's exclusions start and stop, and the excluded item rows."""
+    if excluded is None:
+        nowhere = np.zeros(count, np.int64)
+        return _typed(nowhere), _typed(nowhere), _typed(np.empty(0, np.int32))
+    rows = np.arange(count) if rows is None else rows
+    starts, stops = (excluded.indptr[edge].astype(np.int64, copy=False) for edge in (rows, rows + 1))
+    return _typed(starts), _typed(stops), _typed(excluded.indices.astype(np.int32, copy=False))
+
+
+def _typed(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous view that cannot be written to: one type for the compiler, whatever came in."""
+    view: np.ndarray[Any, Any] = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Return float32 zeros that begin where a line of the cache does."""
+    spare = np.zeros(size + LINE // 4, np.float32)
+    first = -spare.ctypes.data % LINE // 4
+    return spare[first : first + size]
+
+
+def _bits(closed: np.ndarray) -> np.ndarray:
+    """Pack one boolean for each place into one number for each chunk."""
+    packed = np.zeros((len(closed) // CHUNK, 8), np.uint8)
+    packed[:, : CHUNK // 8] = np.packbits(closed, bitorder="little").reshape(-1, CHUNK // 8)
+    return packed.view(np.int64).ravel()
