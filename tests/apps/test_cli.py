@@ -116,6 +116,21 @@ def test_a_file_of_ones_own_columns(plays):
     assert (result["n_users"], result["n_items"]) == (2, 20)
 
 
+def test_a_file_without_values_is_implicit_feedback(plays, tmp_path):
+    path = tmp_path / "m.safetensors"
+    columns = ["--user-column", "listener", "--item-column", "track", "--value-column", "none"]
+    run("fit", plays, *columns, "--solver", "popularity", "-o", path)
+    assert set(cf.load(path).seen.data) == {1.0}
+
+
+def test_ids_can_be_read_as_integers(tmp_path):
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,7,4,1\n2,7,3,2\n2,9,5,3\n1,9,1,4\n")
+    path = tmp_path / "m.safetensors"
+    run("fit", tmp_path, "--ids", "int", "--solver", "bias", "-o", path)
+    assert list(cf.load(path).users) == [1, 2]
+    assert len(as_json("recommend", path, "1", "--include-seen")["recommendations"]) == 2
+
+
 def test_a_database(tmp_path):
     pytest.importorskip("sqlalchemy", reason="the extra sql is not installed")
     import sqlite3

@@ -67,22 +67,25 @@ def open_data(
 ) -> Interactions:
     """Open a catalogue name, a synthetic name, a file or folder, or a database URL with a query."""
     given = {name: value for name, value in options.items() if value is not None}
-    columns = {
+    columns: dict[str, Any] = {
         short: given[f"{short}_column"] for short in ("user", "item", "value", "time") if f"{short}_column" in given
     }
+    if columns.get("value") == "none":
+        columns["value"] = None
+    ids = given.get("ids", "str")
     if given.get("query") or re.match(r"\w[\w+]*://", data):
         if not given.get("query"):
             raise SettingError("a database URL needs --query 'select user, item, value from …'")
         return readers.read_sql(given["query"], data, **columns, duplicates=given["duplicates"])
     if data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}:
-        return catalog.load_dataset(data, progress=progress, notify=notify)
+        return catalog.load_dataset(data, ids=ids, progress=progress, notify=notify)
     path = Path(data)
     if not path.exists():
         near = difflib.get_close_matches(data, [entry.name for entry in catalog.datasets()], n=1)
         hint = f"did you mean {near[0]}?" if near else "'cofactor datasets' lists those there are"
         raise DataError(f"{data!r} is neither a file nor a named data set: {hint}")
     if not columns and readers.looks_like_movielens(path):
-        return readers.read_movielens(path)
+        return readers.read_movielens(path, ids=ids)
     choices = {name: given[name] for name in ("separator", "ids", "duplicates", "on_bad_rows") if name in given}
     return readers.read_table(path, **columns, **choices)
 
