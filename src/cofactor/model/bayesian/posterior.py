@@ -87,10 +87,11 @@ def implicit_links(rows: Ratings, loadings: Array) -> Array:
     Columns that came after the training have no loadings and add nothing.
     """
     weights = np.repeat(1.0 / np.sqrt(np.maximum(rows.counts, 1)), rows.counts)
-    columns = max(len(loadings), int(rows.indices.max(initial=-1)) + 1)
-    pattern = sparse.csr_array((weights, rows.indices, rows.indptr), shape=(len(rows.indptr) - 1, columns))
-    pattern = pattern[:, : len(loadings)]
-    return np.asarray(pattern @ loadings.reshape(len(loadings), -1)).reshape(-1, *loadings.shape[1:])
+    weights[rows.indices >= len(loadings)] = 0
+    met, places = np.unique(np.minimum(rows.indices, len(loadings) - 1), return_inverse=True)  # a visitor meets few
+    pattern = sparse.csr_array((weights, places, rows.indptr), shape=(len(rows.indptr) - 1, len(met)))
+    few = loadings[met].astype(np.float64).reshape(len(met), loadings[:1].size)
+    return np.asarray(pattern @ few).reshape(-1, *loadings.shape[1:])
 
 
 @kernel
