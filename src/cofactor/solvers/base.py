@@ -30,11 +30,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch's report: its number from 1, how many are planned, and the figures so far."""
+    """One epoch's report: its number from 1, how many are planned, the figures so far, and the model as it now is.
+
+    ``model`` makes it when it is called, and must be called before the callback returns; None where a solver has
+    nothing to show before the end.
+    """
 
     number: int
     planned: int
     metrics: Mapping[str, float]
+    model: Callable[[], Factors] | None = None
 
 
 _ROWS_AT_ONCE = 8192
