@@ -112,7 +112,7 @@ def _journal(path: Path) -> Any:
         _mend(path)
     try:
         return JournalStorage(JournalFileBackend(str(path)))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:  # Optuna asserts what it reads
         raise ModelFileError(f"{path} is not a whole study ({error}): remove it to start anew") from error
 
 

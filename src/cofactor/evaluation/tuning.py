@@ -150,8 +150,8 @@ def tune(
     space: Mapping[str, Any] | None = None,
     fixed: Mapping[str, Any] | None = None,
     split: Split = "per-user",
-    validation_fraction: float = 0.2,
-    folds: int = 1,
+    validation_fraction: float = 0.1,
+    folds: int = 3,
     study: str | os.PathLike[str] | None = None,
     seed: int = 0,
     done: Callable[[Tried], None] | None = None,
@@ -187,7 +187,8 @@ def tune(
     split : {"per-user", "random", "last", "time"}
         What to hold out: of each user at random, of all at random, each user's last one, what happened last.
     validation_fraction : float
-        Size of a held-out part.
+        Size of a held-out part. A small one: how much regularization is best hangs on how much there is to learn from,
+        and the result is to be trained on all of it.
     folds : int
         How many parts to hold out, none of which overlap; the metric is their average. More of them are slower, and
         less a matter of luck.

@@ -120,7 +120,7 @@ def validation_parts(train: Interactions, split: Split, fraction: float, folds: 
 
 
 def looks(epochs: int) -> list[int]:
-    """Return the epochs after which a model is measured: 1, 2, 3, 5, 8, 12, … and the last.
+    """Return the epochs after which a model is measured: 1, 2, 3, 4, 6, 9, 13, … and the last.
 
     Each comes half as many epochs after the one before, so that measuring, which can cost more than an epoch, never
     takes more than a few times, and the best number of epochs is found to within a third.
@@ -168,6 +168,8 @@ def fitted_curve(
                 tell(epoch.number, curve[epoch.number])
 
     model = solver.fit(train, callback=look)
-    curve.pop(last, None)  # stopped early, at a best epoch that lies further back
+    curve.pop(last, None)  # a training that stops early goes back to a better epoch
     curve[last] = metric.measure(model, held_out)
+    if tell is not None:
+        tell(last, curve[last])
     return curve
