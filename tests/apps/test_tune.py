@@ -60,7 +60,7 @@ def test_the_command_can_be_pasted_and_gives_the_same_model_and_figures(result, 
 
 def test_options_of_data_and_split_are_in_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = [f"u{k % 30},i{k * 7 % 20},{k}" for k in range(600)]
+    rows = [f"u{k % 30},i{(k * 7 + k // 30) % 20},{k}" for k in range(600)]
     (tmp_path / "my plays.csv").write_text("\n".join(["listener,track,at", *rows]))
     columns = ["--user-column", "listener", "--item-column", "track", "--value-column", "none", "--time-column", "at"]
     options = [*columns, "--split", "time", "--test-fraction", 0.3, "--solver", "svd", "--space", "rank=1:3"]

@@ -269,6 +269,23 @@ def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them(lik
         assert ("epochs" in search.space) is searched
 
 
+def test_a_penalty_is_as_heavy_whatever_the_exponent_and_the_weight_of_unseen_pairs():
+    from cofactor.evaluation.search_space import search_space
+    from cofactor.evaluation.tuning import _Search
+    from cofactor.evaluation.validation import Metric
+
+    base = ImplicitALS(regularization=0.03, nu=1.0, unseen_weight=0.1)
+    search = _Search.of(base, search_space(ImplicitALS), Metric.of("ndcg@10"), set())
+    suggested = {"rank": 9, "regularization": 0.03, "nu": 0.5, "unseen_weight": 0.4}
+    settings = search.settings(suggested, met=50.0, pairs=1000.0)
+    assert settings["regularization"] * (50 + 0.4 * 1000) ** 0.5 == pytest.approx(0.03 * (50 + 0.1 * 1000), rel=0.005)
+    assert {**settings, "regularization": 0.03} == suggested
+    assert search.settings({**suggested, "nu": 1.0, "unseen_weight": 0.1}, 50.0, 1000.0)["regularization"] == 0.03
+    literal = search_space(ImplicitALS, {"regularization": (0.01, 0.1)})
+    search = _Search.of(base, literal, Metric.of("ndcg@10"), {"regularization"})
+    assert search.settings(suggested, 50.0, 1000.0) == suggested, "a range that is given means what it says"
+
+
 def test_given_choices_of_epochs_are_what_is_chosen_from(likes):
     tuned = tune(ImplicitALS, likes, metric="ndcg@5", trials=6, space={"epochs": [2, 5, 7]}, fixed={"rank": 3})
     assert set(tuned.trials_frame()["epochs"].drop_nulls()) <= {2, 5, 7}

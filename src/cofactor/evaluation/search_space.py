@@ -15,12 +15,18 @@ __all__ = ["Choices", "Range", "Space", "field_types", "search_space"]
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; with ``log``, each doubling is as likely as another."""
+    """Numbers from ``low`` to ``high``, both included; with ``log``, each doubling is as likely as another.
+
+    With ``balanced``, they are weights of a penalty as they would be at the solver's own ``nu`` and ``unseen_weight``;
+    where a trial has others, its setting is the number that is as heavy on an average row. Otherwise most trials would
+    be spent on penalties that are far too light or too heavy.
+    """
 
     low: float
     high: float
     log: bool = False
     whole: bool = False
+    balanced: bool = False
 
     def holds(self, value: Any) -> bool:
         """Return whether a value lies in it."""
@@ -41,7 +47,7 @@ class Choices:
 Space: TypeAlias = Mapping[str, Range | Choices]
 """What to try for each setting that is searched."""
 
-_FACTORS = {"rank": 4, "regularization": 30, "unseen_weight": 10, "learning_rate": 10, "negatives": 4}
+_FACTORS = {"rank": 4, "regularization": 10, "unseen_weight": 10, "learning_rate": 10, "negatives": 4}
 """How many times more, or less, than the default is tried; all on a log axis."""
 
 _BOUNDS = {"nu": (0.0, 1.0)}
@@ -65,7 +71,7 @@ def search_space(solver: type[Any], given: Mapping[str, Any] | None = None, fixe
     """Derive what to try from a solver's fields, by their names and types.
 
     Ranks go from a quarter to four times the default, regularization, learning rates and the weight of unseen pairs
-    by a factor around it (log-uniform), the exponent ``nu`` from 0 to 1, epochs up to twice the default. Fields of
+    by ten around it (log-uniform), the exponent ``nu`` from 0 to 1, epochs up to twice the default. Fields of
     other names, choices such as a loss among them, are searched only where they are given.
 
     Parameters
@@ -143,7 +149,9 @@ def _derived(name: str, default: Any, kind: Any) -> Range | None:
     if ending not in _FACTORS or default <= 0:
         return None
     low, high = default / _FACTORS[ending], min(default * _FACTORS[ending], _MOST.get(ending, math.inf))
-    return Range(max(1, round(low)), round(high), log=True, whole=True) if kind is int else Range(low, high, log=True)
+    if kind is int:
+        return Range(max(1, round(low)), round(high), log=True, whole=True)
+    return Range(low, high, log=True, balanced=ending == "regularization")
 
 
 def _as_given(name: str, given: Any, kind: Any) -> Range | Choices:

@@ -144,10 +144,10 @@ def finished(study: Any) -> list[Any]:
 
 
 def begin(study: Any, space: Space, defaults: Mapping[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
-    """Begin the next trial; return it with its settings.
+    """Begin the next trial; return it with what is suggested for it.
 
     Everything that is random in the n-th trial hangs on the seed and n alone, so that a killed search goes on to the
-    same settings. Numbers have three digits, so that they can be written down.
+    same settings.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def _suggested(trial: Any, name: str, given: Any) -> Any:
         return trial.suggest_categorical(name, list(given.values))
     if given.whole:
         return trial.suggest_int(name, int(given.low), int(given.high), log=given.log)
-    return float(f"{trial.suggest_float(name, given.low, given.high, log=given.log):.3g}")
+    return trial.suggest_float(name, given.low, given.high, log=given.log)
 
 
 def judge(trial: Any, *, more_to_come: Callable[[int], bool]) -> Callable[[int, float], None]:

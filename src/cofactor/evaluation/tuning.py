@@ -226,20 +226,22 @@ def tune(
         raise SettingError(f"trials is {trials}: it must be at least 1")
     base, held = _based_on(solver, fixed or {}, seed)
     search = _Search.of(base, search_space(type(base), space, held), Metric.of(metric), set(space or {}))
+    sizes = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed)
     protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
     described = {**search.described(), **protocol, "data": _digest(train)}
     with studies.opened(study, described, maximize=search.metric.maximize, warm_up=max(search.looks) // 4) as kept:
         while (number := len(studies.finished(kept))) < trials:
-            value = _try(kept, search, parts, seed)
+            value = _try(kept, search, parts, sizes, seed)
             if done is not None:
                 done(Tried(number + 1, trials, value, studies.best_value(kept)))
     return _result(kept, search)
 
 
-def _try(study: Any, search: "_Search", parts: Parts, seed: int) -> float | None:
+def _try(study: Any, search: "_Search", parts: Parts, sizes: tuple[float, float], seed: int) -> float | None:
     """Train and measure the next settings on every part; return the value where the trial was completed."""
-    trial, settings = studies.begin(study, search.space, search.defaults(), seed)
+    trial, suggested = studies.begin(study, search.space, search.defaults(), seed)
+    settings = search.settings(suggested, *sizes)
     start = time.perf_counter()
     result: float | str | None = None
     try:
@@ -267,6 +269,12 @@ def _result(study: Any, search: "_Search") -> Tuned:
     best = study.best_trial
     solver = dataclasses.replace(search.base, **best.user_attrs["settings"])
     return Tuned(solver, best.value, search.metric.name, study)
+
+
+def _average_row(train: Interactions) -> tuple[float, float]:
+    """Return the number of interactions of an average row, and that of all pairs it could have, over both sides."""
+    pairs = (train.n_users * train.n_items) ** 0.5
+    return len(train) / pairs, pairs
 
 
 def _digest(train: Interactions) -> str:
@@ -330,6 +338,23 @@ class _Search:
         """Return the base solver's own settings, as far as they lie in the space."""
         own = {name: getattr(self.base, name) for name in self.space}
         return {name: value for name, value in own.items() if self.space[name].holds(value)}
+
+    def settings(self, suggested: Mapping[str, Any], met: float, pairs: float) -> dict[str, Any]:
+        """Return the settings that are meant by what was suggested, with weights of penalties made as heavy as said.
+
+        A row with n interactions is held by a penalty times n^nu, or (n + unseen_weight * pairs)^nu where unseen pairs
+        count. Numbers have three digits, so that they can be written down.
+        """
+
+        def heaviness(settings: Mapping[str, Any]) -> float:
+            nu, unseen = (settings.get(name, getattr(self.base, name, 0.0)) for name in ("nu", "unseen_weight"))
+            return float((met + unseen * pairs) ** nu)
+
+        settings, factor = dict(suggested), heaviness({}) / heaviness(suggested)
+        for name, given in self.space.items():
+            if isinstance(given, Range) and not given.whole:
+                settings[name] = float(f"{settings[name] * (factor if given.balanced else 1.0):.3g}")
+        return settings
 
     def solver(self, settings: Mapping[str, Any]) -> Any:
         """Return the solver with a trial's settings, trained to the last epoch that may be chosen."""

@@ -57,7 +57,10 @@ def tuning_history(trials: pl.DataFrame, metric: str, *, maximize: bool) -> Any:
     axes.set_xlabel("trial", color=plots.MUTED)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(True, axis="y", color=plots.GRID, linewidth=0.8)
-    axes.legend(frameon=False, fontsize=9, labelcolor=plots.INK, loc="lower right" if maximize else "upper right")
+    axes.legend(
+        frameon=False, fontsize=9, labelcolor=plots.INK, ncols=3, loc="lower right", bbox_to_anchor=(1, 1),
+        borderaxespad=0,
+    )  # fmt: skip
     return figure
 
 
