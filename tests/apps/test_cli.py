@@ -12,7 +12,7 @@ import cofactor as cf
 from cofactor.apps.cli import build
 
 DATA = "synthetic:80x50x1600:3"
-QUICK = ["--rank", "3", "--epochs", "2"]
+QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
 
 
 def run(*arguments, code=0):
@@ -73,9 +73,45 @@ def test_every_field_of_the_solver_is_an_option(monkeypatch):
     from cofactor.solvers import solver_class
 
     monkeypatch.setenv("COLUMNS", "200")
-    told = run("fit", "--help").stdout
-    for field in dataclasses.fields(solver_class("keras")):
-        assert f"--{field.name.replace('_', '-')}" in told
+    for asked, solver in (([], "implicit-als"), (["--goal", "rating"], "als"), (["--solver", "keras"], "keras")):
+        told = run("fit", *asked, "--help").stdout
+        for field in dataclasses.fields(solver_class(solver)):
+            assert f"--{field.name.replace('_', '-')}" in told
+
+
+def test_stars_become_a_model_for_lists_unless_ratings_are_asked_for(tmp_path):
+    small = ["--rank", "3", "--epochs", "2"]
+    ranking = as_json("fit", DATA, *small, "-o", tmp_path / "ranking.safetensors")
+    assert (ranking["solver"], ranking["goal"], ranking["mse"]) == ("ImplicitALS", "ranking", None)
+    weights = cf.load(ranking["model"]).seen.data
+    assert weights.mean() == pytest.approx(1)
+    assert len(set(weights)) == 5  # a star more weighs more
+    rating = as_json("fit", DATA, *small, "--goal", "rating")
+    assert (rating["solver"], rating["goal"]) == ("ALS", "rating")
+    assert rating["mse"] > 0
+    popular = as_json("fit", DATA, "--solver", "popularity", "-o", tmp_path / "popular.safetensors")
+    assert set(cf.load(popular["model"]).seen.data) == {1.0}
+
+
+def test_nmf_learns_for_either_goal():
+    rating, ranking = (
+        as_json("fit", DATA, "--solver", "nmf", "--rank", "2", "--goal", g) for g in ("rating", "ranking")
+    )
+    assert (rating["goal"], ranking["goal"]) == ("rating", "ranking")
+
+
+def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
+    from cofactor.model.lists import _warn_of_rating_model
+
+    _warn_of_rating_model.cache_clear()
+    first, second = (run("recommend", model, "1", "2") for _ in range(2))
+    assert "this list is by predicted ratings" in first.stderr
+    assert first.stderr.count("ImplicitALS().fit(ratings.binary())") == 1
+    assert not second.stderr
+    path = tmp_path / "ranking.safetensors"
+    run("fit", DATA, "--rank", "3", "--epochs", "2", "-o", path)
+    _warn_of_rating_model.cache_clear()
+    assert not run("recommend", path, "1").stderr
 
 
 def test_options_reach_the_solver(tmp_path):
@@ -283,6 +319,7 @@ def test_the_version_is_told():
         (["fit", DATA, "--solver", "magic"], 2, "unknown solver 'magic'"),
         (["fit", DATA, "--solver=magic"], 2, "unknown solver 'magic'"),
         (["fit", DATA, "--rank", "0"], 2, "rank=0"),
+        (["fit", DATA, "--solver", "als", "--goal", "ranking"], 2, "leave --solver out, and implicit-als is taken"),
         (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
         (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),
         (["fit", "synthetic:5x5x99"], 2, "synthetic"),

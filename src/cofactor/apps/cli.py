@@ -5,7 +5,7 @@ Nothing heavy is imported before a command runs, so that ``cofactor --help`` ans
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +23,7 @@ ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
 Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for testing; 0 trains on all.")]
 Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
 How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
+Goal = Literal["ranking", "rating"]
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
 
 
@@ -52,10 +53,11 @@ def build(arguments: list[str]) -> typer.Typer:
 def _fields_for(arguments: list[str]) -> list[Any]:
     if "fit" not in arguments:
         return []
-    from cofactor.solvers import solver_class
+    from cofactor.solvers import SOLVER_FOR, solver_class
 
     try:
-        return solver_options(solver_class(chosen(arguments, "--solver", "keras")))
+        by_goal = SOLVER_FOR.get(chosen(arguments, "--goal", "ranking"), "")
+        return solver_options(solver_class(chosen(arguments, "--solver", by_goal)))
     except CofactorError:  # the command itself meets it again, and reports it
         return []
 
@@ -94,7 +96,12 @@ def datasets(json_output: Json = False) -> None:
 def fit(
     data: Data,
     *,
-    solver: Annotated[str, typer.Option(help="Which solver; its own options are below.")] = "keras",
+    goal: Annotated[
+        Goal | None, typer.Option(help="What the model is for: top-n lists, or predicted ratings [default: ranking]")
+    ] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Which solver; its own options are below [default: by the goal]")
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the model.")] = None,
     test_fraction: Fraction = 0.2,
     split: How = "random",
@@ -104,10 +111,12 @@ def fit(
 ) -> None:
     """Train a model, and measure it on a held-out part."""
     from cofactor.apps import jobs
+    from cofactor.solvers import SOLVER_FOR
 
-    made = jobs.solver_from(solver, {**options, "seed": seed})
+    made = jobs.solver_from(solver or SOLVER_FOR[goal or "ranking"], {**options, "seed": seed}, goal)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
     train, test = jobs.split(ratings, split, test_fraction, seed)
+    train = jobs.for_goal(made, train)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
         fitted = jobs.fit(made, train, test, lambda epoch: bar(epoch.number / epoch.planned, show.figures(epoch)))
     result = _fit_result(fitted, None if output is None else fitted.model.save(output))
@@ -122,6 +131,7 @@ def _fit_result(fitted: Any, saved: Path | None) -> dict[str, Any]:
     return {
         "model": None if saved is None else str(saved),
         "solver": fitted.model.origin.solver,
+        "goal": fitted.model.objective.goal,
         **dict.fromkeys(("mse", "rmse", "mae")),
         **({} if fitted.report is None else fitted.report.metrics),
         "fit_seconds": round(fitted.seconds, 3),

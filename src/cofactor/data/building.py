@@ -90,6 +90,25 @@ def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tu
     return matrix
 
 
+def core(matrix: sparse.csr_array, per_user: int, per_item: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find what is left when users and items with too few entries go, again and again, until all have enough.
+
+    Returns
+    -------
+    three numpy.ndarray of bool
+        Which entries, users and items stay. Those without any entry never do.
+    """
+    kept = np.ones(matrix.nnz, dtype=bool)
+    user_rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    while True:
+        users = np.bincount(user_rows[kept], minlength=matrix.shape[0])
+        items = np.bincount(matrix.indices[kept], minlength=matrix.shape[1])
+        enough = kept & (users[user_rows] >= per_user) & (items[matrix.indices] >= per_item)
+        if np.array_equal(enough, kept):
+            return kept, users >= max(per_user, 1), items >= max(per_item, 1)
+        kept = enough
+
+
 def finite(values: np.ndarray) -> np.ndarray:
     """Return values as 32-bit floats; raises DataError naming the first that is not finite."""
     with np.errstate(over="ignore"):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from cofactor.model.least_squares import (
     sum_of_losses,
 )
 from cofactor.model.losses import BiasedRatings, Confidences
-from cofactor.model.objective import Objective
+from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import (
     Callback,
     check_choice,
@@ -79,6 +79,8 @@ class ALS:
     >>> model.history["objective"][-1] < model.history["objective"][0]
     True
     """
+
+    goal: ClassVar[Goal] = "rating"
 
     rank: int = 20
     regularization: float = 2.1
@@ -227,6 +229,8 @@ class ImplicitALS:
     >>> model.recommend([1], n=3).height
     3
     """
+
+    goal: ClassVar[Goal] = "ranking"
 
     rank: int = 64
     regularization: float = 0.03

@@ -13,7 +13,7 @@ from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.losses import BiasedRatings, Confidences
-from cofactor.model.objective import Objective
+from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, origin_of, started
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
@@ -76,6 +76,11 @@ class NMF:
         check_settings(self, rank=1, epochs=1, sweeps=1, seed=0)
         check_settings(self, regularization=0.0, nu=0.0, unseen_weight=0.0)
         check_choice(self, "feedback", ("explicit", "implicit"))
+
+    @property
+    def goal(self) -> Goal:
+        """Predicted ratings, or with implicit feedback an order."""
+        return "rating" if self.feedback == "explicit" else "ranking"
 
     def fit(
         self,
