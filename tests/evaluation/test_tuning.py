@@ -229,9 +229,12 @@ def test_settings_that_do_not_work_do_not_end_the_search(likes):
 
 
 def test_a_metric_that_does_not_fit_ends_it_at_once_and_leaves_the_file_free(likes, tmp_path):
-    same = {"trials": 2, "fixed": {"rank": 2, "epochs": 1}, "study": tmp_path / "study.log"}
-    with pytest.raises(cf.SettingError, match="choose one of precision@10"):
+    same = {"trials": 2, "fixed": {"epochs": 1}, "study": tmp_path / "study.log"}
+    with pytest.raises(cf.SettingError, match="'rmse' does not measure those"):
         tune(ImplicitALS, likes, metric="rmse", **same)
+    assert not (tmp_path / "study.log").exists()
+    with pytest.raises(cf.SettingError, match="choose one of precision@10"):
+        tune(Fragile, likes, metric="rmse", **same, space={"strength": (1.0, 2.0)})  # does not say its goal
     assert tune(ImplicitALS, likes, metric="hit@5", **same).maximize
 
 
@@ -239,8 +242,8 @@ def test_a_metric_that_does_not_fit_ends_it_at_once_and_leaves_the_file_free(lik
     ("solver", "more", "message"),
     [
         (ALS, {"trials": 0}, "trials is 0"),
-        (Popularity, {}, "Popularity has nothing to search"),
-        (PureSVD(rank=3), {}, "PureSVD has nothing to search"),
+        (Popularity, {"metric": "ndcg@5"}, "Popularity has nothing to search"),
+        (PureSVD(rank=3), {"metric": "ndcg@5"}, "PureSVD has nothing to search"),
         (ALS, {"fixed": {"ranks": 3}}, "ALS has no setting 'ranks'"),
         (ALS, {"fixed": {"rank": 0}}, "rank=0"),
         ("als", {}, "'als' is no solver"),
@@ -248,7 +251,7 @@ def test_a_metric_that_does_not_fit_ends_it_at_once_and_leaves_the_file_free(lik
 )
 def test_what_cannot_be_tuned_is_named(ratings, solver, more, message):
     with pytest.raises(cf.SettingError, match=message):
-        tune(solver, ratings, metric="mae", **more)
+        tune(solver, ratings, **{"metric": "mae", **more})
 
 
 def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them(likes):

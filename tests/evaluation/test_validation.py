@@ -75,7 +75,11 @@ def test_an_unknown_metric_is_refused(name):
 
 def test_a_metric_that_does_not_fit_the_goal_is_refused(ratings):
     train, test = ratings.split_random(test_fraction=0.2, seed=0)
-    with pytest.raises(UnfitMetric, match="ImplicitALS makes models for ranking, and 'rmse' does not measure those"):
+    message = "ImplicitALS makes models for ranking, and 'rmse' does not measure those"
+    with pytest.raises(cf.SettingError, match=message):
+        Metric.of("rmse").check_fits(ImplicitALS())
+    Metric.of("ndcg@10").check_fits(ALS())
+    with pytest.raises(UnfitMetric, match=message):
         Metric.of("rmse").measure(ImplicitALS(rank=2, epochs=1).fit(train), test)
 
 

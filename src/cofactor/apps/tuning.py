@@ -60,6 +60,7 @@ def tune(
     given = {parameter.name: options.get(parameter.name) for parameter in DATA_OPTIONS}
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **given)
     train, test = jobs.split(ratings, split, test_fraction, seed)
+    train = jobs.for_goal(jobs.solver_from(solver, fixed), train)
     with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
         best = search(
             kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=validation_split,
@@ -168,10 +169,12 @@ def _ranges(kind: type[Any], texts: list[str]) -> dict[str, Any]:
 
 
 def _fixed(kind: type[Any], texts: list[str]) -> dict[str, Any]:
-    from cofactor.evaluation.search_space import field_types
+    from cofactor.evaluation.search_space import check_known, field_types
 
     kinds = field_types(kind)
-    return {name: _value(name, text, kinds.get(name)) for name, text in map(_name_and_text, texts)}
+    fixed = {name: _value(name, text, kinds.get(name)) for name, text in map(_name_and_text, texts)}
+    check_known(kind, list(fixed))
+    return fixed
 
 
 def _name_and_text(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from cofactor.errors import SettingError
 
-__all__ = ["Choices", "Range", "Space", "field_types", "search_space"]
+__all__ = ["Choices", "Range", "Space", "check_known", "field_types", "search_space"]
 
 
 @dataclass(frozen=True)

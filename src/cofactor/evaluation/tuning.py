@@ -225,6 +225,7 @@ def tune(
     if trials < 1:
         raise SettingError(f"trials is {trials}: it must be at least 1")
     base, held = _based_on(solver, fixed or {}, seed)
+    Metric.of(metric).check_fits(base)
     search = _Search.of(base, search_space(type(base), space, held), Metric.of(metric), set(space or {}))
     sizes = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed)

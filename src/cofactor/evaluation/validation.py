@@ -55,6 +55,20 @@ class Metric:
         lists = ", ".join(f"{known}@10" for known in _OF_LISTS)
         raise SettingError(f"unknown metric {name!r}: choose one of {lists}, auc, {', '.join(_ERRORS)}")
 
+    def check_fits(self, solver: Any) -> None:
+        """Refuse an error of predicted ratings for a solver whose models only put items in order.
+
+        Raises
+        ------
+        SettingError
+            Naming both.
+        """
+        if self.name in _ERRORS and getattr(solver, "goal", "rating") == "ranking":
+            raise SettingError(
+                f"{type(solver).__name__} makes models for ranking, and {self.name!r} does not measure those: "
+                "choose a metric of lists, such as ndcg@10"
+            )
+
     def measure(self, model: Factors, held_out: Interactions) -> float:
         """Return a model's figure on a held-out part.
 
