@@ -96,8 +96,8 @@ def search_space(solver: type[Any], given: Mapping[str, Any] | None = None, fixe
     --------
     >>> from cofactor.solvers.als import ImplicitALS
     >>> space = search_space(ImplicitALS, {"rank": (16, 256)}, fixed=["epochs"])
-    >>> list(space), space["rank"]
-    (['rank', 'regularization', 'unseen_weight', 'nu'], Range(low=16, high=256, log=True, whole=True))
+    >>> list(space), space["rank"].high
+    (['rank', 'regularization', 'unseen_weight', 'nu'], 256)
     """
     given = given or {}
     fields = {field.name: field for field in dataclasses.fields(solver)}
