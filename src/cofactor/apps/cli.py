@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build(arguments: list[str]) -> typer.Typer:
     """Return the application; ``fit`` has the options of the solver that the arguments choose."""
+    from cofactor.apps.tuning import tune  # it takes the same arguments, and finds them here
+
     app = typer.Typer(
         name="cofactor",
         help="Recommend the top n items for anyone by matrix factorization.",
@@ -42,7 +44,7 @@ def build(arguments: list[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_version)
-    for command in (datasets, evaluate, recommend, similar, describe, compare, plot, quickstart):
+    for command in (datasets, evaluate, recommend, similar, describe, compare, tune, plot, quickstart):
         app.command()(show.reporting_errors(command))
     app.command()(show.reporting_errors(taking(_fields_for(arguments), DATA_OPTIONS)(fit)))
     return app

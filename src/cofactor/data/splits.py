@@ -11,7 +11,16 @@ import numpy as np
 
 from cofactor.errors import SettingError
 
-__all__ = ["Mask", "contiguous_parts", "fold_masks", "last_mask", "per_user_mask", "random_mask", "time_mask"]
+__all__ = [
+    "Mask",
+    "contiguous_parts",
+    "disjoint_parts",
+    "fold_masks",
+    "last_mask",
+    "per_user_mask",
+    "random_mask",
+    "time_mask",
+]
 
 Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -35,6 +44,20 @@ def per_user_mask(user_rows: np.ndarray, test_fraction: float, seed: int) -> Mas
     chance = np.random.default_rng(seed).random(len(user_rows))
     rank, count = _rank_within_user(user_rows, chance)
     return (rank + 1) / count > 1 - test_fraction
+
+
+def disjoint_parts(groups: np.ndarray, fraction: float, parts: int, seed: int) -> list[np.ndarray]:
+    """Return the rows of several held-out parts that do not overlap, each the same share of every group.
+
+    With users as groups, the first part is what `per_user_mask` holds out, and the others come before it in the same
+    random order.
+    """
+    _check_fraction(fraction)
+    if parts * fraction > 1 + 1e-9:
+        raise SettingError(f"{parts} parts of {fraction:g} each are more than there is: hold out fewer or smaller ones")
+    rank, count = _rank_within_user(groups, np.random.default_rng(seed).random(len(groups)))
+    place = (rank + 1) / count
+    return [np.flatnonzero((place > 1 - (k + 1) * fraction) & (place <= 1 - k * fraction)) for k in range(parts)]
 
 
 def last_mask(user_rows: np.ndarray, timestamps: np.ndarray, n: int) -> Mask:
