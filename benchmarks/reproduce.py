@@ -74,7 +74,8 @@ def main() -> None:
         args.small,
         {name: str(value) for name, value in vars(args).items() if value is not None},
     )
-    {"ml-100k": ml_100k, "ncf": ncf, "ratings": ratings, "strong": strong, "lightgcn": lightgcn}[args.what](args, results)
+    protocols = {"ml-100k": ml_100k, "ncf": ncf, "ratings": ratings, "strong": strong, "lightgcn": lightgcn}
+    protocols[args.what](args, results)
     results.write()
 
 
@@ -85,7 +86,8 @@ def parsed() -> argparse.Namespace:
     for name in ("ml-100k", "ncf", "ratings", "strong", "lightgcn"):
         made[name] = command = commands.add_parser(name)
         command.add_argument("--small", action="store_true", help="a smoke run: short fits, no claim")
-        command.add_argument("--seeds", type=int, default=5 if name == "ml-100k" else 1, help="repetitions (%(default)s)")
+        seeds = 5 if name == "ml-100k" else 1
+        command.add_argument("--seeds", type=int, default=seeds, help="repetitions (%(default)s)")
         if name != "ml-100k":
             command.add_argument("data", help="a file, a folder, or a data set's name")
     for name, trials in (("ml-100k", 60), ("lightgcn", 20), ("strong", 0), ("ncf", 0)):
@@ -159,7 +161,10 @@ def ncf_split(args: argparse.Namespace) -> tuple[cf.Interactions, cf.Interaction
 def ratings(args: argparse.Namespace, results: Results) -> None:
     """The error on a random tenth of star ratings."""
     train, test = jobs.open_data(args.data).split_random(test_fraction=0.1, seed=0)
-    solvers = [BayesianMF(rank=args.rank, sweeps=args.sweeps), BayesianMF(rank=args.rank, sweeps=args.sweeps, implicit=True)]
+    solvers = [
+        BayesianMF(rank=args.rank, sweeps=args.sweeps, burn_in=args.sweeps // 8, implicit=implicit)
+        for implicit in (False, True)
+    ]
     runs = [
         run(candidate, train, test, evaluate)
         for solver in quickened(solvers, args.small)
@@ -180,12 +185,12 @@ def strong(args: argparse.Namespace, results: Results) -> None:
     if args.trials:
         solver = tuned(ImplicitALS(rank=args.rank, method=method), train, args, "ndcg@100")
     measured = ["capped_recall@20", "capped_recall@50", "ndcg@100"]
-    runs = [
-        run(candidate, train, test, lambda model, held_out: evaluate_by_fold_in(model, known, held_out, k=[20, 50, 100]))
-        for one in quickened([Popularity(), solver], args.small)
-        for candidate in seeded(one, args.seeds)
-        if not isinstance(one, Popularity)
-    ]
+
+    def measure(model: cf.Factors, held_out: cf.Interactions) -> Report:
+        return evaluate_by_fold_in(model, known, held_out, k=[20, 50, 100])
+
+    [solver] = quickened([solver], args.small)
+    runs = [run(candidate, train, test, measure) for candidate in seeded(solver, args.seeds)]
     compare(results, f"{args.data}, {args.held_out:,} users who were not trained on", STRONG, measured, runs)
 
 
@@ -246,7 +251,8 @@ def compare(results: Results, title: str, published: Published, names: Sequence[
         if len(same) > 1:
             means = {name: short(float(np.mean([one.report[name] for one in same]))) for name in names}
             results.add(title, system=f"ours: {kind}, mean of {len(same)}", **means)
-    results.note(f"Protocol: {runs[-1].report.protocol or 'errors of predicted ratings'}; {runs[-1].report.n_users:,} users.")
+    last = runs[-1].report
+    results.note(f"Protocol: {last.protocol or 'errors of predicted ratings'}; {last.n_users:,} users.")
 
 
 if __name__ == "__main__":

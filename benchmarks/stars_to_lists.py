@@ -53,8 +53,10 @@ def main() -> None:
             way = WAYS["every rating alike"] if solver.goal == "ranking" else lambda ratings: ratings
             what = "every rating alike" if solver.goal == "ranking" else "as ratings to predict"
             row(results, ratings.name, solver, what, way, train, test)
-    results.note(f"A rating of {LIKED:g} and more is one that was liked. ImplicitALS: the best of {len(grid(False))} settings "
-                 "on validation data; the other solvers: their defaults.")  # fmt: skip
+    results.note(
+        f"A rating of {LIKED:g} and more is one that was liked. ImplicitALS: the best of {len(grid(False))} on "
+        "validation data; the other solvers: their defaults."
+    )
     results.write()
 
 
@@ -92,7 +94,8 @@ def row(
 ) -> None:
     every, liked = ndcg(solver, train, test, made)
     shown = {"solver": repr(solver), "learns from": what}
-    results.add(f"nDCG@10 on {data}", **shown, **{"every rating relevant": short(every), "liked ones relevant": short(liked)})
+    figures = {"every rating relevant": short(every), "liked ones relevant": short(liked)}
+    results.add(f"nDCG@10 on {data}", **shown, **figures)
 
 
 if __name__ == "__main__":
