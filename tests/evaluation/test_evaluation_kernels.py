@@ -40,9 +40,7 @@ def test_kernels_and_numpy_give_the_same_figures_to_the_last_bit(parts, solver, 
 def test_kernels_find_ratings_that_were_trained_on(parts, monkeypatch):
     train, test = parts
     model = ImplicitALS(rank=2, epochs=1).fit(train)
-    mixed = cf.from_frame(
-        train.to_frame().head(7).vstack(test.to_frame()), user="user", item="item", value="value"
-    )
+    mixed = cf.from_frame(train.to_frame().head(7).vstack(test.to_frame()), user="user", item="item", value="value")
     monkeypatch.setattr(large, "COMPILED_FROM", dict.fromkeys(large.COMPILED_FROM, 0))
     with pytest.raises(cf.DataError, match=r"7 of the 1,807 test ratings were in the training data"):
         evaluate(model, mixed)
@@ -50,12 +48,10 @@ def test_kernels_find_ratings_that_were_trained_on(parts, monkeypatch):
 
 def test_equal_scores_are_half_right_either_way(parts, monkeypatch):
     train, test = parts
-    flat = cf.Factors.from_arrays(
-        np.zeros((300, 1)), np.zeros((200, 1)), train.users, train.items, seen=train.matrix
-    )
+    flat = cf.Factors.from_arrays(np.zeros((300, 1)), np.zeros((200, 1)), train.users, train.items, seen=train.matrix)
     plain, compiled = both_ways(monkeypatch, lambda: evaluate(flat, test, also=["auc"]).per_user["auc"].to_list())
     assert plain == compiled
-    assert set(plain) == {0.5}
+    assert {area for area in plain if area is not None} == {0.5}
 
 
 def test_a_small_evaluation_needs_no_numba():

@@ -9,7 +9,16 @@ from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["Duplicates", "Entries", "check_lengths", "csr", "finite", "sorted_entries", "without_duplicates"]
+__all__ = [
+    "Duplicates",
+    "Entries",
+    "check_lengths",
+    "csr",
+    "finite",
+    "sorted_entries",
+    "without_duplicates",
+    "without_empty",
+]
 
 Duplicates = Literal["last", "first", "sum", "mean", "error"]
 
@@ -88,6 +97,13 @@ def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tu
     matrix = sparse.csr_array((values.astype(np.float32, copy=False), item_rows.astype(index), indptr), shape=shape)
     matrix.has_canonical_format = True
     return matrix
+
+
+def without_empty(matrix: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) -> sparse.csr_array:
+    """Keep some rows and columns of a matrix, all others being empty."""
+    place = np.zeros(matrix.shape[1], dtype=np.int64)
+    place[columns] = np.arange(len(columns))
+    return csr(matrix.data, place[matrix.indices], np.diff(matrix.indptr)[rows], (len(rows), len(columns)))
 
 
 def finite(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,17 @@ from cofactor.errors import DataError
 from cofactor.evaluation.large import kernels_for
 from cofactor.model.factors import Factors
 
-__all__ = ["HeldOut", "among", "chosen_rows", "matched", "rows_between", "without_training_rows"]
+__all__ = [
+    "HeldOut",
+    "among",
+    "chosen_rows",
+    "matched",
+    "relevant_among",
+    "rows_between",
+    "stored_where",
+    "table_in_rows_of",
+    "without_training_rows",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +46,13 @@ class HeldOut:
     counts: np.ndarray
 
     def relevant(self, relevant_from: float | None) -> sparse.csr_array:
-        """Return those of at least a value; all of them where that is None."""
-        if relevant_from is None:
-            return self.matrix
-        return _where(self.matrix, self.matrix.data >= relevant_from)
+        """Return those that count as relevant; see `relevant_among`."""
+        return relevant_among(self.matrix, relevant_from)
+
+
+def relevant_among(table: sparse.csr_array, relevant_from: float | None) -> sparse.csr_array:
+    """Return the ratings of at least a value; all of them where that is None."""
+    return table if relevant_from is None else stored_where(table, table.data >= relevant_from)
 
 
 def matched(model: Factors, test: Interactions) -> HeldOut:
@@ -50,7 +63,7 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
     DataError
         If one was in the training data, or none can be measured.
     """
-    table = _in_rows_of(model, test)
+    table = table_in_rows_of(model.users, model.items, test)
     lengths = np.diff(table.indptr)
     if not len(table.indices):
         raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")
@@ -108,18 +121,18 @@ def _rows_in(theirs: Vocabulary, ours: Vocabulary) -> np.ndarray:
     return np.arange(len(ours)) if theirs == ours else ours.find(theirs.ids).astype(np.int64)
 
 
-def _in_rows_of(model: Factors, test: Interactions) -> sparse.csr_array:
-    """Return the ratings that a model knows user and item of, in its rows."""
-    if test.users == model.users and test.items == model.items:
-        return test.matrix
-    user_rows = np.repeat(_rows_in(test.users, model.users), np.diff(test.matrix.indptr))
-    item_rows = _rows_in(test.items, model.items)[test.matrix.indices]
+def table_in_rows_of(users: Vocabulary, items: Vocabulary, ratings: Interactions) -> sparse.csr_array:
+    """Return those ratings whose user and item stand in two vocabularies, in the rows of these."""
+    if ratings.users == users and ratings.items == items:
+        return ratings.matrix
+    user_rows = np.repeat(_rows_in(ratings.users, users), np.diff(ratings.matrix.indptr))
+    item_rows = _rows_in(ratings.items, items)[ratings.matrix.indices]
     known = (user_rows >= 0) & (item_rows >= 0)
-    keys = user_rows[known] * np.int64(max(model.n_items, 1)) + item_rows[known]
+    keys = user_rows[known] * np.int64(max(len(items), 1)) + item_rows[known]
     order = np.argsort(keys, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(user_rows[known], minlength=model.n_users))])
-    arrays = test.matrix.data[known][order], item_rows[known][order], indptr
-    return _as_csr(*arrays, (model.n_users, model.n_items))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(user_rows[known], minlength=len(users)))])
+    arrays = ratings.matrix.data[known][order], item_rows[known][order], indptr
+    return _as_csr(*arrays, (len(users), len(items)))
 
 
 def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
@@ -130,14 +143,13 @@ def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[np.nda
     return among(seen, user_rows, table.indices), np.bincount(seen.indices, minlength=seen.shape[1])
 
 
-def _where(table: sparse.csr_array, kept: np.ndarray) -> sparse.csr_array:
+def stored_where(table: sparse.csr_array, kept: np.ndarray) -> sparse.csr_array:
+    """Return a table of some of the stored values; ``kept`` is a mask over them."""
     before = np.concatenate([[0], np.cumsum(kept)])
     return _as_csr(table.data[kept], table.indices[kept], before[table.indptr], table.shape)
 
 
-def _as_csr(
-    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]
-) -> sparse.csr_array:
+def _as_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
     """Assemble sorted rows without a check."""
     index = np.int32 if len(data) < 2**31 else np.int64
     table = sparse.csr_array((data, indices.astype(index, copy=False), indptr.astype(index, copy=False)), shape=shape)

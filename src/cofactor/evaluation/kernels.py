@@ -40,17 +40,20 @@ def mark_trained(
     indptr: Array,
     indices: Array,
     trained: Array,  # (ratings,)
-    counts: Array,  # (parts, items)
+    counts: Array,  # (parts, items), int32
 ) -> None:
     """Count how many users of some parts have seen each item, and mark the ratings that are among the seen ones."""
     for part in range(first, last):
         latest = np.full(counts.shape[1], -1, np.int32)  # the last user who had the item
+        had = counts[part]
         for user in range(edges[part], edges[part + 1]):
+            mark = np.int32(user)
             for k in range(seen_indptr[user], seen_indptr[user + 1]):
-                counts[part, seen_indices[k]] += 1
-                latest[seen_indices[k]] = user
+                item = np.uint32(seen_indices[k])  # unsigned: no place counted from the end
+                had[item] += 1
+                latest[item] = mark
             for k in range(indptr[user], indptr[user + 1]):
-                trained[k] = latest[indices[k]] == user
+                trained[k] = latest[np.uint32(indices[k])] == mark
 
 
 @kernel
@@ -245,14 +248,14 @@ def trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[Array, 
     work = seen.indptr + table.indptr + np.arange(len(seen.indptr))
     edges = np.searchsorted(work, np.arange(parts + 1) * (work[-1] / parts))
     edges[-1] = seen.shape[0]
-    trained, counts = np.empty(table.nnz, np.bool_), np.zeros((parts, seen.shape[1]), np.int64)
+    trained, counts = np.empty(table.nnz, np.bool_), np.zeros((parts, seen.shape[1]), np.int32)
     share_out(mark_trained, np.arange(parts + 1), edges, *_rows(seen), *_rows(table), trained, counts)
-    return trained, counts.sum(axis=0)
+    return trained, counts.sum(axis=0, dtype=np.int64)
 
 
 def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array, audience: Audience) -> Array:
     """Measure each user's list; see `cofactor.evaluation.metrics.ranking_metrics`."""
-    k = int(max(cut_offs))
+    k = int(cut_offs[-1])
     measured = np.empty((relevant.shape[0], len(cut_offs), LIST_COLUMNS))
     lists = _starts(ranked, relevant.shape[0]), typed(ranked.items), *_rows(relevant)
     tables = (place_discounts(k), ideal_gains(k), audience.surprise, audience.popular)

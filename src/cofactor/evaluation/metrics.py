@@ -124,9 +124,7 @@ def ideal_gains(k: int) -> np.ndarray:
     return np.concatenate([[1.0], np.cumsum(place_discounts(k))])
 
 
-def ranking_metrics(
-    ranked: Ranked, relevant: sparse.csr_array, cut_offs: np.ndarray, audience: Audience
-) -> np.ndarray:
+def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: np.ndarray, audience: Audience) -> np.ndarray:
     """Measure each user's list against the items that are relevant to them.
 
     Parameters

@@ -12,7 +12,6 @@ __all__ = ["RESAMPLES", "Column", "PerUser", "finished", "percentiles", "sums_of
 
 RESAMPLES = 1000
 SEED = 20_260_101
-WEIGHTS_AT_ONCE = 4_000_000
 
 
 class Column(NamedTuple):
@@ -47,9 +46,7 @@ class PerUser:
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row a user: user, n_test and each metric, null where the user has none."""
-        columns = {
-            name: pl.Series(finished(name, *column)).fill_nan(None) for name, column in self.columns.items()
-        }
+        columns = {name: pl.Series(finished(name, *column)).fill_nan(None) for name, column in self.columns.items()}
         return pl.DataFrame({"user": self.users, "n_test": self.n_test, **columns})
 
     @functools.cached_property
@@ -72,14 +69,11 @@ def finished(name: str, total: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def sums_of(columns: np.ndarray) -> np.ndarray:
     """Sum columns (users, columns) over as many users as there are, drawn with replacement: (resamples, columns)."""
-    n_users = len(columns)
-    random, sums = np.random.default_rng(SEED), np.empty((RESAMPLES, columns.shape[1]))
-    at_once = max(1, WEIGHTS_AT_ONCE // max(n_users, 1))
-    for start in range(0, RESAMPLES, at_once):
-        rows = min(at_once, RESAMPLES - start)
-        drawn = random.integers(0, n_users, (rows, n_users)) + np.arange(rows)[:, None] * n_users
-        times = np.bincount(drawn.ravel(), minlength=rows * n_users).reshape(rows, n_users)
-        sums[start : start + rows] = np.einsum("ru,uc->rc", times.astype(np.float64), columns)
+    n_users, turned = len(columns), np.ascontiguousarray(columns.T)
+    random, sums = np.random.default_rng(SEED), np.empty((RESAMPLES, len(turned)))
+    for drawn in sums:
+        times = np.bincount(random.integers(0, n_users, n_users), minlength=n_users)
+        drawn[:] = np.einsum("cu,u->c", turned, times.astype(np.float64))  # no BLAS: threads must not change a bit
     return sums
 
 

@@ -1,6 +1,6 @@
 """A model's lists and scores measured against what was held out, a block of users at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +44,10 @@ def cut_offs_of(k: int | Sequence[int]) -> np.ndarray:
     SettingError
         If one is below 1, or there is none.
     """
-    asked = [k] if isinstance(k, int | np.integer) else list(k)
+    asked = list(k) if isinstance(k, Iterable) else [k]
     for length in asked:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
-            raise SettingError(f"k is {length}: a list has at least one item")
+            raise SettingError(f"k is {length!r}: the length of a list is a whole number of 1 or more")
     if not asked:
         raise SettingError("k is empty: give the lengths of lists to measure, such as 10")
     return np.unique(np.asarray(asked, dtype=np.int64))
