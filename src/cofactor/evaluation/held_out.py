@@ -67,8 +67,8 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
     lengths = np.diff(table.indptr)
     if not len(table.indices):
         raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")
-    trained, counts = _trained_on(model.seen, table)
-    if overlap := int(trained.sum()):
+    overlap, counts = _trained_on(model.seen, table)
+    if overlap:
         raise DataError(
             f"{overlap:,} of the {table.nnz:,} test ratings were in the training data, so the result would be "
             "flattering: evaluate on held-out ratings, or leave those out with without_training_rows(model, test)"
@@ -135,12 +135,13 @@ def table_in_rows_of(users: Vocabulary, items: Vocabulary, ratings: Interactions
     return _as_csr(*arrays, (len(users), len(items)))
 
 
-def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each rating whether it was seen, and how many users had each item."""
+def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, np.ndarray]:
+    """Return how many ratings were seen, and how many users had each item."""
     if kernels := kernels_for(seen.nnz + table.nnz):
         return kernels.trained_on(seen, table)
     user_rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
-    return among(seen, user_rows, table.indices), np.bincount(seen.indices, minlength=seen.shape[1])
+    overlap = among(seen, user_rows, table.indices).sum()
+    return int(overlap), np.bincount(seen.indices, minlength=seen.shape[1])
 
 
 def stored_where(table: sparse.csr_array, kept: np.ndarray) -> sparse.csr_array:

@@ -31,7 +31,7 @@ LIST_COLUMNS = len(LIST_METRICS)
 
 
 @kernel
-def mark_trained(
+def count_trained(
     first: int,
     last: int,
     edges: Array,  # (parts + 1,), the user rows of each part
@@ -39,34 +39,29 @@ def mark_trained(
     seen_indices: Array,
     indptr: Array,
     indices: Array,
-    trained: Array,  # (ratings,)
+    overlaps: Array,  # (parts,)
     counts: Array,  # (parts, items), int32
 ) -> None:
-    """Count how many users of some parts have seen each item, and mark the ratings that are among the seen ones."""
+    """Count how many users of some parts have seen each item, and how many ratings are among the seen ones."""
     for part in range(first, last):
-        latest = np.full(counts.shape[1], -1, np.int32)  # the last user who had the item
+        held_out = np.zeros(counts.shape[1], np.uint8)
         had = counts[part]
+        overlap = 0
         for user in range(edges[part], edges[part + 1]):
-            mark = np.int32(user)
+            set_marks(held_out, indices, indptr[user], indptr[user + 1], 1)
             for k in range(seen_indptr[user], seen_indptr[user + 1]):
-                item = np.uint32(seen_indices[k])  # unsigned: no place counted from the end
+                item = np.uint32(seen_indices[k])  # unsigned: no place is counted from the end
                 had[item] += 1
-                latest[item] = mark
-            for k in range(indptr[user], indptr[user + 1]):
-                trained[k] = latest[np.uint32(indices[k])] == mark
+                overlap += held_out[item]
+            set_marks(held_out, indices, indptr[user], indptr[user + 1], 0)
+        overlaps[part] = overlap
 
 
 @kernel
-def place_of(indices: Array, start: int, stop: int, item: int) -> int:
-    """Find an item in a sorted row; return -1 where it is not."""
-    end = stop
-    while start < stop:
-        middle = (start + stop) // 2
-        if indices[middle] < item:
-            start = middle + 1
-        else:
-            stop = middle
-    return start if start < end and indices[start] == item else -1
+def set_marks(marks: Array, indices: Array, start: int, stop: int, mark: int) -> None:
+    """Mark some of the items."""
+    for k in range(start, stop):
+        marks[np.uint32(indices[k])] = mark
 
 
 @kernel
@@ -111,19 +106,21 @@ def measure_lists(
     measured: Array,  # (users, cut-offs, metrics)
 ) -> None:
     """Measure each user's list at every cut-off in one walk along it."""
+    relevant = np.zeros(len(surprise), np.uint8)
     for user in range(first, last):
         wanted = indptr[user + 1] - indptr[user]
         if wanted == 0:
             measured[user] = np.nan
             continue
+        set_marks(relevant, indices, indptr[user], indptr[user + 1], 1)
         found, gained, precisions, first_hit, bits, known = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         listed = starts[user + 1] - starts[user]
         place = 0
         for column in range(len(cut_offs)):
             k = cut_offs[column]
             while place < min(k, listed):
-                item = items[starts[user] + place]
-                if place_of(indices, indptr[user], indptr[user + 1], item) >= 0:
+                item = np.uint32(items[starts[user] + place])
+                if relevant[item]:
                     found += 1.0
                     gained += discounts[place]
                     precisions += found / (place + 1)
@@ -136,6 +133,7 @@ def measure_lists(
             write_metrics(
                 found, gained, precisions, first_hit, bits, known, length, wanted, k, best, measured[user, column]
             )
+        set_marks(relevant, indices, indptr[user], indptr[user + 1], 0)
 
 
 @kernel
@@ -242,22 +240,22 @@ def measure_areas(
         measured[user] = 1 - total / (2 * rest * len(good))
 
 
-def trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[Array, Array]:
-    """Return for each rating of a table whether it was seen, and how many users had each item."""
-    parts = 2 * numba.get_num_threads()
+def trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, Array]:
+    """Return how many ratings of a table were seen, and how many users had each item."""
+    parts = 4 * numba.get_num_threads()
     work = seen.indptr + table.indptr + np.arange(len(seen.indptr))
     edges = np.searchsorted(work, np.arange(parts + 1) * (work[-1] / parts))
     edges[-1] = seen.shape[0]
-    trained, counts = np.empty(table.nnz, np.bool_), np.zeros((parts, seen.shape[1]), np.int32)
-    share_out(mark_trained, np.arange(parts + 1), edges, *_rows(seen), *_rows(table), trained, counts)
-    return trained, counts.sum(axis=0, dtype=np.int64)
+    overlaps, counts = np.empty(parts, np.int64), np.zeros((parts, seen.shape[1]), np.int32)
+    share_out(count_trained, np.arange(parts + 1), edges, *_rows(seen), *_rows(table), overlaps, counts)
+    return int(overlaps.sum()), counts.sum(axis=0, dtype=np.int64)
 
 
 def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array, audience: Audience) -> Array:
     """Measure each user's list; see `cofactor.evaluation.metrics.ranking_metrics`."""
     k = int(cut_offs[-1])
     measured = np.empty((relevant.shape[0], len(cut_offs), LIST_COLUMNS))
-    lists = _starts(ranked, relevant.shape[0]), typed(ranked.items), *_rows(relevant)
+    lists = _starts(ranked, relevant.shape[0], k), typed(ranked.items), *_rows(relevant)
     tables = (place_discounts(k), ideal_gains(k), audience.surprise, audience.popular)
     share_out(
         measure_lists, task_bounds(relevant.indptr), *lists, typed(cut_offs), *(typed(table) for table in tables),
@@ -269,7 +267,7 @@ def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array,
 def listed_counts(ranked: Ranked, n_users: int, n_items: int, cut_offs: Array) -> Array:
     """Count how often each item is listed; see `cofactor.evaluation.metrics.listed_counts`."""
     counts = np.zeros((len(cut_offs), n_items), np.int64)
-    count_listed(_starts(ranked, n_users), typed(ranked.items), typed(cut_offs), counts)
+    count_listed(_starts(ranked, n_users, int(cut_offs[-1])), typed(ranked.items), typed(cut_offs), counts)
     return counts
 
 
@@ -296,7 +294,10 @@ def areas(
     return measured
 
 
-def _starts(ranked: Ranked, n_users: int) -> Array:
+def _starts(ranked: Ranked, n_users: int, longest: int) -> Array:
+    """Return where each user's list starts."""
+    if len(ranked.users) == n_users * longest:  # no list is shorter
+        return np.arange(n_users + 1) * longest
     return np.concatenate([[0], np.cumsum(np.bincount(ranked.users, minlength=n_users))])
 
 

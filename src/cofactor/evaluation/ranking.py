@@ -73,7 +73,8 @@ def measured_lists(
     wanted, rows, n = chosen_rows(relevant, asked), users[asked], int(cut_offs[-1])
     if retrieval.scan_pays(len(rows), model.n_items) and not lists.needs_every_draw(model):
         model.index()  # which one block alone might not be worth
-    values = np.full((len(users), len(cut_offs), len(metrics.LIST_METRICS)), np.nan)
+    values = np.empty((len(users), len(cut_offs), len(metrics.LIST_METRICS)))
+    values[np.diff(relevant.indptr) == 0] = np.nan
     counts = np.zeros((len(cut_offs), model.n_items), np.int64)
     block = max(1, NUMBERS_AT_ONCE // max(n, model.item_vectors.shape[1]))
     for first, last in _blocks(len(rows), block):
