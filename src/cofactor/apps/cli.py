@@ -166,7 +166,8 @@ def evaluate(
         files = {"written": [str(path) for path in written], "pictures": _pictures(written)}
         show.as_json({**reports.figures(report, names), "n_trained_on": trained_on, **more, **files})
         return
-    show.table(reports.report_table(report, names), title=_measured_on(report), right=("95 % interval",), decimals=4)
+    show.say(_measured_on(report))
+    show.table(reports.report_table(report, names), right=("95 % interval",), decimals=4)
     if held is not None:
         show.table(held, title="intervals: how many held-out ratings they hold")
     for path in written:
@@ -282,9 +283,8 @@ def compare(
         show.as_json({"rows": reports.as_rows(comparison, k), "lead": lead, "n_test": len(test), **files})
         return
     table = reports.comparison_table(comparison, k)
-    show.table(
-        table, title=f"{_measured_on(comparison.reports[0])}; 95 % intervals over users", right=(*table.columns[2:],)
-    )
+    show.say(f"{_measured_on(comparison.reports[0])}; below each figure its 95 % interval over users")
+    show.table(table, right=tuple(table.columns[2:]))
     if lead is not None:
         low, high = lead["interval"]
         between = f"{lead['difference']:+.4f} ({low:+.4f} to {high:+.4f})"

@@ -28,7 +28,7 @@ __all__ = [
 LENGTHS = (1, 5, 10, 20, 50, 100)
 """Lengths of lists that a picture shows."""
 
-HEADLINES = ("mse", "rmse", "mae", "ndcg", "recall", "hit", "novelty", "coverage")
+HEADLINES = ("mse", "mae", "ndcg", "recall", "novelty")
 """What a comparison's table has columns for; everything else is in its JSON and CSV."""
 
 
@@ -90,18 +90,24 @@ def as_rows(comparison: Comparison, k: Sequence[int] | None, *, everything: bool
 def comparison_table(comparison: Comparison, k: Sequence[int] | None) -> pl.DataFrame:
     """Return a table for people: one row a solver, in each cell a value with its interval below it."""
     names = dict.fromkeys(name for report in comparison.reports for name in shown_metrics(report, k))
-    names = {name: None for name in names if name.split("@")[0] in HEADLINES}
+    places = {name: place for name in names if (place := _head(name)) is not None}
     parts = zip(comparison.solvers, comparison.models, comparison.reports, comparison.seconds, strict=True)
     rows = [
         {
             "solver": type(solver).__name__,
             "rank": model.rank,
-            **{name: _cell(report, name) for name in names},
-            "fit_seconds": f"{seconds:.2f}",
+            **{name: _cell(report, name) for name in sorted(places, key=places.__getitem__)},
+            "seconds": f"{seconds:.2f}",
         }
         for solver, model, report, seconds in parts
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _head(name: str) -> tuple[int, int] | None:
+    """Return where a metric's column stands: errors first, then list by list; None where it has none."""
+    kind, _, length = name.partition("@")
+    return (int(length or 0), HEADLINES.index(kind)) if kind in HEADLINES else None
 
 
 def _cell(report: Report, name: str) -> str:
@@ -111,7 +117,12 @@ def _cell(report: Report, name: str) -> str:
     if name not in report.measured_users().columns or math.isnan(report[name]):
         return value
     low, high = report.interval(name)
-    return f"{value}\n{low:.3f}–{high:.3f}"
+    return f"{value}\n{_short(low)}–{_short(high)}"
+
+
+def _short(number: float) -> str:
+    """Write three digits after the point, and no 0 before it: screens are narrow."""
+    return f"{number:.3f}".removeprefix("0")
 
 
 def labels_of(comparison: Comparison) -> list[str]:
@@ -124,7 +135,7 @@ def labels_of(comparison: Comparison) -> list[str]:
 
 
 def lead(comparison: Comparison, k: Sequence[int] | None) -> dict[str, Any] | None:
-    """Compare the best solver with the next one of another kind, by nDCG or by the error; None where there is none."""
+    """Compare the best with the next best, by nDCG or by the error; None where not all have either."""
     metric = next((name for name in (f"ndcg@{max(k or (10,))}", "rmse") if _all_have(comparison, name)), None)
     if metric is None or len(comparison.reports) < 2:
         return None

@@ -3,14 +3,16 @@
 Like the others, each function returns a matplotlib figure.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from cofactor.errors import DataError
 from cofactor.evaluation.plots import COLORS, GRID, INK, MUTED, Figure, blank, box_around, draw_band
 from cofactor.evaluation.report import Report
 
 __all__ = ["accuracy_against_popularity", "recall_by_cut_off"]
+
+Point: TypeAlias = tuple[float, float]
 
 LOOKS = [*((color, "o", "-") for color in COLORS), *((color, "s", "--") for color in COLORS)]
 """Colour, point and line of each model in turn."""
@@ -90,18 +92,20 @@ def accuracy_against_popularity(
     best = "upper right" if against == "novelty" else "upper left"
     subtitle = f"{_protocols(shown)}; {best}: accurate without being obvious; bars: 95 % intervals over users"
     figure, axes = blank(f"{names[1]} against popularity bias", subtitle)
-    points = {}
+    points, bars = {}, []
     for (color, marker, _), (label, report) in zip(LOOKS * 3, shown.items(), strict=False):
-        points[label] = report[names[0]], report[names[1]]
-        for place, line in enumerate((axes.hlines, axes.vlines)):
-            line(points[label][1 - place], *report.interval(names[place]), color=color, alpha=0.45, linewidth=1.2)
-        axes.plot(*points[label], marker, color=color, markersize=8)
+        x, y = points[label] = report[names[0]], report[names[1]]
+        (left, right), (low, high) = (report.interval(name) for name in names)
+        bars += [((left, y), (right, y)), ((x, low), (x, high))]
+        for bar in bars[-2:]:
+            axes.plot(*zip(*bar, strict=True), "-", color=color, alpha=0.45, linewidth=1.2)
+        axes.plot(x, y, marker, color=color, markersize=8)
     axes.margins(0.16)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"{AXES[against]}, @{k}", color=MUTED)
     axes.set_ylabel(names[1], color=MUTED)
     axes.grid(True, color=GRID, linewidth=0.8)
-    _write_labels(figure, axes, points)
+    _write_labels(figure, axes, points, bars)
     return figure
 
 
@@ -113,10 +117,11 @@ def _protocols(reports: Mapping[str, Report]) -> str:
     return " and ".join(dict.fromkeys(report.protocol for report in reports.values() if report.protocol))
 
 
-def _write_labels(figure: Any, axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write each label beside its point, where it covers no other label and no point, if there is such a place."""
+def _write_labels(figure: Any, axes: Any, points: Mapping[str, Point], bars: Sequence[tuple[Point, Point]]) -> None:
+    """Write each label beside its point, where it covers no other label, point or bar, if there is such a place."""
     figure.draw_without_rendering()  # text has no size before the layout is known
-    inside, taken = axes.get_window_extent(), [box_around(axes, point) for point in points.values()]
+    inside, taken = axes.get_window_extent(), [box_around(axes, *bar, margin=2) for bar in bars]
+    taken += [box_around(axes, point, point, margin=8) for point in points.values()]
     for (color, _, _), (label, point) in zip(LOOKS * 3, points.items(), strict=False):
         text = None
         for dx, dy in OFFSETS:

@@ -61,10 +61,10 @@ def draw_band(axes: Any, x: Sequence[float], low: Sequence[float], high: Sequenc
     axes.vlines(x, low, high, color=color, alpha=0.45, linewidth=1.2)
 
 
-def box_around(axes: Any, point: tuple[float, float]) -> Bbox:
-    """Return the box that a point's mark takes on the picture."""
-    x, y = axes.transData.transform(point)
-    return Bbox.from_extents(x - 8, y - 8, x + 8, y + 8)
+def box_around(axes: Any, low: tuple[float, float], high: tuple[float, float], margin: float) -> Bbox:
+    """Return the box on the picture that reaches from one point to another, and so many dots further."""
+    (x0, y0), (x1, y1) = axes.transData.transform([low, high])
+    return Bbox.from_extents(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
 
 
 def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
