@@ -103,6 +103,8 @@ def test_a_comparison_has_a_row_for_each_solver(parts):
     assert rows["solver"].to_list() == ["Constant"] * 2
     assert rows["mse"][0] == pytest.approx(evaluate(model_of(parts[0], 3.0), parts[1])["mse"])
     assert told == [Constant(3.0), Constant(4.0)]
+    lists = compare([Constant(3.0)], *parts, k=[2, 5]).to_frame()
+    assert {"ndcg@2", "ndcg@5", "mse"} <= set(lists.columns)
 
 
 def test_only_what_was_liked_enough_is_relevant(parts):
