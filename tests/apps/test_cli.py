@@ -189,6 +189,36 @@ def test_evaluate_leaves_out_what_was_trained_on(model):
     assert "1,280 ratings" in run("evaluate", model, DATA).stdout
 
 
+def test_evaluate_prints_and_writes_every_figure_with_its_interval(model, tmp_path):
+    result = as_json("evaluate", model, DATA, "-k", "3", "-k", "5", "-o", tmp_path)
+    assert {"ndcg@3", "ndcg@5", "recall@5", "coverage@5", "rmse"} <= set(result)
+    assert "ndcg@10" not in result
+    low, high = result["intervals"]["ndcg@5"]
+    assert low < result["ndcg@5"] < high
+    assert result["protocol"] == "full ranking"
+    stored = json.loads((tmp_path / "report.json").read_text())
+    assert stored["ndcg@5"] == result["ndcg@5"]
+    assert {"recall@1", "recall@10", "recall@20"} <= set(stored)  # by which the curve is drawn
+    table = pl.read_csv(tmp_path / "report.csv")
+    assert table.columns == ["metric", "value", "low", "high", "protocol"]
+    assert table.filter(metric="ndcg@5")["low"][0] == pytest.approx(low)
+    assert (tmp_path / "recall-by-length.png").read_bytes().startswith(b"\x89PNG")
+    told = run("evaluate", model, DATA, "-k", "5").stdout
+    assert f"{result['ndcg@5']:.4f}   {low:.4f} – {high:.4f}" in told
+    assert f"320 held-out ratings of {result['n_users']} users; lists: full ranking" in told
+
+
+def test_what_is_measured_against_sampled_items_says_so(model, tmp_path):
+    result = as_json("evaluate", model, DATA, "--negatives", "20", "-o", tmp_path)
+    assert result["protocol"] == "20 sampled negatives a user"
+    assert set(result["intervals"]) == {"hit@10", "ndcg@10", "mrr@10"}
+    assert "20 sampled negatives a user" in run("evaluate", model, DATA, "--negatives", "20").stdout
+    assert (tmp_path / "hit-by-length.png").exists()
+    assert set(pl.read_csv(tmp_path / "report.csv")["protocol"]) == {"20 sampled negatives a user"}
+    assert "negatives is 0" in as_json("evaluate", model, DATA, "--negatives", "0", code=2)["error"]
+    assert "k is 0" in as_json("evaluate", model, DATA, "-k", "0", code=2)["error"]
+
+
 def test_evaluate_on_nothing_but_training_rows_is_an_error(tmp_path):
     path = tmp_path / "all.safetensors"
     run("fit", DATA, *QUICK, "--test-fraction", "0", "-o", path)
@@ -262,6 +292,24 @@ def test_compare_trains_each_rank(tmp_path):
     told = run("compare", DATA, "--rank", "2", "-o", tmp_path).stdout
     assert "error-by-rank.png" in told
     assert "held-out part" in as_json("compare", DATA, "--test-fraction", "0", code=2)["error"]
+
+
+def test_a_comparison_of_lists_is_printed_written_and_drawn(tmp_path):
+    arguments = ["compare", DATA, "--solver", "als", "--solver", "implicit-als", "--rank", "2", "-k", "5"]
+    result = as_json(*arguments, "-o", tmp_path)
+    row = next(row for row in result["rows"] if row["solver"] == "ImplicitALS")
+    assert row["intervals"]["ndcg@5"][0] < row["ndcg@5"] < row["intervals"]["ndcg@5"][1]
+    assert row["protocol"] == "full ranking"
+    lead = result["lead"]
+    assert (lead["metric"], lead["difference"] >= 0, 0 < lead["p_value"] <= 1) == ("ndcg@5", True, True)
+    names = {path.name for path in tmp_path.iterdir()}
+    pictures = {"error-by-rank.png", "recall-by-length.png", "accuracy-against-popularity.png"}
+    assert names == pictures | {"report.json", "report.csv"}
+    assert {path.rsplit("/", 1)[1] for path in result["pictures"]} == pictures
+    assert set(pl.read_csv(tmp_path / "report.csv")["model"]) == {"ALS", "ImplicitALS", "BiasOnly", "Popularity"}
+    told = run(*arguments).stdout
+    assert f"{row['ndcg@5']:.4f}" in told
+    assert f"{lead['best']} against {lead['next']}: ndcg@5 +" in told
 
 
 def test_baselines_stand_beside_what_is_compared():

@@ -16,7 +16,7 @@ from cofactor.version import __version__
 
 __all__ = ["build", "main"]
 
-K = Annotated[int | None, typer.Option("-k", help="Measure lists of this length too.")]
+K = Annotated[list[int] | None, typer.Option("-k", help="Measure lists of this length too; repeat for more.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
 ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
@@ -153,32 +153,49 @@ def evaluate(
     data: Data,
     *,
     k: K = None,
+    negatives: Annotated[
+        int | None, typer.Option(help="Rank each held-out item among so many drawn ones, not among all items.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for the calibration of a Bayesian model.")
+        Path | None, typer.Option("-o", "--output", help="Folder for the report as JSON and CSV, and for pictures.")
     ] = None,
     json_output: Json = False,
     **options: Any,
 ) -> None:
     """Measure a model on ratings it was not trained on; a Bayesian model's intervals too."""
-    from cofactor.apps import jobs
+    from cofactor.apps import jobs, reports
 
     loaded = jobs.load(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
-    report, trained_on = jobs.evaluate_fairly(loaded, ratings, k)
-    intervals = jobs.calibrated(loaded, ratings)
-    pictures = [] if output is None or intervals is None else [jobs.write_calibration(intervals, output)]
+    lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
+    lengths = reports.lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
+    report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths or None, negatives)
+    held = jobs.calibrated(loaded, ratings)
+    written = [] if output is None else reports.write_report(report, held, model.stem, output)
+    names = reports.shown_metrics(report, k)
     if json_output:
-        counts = {"n_test": report.n_test, "n_unknown": report.n_unknown, "n_trained_on": trained_on}
-        more = {} if intervals is None else {"calibration": show.rows_of(intervals)}
-        show.as_json({**report.metrics, **counts, **more, "pictures": [str(path) for path in pictures]})
+        more = {} if held is None else {"calibration": show.rows_of(held)}
+        files = {"written": [str(path) for path in written], "pictures": _pictures(written)}
+        show.as_json({**reports.figures(report, names), "n_trained_on": trained_on, **more, **files})
         return
-    show.table(report.to_frame(), decimals=4)
-    if intervals is not None:
-        show.table(intervals, title="intervals: how many held-out ratings they hold")
-    for path in pictures:
+    show.say(_measured_on(report))
+    show.table(reports.report_table(report, names), right=("95 % interval",), decimals=4)
+    if held is not None:
+        show.table(held, title="intervals: how many held-out ratings they hold")
+    for path in written:
         show.say(f"wrote {path}")
     if trained_on:
         show.say(f"{trained_on:,} ratings of {data} were left out: the model was trained on them.")
+
+
+def _measured_on(report: Any) -> str:
+    unknown = f", {report.n_unknown:,} more of people or items that the model knows not" if report.n_unknown else ""
+    protocol = f"; lists: {report.protocol}" if report.protocol else ""
+    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{protocol}"
+
+
+def _pictures(written: list[Path]) -> list[str]:
+    return [str(path) for path in written if path.suffix == ".png"]
 
 
 def recommend(
@@ -256,27 +273,35 @@ def compare(
     split: How = "random",
     seed: Seed = 0,
     k: K = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the picture.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for JSON, CSV and pictures.")] = None,
     json_output: Json = False,
     **options: Any,
 ) -> None:
     """Train several solvers at several ranks on one split, and compare them, baselines beside them."""
-    from cofactor.apps import jobs
+    from cofactor.apps import jobs, reports
 
     names, ranks = [*(solver or ["keras"])], rank or [5, 10, 20]
-    names += [name for name in jobs.baselines_for(names, k) if name not in names]
+    names += [name for name in jobs.baselines_for(names, k or None) if name not in names]
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    lengths = reports.lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
     with show.progress_bar("comparing", hidden=json_output) as bar:
         tries = iter(range(1, 10_000))
         done = lambda tried, _: bar(next(tries) / (len(names) * len(ranks)), type(tried).__name__)  # noqa: E731
-        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, k, done)
-    pictures = [] if output is None else [jobs.write_comparison(comparison, output)]
-    rows = comparison.to_frame()
+        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, lengths or None, done)
+    written = [] if output is None else reports.write_comparison(comparison, k, output)
+    lead = reports.lead(comparison, k)
     if json_output:
-        show.as_json({"rows": show.rows_of(rows), "n_test": len(test), "pictures": [str(path) for path in pictures]})
+        files = {"written": [str(path) for path in written], "pictures": _pictures(written)}
+        show.as_json({"rows": reports.as_rows(comparison, k), "lead": lead, "n_test": len(test), **files})
         return
-    show.table(rows, title=f"test error on {len(test):,} held-out ratings", decimals=4)
-    for path in pictures:
+    table = reports.comparison_table(comparison, k)
+    show.say(f"{_measured_on(comparison.reports[0])}; below each figure its 95 % interval over users")
+    show.table(table, right=tuple(table.columns[2:]))
+    if lead is not None:
+        low, high = lead["interval"]
+        between = f"{lead['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
+        show.say(f"{lead['best']} against {lead['next']}: {lead['metric']} {between}, p = {lead['p_value']:.4f}")
+    for path in written:
         show.say(f"wrote {path}")
 
 

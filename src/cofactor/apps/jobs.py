@@ -17,6 +17,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Id
 from cofactor.errors import DataError, SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.protocols import evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate, without_training_rows
 from cofactor.files import replacing
 from cofactor.model.factors import Factors
@@ -40,8 +41,7 @@ __all__ = [
     "split",
     "title_of",
     "with_metrics",
-    "write_calibration",
-    "write_comparison",
+    "write_figure",
     "write_pictures",
 ]
 
@@ -152,7 +152,7 @@ def compare_ranks(
     fraction: float,
     seed: int,
     how: str = "random",
-    k: int | None = None,
+    k: Sequence[int] | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> tuple[Comparison, Interactions]:
     """Train each solver at each rank on the same split; the held-out part comes with the result."""
@@ -165,11 +165,15 @@ def compare_ranks(
         settings: list[dict[str, Any]]
         settings = [{"seed": seed, "rank": rank} for rank in ranks] if has_rank and ranks else [{"seed": seed}]
         tried += [solver_from(name, setting) for setting in settings]
-    return compare(tried, train, test, k=k, done=done), test
+    return compare(tried, train, test, k=k, learns_from=for_goal, done=done), test
 
 
-def evaluate_fairly(model: Factors, ratings: Interactions, k: int | None = None) -> tuple[Report, int]:
+def evaluate_fairly(
+    model: Factors, ratings: Interactions, k: Sequence[int] | None = None, negatives: int | None = None
+) -> tuple[Report, int]:
     """Measure a model on those of the ratings that it was not trained on; how many it was comes second.
+
+    With ``negatives``, each is ranked among so many items that its user never met, instead of among all of them.
 
     Raises
     ------
@@ -179,7 +183,10 @@ def evaluate_fairly(model: Factors, ratings: Interactions, k: int | None = None)
     held_out = without_training_rows(model, ratings)
     if not len(held_out):
         raise DataError("the model was trained on every one of these ratings: evaluate on held-out ones")
-    return evaluate(model, held_out, k=k), len(ratings) - len(held_out)
+    left_out = len(ratings) - len(held_out)
+    if negatives is not None:
+        return evaluate_sampled(model, held_out, k=k or 10, negatives=negatives), left_out
+    return evaluate(model, held_out, k=k), left_out
 
 
 def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
@@ -187,14 +194,7 @@ def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
     return calibration(model, without_training_rows(model, ratings)) if model.objective.draws > 1 else None
 
 
-def write_calibration(intervals: pl.DataFrame, folder: Path) -> Path:
-    """Draw how many held-out ratings the intervals hold."""
-    from cofactor.evaluation import plots
-
-    return write_figure(plots.calibration_plot(intervals), folder / "calibration.png")
-
-
-def baselines_for(names: Sequence[str], k: int | None) -> list[str]:
+def baselines_for(names: Sequence[str], k: Sequence[int] | None) -> list[str]:
     """Return the baselines to show beside some solvers: biases where ratings are predicted, popularity with lists."""
     lists_alone = {"implicit-als", "svd", "popularity"}
     rating = [] if set(names) <= lists_alone else ["bias"]
@@ -260,19 +260,6 @@ def with_metrics(comparison: Comparison) -> list[Factors]:
         dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
         for model, report in zip(comparison.models, comparison.reports, strict=True)
     ]
-
-
-def write_comparison(comparison: Comparison, folder: Path) -> Path:
-    """Draw the compared solvers' errors by rank."""
-    from cofactor.evaluation import plots
-
-    errors: dict[str, dict[int, float]] = {}
-    for row in comparison.to_frame().iter_rows(named=True):
-        if row.get("mse") is not None:
-            errors.setdefault(row["solver"], {})[row["rank"]] = row["mse"]
-    if not errors:
-        raise SettingError("there is no error by rank to draw: none of these solvers predicts ratings")
-    return write_figure(plots.error_by_rank(errors), folder / "error-by-rank.png")
 
 
 def write_figure(figure: Any, path: Path) -> Path:

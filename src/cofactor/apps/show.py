@@ -152,7 +152,8 @@ def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
     """Say how a fit went."""
     say(f"{ratings!r}")
     say(f"trained {result['solver']} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
-    measured = {name: value for name, value in result.items() if name in ("mse", "rmse", "mae") or "@" in name}
+    told = ("mse", "rmse", "mae", "ndcg@", "recall@", "hit@")
+    measured = {name: value for name, value in result.items() if name.startswith(told)}
     if result["n_test"]:
         figures = ", ".join(f"{name.upper()} {value:.4f}" for name, value in measured.items() if value is not None)
         say(f"on {result['n_test']:,} held-out ratings: {figures}")

@@ -9,7 +9,16 @@ from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["Duplicates", "Entries", "check_lengths", "csr", "finite", "sorted_entries", "without_duplicates"]
+__all__ = [
+    "Duplicates",
+    "Entries",
+    "check_lengths",
+    "csr",
+    "finite",
+    "sorted_entries",
+    "without_duplicates",
+    "without_empty",
+]
 
 Duplicates = Literal["last", "first", "sum", "mean", "error"]
 
@@ -107,6 +116,13 @@ def core(matrix: sparse.csr_array, per_user: int, per_item: int) -> tuple[np.nda
         if np.array_equal(enough, kept):
             return kept, users >= max(per_user, 1), items >= max(per_item, 1)
         kept = enough
+
+
+def without_empty(matrix: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) -> sparse.csr_array:
+    """Keep some rows and columns of a matrix, all others being empty."""
+    place = np.zeros(matrix.shape[1], dtype=np.int64)
+    place[columns] = np.arange(len(columns))
+    return csr(matrix.data, place[matrix.indices], np.diff(matrix.indptr)[rows], (len(rows), len(columns)))
 
 
 def finite(values: np.ndarray) -> np.ndarray:

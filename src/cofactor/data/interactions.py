@@ -330,6 +330,19 @@ class Interactions:
         """
         return self._split(splits.time_mask(self._times("split_by_time"), test_fraction, at))
 
+    def split_users(
+        self, *, n_users: int | None = None, test_fraction: float | None = None, seed: int = 0
+    ) -> "tuple[Interactions, Interactions]":
+        """Hold out so many users with all that is theirs, or a share of the users: (train, their interactions).
+
+        Each part has its own users and all items. The second is of use once it is split again: what is known of the
+        users, and what is held out of theirs; see `cofactor.evaluation.evaluate_by_fold_in`.
+        """
+        held_out = splits.user_mask(self.n_users, n_users, test_fraction, seed)
+        theirs, no_item = np.repeat(held_out, np.diff(self.matrix.indptr)), np.zeros(self.n_items, dtype=bool)
+        train = self._where(~theirs)._without_rows(held_out, no_item)
+        return train, self._where(theirs)._without_rows(~held_out, no_item)
+
     def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
         """Yield ``n`` pairs (train, test) whose test parts hold every interaction once."""
         for mask in splits.fold_masks(len(self), n, seed):
@@ -360,19 +373,12 @@ class Interactions:
 
     def _without_rows(self, users: np.ndarray, items: np.ndarray) -> "Interactions":
         """Drop users and items that have no interactions any more; both are masks of those to drop."""
-        kept_items = np.flatnonzero(~items)
-        place = np.cumsum(~items) - 1
-        matrix = building.csr(
-            self.matrix.data,
-            place[self.matrix.indices],
-            np.diff(self.matrix.indptr)[~users],
-            (int((~users).sum()), len(kept_items)),
-        )
+        kept_users, kept_items = np.flatnonzero(~users), np.flatnonzero(~items)
         return dataclasses.replace(
             self,
-            users=Vocabulary(self.users.take(np.flatnonzero(~users)), kind="user"),
+            users=Vocabulary(self.users.take(kept_users), kind="user"),
             items=Vocabulary(self.items.take(kept_items), kind="item"),
-            matrix=matrix,
+            matrix=building.without_empty(self.matrix, kept_users, kept_items),
             texts=self.texts.take(kept_items),
         )
 

@@ -20,6 +20,7 @@ __all__ = [
     "per_user_mask",
     "random_mask",
     "time_mask",
+    "user_mask",
 ]
 
 Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -77,6 +78,21 @@ def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: float | N
         _check_fraction(test_fraction)
         at = np.sort(timestamps)[min(round(len(timestamps) * (1 - test_fraction)), len(timestamps) - 1)]
     return np.asarray(timestamps >= at)
+
+
+def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int) -> Mask:
+    """Hold out whole users, given how many or which share: the first of ``default_rng(seed).permutation(n)``."""
+    if (wanted is None) == (test_fraction is None):
+        raise SettingError("give either n_users or test_fraction, not both")
+    if wanted is None:
+        assert test_fraction is not None
+        _check_fraction(test_fraction)
+        wanted = round(n * test_fraction)
+    if not 0 < wanted < n:
+        raise SettingError(f"n_users is {wanted}: hold out at least one of the {n:,} users, and not all of them")
+    mask = np.zeros(n, dtype=bool)
+    mask[np.random.default_rng(seed).permutation(n)[:wanted]] = True
+    return mask
 
 
 def fold_masks(n: int, folds: int, seed: int) -> Iterator[Mask]:

@@ -3,12 +3,26 @@
 from typing import TYPE_CHECKING, Any
 
 from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.protocols import evaluate_by_fold_in, evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate
+from cofactor.evaluation.significance import Difference, better
 
 if TYPE_CHECKING:
     from cofactor.evaluation.tuning import Tuned, tune
 
-__all__ = ["Comparison", "Report", "Tuned", "calibration", "compare", "evaluate", "tune"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Report",
+    "Tuned",
+    "better",
+    "calibration",
+    "compare",
+    "evaluate",
+    "evaluate_by_fold_in",
+    "evaluate_sampled",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -37,7 +37,7 @@ def tuning_history(trials: pl.DataFrame, metric: str, *, maximize: bool) -> Any:
     if whole.is_empty():
         raise DataError("no trial was completed, so there is no history to draw")
     better = "higher" if maximize else "lower"
-    figure, axes = plots._figure(
+    figure, axes = plots.blank(
         "The best settings so far, trial by trial", f"{metric} on held-out parts; {better} is better"
     )
     best = whole["value"].cum_max() if maximize else whole["value"].cum_min()
@@ -92,7 +92,7 @@ def importance_plot(shares: Mapping[str, float]) -> Any:
     if not shares:
         raise DataError("too few trials were completed to tell which settings matter: four are needed")
     names = sorted(shares, key=lambda name: shares[name])
-    figure, axes = plots._figure(
+    figure, axes = plots.blank(
         "Which settings decide",
         "share in whether a trial is among the best (PED-ANOVA)",
         size=(8, 1.6 + 0.45 * len(names)),
