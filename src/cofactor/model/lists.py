@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cofactor.model.factors import Factors
     from cofactor.model.uncertainty import By
 
-__all__ = ["checked", "described", "nearest", "needs_every_draw", "ranked", "recommended", "titles"]
+__all__ = ["allowed", "checked", "described", "nearest", "needs_every_draw", "ranked", "recommended", "titles"]
 
 
 def recommended(
@@ -24,12 +24,11 @@ def recommended(
     user_rows: np.ndarray,
     n: int,
     exclude_seen: bool,
-    candidates: Iterable[Id] | None,
-    exclude: Iterable[Id] | None,
+    allowed: np.ndarray | None,
     by: "By" = "mean",
 ) -> pl.DataFrame:
     """Return the lists of some user rows as one table: user, place, item, title, score."""
-    best = ranked(model, user_rows, n, exclude_seen=exclude_seen, allowed=_allowed(model, candidates, exclude), by=by)
+    best = ranked(model, user_rows, n, exclude_seen=exclude_seen, allowed=allowed, by=by)
     counts = np.bincount(best.users, minlength=len(user_rows))
     place = np.arange(len(best.users)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
     return pl.DataFrame(
@@ -76,15 +75,16 @@ def needs_every_draw(model: "Factors") -> bool:
     return "draws.levels" in model.extras
 
 
-def _allowed(model: "Factors", candidates: Iterable[Id] | None, exclude: Iterable[Id] | None) -> np.ndarray | None:
+def allowed(model: "Factors", candidates: Iterable[Id] | None, exclude: Iterable[Id] | None) -> np.ndarray | None:
+    """Return the sorted item rows that may be chosen, or None if all may."""
     if candidates is None and exclude is None:
         return None
-    allowed = np.full(model.n_items, candidates is None)
+    chosen = np.full(model.n_items, candidates is None)
     if candidates is not None:
-        allowed[model.items.rows(candidates)] = True
+        chosen[model.items.rows(candidates)] = True
     if exclude is not None:
-        allowed[model.items.rows(exclude)] = False
-    return np.flatnonzero(allowed)
+        chosen[model.items.rows(exclude)] = False
+    return np.flatnonzero(chosen)
 
 
 def titles(model: "Factors", item_rows: np.ndarray) -> pl.Series:

@@ -1,5 +1,6 @@
 """The numbers of a model, what must hold between them, and what follows from them: the ground under `Factors`."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -95,6 +96,7 @@ class FactorState:
         """Return a copy with some fields changed; only what changes is checked, so it is cheap in a large model."""
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
+        new.__dict__.pop("digest", None)
         for name in _ARRAYS:
             if changes.get(name) is not None:
                 changes[name] = checks.frozen(changes[name], name)
@@ -122,6 +124,13 @@ class FactorState:
     def n_items(self) -> int:
         """The number of items."""
         return len(self.items)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A short name for the model, in hexadecimal: the same for the same model, saved or not, else another."""
+        from cofactor.model.digest import digest_of
+
+        return digest_of(self)
 
     def queries(self, user_rows: np.ndarray) -> np.ndarray:
         """Return the user side of the product for some rows: biases are one more column."""
