@@ -30,15 +30,15 @@ def recommended(
     """Return the lists of some user rows as one table: user, place, item, title, score."""
     best = ranked(model, user_rows, n, exclude_seen=exclude_seen, allowed=allowed, by=by)
     counts = np.bincount(best.users, minlength=len(user_rows))
-    place = np.arange(len(best.users)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    place = np.arange(1, len(best.users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
     return pl.DataFrame(
-        {
-            "user": model.users.take(user_rows[best.users]),
-            "place": pl.Series(place, dtype=pl.Int32),
-            "item": model.items.take(best.items),
-            "title": titles(model, best.items),
-            "score": best.scores,
-        }
+        [
+            model.users.take(user_rows[best.users]).alias("user"),
+            pl.Series("place", place.astype(np.int32)),
+            model.items.take(best.items).alias("item"),
+            titles(model, best.items).alias("title"),
+            pl.Series("score", best.scores),
+        ]
     )
 
 
@@ -89,8 +89,11 @@ def allowed(model: "Factors", candidates: Iterable[Id] | None, exclude: Iterable
 
 def titles(model: "Factors", item_rows: np.ndarray) -> pl.Series:
     """Return the titles of some item rows, null where they are not known."""
-    known = model.texts.take(item_rows).titles
-    return pl.Series([None] * len(item_rows), dtype=pl.String) if known is None else known
+    known = model.texts.titles
+    if known is None:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(item_rows))
+    taken: pl.Series = known[pl.Series(item_rows, dtype=pl.UInt32)]
+    return taken
 
 
 def checked(n: Any) -> int:

@@ -131,6 +131,8 @@ def _scanned(
     from cofactor.model.index import search  # brings numba
 
     found = search(index, users, n, offsets, excluded, excluded_rows, candidates)
+    if len(users) == 1 and (count := int(found.counts[0])) >= 0:  # what a service asks for: no detour for many
+        return Ranked(np.zeros(count, np.int64), found.items[0, :count], found.scores[0, :count])
     if found.counts.min(initial=0) < 0:
         rest = np.flatnonzero(found.counts < 0)
         own = rest if excluded_rows is None else excluded_rows[rest]
