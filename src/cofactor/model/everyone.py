@@ -72,6 +72,7 @@ def write_everyone(
     question = {
         "cofactor": __version__,
         "model": model.digest,
+        "read": "everything" if model.approximation is None else model.approximation.name,
         "n": n,
         "exclude_seen": exclude_seen,
         "items": "all" if allowed is None else _name_of(allowed),

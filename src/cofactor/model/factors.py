@@ -209,9 +209,8 @@ class Factors(FactorState):
 
         The file has the columns of `recommend`, in user row order, and appears whole or not at all. It takes less than
         512 MiB beyond the model and its index, however many users and items there are. Interrupted or killed, it
-        leaves what is done in a folder beside the file, ``PATH.parts``; the same call goes on from there, and ends in
-        the file that it would have written at once. What is left there of another model or of other settings is
-        thrown away.
+        leaves what is done in the folder ``PATH.parts``; the same call goes on from there and ends in the same file.
+        What another model or other settings have left there is thrown away.
 
         Parameters
         ----------
@@ -239,6 +238,35 @@ class Factors(FactorState):
             exclude=exclude,
             progress=progress,
         )
+
+    def approximate(self, recall: float = 0.95, n: int = 10) -> "Factors":
+        """Return the model with an index that looks at a part of the items, for catalogues of millions.
+
+        Its lists may miss items of the exact ones, those with ``candidates`` or ``exclude`` excepted; scores are exact.
+        How much they miss is measured: see ``recall`` of what is returned. A saved file does not hold the index.
+
+        Parameters
+        ----------
+        recall : float
+            The share of the exact lists to aim at, between 0 and 1, with seen items left out.
+        n : int
+            The length of the lists that it is measured on.
+
+        Raises
+        ------
+        SettingError
+            If ``recall`` is not between 0 and 1, or if scores are no products of vectors.
+
+        Examples
+        --------
+        >>> vectors = np.random.default_rng(0).normal(size=(2000, 8))
+        >>> quick = Factors.from_arrays(vectors[:50], vectors).approximate(recall=0.9)
+        >>> quick.recall > 0.8
+        True
+        """
+        from cofactor.model.approximate import approximated
+
+        return approximated(self, recall, n)
 
     def fold_in(self, newcomers: "Newcomers") -> "Factors":
         """Place new users by their ratings; nothing is retrained, and no solver is needed.

@@ -66,7 +66,13 @@ def search(
         index = index._replace(closed=_typed(_bits(closed)))
     count = len(users)
     starts, stops, indices = _ranges(excluded, excluded_rows, count)
-    asked = Asked(_typed(users), _typed(offsets if offsets.dtype == np.float64 else offsets.astype(np.float64)), starts, stops, indices)
+    asked = Asked(
+        _typed(users),
+        _typed(offsets if offsets.dtype == np.float64 else offsets.astype(np.float64)),
+        starts,
+        stops,
+        indices,
+    )
     found = Found(np.empty((count, n), np.int64), np.empty((count, n), np.float32), np.empty(count, np.int64))
     step = min(max(count // 64, 64), 1024)
     if count <= step:

@@ -1,7 +1,7 @@
 """The tables that `Factors` answers with: lists of items for users, the nearest vectors, their description."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,21 +53,23 @@ def ranked(
 ) -> retrieval.Ranked:
     """Return the lists of some user rows as rows; ``allowed`` are the sorted item rows to choose from."""
     if by == "mean" and not needs_every_draw(model):
-        return retrieval.top_n(
-            model.queries(user_rows),
-            model.keys(),
-            n,
-            offsets=model.offsets(user_rows),
-            excluded=model.seen if exclude_seen else None,
-            excluded_rows=user_rows,
-            candidates=allowed,
-            index=model.index,
-        )
+        return _ranked_by_product(model, user_rows, n, model.seen if exclude_seen else None, allowed)
     from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
 
     excluded = model.seen[user_rows] if exclude_seen else None
     score = functools.partial(score_block, model, by=by)
     return retrieval.top_of(score, user_rows, n, n_items=model.n_items, excluded=excluded, candidates=allowed)
+
+
+def _ranked_by_product(
+    model: "Factors", user_rows: np.ndarray, n: int, excluded: sparse.csr_array | None, allowed: np.ndarray | None
+) -> retrieval.Ranked:
+    users, items, offsets = model.queries(user_rows), model.keys(), model.offsets(user_rows)
+    if allowed is None and model.approximation is not None and n > 0:
+        search: Callable[..., retrieval.Ranked] = model.approximation.search
+    else:
+        search = functools.partial(retrieval.top_n, candidates=allowed)
+    return search(users, items, n, offsets=offsets, excluded=excluded, excluded_rows=user_rows, index=model.index)
 
 
 def needs_every_draw(model: "Factors") -> bool:

@@ -15,6 +15,7 @@ from cofactor.model import checks
 from cofactor.model.objective import Objective, Side
 
 if TYPE_CHECKING:
+    from cofactor.model.approximate import Approximation
     from cofactor.model.index import Index
     from cofactor.model.least_squares import Equations
 
@@ -146,6 +147,22 @@ class FactorState:
         from cofactor.model.index import build  # brings numba, which a list of recommendations need not wait for
 
         return self._prepare(("index", "user"), lambda: build(self.keys()))
+
+    @property
+    def approximation(self) -> "Approximation | None":
+        """What lists are answered through if not exactly; a change of the items ends it."""
+        return self.__dict__.get("_prepared", {}).get(("approximation", "user"))
+
+    @property
+    def recall(self) -> float:
+        """The share of the exact lists that the model's lists hold: measured if `approximate` made it, else 1."""
+        return 1.0 if self.approximation is None else self.approximation.recall
+
+    def approximating(self, approximation: "Approximation") -> Self:
+        """Return a copy that answers through an approximate index."""
+        new = self.evolve()
+        new.__dict__["_prepared"][("approximation", "user")] = approximation
+        return new
 
     def offsets(self, user_rows: np.ndarray) -> np.ndarray:
         """Return what is added to every score of some users; it does not change the order."""
