@@ -4,13 +4,13 @@ Claims, for n = 10 of vectors of rank 64 with the seen items left out: at least 
 times on Gowalla's, 6 times on ml-1m's, and never slower on ml-100k; one user in a tenth of implicit's time.
 
 How: implicit trains the vectors (15 iterations, regularization 0.1; 2 iterations on the largest set), so that both
-search the same ones. Runs alternate, ours in this process and the peer's in its own, two threads each; what is timed is
-the search. Ours is asked for everyone in one call, implicit for up to 20,000 users in one call; for one user at a time
-it is the median of 300 calls, ours told the user's row among the exclusions and implicit given that row of the matrix,
-as its documentation shows. *faiss* is faiss-cpu's exact index, IndexFlatIP; it cannot leave out what each user has
-seen, so it is asked for the best n of all items, which is less than the others do. *NumPy* multiplies, masks, partitions and sorts a thousand users at a time. What the index
-costs, the first call of a process, and how far the lists agree with the peer's, which decides near ties in single
-precision, are in a table of their own.
+search the same ones. Runs alternate, ours in this process and the peer's in its own, two threads each; what is timed
+is the search. Ours is asked for everyone in one call, implicit for up to 20,000 users in one call; for one user at a
+time it is the median of 300 calls, ours told the user's row among the exclusions and implicit given that row of the
+matrix, as its documentation shows. *faiss* is faiss-cpu's exact index, IndexFlatIP; it cannot leave out what each
+user has seen, so it is asked for the best n of all items, which is less than the others do. *NumPy* multiplies,
+masks, partitions and sorts a thousand users at a time. What the index costs, the first call of a process, and how far
+the lists agree with the peer's, which decides near ties in single precision, are in a table of their own.
 
 Run: ``python benchmarks/topn.py [--small] [--rounds 5] [--n 10] [--rank 64]``.
 """
@@ -176,9 +176,9 @@ def main() -> None:
             stage = load(name, iterations, args.rank, Path(folder))
             measure(title, stage, target, args.n, args.rounds, results)
     results.note(
-        f"Lists of {args.n}, rank {args.rank}, seen items left out (not by faiss), two threads. `scanned` is the share of the items "
-        "whose norm can still matter to a user, `agrees` the share of the peer's items that are in our lists, "
-        "`seconds_of_first_call` a process's first search, with the loading of numba and of the compiled kernels."
+        f"Lists of {args.n}, rank {args.rank}, seen items left out (not by faiss), two threads. `scanned` is the share "
+        "of the items whose norm can still matter to a user, `agrees` the share of the peer's items that are in our "
+        "lists, `seconds_of_first_call` a process's first search, with the loading of numba and of compiled kernels."
     )
     results.write()
 

@@ -36,6 +36,9 @@ __all__ = ["LONGEST", "Approximation", "approximated"]
 LONGEST = 4096
 """The most candidates that are asked for; users who need more are answered exactly."""
 
+SPARE = 16
+"""How many candidates beyond ``n`` are scored by the definition, since the index rounds otherwise."""
+
 SAMPLE = 500
 """Users whose exact lists decide how much is read, and again as many for whom the recall is measured."""
 
@@ -127,11 +130,25 @@ class Approximation:
         who, place = np.nonzero(found >= 0)
         what = found[who, place]
         if excluded is not None:
-            marks = np.repeat(np.arange(len(users)), np.diff(excluded.indptr)) * len(items) + excluded.indices
-            fresh = ~np.isin(who * len(items) + what, marks)
+            fresh = _not_in(excluded, who, what)
             who, what = who[fresh], what[fresh]
+        starts = np.searchsorted(who, np.arange(len(users)))
+        near = np.arange(len(who)) - starts[who] < n + SPARE
+        who, what = who[near], what[near]
         scores = retrieval.pair_scores(users, items, offsets, who, what)
         return retrieval.first_places(who, what, scores, n, 0, len(users))
+
+
+def _not_in(excluded: sparse.csr_array, who: np.ndarray, what: np.ndarray) -> np.ndarray:
+    """Tell which pairs are not stored in a matrix."""
+    if not excluded.nnz:
+        return np.ones(len(who), bool)
+    n_users, n_items = excluded.shape
+    marks = np.repeat(np.arange(n_users), np.diff(excluded.indptr)) * n_items + excluded.indices
+    marks.sort(kind="stable")
+    pairs = who * n_items + what
+    place = np.minimum(np.searchsorted(marks, pairs), len(marks) - 1)
+    return marks[place] != pairs
 
 
 def approximated(model: "Factors", recall: float, n: int) -> "Factors":
