@@ -1,5 +1,6 @@
 """Lists for everyone: the same file whether a run was interrupted, killed or neither, in bounded memory."""
 
+import json
 import logging
 import os
 import signal
@@ -76,6 +77,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped_and_ends_in_the_same_bytes(
     assert done == [40, 80, 120, 160, 200, 240, 280, 300]
     assert path.read_bytes() == whole.read_bytes()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["lists.parquet", "whole.parquet"]
+
+
+def test_the_file_says_which_model_it_is_from_and_what_was_asked(model, tmp_path):
+    path = model.recommend_all(tmp_path / "lists.parquet", n=5)
+    card = json.loads(pl.read_parquet_metadata(path)["cofactor"])
+    assert {name: card[name] for name in ("model", "n", "exclude_seen", "recall")} == {
+        "model": model.digest, "n": 5, "exclude_seen": True, "recall": 1.0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("settings", [{"exclude": ["i3"]}, {"candidates": ["i1", "i2"]}, {"exclude_seen": False}])

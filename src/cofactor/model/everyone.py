@@ -70,13 +70,9 @@ def write_everyone(
     chosen = model.n_items if allowed is None else len(allowed)
     step = _users_at_once(n, chosen, model.item_vectors.shape[1])
     question = {
-        "cofactor": __version__,
-        "model": model.digest,
-        "read": "everything" if model.approximation is None else model.approximation.name,
-        "n": n,
-        "exclude_seen": exclude_seen,
+        **_card(model, n, exclude_seen),
         "items": "all" if allowed is None else _name_of(allowed),
-        "users": len(user_rows) if users is None else _name_of(np.asarray(user_rows)),
+        "users": "all" if users is None else _name_of(np.asarray(user_rows)),
         "users_in_a_part": step,
     }
 
@@ -88,8 +84,19 @@ def write_everyone(
     with _held(folder, path):
         _keep_only_answers_to(question, folder)
         parts = _finished(folder, len(user_rows), step, table, progress)
-        _join(parts, table(slice(0)), folder, path)
+        _join(parts, table(slice(0)), {**question, "recall": model.recall}, folder, path)
     return path
+
+
+def _card(model: "Factors", n: int, exclude_seen: bool) -> dict[str, Any]:
+    """Return what the lists of a user depend on, filters by item excepted."""
+    return {
+        "cofactor": __version__,
+        "model": model.digest,
+        "read": "everything" if model.approximation is None else model.approximation.name,
+        "n": n,
+        "exclude_seen": bool(exclude_seen),
+    }
 
 
 def _finished(
@@ -167,8 +174,8 @@ def _clear(folder: Path, names: re.Pattern[str]) -> None:
             entry.unlink()
 
 
-def _join(parts: Sequence[Path], empty: pl.DataFrame, folder: Path, path: Path) -> None:
-    """Stream the parts into one file, which takes its place when it is whole, and remove them."""
+def _join(parts: Sequence[Path], empty: pl.DataFrame, card: Mapping[str, Any], folder: Path, path: Path) -> None:
+    """Stream the parts into one file, which says what it answers and takes its place when it is whole; remove them."""
 
     def frames(*_: object) -> Iterator[pl.DataFrame]:
         for part in parts:
@@ -177,6 +184,9 @@ def _join(parts: Sequence[Path], empty: pl.DataFrame, folder: Path, path: Path) 
 
     with replacing(path, inside=folder) as beside:
         register_io_source(io_source=frames, schema=empty.schema, is_pure=True).sink_parquet(
-            beside, maintain_order=True, row_group_size=ROWS_AT_ONCE
+            beside,
+            maintain_order=True,
+            row_group_size=ROWS_AT_ONCE,
+            metadata={"cofactor": json.dumps(card)},
         )
     _clear(folder, OURS)
