@@ -10,7 +10,8 @@ may be missing. A user for whom too few are left, or who has seen very much, is 
 clusters is read that reaches the wanted recall for some users, and the recall is then measured for others.
 
 Everything is seeded and nothing depends on the order of threads: the same model and settings give the same lists
-wherever matrix multiplication rounds the same.
+wherever matrix multiplication rounds the same. From how many items on it pays is in
+``benchmarks/results/approximate.md``.
 
 Reference: Bachrach et al. (2014), Speeding up the Xbox recommender system using a Euclidean transformation for
 inner-product spaces; Douze et al. (2024), The Faiss library.
