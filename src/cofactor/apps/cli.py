@@ -207,7 +207,7 @@ def recommend(
     include_seen: Annotated[bool, typer.Option(help="Whether seen items may come back.")] = False,
     json_output: Json = False,
 ) -> None:
-    """Recommend the top n items for users, or for everyone."""
+    """Recommend the top n items for users, or for everyone; stopped halfway, the same command goes on from there."""
     from cofactor.apps import jobs
 
     if everyone == bool(users) or (everyone and output is None):
@@ -215,9 +215,7 @@ def recommend(
     loaded = jobs.load(model)
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
-            total = max(loaded.n_users, 1)
-            report = lambda done: bar(done / total, f"{done:,} users")  # noqa: E731
-            written = loaded.recommend_all(output, n, exclude_seen=not include_seen, progress=report)
+            written = jobs.recommend_everyone(loaded, output, n, include_seen, bar)
         result = {"output": str(written), "n_users": loaded.n_users}
         show.as_json(result) if json_output else show.say(f"wrote lists for {loaded.n_users:,} users to {written}")
         return

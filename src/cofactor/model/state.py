@@ -1,5 +1,6 @@
 """The numbers of a model, what must hold between them, and what follows from them: the ground under `Factors`."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from cofactor.model import checks
 from cofactor.model.objective import Objective, Side
 
 if TYPE_CHECKING:
+    from cofactor.model.approximate import Approximation
     from cofactor.model.index import Index
     from cofactor.model.least_squares import Equations
 
@@ -95,6 +97,7 @@ class FactorState:
         """Return a copy with some fields changed; only what changes is checked, so it is cheap in a large model."""
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
+        new.__dict__.pop("digest", None)
         for name in _ARRAYS:
             if changes.get(name) is not None:
                 changes[name] = checks.frozen(changes[name], name)
@@ -123,6 +126,13 @@ class FactorState:
         """The number of items."""
         return len(self.items)
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """A short name for the model, in hexadecimal: the same for the same model, saved or not, else another."""
+        from cofactor.model.digest import digest_of
+
+        return digest_of(self)
+
     def queries(self, user_rows: np.ndarray) -> np.ndarray:
         """Return the user side of the product for some rows: biases are one more column."""
         vectors = self.user_vectors[user_rows]
@@ -137,6 +147,22 @@ class FactorState:
         from cofactor.model.index import build  # brings numba, which a list of recommendations need not wait for
 
         return self._prepare(("index", "user"), lambda: build(self.keys()))
+
+    @property
+    def approximation(self) -> "Approximation | None":
+        """What lists are answered through if not exactly; a change of the items ends it."""
+        return self.__dict__.get("_prepared", {}).get(("approximation", "user"))
+
+    @property
+    def recall(self) -> float:
+        """The share of the exact lists that the model's lists hold: measured if `approximate` made it, else 1."""
+        return 1.0 if self.approximation is None else self.approximation.recall
+
+    def approximating(self, approximation: "Approximation") -> Self:
+        """Return a copy that answers through an approximate index."""
+        new = self.evolve()
+        new.__dict__["_prepared"][("approximation", "user")] = approximation
+        return new
 
     def offsets(self, user_rows: np.ndarray) -> np.ndarray:
         """Return what is added to every score of some users; it does not change the order."""
