@@ -56,6 +56,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from cofactor.evaluation.held_out import among
 from cofactor.model.retrieval import Ranked
 
 __all__ = [
@@ -144,7 +145,7 @@ def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: np.nda
     """
     n_users = relevant.shape[0]
     wanted = np.diff(relevant.indptr)
-    place, hits = _places(ranked.users, n_users), _hits(ranked, relevant)
+    place, hits = _places(ranked.users, n_users), among(relevant, ranked.users, ranked.items).astype(np.float64)
     so_far = np.cumsum(hits) - _before(ranked.users, hits, n_users)
     discounts, best = place_discounts(int(max(cut_offs))), ideal_gains(int(max(cut_offs)))
     measured = np.empty((n_users, len(cut_offs), len(LIST_METRICS)))
@@ -183,13 +184,6 @@ def _places(users: np.ndarray, n_users: int) -> np.ndarray:
     """Return the place of each entry of lists that stand one after the other, from 0."""
     lengths = _lengths(users, n_users)
     return np.arange(len(users)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
-def _hits(ranked: Ranked, relevant: sparse.csr_array) -> np.ndarray:
-    """Return 1 where a listed item is relevant, and 0 elsewhere."""
-    width = np.int64(relevant.shape[1])
-    rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
-    return np.isin(ranked.users * width + ranked.items, rows * width + relevant.indices).astype(np.float64)
 
 
 def _before(users: np.ndarray, hits: np.ndarray, n_users: int) -> np.ndarray:
