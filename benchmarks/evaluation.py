@@ -88,8 +88,8 @@ def main() -> None:
         add_rows(title, model, test, args.n, args.rounds, results)
     results.note(
         f"Lists of {args.n}, rank {args.rank}, a fifth held out at random, two threads. `pairs` is the range of the "
-        "ratios of neighbouring runs, `processor_ratio` the ratio of the processor seconds of all threads, which is less "
-        "troubled by what else the machine does."
+        "ratios of neighbouring runs, `processor_ratio` the ratio of the processor seconds of all threads, which what "
+        "else the machine does troubles less."
     )
     results.write()
 
