@@ -54,13 +54,34 @@ def place_users(
                     pulls[c] = rates[number] * pull_of(own - rival)[0]
                 lean(out, u, items, indices, k, other, pulls, count, decay)
                 if len(parts):
-                    left *= np.float64(decay) ** count
-                    for c in range(count):
-                        parts[k + c] += pulls[c] / left * (items[indices[k + c]] - items[other[c]])
+                    left = keep(parts, k, items, indices, other, pulls, count, decay, left)
             if len(parts):
-                parts[start:stop] *= left
+                for k in range(start, stop):
+                    for f in range(length):
+                        parts[k, f] *= left
         for k in range(start, stop):
             marks[indices[k]] = 0
+
+
+@kernel
+def keep(
+    parts: Array,
+    k: int,
+    items: Array,
+    indices: Array,
+    other: Array,
+    pulls: Array,
+    count: int,
+    decay: float,
+    left: float,
+) -> float:
+    """Note what ``count`` pairs add, in units of what of it a pass will leave, and return what is left so far."""
+    for _ in range(count):
+        left *= decay
+    for c in range(count):
+        for f in range(items.shape[1]):
+            parts[k + c, f] += pulls[c] / left * (items[indices[k + c], f] - items[other[c], f])
+    return left
 
 
 @inlined
@@ -127,7 +148,7 @@ def place_items(
             for turn in range(turns):
                 branch = child_key(stream, -2 - turn)
                 e = below(branch, -1, len(seen[1]))
-                u = np.searchsorted(seen[0], e, side="right") - 1
+                u = place_of(seen[0], 0, len(seen[0]), e + 1) - 1
                 if met[u] or not draw_unseen(branch, seen, u, len(items), drawn, drawing - 1):
                     continue
                 i = np.int64(seen[1][e])
@@ -141,6 +162,18 @@ def place_items(
 
 
 @kernel
+def place_of(numbers: Array, start: int, stop: int, number: int) -> int:
+    """Return the first place from ``start`` on where a number is not smaller, in numbers that are in order."""
+    while start < stop:
+        middle = (start + stop) >> 1
+        if numbers[middle] < number:
+            start = middle + 1
+        else:
+            stop = middle
+    return start
+
+
+@kernel
 def draw_unseen(stream: np.uint64, seen: tuple[Array, Array], u: int, n_items: int, drawn: Array, count: int) -> bool:
     """Draw ``count`` items that a user has not seen, and return whether there was one for each within the tries."""
     start, stop = seen[0][u], seen[0][u + 1]
@@ -148,7 +181,7 @@ def draw_unseen(stream: np.uint64, seen: tuple[Array, Array], u: int, n_items: i
         found = False
         for attempt in range(TRIES):
             drawn[c] = below(stream, c * TRIES + attempt, n_items)
-            place = start + np.searchsorted(seen[1][start:stop], drawn[c])
+            place = place_of(seen[1], start, stop, drawn[c])
             if place == stop or seen[1][place] != drawn[c]:
                 found = True
                 break

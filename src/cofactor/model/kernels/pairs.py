@@ -54,7 +54,9 @@ def bucket(
     """
     for task in range(first, last):
         low, high = cuts[task], cuts[task + 1]
-        ends[:, low:high] = 0
+        for b in range(len(ends)):
+            for u in range(low, high):
+                ends[b, u] = 0
         for u in range(low, high):
             for k in range(indptr[u], indptr[u + 1]):
                 ends[block_of[indices[k]], u] += 1
@@ -73,15 +75,15 @@ def bucket(
 
 
 @inlined
-def below(stream: np.uint64, number: int, size: int) -> int:
+def below(stream: np.uint64, number: int, size: int) -> np.int64:
     """Return the stream's ``number``-th whole number from 0 to ``size - 1``; ``size`` is less than 2 to the 32."""
-    return int(((child_key(stream, number) >> _HALF) * np.uint64(size)) >> _HALF)
+    return np.int64(((child_key(stream, number) >> _HALF) * np.uint64(size)) >> _HALF)
 
 
 @inlined
-def draw(stream: np.uint64, number: int, marks: Array) -> int:
+def draw(stream: np.uint64, number: int, marks: Array) -> np.int64:
     """Draw a place that is not marked, of which there must be one."""
-    place = 0
+    place = np.int64(0)
     for attempt in range(TRIES):
         place = below(stream, number * TRIES + attempt, len(marks))
         if marks[place] == 0:
