@@ -63,8 +63,8 @@ class BPR:
     """
 
     rank: int = 64
-    learning_rate: float = 0.05
-    regularization: float = 0.04
+    learning_rate: float = 0.07
+    regularization: float = 0.05
     negatives: int = 4
     epochs: int = 60
     seed: int = 0
