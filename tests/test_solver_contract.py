@@ -21,6 +21,7 @@ SMALL = {
     "keras": {"rank": 4, "epochs": 40, "batch_size": 32, "learning_rate": 0.05, "regularization": 0.05},
     "als": {"rank": 4, "epochs": 30, "regularization": 0.1, "bias_regularization": 0.1},
     "implicit-als": {"rank": 4, "epochs": 30, "regularization": 0.01},
+    "bpr": {"rank": 4, "epochs": 100, "learning_rate": 0.05, "regularization": 0.02, "negatives": 2},
     "nmf": {"rank": 4, "epochs": 200, "regularization": 0.02},
     "bayesian": {"rank": 4, "sweeps": 200, "burn_in": 50, "kept": 50},
     "svd": {"rank": 4},

@@ -9,7 +9,7 @@ __all__ = ["Goal", "Loss", "Objective", "Side"]
 
 Goal = Literal["rating", "ranking"]
 Side = Literal["user", "item"]
-Loss = Literal["squared", "weighted", "complete", "posterior"]
+Loss = Literal["squared", "weighted", "complete", "posterior", "pairwise"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,13 @@ class Objective:
 
     Parameters
     ----------
-    loss : {"squared", "weighted", "complete", "posterior"}
+    loss : {"squared", "weighted", "complete", "posterior", "pairwise"}
         ``"squared"``: the squared error over the observed values alone. ``"weighted"``: observed pairs
         count by their value and aim at 1, all pairs together aim at 0 with the weight ``unseen_weight``
         (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"complete"``: the squared error
         over all pairs, those that were not observed counting as 0. ``"posterior"``: none; the vectors are
-        draws from a posterior.
+        draws from a posterior. ``"pairwise"``: an observed pair is to score above one of the same user that was
+        not observed (Rendle et al. 2009); a row is placed by the steps of the training.
     goal : {"rating", "ranking"}
         Whether the scores are meant as predicted ratings or only to put items in order.
     regularization, bias_regularization : float
@@ -32,6 +33,11 @@ class Objective:
         The penalty of a row grows with its number of observations to this power.
     unseen_weight : float
         Weight of the pairs that were not observed; only with ``loss="weighted"``.
+    learning_rate : float
+        Length of the first steps; only with ``loss="pairwise"``.
+    negatives : int
+        How many items that were not observed are drawn to take the one of highest score; only with
+        ``loss="pairwise"``.
     non_negative : bool
         Whether the vectors have no negative entry.
     draws : int
@@ -46,6 +52,8 @@ class Objective:
     bias_regularization: float = 0.0
     nu: float = 1.0
     unseen_weight: float = 0.0
+    learning_rate: float = 0.0
+    negatives: int = 1
     non_negative: bool = False
     draws: int = 1
     scale: tuple[float, float] | None = None
@@ -61,11 +69,12 @@ class Objective:
             low, high = values["scale"]
             values["scale"] = (float(low), float(high))
         objective = cls(**values)
-        numbers = (objective.regularization, objective.bias_regularization, objective.nu, objective.unseen_weight)
-        if not all(isinstance(number, int | float) for number in numbers):
+        names = ("regularization", "bias_regularization", "nu", "unseen_weight", "learning_rate")
+        if not all(isinstance(getattr(objective, name), int | float) for name in names):
             raise TypeError("an entry that should be a number is not")
-        if not isinstance(objective.draws, int) or objective.draws < 1:
-            raise ValueError(f"draws is {objective.draws!r}")
+        for name in ("draws", "negatives"):
+            if not isinstance(getattr(objective, name), int) or getattr(objective, name) < 1:
+                raise ValueError(f"{name} is {getattr(objective, name)!r}")
         if objective.loss not in get_args(Loss) or objective.goal not in get_args(Goal):
             raise ValueError(f"unknown loss {objective.loss!r} or goal {objective.goal!r}")
         return objective

@@ -56,6 +56,10 @@ def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed
         from cofactor.model.bayesian import placing as posterior  # loads the sampler's kernels
 
         return Placed(*getattr(posterior, f"place_{side}s")(model, matrix))
+    if model.objective.loss == "pairwise":
+        from cofactor.model import pairwise  # loads the kernels of BPR
+
+        return Placed(*getattr(pairwise, f"place_{side}s")(model, matrix))
     fixed = getattr(model, "item_vectors" if side == "user" else "user_vectors")
     biased = getattr(model, f"{side}_bias") is not None
     if model.objective.loss == "complete":
@@ -223,6 +227,10 @@ def _shares(model: "Factors", rows: np.ndarray, values: np.ndarray, user_row: in
         from cofactor.model.bayesian import placing as posterior
 
         return np.asarray(posterior.shares(model, rows, values, user_row, item_row))
+    if loss == "pairwise":
+        from cofactor.model import pairwise
+
+        return pairwise.shares(model, rows, item_row)
     if loss == "complete":
         wide = model.item_vectors.astype(np.float64)
         shares: np.ndarray = values * (wide[rows] @ (np.linalg.pinv(wide.T @ wide) @ wide[item_row]))

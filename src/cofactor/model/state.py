@@ -177,6 +177,13 @@ class FactorState:
 
         return self._prepare(("equations", side), lambda: equations_of(self, side))
 
+    def lanes_of(self, side: Side) -> np.ndarray:
+        """Return a side's vectors with zeros up to whole registers, as the steps of BPR take them."""
+        from cofactor.model.pairwise import pad  # brings numba
+
+        other = "item" if side == "user" else "user"
+        return self._prepare((f"{side} lanes", other), lambda: pad(getattr(self, f"{side}_vectors")))
+
     def _item_columns(self) -> np.ndarray:
         return self.item_vectors if self.item_bias is None else np.column_stack([self.item_vectors, self.item_bias])
 

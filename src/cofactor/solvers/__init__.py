@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from cofactor.solvers.als import ALS, ImplicitALS
     from cofactor.solvers.baselines import BiasOnly, Popularity, PureSVD
     from cofactor.solvers.bayes import BayesianMF
+    from cofactor.solvers.bpr import BPR
     from cofactor.solvers.keras_mf import KerasMF
     from cofactor.solvers.nmf import NMF
 
 __all__ = [
     "ALS",
+    "BPR",
     "NMF",
     "SOLVERS",
     "SOLVER_FOR",
@@ -33,6 +35,7 @@ SOLVERS = {
     "keras": ("cofactor.solvers.keras_mf", "KerasMF"),
     "als": ("cofactor.solvers.als", "ALS"),
     "implicit-als": ("cofactor.solvers.als", "ImplicitALS"),
+    "bpr": ("cofactor.solvers.bpr", "BPR"),
     "nmf": ("cofactor.solvers.nmf", "NMF"),
     "bayesian": ("cofactor.solvers.bayes", "BayesianMF"),
     "svd": ("cofactor.solvers.baselines", "PureSVD"),
