@@ -94,7 +94,8 @@ def draw_loadings(
     pull, drawn, normals = np.zeros(size), np.zeros(size), np.zeros(size)
     for feature in range(features):
         energy = 0.0  # sum of squared weights
-        pull[:] = 0.0
+        for c in range(size):
+            pull[c] = 0.0
         for k in range(indptr[feature], indptr[feature + 1]):
             energy += weights[k] * weights[k]
             for c in range(size):
@@ -112,7 +113,8 @@ def draw_loadings(
         for k in range(indptr[feature], indptr[feature + 1]):
             for c in range(size):
                 residual[indices[k], c] -= weights[k] * (drawn[c] - loadings[feature, c])
-        loadings[feature] = drawn
+        for c in range(size):
+            loadings[feature, c] = drawn[c]
 
 
 @fast_kernel

@@ -14,8 +14,11 @@ from cofactor.model.kernels.assembly import (
     add_products,
     gather,
     kernel,
+    longest_row,
     panel_rows,
+    put_row,
     solve,
+    take_row,
 )
 from cofactor.model.kernels.lanes import WIDTH, add, add_rows, load, row_totals, store, zero_tile
 
@@ -42,13 +45,13 @@ def blocks(
         np.empty(width, np.float32),
     )
     panel, targets = np.empty((panel_rows(width), width), np.float32), np.empty(panel_rows(width), np.float32)
-    longest = np.max(np.diff(indptr[first : last + 1]))
-    predicted = np.empty(longest + WIDTH, np.float32)
+    predicted = np.empty(longest_row(indptr, first, last) + WIDTH, np.float32)
     x = np.zeros(r, np.float32)
     for row in range(first, last):
         start, stop = indptr[row], indptr[row + 1]
-        x[:rank] = out[row]
-        predicted[:] = 0
+        take_row(out, row, x)
+        for k in range(stop - start + WIDTH):
+            predicted[k] = 0
         status[row] = SOLVED
         for j in range(0, rank, width):
             add_predictions(ratings, start, stop, fixed, j, x[j : j + width], panel, targets, predicted)
@@ -57,8 +60,9 @@ def blocks(
             add_residuals(ratings, start, stop, fixed, j, predicted, panel, targets, matrix, right)
             status[row] = max(status[row], solve(matrix, inverse, right))
             add_predictions(ratings, start, stop, fixed, j, right, panel, targets, predicted)
-            x[j : j + width] += right
-        out[row] = x[:rank]
+            for k in range(width):
+                x[j + k] += right[k]
+        put_row(x, out, row)
 
 
 @kernel
@@ -84,7 +88,9 @@ def gather_columns(
     """Gather the columns from ``first`` on, and zeros past the last."""
     end = min(first + panel.shape[1], fixed.shape[1])
     if end - first < panel.shape[1]:
-        panel[:] = 0
+        for k in range(len(panel)):
+            for j in range(panel.shape[1]):
+                panel[k, j] = 0
     gather(ratings, start, stop, fixed, first, end, panel, targets)
 
 
