@@ -28,7 +28,7 @@ from cofactor.model.bayesian.row_system import (
     substitute,
 )
 
-__all__ = ["draw_loadings", "draw_rows", "fill_system", "rating_signals"]
+__all__ = ["draw_loadings", "draw_rows", "fill_system", "rating_signals", "squared_errors"]
 
 
 @fast_kernel
@@ -135,3 +135,26 @@ def rating_signals(
             for a in range(bias):
                 total += rows[row, a] * columns[indices[k], a]
             signals[k] = total
+
+
+@fast_kernel
+def squared_errors(
+    first: int,
+    last: int,
+    indptr: Array,  # (rows + 1,)
+    indices: Array,  # (ratings,)
+    values: Array,  # (ratings,)
+    rows: Array,  # (rows, size) vectors with the bias last
+    columns: Array,  # (columns, size)
+    mean: float,
+    errors: Array,  # (rows,) out
+) -> None:
+    """Fill in each row's sum of squared errors: a number for each rating would fill as much memory as the ratings."""
+    bias = rows.shape[1] - 1
+    for row in range(first, last):
+        errors[row] = 0.0
+        for k in range(indptr[row], indptr[row + 1]):
+            rest = values[k] - mean - rows[row, bias] - columns[indices[k], bias]
+            for a in range(bias):
+                rest -= rows[row, a] * columns[indices[k], a]
+            errors[row] += rest * rest
