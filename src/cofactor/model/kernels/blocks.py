@@ -20,7 +20,17 @@ from cofactor.model.kernels.assembly import (
     solve,
     take_row,
 )
-from cofactor.model.kernels.lanes import WIDTH, add, add_rows, load, row_totals, store, zero_tile
+from cofactor.model.kernels.lanes import (
+    WIDTH,
+    add,
+    add_rows,
+    add_weighted_rows,
+    load,
+    row_totals,
+    splat,
+    store,
+    zero_tile,
+)
 
 
 @kernel
@@ -70,15 +80,17 @@ def start_block(
     gram: Array, penalty: Array, scale: float, prior: Array, x: Array, first: int, matrix: Array, right: Array
 ) -> None:
     """``A`` and ``b`` of the coordinates from ``first`` on, before the ratings: what is left to gain."""
-    width = len(right)
+    width, r = len(right), len(x)
+    for j in range(0, width, WIDTH):
+        pull = splat(np.float32(0))
+        for k in range(0, r, WIDTH):
+            pull = add_weighted_rows(pull, gram, k * r + first + j, r, load(x, k))
+        store(right, j, pull)
     for i in range(width):
-        pull = np.float32(0)
-        for j in range(len(x)):
-            pull += gram[first + i, j] * x[j]
-        for j in range(width):
-            matrix[i, j] = gram[first + i, first + j]
+        for j in range(0, width, WIDTH):
+            store(matrix, i * width + j, load(gram, (first + i) * r + first + j))
         matrix[i, i] += scale * penalty[first + i]
-        right[i] = prior[first + i] - pull - scale * penalty[first + i] * x[first + i]
+        right[i] = prior[first + i] - right[i] - scale * penalty[first + i] * x[first + i]
 
 
 @kernel
