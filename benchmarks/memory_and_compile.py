@@ -119,7 +119,8 @@ def measure_compilation() -> dict[str, tuple[float, float]]:
 def fresh(function: str, *settings: object, **variables: str) -> Any:
     """Call a function of this file in a process of its own."""
     call = f"import json, memory_and_compile as m; print(json.dumps(m.{function}(*{settings!r})))"
-    environment = {**os.environ, **variables, "PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run([sys.executable, "-c", call], env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -165,6 +165,9 @@ def draw_means(side: Side, features: Sequence[Features], key: np.uint64) -> Arra
     """Draw the rows' common prior and the loadings; return the rows' prior means (rows, size)."""
     size = side.vectors.shape[1]
     width = padded_width(size + 1)
+    if not features:
+        draw_prior(side.vectors, width, subkey(key, 0), side.mean, side.precision)
+        return np.tile(side.mean, (len(side.vectors), 1))  # and links stay zeros, which take no memory
     residual = side.vectors - side.links
     draw_prior(residual, width, subkey(key, 0), side.mean, side.precision)
     residual -= side.mean
@@ -193,7 +196,7 @@ def column_design(side: Side, mean: float) -> tuple[Array, Array]:
     count, size = side.vectors.shape
     roots = np.sqrt(side.weights)
     design = np.zeros((count, padded_width(size + 1)), np.float32)
-    design[:, : size - 1] = side.vectors[:, :-1] * roots[:, None]
+    np.multiply(side.vectors[:, :-1], roots[:, None], out=design[:, : size - 1], casting="same_kind")
     design[:, size - 1] = design[:, size] = roots  # the bias's one, and the target's scale
     return design, mean + side.vectors[:, -1]
 
