@@ -13,7 +13,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError
-from cofactor.model import lists
+from cofactor.model import checks, lists
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows, solve_rows
 from cofactor.model.objective import Side
 
@@ -162,9 +162,10 @@ def _with_rows(
     bias = np.zeros(matrix.shape[0], np.float32) if placed.bias is None else placed.bias
     news = {f"{side}_vectors": placed.vectors, f"{side}_bias": bias}
     changes: dict[str, Any] = {f"{side}s": vocabulary}
-    for name, new in news.items():
+    for name, found in news.items():
         if (old := getattr(model, name)) is not None:
-            changes[name] = new if places is None else _put(old, new, places, length)
+            new = checks.frozen(found, name)
+            changes[name] = new if places is None else _read_only(_put(old, new, places, length))
     seen = matrix if places is None else _replaced(_seen_of(model, side), matrix, places, length)
     changes["seen"] = seen if side == "user" else seen.T.tocsr()
     extras = {
@@ -174,13 +175,18 @@ def _with_rows(
     if side == "item":
         rows = np.arange(length)
         changes["texts"] = model.texts.take(np.where(rows < model.n_items, rows, -1))
-    return model.evolve(**changes)
+    return model.with_checked(**changes)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
 def _put(old: np.ndarray, new: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
     """Return ``old``, lengthened by zeros, with new rows put at their places."""
-    whole = np.zeros((length, *old.shape[1:]), old.dtype)
-    whole[: len(old)] = old
+    whole = np.empty((length, *old.shape[1:]), old.dtype)
+    whole[: len(old)], whole[len(old) :] = old, 0
     whole[places] = new
     return whole
 

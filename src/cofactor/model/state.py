@@ -95,12 +95,14 @@ class FactorState:
 
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; only what changes is checked, so it is cheap in a large model."""
+        checked = {name: checks.frozen(changes[name], name) for name in _ARRAYS if changes.get(name) is not None}
+        return self.with_checked(**changes | checked)
+
+    def with_checked(self, **changes: Any) -> Self:
+        """`evolve`, but for numbers: those must have been checked, such as rows of a model and rows beside them."""
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
         new.__dict__.pop("digest", None)
-        for name in _ARRAYS:
-            if changes.get(name) is not None:
-                changes[name] = checks.frozen(changes[name], name)
         new.__dict__.update(changes)
         keeps = {
             "user": not {"item_vectors", "item_bias"} & set(changes),

@@ -6,7 +6,7 @@ process may fork after it.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,14 +33,18 @@ def share_out(kernel: Callable[..., None], bounds: npt.NDArray[np.int64], *argum
 
     Each thread takes the next task when it has finished one; tasks must write to places of their own.
     """
-    edges = bounds.tolist()
+    share_ranges(kernel, list(itertools.pairwise(bounds.tolist())), *arguments)
+
+
+def share_ranges(kernel: Callable[..., None], ranges: Sequence[tuple[int, int]], *arguments: Any) -> None:
+    """Call ``kernel(first, last, *arguments)`` for ranges that need not follow each other; see `share_out`."""
     tasks = itertools.count()  # drawing the next number is atomic
 
     def work() -> None:
-        while (task := next(tasks)) < len(edges) - 1:
-            kernel(edges[task], edges[task + 1], *arguments)
+        while (task := next(tasks)) < len(ranges):
+            kernel(*ranges[task], *arguments)
 
-    helpers = min(numba.get_num_threads(), len(edges) - 1) - 1
+    helpers = min(numba.get_num_threads(), len(ranges)) - 1
     if helpers < 1:
         work()
         return
