@@ -47,6 +47,11 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def epoch(self) -> int:
+        """Which epoch's order it is, from 0."""
+        return self._epoch
+
     def on_epoch_end(self) -> None:
         """Move on to the next epoch's order."""
         self._epoch += 1
