@@ -66,8 +66,8 @@ class Reporter(keras.callbacks.Callback):
         super().__init__()
         self._callback = callback
         self._planned = planned
-        self._model = model
+        self._show = model
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        self._callback(Epoch(epoch + 1, self._planned, figures, self._model))
+        self._callback(Epoch(epoch + 1, self._planned, figures, self._show))
