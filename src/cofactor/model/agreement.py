@@ -6,7 +6,7 @@ else, as with every other model.
 """
 
 import dataclasses
-import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,41 +17,48 @@ __all__ = ["agreement", "with_placement"]
 
 _USERS = 200
 _LONGEST = 20
-_UNSEEN_WEIGHTS = (0.003, 0.03, 0.1, 0.3, 1.0)
-_STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # of the penalty, in units of the mean square of the items' coordinates
+_ROUNDS = 2
+_CHOICES: Mapping[str, Sequence[float]] = {
+    "aim": (0.0, 0.5, 1.0, 2.0, 4.0),
+    "strength": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+    "unseen_weight": (0.003, 0.03, 0.1, 0.3, 1.0),
+}
+"""How far above the average score of what was chosen the equations aim, in standard deviations of all scores; the
+penalty, in units of the mean square of the items' coordinates; the weight of what was not seen."""
 
 
 def with_placement(model: Factors, *, seed: int = 0) -> Factors:
     """Return a model for ranking with the objective, and the mean, that place its own users best.
 
-    No score's order within a list changes: a constant moves from the items' biases to the mean. After that, pairs are
-    about 0 on average and those that were chosen about ``1 - mean``, which is what the weighted objective aims at.
+    The order of items that anyone chose does not change: what is common to all users and items moves from their vectors and biases to the items' biases and
+    the mean, so that pairs are about 0 before the mean, as the weighted objective has it of what was not seen.
 
     Parameters
     ----------
     model : Factors
         With a ``seen`` table; its own objective says the goal and whether vectors may be negative.
     seed : int
-        Of the choice of some hundred users to try it on.
+        Of the choice of users to try it on.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> model = Factors.from_arrays(random.random((9, 2)), random.random((8, 2)), seen=random.random((9, 8)) > 0.5)
+    >>> with_placement(model).objective.loss
+    'matched'
     """
     active = np.flatnonzero(np.diff(model.seen.indptr))
     rows = np.sort(np.random.default_rng(seed).permutation(active)[:_USERS])
     model = _centred(model, rows)
-    square = float(np.mean(np.square(model.item_vectors, dtype=np.float64))) or 1.0
-    best, best_agreement = model, -np.inf
-    for unseen_weight, strength in itertools.product(_UNSEEN_WEIGHTS, _STRENGTHS):
-        objective = dataclasses.replace(
-            model.objective,
-            loss="matched",
-            regularization=square * strength,
-            bias_regularization=square * strength,
-            unseen_weight=unseen_weight,
-            nu=1.0,
-        )
-        tried = model.evolve(objective=objective)
-        if (found := agreement(tried, rows)) > best_agreement:
-            best, best_agreement = tried, found
-    return best
+    tried: dict[tuple[float, ...], float] = {}
+    best = {"aim": 1.0, "strength": 3.0, "unseen_weight": 0.003}
+    for name in [*_CHOICES] * _ROUNDS:
+        for value in _CHOICES[name]:
+            trial = best | {name: value}
+            if (key := tuple(trial.values())) not in tried:
+                tried[key] = agreement(_aiming(model, rows, **trial), rows)
+        best = dict(zip(_CHOICES, max(tried, key=tried.__getitem__), strict=True))
+    return _aiming(model, rows, **best)
 
 
 def agreement(model: Factors, rows: np.ndarray) -> float:
@@ -76,18 +83,36 @@ def _lists(model: Factors, rows: np.ndarray, vectors: np.ndarray, length: int) -
     return np.argpartition(-scores, length - 1, axis=1)[:, :length]
 
 
-def _centred(model: Factors, rows: np.ndarray) -> Factors:
-    """Move what is common to all out of vectors and biases; let what was chosen be 1 on average."""
-    vectors, items = (side.astype(np.float64) for side in (model.user_vectors, model.item_vectors))
-    bias = np.zeros(model.n_items)
+def _aiming(model: Factors, rows: np.ndarray, aim: float, strength: float, unseen_weight: float) -> Factors:
+    """Return a model whose equations aim so far above what its users' own items score."""
+    scores = model.user_vectors[rows] @ model.item_vectors.T
     if model.item_bias is not None:
-        bias = model.item_bias.astype(np.float64)
-        if not model.objective.non_negative:
-            active = np.diff(model.seen.indptr) > 0
-            typical = vectors[active].mean(axis=0)
-            vectors, bias = np.where(active[:, None], vectors - typical, 0), bias + items @ typical
-        bias = bias - float(np.mean(items @ vectors[rows].mean(axis=0) + bias))
-        model = model.evolve(user_vectors=vectors.astype(np.float32), item_bias=bias.astype(np.float32))
+        scores += model.item_bias
     seen = model.seen[rows].tocoo()
-    chosen = np.einsum("nd,nd->n", vectors[rows[seen.row]], items[seen.col]) + bias[seen.col]
-    return model.evolve(mean=1.0 - float(chosen.mean()))
+    target = float(scores[seen.row, seen.col].mean(dtype=np.float64) + aim * scores.std(dtype=np.float64))
+    penalty = strength * (float(np.mean(np.square(model.item_vectors, dtype=np.float64))) or 1.0)
+    objective = dataclasses.replace(
+        model.objective,
+        loss="matched",
+        regularization=penalty,
+        bias_regularization=penalty,
+        unseen_weight=unseen_weight,
+        nu=1.0,
+    )
+    return model.evolve(objective=objective, mean=1 - target)  # equations aim at 1
+
+
+def _centred(model: Factors, rows: np.ndarray) -> Factors:
+    """Move what is common to all users into the items' biases, and take off what is common to all scores."""
+    if model.item_bias is None:
+        return model
+    vectors, items = (side.astype(np.float64) for side in (model.user_vectors, model.item_vectors))
+    bias = model.item_bias.astype(np.float64)
+    if not model.objective.non_negative:
+        active = np.diff(model.seen.indptr) > 0
+        typical = vectors[active].mean(axis=0)
+        vectors, bias = np.where(active[:, None], vectors - typical, 0), bias + items @ typical
+    bias = bias - float(np.mean(items @ vectors[rows].mean(axis=0) + bias))
+    chosen = np.bincount(model.seen.indices, minlength=model.n_items) > 0
+    bias[~chosen] = bias[chosen].min()  # what nobody chose is no better than the worst of the others
+    return model.evolve(user_vectors=vectors.astype(np.float32), item_bias=bias.astype(np.float32))

@@ -40,9 +40,9 @@ class Strengths:
 DEFAULTS: Mapping[str, Strengths] = {
     "mse": Strengths(1.2, 0.6, 0.01, 1.0),
     "bpr": Strengths(0.1, 0.05, 0.02, 1.0),
-    "bce": Strengths(0.3, 0.15, 0.01, 4.0),
-    "softmax": Strengths(0.6, 0.3, 0.01, 1.0),
-    "ccl": Strengths(0.0, 0.0, 0.01, 8.0),
+    "bce": Strengths(0.35, 0.175, 0.01, 4.0),
+    "softmax": Strengths(0.6, 0.3, 0.02, 1.0),
+    "ccl": Strengths(0.0, 0.0, 0.02, 12.0),
 }
 """Each loss with what suits it; chosen on held-out training data of ml-100k."""
 
@@ -82,12 +82,12 @@ class KerasMF:
     What is None by default is the loss's own:
 
     =================== ===== ===== ===== ========= =====
-    \                   mse   bpr   bce   softmax   ccl
+    setting             mse   bpr   bce   softmax   ccl
     =================== ===== ===== ===== ========= =====
-    regularization      1.2   0.1   0.3   0.6       0
-    bias_regularization 0.6   0.05  0.15  0.3       0
-    learning_rate       0.01  0.02  0.01  0.01      0.01
-    negative_weight                 4               8
+    regularization      1.2   0.1   0.35  0.6       0
+    bias_regularization 0.6   0.05  0.175 0.3       0
+    learning_rate       0.01  0.02  0.01  0.02      0.02
+    negative_weight     1     1     4     1         12
     =================== ===== ===== ===== ========= =====
 
     Parameters
@@ -160,11 +160,11 @@ class KerasMF:
     schedule: Literal["cosine", "constant"] = "cosine"
     batch_size: int = 1024
     epochs: int = 20
-    negatives: int = 8
+    negatives: int = 16
     sampling: Literal["uniform", "batch"] = "uniform"
     popularity_correction: float = 1.0
     negative_weight: float | None = None
-    margin: float = 0.3
+    margin: float = 0.4
     validation_fraction: float = 0.0
     patience: int | None = None
     seed: int = 0

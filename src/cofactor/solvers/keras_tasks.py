@@ -157,9 +157,6 @@ class RankingTask:
             for name, vectors in tables.items():
                 lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
                 tables[name] = vectors / np.where(lengths > 0, lengths, 1)
-        elif "item_bias" in tables:  # an item that nobody chose is no better than the least chosen one
-            chosen = _item_counts(train)[:, None] > 0
-            tables["item_bias"] = np.where(chosen, tables["item_bias"], tables["item_bias"][chosen].min())
         objective = Objective(goal="ranking", non_negative=self._solver.non_negative)
         return with_placement(_factors(self._solver, train, tables, objective, history), seed=self._solver.seed)
 
