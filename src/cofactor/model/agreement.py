@@ -30,8 +30,9 @@ penalty, in units of the mean square of the items' coordinates; the weight of wh
 def with_placement(model: Factors, *, seed: int = 0) -> Factors:
     """Return a model for ranking with the objective, and the mean, that place its own users best.
 
-    The order of items that anyone chose does not change: what is common to all users and items moves from their vectors and biases to the items' biases and
-    the mean, so that pairs are about 0 before the mean, as the weighted objective has it of what was not seen.
+    The order of items that anyone chose does not change: what is common to all users and items moves from their vectors
+    and biases to the items' biases and the mean, so that pairs are about 0 before the mean, as the weighted objective
+    has it of what was not seen.
 
     Parameters
     ----------
