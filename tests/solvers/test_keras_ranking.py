@@ -92,6 +92,32 @@ def test_the_same_seed_gives_the_same_bits(loss, sampling, ratings):
     assert not same_bits(one, other)
 
 
+@pytest.mark.skipif(os.environ.get("COFACTOR_INNER") == "1", reason="the outer process has tried it")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to processors")
+def test_processors_do_not_matter():
+    """A product over a whole batch would be summed in another order on more processors."""
+    available = set(os.sched_getaffinity(0))
+    digests = [digest(cpus) for cpus in ({min(available)}, available)]
+    assert digests[0] == digests[1]
+    assert len(digests[0].split()) == 3
+
+
+def digest(cpus):
+    code = f"""
+import hashlib, os
+os.sched_setaffinity(0, {cpus})
+import numpy as np
+from cofactor.data.interactions import Interactions
+from cofactor.solvers.keras_mf import KerasMF
+pairs = np.random.default_rng(5).permutation(500 * 400)[:30_000]
+table = Interactions.from_columns(pairs // 400, pairs % 400)
+for loss, sampling in (("softmax", "batch"), ("bpr", "batch"), ("ccl", "uniform")):
+    model = KerasMF(rank=16, loss=loss, sampling=sampling, epochs=1).fit(table)
+    print(hashlib.sha256(model.user_vectors.tobytes() + model.item_vectors.tobytes()).hexdigest())
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
 @each_loss
 def test_a_run_that_was_stopped_ends_in_the_same_bits(loss, ratings, tmp_path):
     class Killed(Exception):
@@ -256,7 +282,7 @@ def test_no_training_positive_is_ever_a_negative(sampling, ratings):
     for _ in range(3):
         for index in range(len(batches)):
             inputs, weights = batches[index]
-            items = inputs[2] if sampling == "uniform" else np.broadcast_to(inputs[1].T, (50, 50))
+            items = inputs[2] if sampling == "uniform" else np.repeat(inputs[1].reshape(2, 25), 25, axis=0)
             users = np.broadcast_to(inputs[0], items.shape)
             counted = weights[:, 1:] > 0
             assert not met[users[counted], items[counted]].any()
@@ -271,7 +297,7 @@ def sampler(ratings, sampling, each=4, correction=1.0):
     if sampling == "uniform":
         return UniformNegatives(ratings.matrix, each, correction)
     chances = np.bincount(ratings.matrix.indices, minlength=ratings.n_items) / len(ratings)
-    return InBatchNegatives(ratings.matrix, chances, correction)
+    return InBatchNegatives(ratings.matrix, chances, 25, correction)
 
 
 def test_negatives_are_new_in_each_epoch_and_hang_on_seed_and_epoch_alone(ratings):
@@ -310,8 +336,8 @@ def test_weights_in_a_batch_make_up_for_popularity(ratings):
     for _ in range(60):
         for index in range(len(batches)):
             (users, items), weights = batches[index]
-            np.add.at(sums, items[:, 0], weights[:, 1:].sum(axis=0))
-            np.add.at(counts, items[:, 0], whole[index][1][:, 1:].sum(axis=0))
+            for total, these in ((sums, weights), (counts, whole[index][1])):
+                np.add.at(total, items.reshape(2, 25), these[:, 1:].reshape(2, 25, 25).sum(axis=1))
             chances += (~met[users[:, 0]]).sum(axis=0)
         batches.on_epoch_end()
         whole.on_epoch_end()

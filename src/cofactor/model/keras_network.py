@@ -134,6 +134,7 @@ def ranking_network(
     rank: int = 20,
     *,
     negatives: int | None = None,
+    group: int = 1,
     cosine: bool = False,
     item_bias: bool = True,
     regularization: float = 0.0,
@@ -148,7 +149,10 @@ def ranking_network(
     n_users, n_items, rank, regularization, bias_regularization, non_negative, seed
         As in `keras_model`.
     negatives : int, optional
-        How many negatives each positive brings along; without it, a batch's items are each other's negatives.
+        How many negatives each positive brings along; without it, the items of a group are each other's negatives.
+    group : int
+        Positives in a group; a batch holds whole groups. Sums over a whole batch would depend on the number of
+        threads, for the product's kernels cut long sums among them; those of a few hundred they leave whole.
     cosine : bool
         Whether vectors are scaled to length 1 first.
     item_bias : bool
@@ -158,7 +162,7 @@ def ranking_network(
     -------
     keras.Model
         Inputs ``user`` and ``item``, shape (batch, 1), and perhaps ``negatives``, shape (batch, negatives). Output:
-        shape (batch, 1 + negatives), or (batch, 1 + batch). Tables are called as in `keras_model`.
+        shape (batch, 1 + negatives), or (batch, 1 + group). Tables are called as in `keras_model`.
     """
     user, item = (keras.layers.Input(shape=(1,), dtype="int32", name=side) for side in ("user", "item"))
     scaled = keras.layers.UnitNormalization(axis=-1, name="cosine") if cosine else lambda vectors: vectors
@@ -172,8 +176,8 @@ def ranking_network(
     positive = keras.layers.Dot(axes=1, name="positive_score")([user_vector, item_vector])
     if negatives is None:
         inputs = [user, item]
-        scores = keras.ops.matmul(user_vector, keras.ops.transpose(item_vector))
-        others = None if bias is None else keras.ops.transpose(bias)
+        scores = _in_groups(user_vector, item_vector, group)
+        others = None if bias is None else _in_groups(keras.ops.ones_like(bias), bias, group)
     else:
         drawn = keras.layers.Input(shape=(negatives,), dtype="int32", name="negatives")
         inputs = [user, item, drawn]
@@ -182,6 +186,12 @@ def ranking_network(
     if bias is not None:
         positive, scores = positive + bias, scores + others
     return keras.Model(inputs, keras.ops.concatenate([positive, scores], axis=-1), name="ranking")
+
+
+def _in_groups(users: Any, items: Any, group: int) -> Any:
+    """Multiply each user's row with all items' rows of its group: (batch, rank) twice to (batch, group)."""
+    users, items = (keras.ops.reshape(side, (-1, group, side.shape[-1])) for side in (users, items))
+    return keras.ops.reshape(keras.ops.matmul(users, keras.ops.transpose(items, (0, 2, 1))), (-1, group))
 
 
 def _initial(non_negative: bool, seed: int) -> Any:

@@ -120,7 +120,8 @@ class KerasMF:
     negatives : int
         Items that are set against each rating, with ``sampling="uniform"``; unused by ``"mse"``, as are the next four.
     sampling : {"uniform", "batch"}
-        Whether negatives are drawn from all items, or are the batch's other items, which are the popular ones.
+        Whether negatives are drawn from all items, or are the items of 255 other ratings of the batch, which are the
+        popular ones.
     popularity_correction : float
         How far negatives' weights make up for how often they are drawn: 0 not at all, 1 wholly. The weight is the
         expected number of draws to the power of minus this (Bengio and Senécal 2008).

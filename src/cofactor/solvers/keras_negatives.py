@@ -83,7 +83,7 @@ def kth_unmet(met: sparse.csr_array, users: np.ndarray, places: np.ndarray) -> n
 
 @dataclass(frozen=True)
 class InBatchNegatives:
-    """Take the items of a batch's other positives, but for those that the user has met.
+    """Take the items of the other positives in a group of the batch, but for those that the user has met.
 
     Parameters
     ----------
@@ -91,30 +91,39 @@ class InBatchNegatives:
         What never counts as a user's negative.
     chances : numpy.ndarray of float64, shape (items,)
         How likely each item is to be a positive drawn at random.
+    group : int
+        Positives in a group; a batch holds whole groups.
     correction : float
         How far the weights make up for popular items being drawn more often.
     """
 
     met: sparse.csr_array
     chances: np.ndarray
+    group: int
     correction: float
 
     def draw(
         self, users: np.ndarray, items: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray | None, np.ndarray]:
-        """Return None and the weight of each of the batch's items for each of its users, shape (batch, batch)."""
+        """Return None and the weight of each of the group's items for each user, shape (batch, group)."""
+        starts = range(0, len(users), self.group)
+        parts = [
+            self._weights(users[start : start + self.group], items[start : start + self.group]) for start in starts
+        ]
+        return None, np.concatenate(parts)
+
+    def _weights(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return each item's weight for each user, 0 where the user has met it: (users, items)."""
         kinds, kind_of = np.unique(items, return_inverse=True)
-        place = np.full(self.met.shape[1], -1)
-        place[kinds] = np.arange(len(kinds))
-        counts = self.met.indptr[users + 1] - self.met.indptr[users]
-        row = np.repeat(np.arange(len(users)), counts)
-        ends = np.cumsum(counts)
-        entry = np.arange(ends[-1]) + np.repeat(self.met.indptr[users] - (ends - counts), counts)
-        column = place[self.met.indices[entry]]
-        free = np.ones((len(users), len(kinds)), np.float32)
-        free[row[column >= 0], column[column >= 0]] = 0
-        expected = len(items) * self.chances[kinds]
-        return None, (free * expected**-self.correction).astype(np.float32)[:, kind_of]
+        column = np.full(self.met.shape[1], -1)
+        column[kinds] = np.arange(len(kinds))
+        start, counts = self.met.indptr[users], self.met.indptr[users + 1] - self.met.indptr[users]
+        before = np.cumsum(counts) - counts
+        entries = np.arange(counts.sum()) + np.repeat(start - before, counts)  # all that these users have met
+        row, found = np.repeat(np.arange(len(users)), counts), column[self.met.indices[entries]]
+        weights = np.tile(((self.group * self.chances[kinds]) ** -self.correction).astype(np.float32), (len(users), 1))
+        weights[row[found >= 0], found[found >= 0]] = 0
+        return weights[:, kind_of]
 
 
 class RankingBatches(keras.utils.PyDataset):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RankingTask", "RatingTask", "Task"]
 
+_GROUP = 256  # positives in a batch that are each other's negatives
+
 History: TypeAlias = Mapping[str, Sequence[float]]
 
 
@@ -111,19 +113,20 @@ class RankingTask:
         self._solver, self._train = solver, train
         self.watch = f"val_{solver.loss}"
         part, held_out = hold_out(solver, train)
-        self.batches = RankingBatches(
-            Batches(part, solver.batch_size, seed=solver.seed), self._negatives(part, part), solver.seed
-        )
+        self._group = 1
+        if solver.sampling == "batch":
+            self._group = min(_GROUP, solver.batch_size, len(part), len(part if held_out is None else held_out))
+        self.batches = RankingBatches(self._positives(part), self._negatives(part, part), solver.seed)
         self.validation = None
         if held_out is not None:
-            positives = Batches(held_out, solver.batch_size, seed=solver.seed)
-            self.validation = FixedBatches(positives, self._negatives(train, held_out), solver.seed)
+            self.validation = FixedBatches(self._positives(held_out), self._negatives(train, held_out), solver.seed)
         strengths = solver.strengths
         self.network = ranking_network(
             train.n_users,
             train.n_items,
             solver.rank,
             negatives=solver.negatives if solver.sampling == "uniform" else None,
+            group=self._group,
             cosine=self._cosine,
             item_bias=solver.biases and not self._cosine,
             regularization=strengths.regularization,
@@ -137,12 +140,16 @@ class RankingTask:
     def _cosine(self) -> bool:
         return self._solver.loss == "ccl"
 
+    def _positives(self, part: Interactions) -> Batches:
+        return Batches(part, self._solver.batch_size, multiple=self._group, seed=self._solver.seed)
+
     def _negatives(self, met: Interactions, positives: Interactions) -> Negatives:
         """Draw none of those that users have met; in a batch each is as likely as among the positives."""
         solver = self._solver
         if solver.sampling == "uniform":
             return UniformNegatives(met.matrix, solver.negatives, solver.popularity_correction)
-        return InBatchNegatives(met.matrix, _item_counts(positives) / len(positives), solver.popularity_correction)
+        chances = _item_counts(positives) / len(positives)
+        return InBatchNegatives(met.matrix, chances, self._group, solver.popularity_correction)
 
     def compile(self, optimizer: Any) -> None:
         """Give the network its loss, and the same again as a metric, which has no penalty in it."""
