@@ -55,7 +55,10 @@ SPLITS: Mapping[str, Callable[[Interactions, float, int], tuple[Interactions, In
 }
 
 
-_ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {("nmf", "ranking"): {"feedback": "implicit"}}
+_ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("nmf", "ranking"): {"feedback": "implicit"},
+    ("keras", "ranking"): {"loss": "softmax"},
+}
 """What makes a solver learn for a goal that is not its usual one."""
 
 

@@ -181,7 +181,7 @@ def equations_of(model: "FactorState", side: Side) -> Equations:
         penalty,
         gram=objective.unseen_weight * gram(columns),
         offsets=offsets,
-        weight=(0.0, 1.0),
+        weight=(1.0, 0.0) if objective.loss == "matched" else (0.0, 1.0),
         target=(1.0 - model.mean, 0.0),
         count_offset=objective.unseen_weight * len(fixed),
         nu=objective.nu,

@@ -109,7 +109,8 @@ class FactorState:
             "item": not {"user_vectors", "user_bias"} & set(changes),
         }
         known = self.__dict__.get("_prepared", {})
-        new.__dict__["_prepared"] = {key: value for key, value in known.items() if keeps[key[1]]}
+        outdated = "equations" if {"objective", "mean"} & set(changes) else None
+        new.__dict__["_prepared"] = {key: value for key, value in known.items() if keeps[key[1]] and key[0] != outdated}
         checks.check_shapes(new)
         return new
 
