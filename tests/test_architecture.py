@@ -14,6 +14,7 @@ ALLOWED = {
     "keras": {"model/keras_network.py"},
     "matplotlib": {"evaluation/plots.py"},
     "narwhals": {"data/frames.py"},
+    "optuna": {"evaluation/studies.py"},
     "sqlalchemy": {"data/database.py"},
 }
 """The only modules that may import what is heavy."""

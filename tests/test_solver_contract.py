@@ -148,6 +148,7 @@ def test_a_trained_model_survives_its_file(name, ratings, trained, tmp_path):
 def test_the_origin_tells_how_the_model_was_made(name, ratings, trained):
     solver, origin = small_solver(name, seed=3), trained(name).origin
     assert origin.solver == type(solver).__name__
+    assert solver.goal == trained(name).objective.goal
     assert origin.data == ratings.name
     assert origin.settings == {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
 

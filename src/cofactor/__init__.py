@@ -13,11 +13,13 @@ from cofactor.version import __version__
 if TYPE_CHECKING:
     from cofactor.data.catalog import datasets, load_dataset
     from cofactor.data.interactions import Interactions
+    from cofactor.data.published import read_lightgcn, read_ncf
     from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql
     from cofactor.errors import (
         CofactorError,
         DataError,
         DownloadError,
+        GoalWarning,
         MissingExtraError,
         ModelFileError,
         SettingError,
@@ -31,6 +33,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "Factors",
+    "GoalWarning",
     "Interactions",
     "MissingExtraError",
     "ModelFileError",
@@ -42,6 +45,8 @@ __all__ = [
     "load",
     "load_dataset",
     "read_csv",
+    "read_lightgcn",
+    "read_ncf",
     "read_parquet",
     "read_sql",
 ]
@@ -54,6 +59,8 @@ _HOMES = {
     "load": "cofactor.model.storage",
     "load_dataset": "cofactor.data.catalog",
     "read_csv": "cofactor.data.readers",
+    "read_lightgcn": "cofactor.data.published",
+    "read_ncf": "cofactor.data.published",
     "read_parquet": "cofactor.data.readers",
     "read_sql": "cofactor.data.readers",
 }

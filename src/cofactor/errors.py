@@ -1,9 +1,10 @@
-"""Every error that cofactor raises on purpose; its text names the place and the remedy."""
+"""Every error and warning that cofactor raises on purpose; its text names the place and the remedy."""
 
 __all__ = [
     "CofactorError",
     "DataError",
     "DownloadError",
+    "GoalWarning",
     "MissingExtraError",
     "ModelFileError",
     "SettingError",
@@ -22,6 +23,10 @@ class DataError(CofactorError, ValueError):
 
 class DownloadError(CofactorError, OSError):
     """A named data set that could not be fetched or did not verify."""
+
+
+class GoalWarning(UserWarning):
+    """A model is used for what it was not trained for."""
 
 
 class MissingExtraError(CofactorError, ImportError):

@@ -12,7 +12,7 @@ import cofactor as cf
 from cofactor.apps.cli import build
 
 DATA = "synthetic:80x50x1600:3"
-QUICK = ["--rank", "3", "--epochs", "2"]
+QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
 
 
 def run(*arguments, code=0):
@@ -73,9 +73,45 @@ def test_every_field_of_the_solver_is_an_option(monkeypatch):
     from cofactor.solvers import solver_class
 
     monkeypatch.setenv("COLUMNS", "200")
-    told = run("fit", "--help").stdout
-    for field in dataclasses.fields(solver_class("keras")):
-        assert f"--{field.name.replace('_', '-')}" in told
+    for asked, solver in (([], "implicit-als"), (["--goal", "rating"], "als"), (["--solver", "keras"], "keras")):
+        told = run("fit", *asked, "--help").stdout
+        for field in dataclasses.fields(solver_class(solver)):
+            assert f"--{field.name.replace('_', '-')}" in told
+
+
+def test_stars_become_a_model_for_lists_unless_ratings_are_asked_for(tmp_path):
+    small = ["--rank", "3", "--epochs", "2"]
+    ranking = as_json("fit", DATA, *small, "-o", tmp_path / "ranking.safetensors")
+    assert (ranking["solver"], ranking["goal"], ranking["mse"]) == ("ImplicitALS", "ranking", None)
+    weights = cf.load(ranking["model"]).seen.data
+    assert weights.mean() == pytest.approx(1)
+    assert len(set(weights)) == 5  # a star more weighs more
+    rating = as_json("fit", DATA, *small, "--goal", "rating")
+    assert (rating["solver"], rating["goal"]) == ("ALS", "rating")
+    assert rating["mse"] > 0
+    popular = as_json("fit", DATA, "--solver", "popularity", "-o", tmp_path / "popular.safetensors")
+    assert set(cf.load(popular["model"]).seen.data) == {1.0}
+
+
+def test_nmf_learns_for_either_goal():
+    rating, ranking = (
+        as_json("fit", DATA, "--solver", "nmf", "--rank", "2", "--goal", g) for g in ("rating", "ranking")
+    )
+    assert (rating["goal"], ranking["goal"]) == ("rating", "ranking")
+
+
+def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
+    from cofactor.model.lists import _warn_of_rating_model
+
+    _warn_of_rating_model.cache_clear()
+    first, second = (run("recommend", model, "1", "2") for _ in range(2))
+    assert "this list is by predicted ratings" in first.stderr
+    assert first.stderr.count("ImplicitALS().fit(ratings.binary())") == 1
+    assert not second.stderr
+    path = tmp_path / "ranking.safetensors"
+    run("fit", DATA, "--rank", "3", "--epochs", "2", "-o", path)
+    _warn_of_rating_model.cache_clear()
+    assert not run("recommend", path, "1").stderr
 
 
 def test_options_reach_the_solver(tmp_path):
@@ -153,6 +189,36 @@ def test_evaluate_leaves_out_what_was_trained_on(model):
     assert "1,280 ratings" in run("evaluate", model, DATA).stdout
 
 
+def test_evaluate_prints_and_writes_every_figure_with_its_interval(model, tmp_path):
+    result = as_json("evaluate", model, DATA, "-k", "3", "-k", "5", "-o", tmp_path)
+    assert {"ndcg@3", "ndcg@5", "recall@5", "coverage@5", "rmse"} <= set(result)
+    assert "ndcg@10" not in result
+    low, high = result["intervals"]["ndcg@5"]
+    assert low < result["ndcg@5"] < high
+    assert result["protocol"] == "full ranking"
+    stored = json.loads((tmp_path / "report.json").read_text())
+    assert stored["ndcg@5"] == result["ndcg@5"]
+    assert {"recall@1", "recall@10", "recall@20"} <= set(stored)  # by which the curve is drawn
+    table = pl.read_csv(tmp_path / "report.csv")
+    assert table.columns == ["metric", "value", "low", "high", "protocol"]
+    assert table.filter(metric="ndcg@5")["low"][0] == pytest.approx(low)
+    assert (tmp_path / "recall-by-length.png").read_bytes().startswith(b"\x89PNG")
+    told = run("evaluate", model, DATA, "-k", "5").stdout
+    assert f"{result['ndcg@5']:.4f}   {low:.4f} – {high:.4f}" in told
+    assert f"320 held-out ratings of {result['n_users']} users; lists: full ranking" in told
+
+
+def test_what_is_measured_against_sampled_items_says_so(model, tmp_path):
+    result = as_json("evaluate", model, DATA, "--negatives", "20", "-o", tmp_path)
+    assert result["protocol"] == "20 sampled negatives a user"
+    assert set(result["intervals"]) == {"hit@10", "ndcg@10", "mrr@10"}
+    assert "20 sampled negatives a user" in run("evaluate", model, DATA, "--negatives", "20").stdout
+    assert (tmp_path / "hit-by-length.png").exists()
+    assert set(pl.read_csv(tmp_path / "report.csv")["protocol"]) == {"20 sampled negatives a user"}
+    assert "negatives is 0" in as_json("evaluate", model, DATA, "--negatives", "0", code=2)["error"]
+    assert "k is 0" in as_json("evaluate", model, DATA, "-k", "0", code=2)["error"]
+
+
 def test_evaluate_on_nothing_but_training_rows_is_an_error(tmp_path):
     path = tmp_path / "all.safetensors"
     run("fit", DATA, *QUICK, "--test-fraction", "0", "-o", path)
@@ -228,6 +294,24 @@ def test_compare_trains_each_rank(tmp_path):
     assert "held-out part" in as_json("compare", DATA, "--test-fraction", "0", code=2)["error"]
 
 
+def test_a_comparison_of_lists_is_printed_written_and_drawn(tmp_path):
+    arguments = ["compare", DATA, "--solver", "als", "--solver", "implicit-als", "--rank", "2", "-k", "5"]
+    result = as_json(*arguments, "-o", tmp_path)
+    row = next(row for row in result["rows"] if row["solver"] == "ImplicitALS")
+    assert row["intervals"]["ndcg@5"][0] < row["ndcg@5"] < row["intervals"]["ndcg@5"][1]
+    assert row["protocol"] == "full ranking"
+    lead = result["lead"]
+    assert (lead["metric"], lead["difference"] >= 0, 0 < lead["p_value"] <= 1) == ("ndcg@5", True, True)
+    names = {path.name for path in tmp_path.iterdir()}
+    pictures = {"error-by-rank.png", "recall-by-length.png", "accuracy-against-popularity.png"}
+    assert names == pictures | {"report.json", "report.csv"}
+    assert {path.rsplit("/", 1)[1] for path in result["pictures"]} == pictures
+    assert set(pl.read_csv(tmp_path / "report.csv")["model"]) == {"ALS", "ImplicitALS", "BiasOnly", "Popularity"}
+    told = run(*arguments).stdout
+    assert f"{row['ndcg@5']:.4f}" in told
+    assert f"{lead['best']} against {lead['next']}: ndcg@5 +" in told
+
+
 def test_baselines_stand_beside_what_is_compared():
     rows = as_json("compare", DATA, "--solver", "als", "--rank", "2", "-k", "5")["rows"]
     assert [row["solver"] for row in rows] == ["ALS", "BiasOnly", "Popularity"]
@@ -283,6 +367,7 @@ def test_the_version_is_told():
         (["fit", DATA, "--solver", "magic"], 2, "unknown solver 'magic'"),
         (["fit", DATA, "--solver=magic"], 2, "unknown solver 'magic'"),
         (["fit", DATA, "--rank", "0"], 2, "rank=0"),
+        (["fit", DATA, "--solver", "als", "--goal", "ranking"], 2, "leave --solver out, and implicit-als is taken"),
         (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
         (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),
         (["fit", "synthetic:5x5x99"], 2, "synthetic"),

@@ -10,7 +10,7 @@ from cofactor.apps import quickstart
 from cofactor.apps.cli import build
 
 FILES = {
-    "rank-5.safetensors", "rank-10.safetensors", "rank-20.safetensors",
+    "rank-5.safetensors", "rank-10.safetensors", "rank-20.safetensors", "ranking.safetensors",
     "training-curve.png", "error-by-rank.png", "item-map.png", "model.png",
 }  # fmt: skip
 
@@ -37,7 +37,8 @@ def test_without_a_network_it_says_so_and_runs_on_made_up_ratings(tmp_path, monk
     assert "article's mse" not in result.stdout
     assert "user 1 liked best" in result.stdout
     assert {file.name for file in tmp_path.iterdir()} == FILES
-    assert f"cofactor recommend {tmp_path}/rank-20.safetensors 1" in result.stdout.replace("\n", "")
+    assert "nDCG@10 over all users" in result.stdout
+    assert f"cofactor recommend {tmp_path}/ranking.safetensors 1" in result.stdout.replace("\n", "")
 
 
 def test_another_set_that_cannot_be_had_is_an_error(tmp_path, monkeypatch):
@@ -62,6 +63,10 @@ def test_the_main_job_on_real_ratings(ml100k, tmp_path):
     train, _ = ml100k.split_random(test_fraction=0.2, seed=0)
     assert not {row["item"] for row in top} & set(train.user_history("1")["item"])
     assert len(seen) == 272
+    assert result["article_ndcg@10"] < 0.1 < 0.4 < result["ndcg@10"]
+    articles = result["article_recommendations"]
+    assert len(articles) == 5
+    assert sum(row["rated_by"] for row in articles) < sum(row["rated_by"] for row in top) / 2
     assert {file.name for file in tmp_path.iterdir()} == FILES
 
 

@@ -124,3 +124,22 @@ def test_the_official_folds_of_ml100k(ml100k):
     train, test = next(ml100k.contiguous_folds(5))
     assert (len(train), len(test)) == (80_000, 20_000)
     assert test.to_frame().equals(ml100k.to_frame().head(20_000))
+
+
+def test_whole_users_are_held_out(ratings):
+    train, theirs = ratings.split_users(n_users=12, seed=3)
+    held_out = [f"u{row}" for row in sorted(np.random.default_rng(3).permutation(60)[:12])]
+    assert list(theirs.users) == held_out
+    assert set(train.users) | set(held_out) == set(ratings.users)
+    assert train.n_users == 48
+    assert train.items == theirs.items == ratings.items
+    kept = ratings.to_frame().filter(pl.col("user").is_in(held_out))
+    assert theirs.to_frame().equals(kept)
+    assert train.to_frame().equals(ratings.to_frame().filter(~pl.col("user").is_in(held_out)))
+    assert list(ratings.split_users(test_fraction=0.2, seed=3)[1].users) == held_out
+
+
+@pytest.mark.parametrize("wanted", [{}, {"n_users": 3, "test_fraction": 0.1}, {"n_users": 0}, {"n_users": 60}])
+def test_how_many_users_are_held_out_must_make_sense(ratings, wanted):
+    with pytest.raises(cf.SettingError, match=r"n_users"):
+        ratings.split_users(**wanted)

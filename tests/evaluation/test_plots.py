@@ -21,7 +21,7 @@ def model(titled):
 
 
 def lines_of(figure):
-    return {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].get_lines()}
+    return {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].get_lines()}
 
 
 def test_the_curve_shows_the_history_on_a_log_axis(model):
@@ -70,3 +70,48 @@ def test_the_diagram_names_its_parts(model, biased):
     texts = {text.get_text() for text in plots.model_diagram(shown).axes[0].texts}
     assert {"user vectors", "item vectors", "dot product", "score", "60 × 4", "40 × 4"} <= texts
     assert ("item bias" in texts) == biased
+
+
+@pytest.fixture(scope="module")
+def reports(ratings):
+    from cofactor.evaluation import evaluate
+    from cofactor.solvers import ALS, ImplicitALS, Popularity
+
+    train, test = ratings.split_per_user(test_fraction=0.25, seed=0)
+    solvers = {"ALS": ALS(rank=3, seed=0), "implicit": ImplicitALS(rank=3, seed=0), "popular": Popularity()}
+    return {label: evaluate(solver.fit(train), test, k=[1, 5, 10]) for label, solver in solvers.items()}
+
+
+def test_errors_by_rank_have_bands_and_what_has_no_rank_is_a_dashed_line():
+    errors = {"ours": {5: 0.9, 20: 0.8}, "biases": {0: 0.95}}
+    figure = plots.error_by_rank(errors, intervals={"ours": {5: (0.85, 0.95), 20: (0.78, 0.83)}})
+    assert lines_of(figure) == {"ours": [0.9, 0.8], "biases (0.950)": [0.95, 0.95]}
+    assert figure.axes[0].get_xticks().tolist() == [5, 20]
+    band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.78, 0.95)
+
+
+def test_recall_is_drawn_at_every_length_that_was_measured(reports):
+    from cofactor.evaluation import list_plots
+
+    figure = list_plots.recall_by_cut_off(reports)
+    expected = {label: [report[f"recall@{k}"] for k in (1, 5, 10)] for label, report in reports.items()}
+    assert lines_of(figure) == expected
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1", "5", "10"]
+    assert any("full ranking" in text.get_text() for text in figure.axes[0].texts)
+    with pytest.raises(cf.DataError, match="no report has auc at any length"):
+        list_plots.recall_by_cut_off(reports, metric="auc")
+
+
+@pytest.mark.parametrize("against", ["novelty", "popularity_share"])
+def test_each_model_is_a_labelled_point_and_no_label_covers_another(reports, against):
+    from cofactor.evaluation import list_plots
+
+    figure = list_plots.accuracy_against_popularity(reports, 5, against=against)
+    labels = [text for text in figure.axes[0].texts if text.get_text() in reports]
+    assert [text.get_text() for text in labels] == list(reports)
+    assert [text.xy for text in labels] == [(r[f"{against}@5"], r["ndcg@5"]) for r in reports.values()]
+    boxes = [text.get_window_extent() for text in labels]
+    assert not any(one.overlaps(two) for k, one in enumerate(boxes) for two in boxes[:k])
+    with pytest.raises(cf.DataError, match="evaluate with k=7"):
+        list_plots.accuracy_against_popularity(reports, 7)

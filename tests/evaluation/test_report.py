@@ -103,3 +103,64 @@ def test_a_comparison_has_a_row_for_each_solver(parts):
     assert rows["solver"].to_list() == ["Constant"] * 2
     assert rows["mse"][0] == pytest.approx(evaluate(model_of(parts[0], 3.0), parts[1])["mse"])
     assert told == [Constant(3.0), Constant(4.0)]
+    lists = compare([Constant(3.0)], *parts, k=[2, 5]).to_frame()
+    assert {"ndcg@2", "ndcg@5", "mse"} <= set(lists.columns)
+
+
+def test_only_what_was_liked_enough_is_relevant(parts):
+    train, test = parts
+    model = model_of(train)
+    report = evaluate(model, test, k=5, relevant_from=5.0)
+    liked = evaluate(model, test.at_least(5), k=5)
+    assert report["recall@5"] == pytest.approx(liked["recall@5"])  # users without any are in neither mean
+    assert report["mse"] == evaluate(model, test)["mse"]  # errors are over all ratings
+    assert report.n_users == liked.n_users + report.n_without_relevant
+    assert report.n_without_relevant > 0
+    assert report.per_user["recall@5"].null_count() == report.n_without_relevant
+    assert report.to_frame()["n_without_relevant"].to_list() == [report.n_without_relevant]
+
+
+def test_where_nothing_is_relevant_there_is_no_figure(parts):
+    train, test = parts
+    report = evaluate(model_of(train), test, k=5, relevant_from=9.0, also=["auc"])
+    assert np.isnan([report["ndcg@5"], report["auc"], *report.interval("ndcg@5")]).all()
+    assert report["coverage@5"] == 0
+    assert report.n_without_relevant == report.n_users
+
+
+def test_each_users_figures_make_up_the_whole(parts):
+    train, test = parts
+    report = evaluate(model_of(train), test, k=5)
+    rows = report.per_user
+    assert rows.columns[:5] == ["user", "n_test", "mse", "rmse", "mae"]
+    assert rows["n_test"].sum() == report.n_test == len(test)
+    assert (rows["mse"] * rows["n_test"]).sum() / len(test) == pytest.approx(report["mse"])
+    assert rows["ndcg@5"].mean() == pytest.approx(report["ndcg@5"])
+    one = test.to_frame().filter(user=rows["user"][3])
+    assert rows["mae"][3] == pytest.approx(np.abs(one["value"].to_numpy() - 3).mean())
+    assert rows["rmse"][3] == pytest.approx(rows["mse"][3] ** 0.5)
+
+
+def test_the_protocol_is_told_where_lists_were_measured(parts):
+    train, test = parts
+    assert evaluate(model_of(train), test).protocol == ""
+    assert "protocol" not in evaluate(model_of(train), test).to_frame().columns
+    assert evaluate(model_of(train), test, k=3).to_frame()["protocol"].to_list() == ["full ranking"]
+
+
+def test_what_can_be_asked_for_besides_is_named(parts):
+    train, test = parts
+    assert "auc" not in evaluate(model_of(train), test, k=3).metrics
+    with pytest.raises(cf.SettingError, match="also names 'aoc': it can be 'auc'"):
+        evaluate(model_of(train), test, also=["aoc"])
+
+
+def test_a_probit_models_scores_are_measured_like_any_others(ratings):
+    from cofactor.solvers import BayesianMF
+
+    train, test = ratings.split_random(test_fraction=0.2, seed=0)
+    model = BayesianMF(rank=2, sweeps=12, burn_in=4, kept=4, likelihood="probit", seed=0).fit(train)
+    report = evaluate(model, test, k=5, also=["auc"])
+    predicted = model.score(test.to_frame()["user"], test.to_frame()["item"], clip=True)
+    assert report["mae"] == pytest.approx(np.abs(predicted - test.to_frame()["value"].to_numpy()).mean())
+    assert 0.4 < report["auc"] < 1

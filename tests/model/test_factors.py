@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import polars as pl
 import pytest
@@ -164,3 +166,21 @@ def test_clipping_needs_a_scale(model):
 
 def test_it_says_what_it_is(model):
     assert repr(model) == "Factors of rank 4 for 30 users × 50 items by from_arrays"
+
+
+def test_lists_by_predicted_rating_warn_once_and_name_the_better_way(ratings, tmp_path):
+    from cofactor.model.lists import _warn_of_rating_model
+    from cofactor.solvers import ALS, ImplicitALS
+
+    _warn_of_rating_model.cache_clear()
+    model = ALS(rank=2, epochs=2).fit(ratings)
+    with pytest.warns(cf.GoalWarning, match="ImplicitALS") as caught:
+        model.recommend(["u1"], n=2)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.recommend(["u2"], n=2)
+        model.recommend_all(tmp_path / "lists.parquet", n=2)
+        _warn_of_rating_model.cache_clear()
+        ImplicitALS(rank=2, epochs=2).fit(ratings.binary()).recommend(["u1"], n=2)
+        model.score(["u1"], ["i1"])

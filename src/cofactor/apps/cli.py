@@ -5,7 +5,7 @@ Nothing heavy is imported before a command runs, so that ``cofactor --help`` ans
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,13 +16,14 @@ from cofactor.version import __version__
 
 __all__ = ["build", "main"]
 
-K = Annotated[int | None, typer.Option("-k", help="Measure lists of this length too.")]
+K = Annotated[list[int] | None, typer.Option("-k", help="Measure lists of this length too; repeat for more.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
 ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
 Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for testing; 0 trains on all.")]
 Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
 How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
+Goal = Literal["ranking", "rating"]
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
 
 
@@ -34,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build(arguments: list[str]) -> typer.Typer:
     """Return the application; ``fit`` has the options of the solver that the arguments choose."""
+    from cofactor.apps.tuning import tune  # it takes the same arguments, and finds them here
+
     app = typer.Typer(
         name="cofactor",
         help="Recommend the top n items for anyone by matrix factorization.",
@@ -41,7 +44,7 @@ def build(arguments: list[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_version)
-    for command in (datasets, evaluate, recommend, similar, describe, compare, plot, quickstart):
+    for command in (datasets, evaluate, recommend, similar, describe, compare, tune, plot, quickstart):
         app.command()(show.reporting_errors(command))
     app.command()(show.reporting_errors(taking(_fields_for(arguments), DATA_OPTIONS)(fit)))
     return app
@@ -50,10 +53,11 @@ def build(arguments: list[str]) -> typer.Typer:
 def _fields_for(arguments: list[str]) -> list[Any]:
     if "fit" not in arguments:
         return []
-    from cofactor.solvers import solver_class
+    from cofactor.solvers import SOLVER_FOR, solver_class
 
     try:
-        return solver_options(solver_class(chosen(arguments, "--solver", "keras")))
+        by_goal = SOLVER_FOR.get(chosen(arguments, "--goal", "ranking"), "")
+        return solver_options(solver_class(chosen(arguments, "--solver", by_goal)))
     except CofactorError:  # the command itself meets it again, and reports it
         return []
 
@@ -92,7 +96,12 @@ def datasets(json_output: Json = False) -> None:
 def fit(
     data: Data,
     *,
-    solver: Annotated[str, typer.Option(help="Which solver; its own options are below.")] = "keras",
+    goal: Annotated[
+        Goal | None, typer.Option(help="What the model is for: top-n lists, or predicted ratings [default: ranking]")
+    ] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Which solver; its own options are below [default: by the goal]")
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the model.")] = None,
     test_fraction: Fraction = 0.2,
     split: How = "random",
@@ -102,10 +111,12 @@ def fit(
 ) -> None:
     """Train a model, and measure it on a held-out part."""
     from cofactor.apps import jobs
+    from cofactor.solvers import SOLVER_FOR
 
-    made = jobs.solver_from(solver, {**options, "seed": seed})
+    made = jobs.solver_from(solver or SOLVER_FOR[goal or "ranking"], {**options, "seed": seed}, goal)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
     train, test = jobs.split(ratings, split, test_fraction, seed)
+    train = jobs.for_goal(made, train)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
         fitted = jobs.fit(made, train, test, lambda epoch: bar(epoch.number / epoch.planned, show.figures(epoch)))
     result = _fit_result(fitted, None if output is None else fitted.model.save(output))
@@ -120,6 +131,7 @@ def _fit_result(fitted: Any, saved: Path | None) -> dict[str, Any]:
     return {
         "model": None if saved is None else str(saved),
         "solver": fitted.model.origin.solver,
+        "goal": fitted.model.objective.goal,
         **dict.fromkeys(("mse", "rmse", "mae")),
         **({} if fitted.report is None else fitted.report.metrics),
         "fit_seconds": round(fitted.seconds, 3),
@@ -141,32 +153,49 @@ def evaluate(
     data: Data,
     *,
     k: K = None,
+    negatives: Annotated[
+        int | None, typer.Option(help="Rank each held-out item among so many drawn ones, not among all items.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for the calibration of a Bayesian model.")
+        Path | None, typer.Option("-o", "--output", help="Folder for the report as JSON and CSV, and for pictures.")
     ] = None,
     json_output: Json = False,
     **options: Any,
 ) -> None:
     """Measure a model on ratings it was not trained on; a Bayesian model's intervals too."""
-    from cofactor.apps import jobs
+    from cofactor.apps import jobs, reports
 
     loaded = jobs.load(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
-    report, trained_on = jobs.evaluate_fairly(loaded, ratings, k)
-    intervals = jobs.calibrated(loaded, ratings)
-    pictures = [] if output is None or intervals is None else [jobs.write_calibration(intervals, output)]
+    lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
+    lengths = reports.lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
+    report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths or None, negatives)
+    held = jobs.calibrated(loaded, ratings)
+    written = [] if output is None else reports.write_report(report, held, model.stem, output)
+    names = reports.shown_metrics(report, k)
     if json_output:
-        counts = {"n_test": report.n_test, "n_unknown": report.n_unknown, "n_trained_on": trained_on}
-        more = {} if intervals is None else {"calibration": show.rows_of(intervals)}
-        show.as_json({**report.metrics, **counts, **more, "pictures": [str(path) for path in pictures]})
+        more = {} if held is None else {"calibration": show.rows_of(held)}
+        files = {"written": [str(path) for path in written], "pictures": _pictures(written)}
+        show.as_json({**reports.figures(report, names), "n_trained_on": trained_on, **more, **files})
         return
-    show.table(report.to_frame(), decimals=4)
-    if intervals is not None:
-        show.table(intervals, title="intervals: how many held-out ratings they hold")
-    for path in pictures:
+    show.say(_measured_on(report))
+    show.table(reports.report_table(report, names), right=("95 % interval",), decimals=4)
+    if held is not None:
+        show.table(held, title="intervals: how many held-out ratings they hold")
+    for path in written:
         show.say(f"wrote {path}")
     if trained_on:
         show.say(f"{trained_on:,} ratings of {data} were left out: the model was trained on them.")
+
+
+def _measured_on(report: Any) -> str:
+    unknown = f", {report.n_unknown:,} more of people or items that the model knows not" if report.n_unknown else ""
+    protocol = f"; lists: {report.protocol}" if report.protocol else ""
+    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{protocol}"
+
+
+def _pictures(written: list[Path]) -> list[str]:
+    return [str(path) for path in written if path.suffix == ".png"]
 
 
 def recommend(
@@ -244,27 +273,35 @@ def compare(
     split: How = "random",
     seed: Seed = 0,
     k: K = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the picture.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for JSON, CSV and pictures.")] = None,
     json_output: Json = False,
     **options: Any,
 ) -> None:
     """Train several solvers at several ranks on one split, and compare them, baselines beside them."""
-    from cofactor.apps import jobs
+    from cofactor.apps import jobs, reports
 
     names, ranks = [*(solver or ["keras"])], rank or [5, 10, 20]
-    names += [name for name in jobs.baselines_for(names, k) if name not in names]
+    names += [name for name in jobs.baselines_for(names, k or None) if name not in names]
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    lengths = reports.lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
     with show.progress_bar("comparing", hidden=json_output) as bar:
         tries = iter(range(1, 10_000))
         done = lambda tried, _: bar(next(tries) / (len(names) * len(ranks)), type(tried).__name__)  # noqa: E731
-        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, k, done)
-    pictures = [] if output is None else [jobs.write_comparison(comparison, output)]
-    rows = comparison.to_frame()
+        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, lengths or None, done)
+    written = [] if output is None else reports.write_comparison(comparison, k, output)
+    lead = reports.lead(comparison, k)
     if json_output:
-        show.as_json({"rows": show.rows_of(rows), "n_test": len(test), "pictures": [str(path) for path in pictures]})
+        files = {"written": [str(path) for path in written], "pictures": _pictures(written)}
+        show.as_json({"rows": reports.as_rows(comparison, k), "lead": lead, "n_test": len(test), **files})
         return
-    show.table(rows, title=f"test error on {len(test):,} held-out ratings", decimals=4)
-    for path in pictures:
+    table = reports.comparison_table(comparison, k)
+    show.say(f"{_measured_on(comparison.reports[0])}; below each figure its 95 % interval over users")
+    show.table(table, right=tuple(table.columns[2:]))
+    if lead is not None:
+        low, high = lead["interval"]
+        between = f"{lead['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
+        show.say(f"{lead['best']} against {lead['next']}: {lead['metric']} {between}, p = {lead['p_value']:.4f}")
+    for path in written:
         show.say(f"wrote {path}")
 
 

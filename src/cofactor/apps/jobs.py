@@ -17,11 +17,12 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Id
 from cofactor.errors import DataError, SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.protocols import evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate, without_training_rows
 from cofactor.files import replacing
 from cofactor.model.factors import Factors
 from cofactor.model.storage import load
-from cofactor.solvers import solver_class
+from cofactor.solvers import SOLVER_FOR, solver_class
 from cofactor.solvers.base import Callback
 
 __all__ = [
@@ -33,14 +34,14 @@ __all__ = [
     "evaluate_fairly",
     "find_item",
     "fit",
+    "for_goal",
     "load",
     "open_data",
     "solver_from",
     "split",
     "title_of",
     "with_metrics",
-    "write_calibration",
-    "write_comparison",
+    "write_figure",
     "write_pictures",
 ]
 
@@ -50,6 +51,10 @@ SPLITS: Mapping[str, Callable[[Interactions, float, int], tuple[Interactions, In
     "last": lambda ratings, fraction, seed: ratings.split_last(),
     "time": lambda ratings, fraction, seed: ratings.split_by_time(test_fraction=fraction),
 }
+
+
+_ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {("nmf", "ranking"): {"feedback": "implicit"}}
+"""What makes a solver learn for a goal that is not its usual one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +104,34 @@ def split(ratings: Interactions, how: str, fraction: float, seed: int) -> tuple[
     return SPLITS[how](ratings, fraction, seed)
 
 
-def solver_from(name: str, settings: Mapping[str, Any]) -> Any:
-    """Build a solver from its command-line name and the options given for it."""
+def solver_from(name: str, settings: Mapping[str, Any], goal: str | None = None) -> Any:
+    """Build a solver from its command-line name and the options given for it; made to fit a goal where one is given.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range, or the solver is not made for the goal.
+    """
     kind = solver_class(name)
     fields = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{key: value for key, value in settings.items() if key in fields})
+    made = kind(**{key: value for key, value in settings.items() if key in fields})
+    if goal is None or made.goal == goal:
+        return made
+    if (name, goal) not in _ADAPTED:
+        raise SettingError(
+            f"--solver {name} does not learn for --goal {goal}: leave --solver out, and {SOLVER_FOR[goal]} is taken"
+        )
+    return dataclasses.replace(made, **_ADAPTED[name, goal])
+
+
+def for_goal(solver: Any, train: Interactions) -> Interactions:
+    """Make of star ratings what a solver learns to rank from: weights where it takes weights, else what was chosen.
+
+    That this is the better way, and by how much, is measured in ``benchmarks/stars_to_lists``.
+    """
+    if solver.goal == "rating" or train.is_binary:
+        return train
+    return train.as_confidences() if type(solver).__name__ == "ImplicitALS" else train.binary()
 
 
 def fit(solver: Any, train: Interactions, test: Interactions | None, callback: Callback | None = None) -> Fitted:
@@ -124,7 +152,7 @@ def compare_ranks(
     fraction: float,
     seed: int,
     how: str = "random",
-    k: int | None = None,
+    k: Sequence[int] | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> tuple[Comparison, Interactions]:
     """Train each solver at each rank on the same split; the held-out part comes with the result."""
@@ -137,11 +165,15 @@ def compare_ranks(
         settings: list[dict[str, Any]]
         settings = [{"seed": seed, "rank": rank} for rank in ranks] if has_rank and ranks else [{"seed": seed}]
         tried += [solver_from(name, setting) for setting in settings]
-    return compare(tried, train, test, k=k, done=done), test
+    return compare(tried, train, test, k=k, learns_from=for_goal, done=done), test
 
 
-def evaluate_fairly(model: Factors, ratings: Interactions, k: int | None = None) -> tuple[Report, int]:
+def evaluate_fairly(
+    model: Factors, ratings: Interactions, k: Sequence[int] | None = None, negatives: int | None = None
+) -> tuple[Report, int]:
     """Measure a model on those of the ratings that it was not trained on; how many it was comes second.
+
+    With ``negatives``, each is ranked among so many items that its user never met, instead of among all of them.
 
     Raises
     ------
@@ -151,7 +183,10 @@ def evaluate_fairly(model: Factors, ratings: Interactions, k: int | None = None)
     held_out = without_training_rows(model, ratings)
     if not len(held_out):
         raise DataError("the model was trained on every one of these ratings: evaluate on held-out ones")
-    return evaluate(model, held_out, k=k), len(ratings) - len(held_out)
+    left_out = len(ratings) - len(held_out)
+    if negatives is not None:
+        return evaluate_sampled(model, held_out, k=k or 10, negatives=negatives), left_out
+    return evaluate(model, held_out, k=k), left_out
 
 
 def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
@@ -159,14 +194,7 @@ def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
     return calibration(model, without_training_rows(model, ratings)) if model.objective.draws > 1 else None
 
 
-def write_calibration(intervals: pl.DataFrame, folder: Path) -> Path:
-    """Draw how many held-out ratings the intervals hold."""
-    from cofactor.evaluation import plots
-
-    return write_figure(plots.calibration_plot(intervals), folder / "calibration.png")
-
-
-def baselines_for(names: Sequence[str], k: int | None) -> list[str]:
+def baselines_for(names: Sequence[str], k: Sequence[int] | None) -> list[str]:
     """Return the baselines to show beside some solvers: biases where ratings are predicted, popularity with lists."""
     lists_alone = {"implicit-als", "svd", "popularity"}
     rating = [] if set(names) <= lists_alone else ["bias"]
@@ -232,19 +260,6 @@ def with_metrics(comparison: Comparison) -> list[Factors]:
         dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
         for model, report in zip(comparison.models, comparison.reports, strict=True)
     ]
-
-
-def write_comparison(comparison: Comparison, folder: Path) -> Path:
-    """Draw the compared solvers' errors by rank."""
-    from cofactor.evaluation import plots
-
-    errors: dict[str, dict[int, float]] = {}
-    for row in comparison.to_frame().iter_rows(named=True):
-        if row.get("mse") is not None:
-            errors.setdefault(row["solver"], {})[row["rank"]] = row["mse"]
-    if not errors:
-        raise SettingError("there is no error by rank to draw: none of these solvers predicts ratings")
-    return write_figure(plots.error_by_rank(errors), folder / "error-by-rank.png")
 
 
 def write_figure(figure: Any, path: Path) -> Path:

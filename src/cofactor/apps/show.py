@@ -5,12 +5,13 @@ import functools
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cofactor.errors import CofactorError, SettingError
+from cofactor.errors import CofactorError, GoalWarning, SettingError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,12 +39,16 @@ Progress = Callable[[float, str], None]
 
 
 def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what goes wrong in a command into one line on stderr and an exit code: 2 for bad usage, 1 else."""
+    """Turn what goes wrong in a command into one line on stderr and an exit code: 2 for bad usage, 1 else.
+
+    Warnings of ours become remarks on stderr.
+    """
 
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         try:
-            return command(*arguments, **options)
+            with _told_as_remarks():
+                return command(*arguments, **options)
         except SettingError as error:
             _fail(str(error), 2, options)
         except CofactorError as error:
@@ -58,6 +63,19 @@ def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         return None
 
     return wrapped
+
+
+@contextlib.contextmanager
+def _told_as_remarks() -> Iterator[None]:
+    """Show our own warnings as one line each, without the place in the code that nobody here has written."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show_warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+            note(str(message)) if issubclass(category, GoalWarning) else shown(message, category, *place, **more)
+
+        warnings.showwarning = show_warning
+        yield
 
 
 def _stop_writing() -> None:
@@ -134,7 +152,8 @@ def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
     """Say how a fit went."""
     say(f"{ratings!r}")
     say(f"trained {result['solver']} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
-    measured = {name: value for name, value in result.items() if name in ("mse", "rmse", "mae") or "@" in name}
+    told = ("mse", "rmse", "mae", "ndcg@", "recall@", "hit@")
+    measured = {name: value for name, value in result.items() if name.startswith(told)}
     if result["n_test"]:
         figures = ", ".join(f"{name.upper()} {value:.4f}" for name, value in measured.items() if value is not None)
         say(f"on {result['n_test']:,} held-out ratings: {figures}")

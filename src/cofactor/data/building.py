@@ -9,7 +9,16 @@ from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["Duplicates", "Entries", "check_lengths", "csr", "finite", "sorted_entries", "without_duplicates"]
+__all__ = [
+    "Duplicates",
+    "Entries",
+    "check_lengths",
+    "csr",
+    "finite",
+    "sorted_entries",
+    "without_duplicates",
+    "without_empty",
+]
 
 Duplicates = Literal["last", "first", "sum", "mean", "error"]
 
@@ -88,6 +97,32 @@ def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tu
     matrix = sparse.csr_array((values.astype(np.float32, copy=False), item_rows.astype(index), indptr), shape=shape)
     matrix.has_canonical_format = True
     return matrix
+
+
+def core(matrix: sparse.csr_array, per_user: int, per_item: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find what is left when users and items with too few entries go, again and again, until all have enough.
+
+    Returns
+    -------
+    three numpy.ndarray of bool
+        Which entries, users and items stay. Those without any entry never do.
+    """
+    kept = np.ones(matrix.nnz, dtype=bool)
+    user_rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    while True:
+        users = np.bincount(user_rows[kept], minlength=matrix.shape[0])
+        items = np.bincount(matrix.indices[kept], minlength=matrix.shape[1])
+        enough = kept & (users[user_rows] >= per_user) & (items[matrix.indices] >= per_item)
+        if np.array_equal(enough, kept):
+            return kept, users >= max(per_user, 1), items >= max(per_item, 1)
+        kept = enough
+
+
+def without_empty(matrix: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) -> sparse.csr_array:
+    """Keep some rows and columns of a matrix, all others being empty."""
+    place = np.zeros(matrix.shape[1], dtype=np.int64)
+    place[columns] = np.arange(len(columns))
+    return csr(matrix.data, place[matrix.indices], np.diff(matrix.indptr)[rows], (len(rows), len(columns)))
 
 
 def finite(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data import building, splits
+from cofactor.data import building, splits, summary
 from cofactor.data.building import Duplicates
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
@@ -175,7 +175,7 @@ class Interactions:
     def __repr__(self) -> str:
         low, high = self.value_range
         what = f"{len(self):,} interactions" if self.is_binary else f"{len(self):,} ratings from {low:g} to {high:g}"
-        return f"{self.n_users:,} users × {self.n_items:,} items, {what}, {_percent(self.density)} %"
+        return f"{self.n_users:,} users × {self.n_items:,} items, {what}, {summary.percent(self.density)} %"
 
     def triplets(self) -> Triplets:
         """Return user rows (int32), item rows (int32) and values (float32) in reading order."""
@@ -246,28 +246,12 @@ class Interactions:
         Removing a user may leave an item with too few, and so on; it is repeated until all that are left have
         enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
         """
-        matrix = self.matrix
-        kept = np.ones(len(self), dtype=bool)
-        user_rows = np.repeat(np.arange(self.n_users), np.diff(matrix.indptr))
-        while True:
-            users = np.bincount(user_rows[kept], minlength=self.n_users)
-            items = np.bincount(matrix.indices[kept], minlength=self.n_items)
-            enough = kept & (users[user_rows] >= per_user) & (items[matrix.indices] >= per_item)
-            if np.array_equal(enough, kept):
-                return self._where(kept)._without_rows(users < max(per_user, 1), items < max(per_item, 1))
-            kept = enough
+        kept, users, items = building.core(self.matrix, per_user, per_item)
+        return self._where(kept)._without_rows(~users, ~items)
 
     def describe(self) -> pl.DataFrame:
         """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
-        columns = {
-            "value": self.matrix.data,
-            "per user": np.diff(self.matrix.indptr),
-            "per item": np.bincount(self.matrix.indices, minlength=self.n_items),
-        }
-        described = {name: pl.Series(column).cast(pl.Float64).describe() for name, column in columns.items()}
-        statistics = described["value"]["statistic"]
-        frame = pl.DataFrame({"statistic": statistics, **{name: part["value"] for name, part in described.items()}})
-        return frame.filter(pl.col("statistic") != "null_count")
+        return summary.described(self)
 
     def at_least(self, value: float) -> "Interactions":
         """Keep the interactions whose value is ``value`` or more; users and items keep their rows."""
@@ -275,10 +259,30 @@ class Interactions:
 
     def binary(self) -> "Interactions":
         """Set every value to 1."""
-        matrix = sparse.csr_array(
-            (np.ones(len(self), np.float32), self.matrix.indices, self.matrix.indptr), self.matrix.shape
-        )
+        return self._valued(np.ones(len(self), np.float32))
+
+    def _valued(self, values: np.ndarray) -> "Interactions":
+        matrix = sparse.csr_array((values, self.matrix.indices, self.matrix.indptr), self.matrix.shape)
         return dataclasses.replace(self, matrix=matrix)
+
+    def as_confidences(self) -> "Interactions":
+        """Divide every value by their mean: stars or counts as weights around 1, for a solver of implicit feedback.
+
+        A model for ranking learns more from five stars than from one, though both were chosen; see
+        ``benchmarks/stars_to_lists``.
+
+        Raises
+        ------
+        DataError
+            If a value is negative, or all are 0.
+        """
+        values = self.matrix.data
+        if not len(self):
+            return self
+        if values.min() < 0 or values.max() <= 0:
+            raise DataError(f"values from {values.min():g} to {values.max():g} cannot be confidences: see binary()")
+        mean = values.mean(dtype=np.float64)
+        return self._valued((values / mean).astype(np.float32))
 
     def with_texts(self, table: pl.DataFrame) -> "Interactions":
         """Add titles and genres from a frame with the columns item, title and perhaps genres."""
@@ -326,6 +330,19 @@ class Interactions:
         """
         return self._split(splits.time_mask(self._times("split_by_time"), test_fraction, at))
 
+    def split_users(
+        self, *, n_users: int | None = None, test_fraction: float | None = None, seed: int = 0
+    ) -> "tuple[Interactions, Interactions]":
+        """Hold out so many users with all that is theirs, or a share of the users: (train, their interactions).
+
+        Each part has its own users and all items. The second is of use once it is split again: what is known of the
+        users, and what is held out of theirs; see `cofactor.evaluation.evaluate_by_fold_in`.
+        """
+        held_out = splits.user_mask(self.n_users, n_users, test_fraction, seed)
+        theirs, no_item = np.repeat(held_out, np.diff(self.matrix.indptr)), np.zeros(self.n_items, dtype=bool)
+        train = self._where(~theirs)._without_rows(held_out, no_item)
+        return train, self._where(theirs)._without_rows(~held_out, no_item)
+
     def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
         """Yield ``n`` pairs (train, test) whose test parts hold every interaction once."""
         for mask in splits.fold_masks(len(self), n, seed):
@@ -356,19 +373,12 @@ class Interactions:
 
     def _without_rows(self, users: np.ndarray, items: np.ndarray) -> "Interactions":
         """Drop users and items that have no interactions any more; both are masks of those to drop."""
-        kept_items = np.flatnonzero(~items)
-        place = np.cumsum(~items) - 1
-        matrix = building.csr(
-            self.matrix.data,
-            place[self.matrix.indices],
-            np.diff(self.matrix.indptr)[~users],
-            (int((~users).sum()), len(kept_items)),
-        )
+        kept_users, kept_items = np.flatnonzero(~users), np.flatnonzero(~items)
         return dataclasses.replace(
             self,
-            users=Vocabulary(self.users.take(np.flatnonzero(~users)), kind="user"),
+            users=Vocabulary(self.users.take(kept_users), kind="user"),
             items=Vocabulary(self.items.take(kept_items), kind="item"),
-            matrix=matrix,
+            matrix=building.without_empty(self.matrix, kept_users, kept_items),
             texts=self.texts.take(kept_items),
         )
 
@@ -387,8 +397,3 @@ class Interactions:
             timestamps=None if self.timestamps is None else self.timestamps[kept],
             order=None if order is None else order.astype(np.int32 if len(order) < 2**31 else np.int64),
         )
-
-
-def _percent(share: float) -> str:
-    """Return a share in percent, with two significant digits."""
-    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"

@@ -11,7 +11,17 @@ import numpy as np
 
 from cofactor.errors import SettingError
 
-__all__ = ["Mask", "contiguous_parts", "fold_masks", "last_mask", "per_user_mask", "random_mask", "time_mask"]
+__all__ = [
+    "Mask",
+    "contiguous_parts",
+    "disjoint_parts",
+    "fold_masks",
+    "last_mask",
+    "per_user_mask",
+    "random_mask",
+    "time_mask",
+    "user_mask",
+]
 
 Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -37,6 +47,20 @@ def per_user_mask(user_rows: np.ndarray, test_fraction: float, seed: int) -> Mas
     return (rank + 1) / count > 1 - test_fraction
 
 
+def disjoint_parts(groups: np.ndarray, fraction: float, parts: int, seed: int) -> list[np.ndarray]:
+    """Return the rows of several held-out parts that do not overlap, each the same share of every group.
+
+    With users as groups, the first part is what `per_user_mask` holds out, and the others come before it in the same
+    random order.
+    """
+    _check_fraction(fraction)
+    if parts * fraction > 1 + 1e-9:
+        raise SettingError(f"{parts} parts of {fraction:g} each are more than there is: hold out fewer or smaller ones")
+    rank, count = _rank_within_user(groups, np.random.default_rng(seed).random(len(groups)))
+    place = (rank + 1) / count
+    return [np.flatnonzero((place > 1 - (k + 1) * fraction) & (place <= 1 - k * fraction)) for k in range(parts)]
+
+
 def last_mask(user_rows: np.ndarray, timestamps: np.ndarray, n: int) -> Mask:
     """Hold out each user's last ``n`` interactions in time; users with no more than ``n`` keep them all."""
     if n < 1:
@@ -54,6 +78,21 @@ def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: float | N
         _check_fraction(test_fraction)
         at = np.sort(timestamps)[min(round(len(timestamps) * (1 - test_fraction)), len(timestamps) - 1)]
     return np.asarray(timestamps >= at)
+
+
+def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int) -> Mask:
+    """Hold out whole users, given how many or which share: the first of ``default_rng(seed).permutation(n)``."""
+    if (wanted is None) == (test_fraction is None):
+        raise SettingError("give either n_users or test_fraction, not both")
+    if wanted is None:
+        assert test_fraction is not None
+        _check_fraction(test_fraction)
+        wanted = round(n * test_fraction)
+    if not 0 < wanted < n:
+        raise SettingError(f"n_users is {wanted}: hold out at least one of the {n:,} users, and not all of them")
+    mask = np.zeros(n, dtype=bool)
+    mask[np.random.default_rng(seed).permutation(n)[:wanted]] = True
+    return mask
 
 
 def fold_masks(n: int, folds: int, seed: int) -> Iterator[Mask]:

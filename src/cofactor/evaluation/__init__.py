@@ -1,6 +1,34 @@
-"""How good it is: metrics, the report of a model on held-out ratings, and plots."""
+"""How good it is: metrics, the report of a model on held-out ratings, tuning, and plots."""
+
+from typing import TYPE_CHECKING, Any
 
 from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.protocols import evaluate_by_fold_in, evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate
+from cofactor.evaluation.significance import Difference, better
 
-__all__ = ["Comparison", "Report", "calibration", "compare", "evaluate"]
+if TYPE_CHECKING:
+    from cofactor.evaluation.tuning import Tuned, tune
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Report",
+    "Tuned",
+    "better",
+    "calibration",
+    "compare",
+    "evaluate",
+    "evaluate_by_fold_in",
+    "evaluate_sampled",
+    "tune",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs Optuna when it is first used."""
+    if name in ("Tuned", "tune"):
+        from cofactor.evaluation import tuning
+
+        return getattr(tuning, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,16 +15,33 @@ from cofactor.model.factors import Factors
 try:
     from matplotlib.figure import Figure  # without pyplot: no global state, no window, half the import time
     from matplotlib.patches import FancyBboxPatch
+    from matplotlib.transforms import Bbox
 except ImportError as error:
     raise missing_extra("matplotlib", "plots") from error
 
-__all__ = ["calibration_plot", "error_by_rank", "item_map", "item_plane", "model_diagram", "training_curve"]
+__all__ = [
+    "COLORS",
+    "GRID",
+    "INK",
+    "MUTED",
+    "Figure",
+    "blank",
+    "box_around",
+    "calibration_plot",
+    "draw_band",
+    "error_by_rank",
+    "item_map",
+    "item_plane",
+    "model_diagram",
+    "training_curve",
+]
 
 INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
 COLORS = ("#2563eb", "#e8590c", "#0f766e", "#9333ea", "#b91c1c", "#64748b")
 
 
-def _figure(title: str, subtitle: str = "", size: tuple[float, float] = (8, 5)) -> tuple[Figure, Any]:
+def blank(title: str, subtitle: str = "", size: tuple[float, float] = (8, 5)) -> tuple[Figure, Any]:
+    """Return a figure in the common dress, and its axes."""
     figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK, pad=24 if subtitle else 8)
@@ -36,6 +53,18 @@ def _figure(title: str, subtitle: str = "", size: tuple[float, float] = (8, 5)) 
         axes.spines[side].set_color(MUTED)
     axes.tick_params(colors=MUTED, labelsize=9)
     return figure, axes
+
+
+def draw_band(axes: Any, x: Sequence[float], low: Sequence[float], high: Sequence[float], color: str) -> None:
+    """Shade an interval around a line, with bars where there is but one point."""
+    axes.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
+    axes.vlines(x, low, high, color=color, alpha=0.45, linewidth=1.2)
+
+
+def box_around(axes: Any, low: tuple[float, float], high: tuple[float, float], margin: float) -> Bbox:
+    """Return the box on the picture that reaches from one point to another, and so many dots further."""
+    (x0, y0), (x1, y1) = axes.transData.transform([low, high])
+    return Bbox.from_extents(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
 
 
 def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
@@ -51,7 +80,7 @@ def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Fi
     DataError
         If no history has a figure in it.
     """
-    figure, axes = _figure("Training error falls epoch by epoch", "mean squared error, log axis")
+    figure, axes = blank("Training error falls epoch by epoch", "mean squared error, log axis")
     drawn = False
     for color, (label, history) in zip(COLORS * 3, histories.items(), strict=False):
         for key, style, suffix in (("mse", "-", "training"), ("val_mse", "--", "validation")):
@@ -72,8 +101,13 @@ def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Fi
     return figure
 
 
-def error_by_rank(series: Mapping[str, Mapping[int, float]], *, metric: str = "MSE") -> Figure:
-    """Draw the test error against the rank, one line for each system.
+def error_by_rank(
+    series: Mapping[str, Mapping[int, float]],
+    *,
+    metric: str = "MSE",
+    intervals: Mapping[str, Mapping[int, tuple[float, float]]] | None = None,
+) -> Figure:
+    """Draw the test error against the rank, one line for each system; systems without vectors are dashed lines.
 
     Parameters
     ----------
@@ -81,19 +115,29 @@ def error_by_rank(series: Mapping[str, Mapping[int, float]], *, metric: str = "M
         A label, and its error at each rank.
     metric : str
         What the error is, for the axis.
+    intervals : mapping of str to mapping of int to tuple of float, optional
+        The bounds of each error's interval, drawn as a band.
     """
-    figure, axes = _figure(f"Test {metric} by rank", "lower is better")
-    for color, (label, errors) in zip(COLORS, series.items(), strict=False):
-        ranks = sorted(errors)
-        values = [errors[rank] for rank in ranks]
-        axes.plot(ranks, values, "-o", color=color, linewidth=2, markersize=6, label=label)
-        for rank, value in zip(ranks, values, strict=True):
+    bounds = intervals or {}
+    subtitle = "lower is better; bands: 95 % intervals over users" if bounds else "lower is better"
+    figure, axes = blank(f"Test {metric} by rank", subtitle)
+    ranks = sorted({rank for errors in series.values() for rank in errors if rank > 0})
+    for color, (label, errors) in zip(COLORS * 3, series.items(), strict=False):
+        if set(errors) == {0}:
+            axes.axhline(errors[0], color=color, linestyle="--", linewidth=1.6, label=f"{label} ({errors[0]:.3f})")
+            continue
+        own = sorted(errors)
+        axes.plot(own, [errors[rank] for rank in own], "-o", color=color, linewidth=2, markersize=6, label=label)
+        if label in bounds:
+            low, high = zip(*(bounds[label][rank] for rank in own), strict=True)
+            draw_band(axes, own, low, high, color)
+        for rank in own:
             axes.annotate(
-                f"{value:.3f}", (rank, value), xytext=(0, 8), textcoords="offset points",
+                f"{errors[rank]:.3f}", (rank, errors[rank]), xytext=(0, 8), textcoords="offset points",
                 ha="center", fontsize=9, color=color,
             )  # fmt: skip
     axes.set_xlabel("rank (number of latent factors)", color=MUTED)
-    axes.set_xticks(sorted({rank for errors in series.values() for rank in errors}))
+    axes.set_xticks(ranks)
     axes.margins(x=0.08, y=0.18)
     axes.grid(True, axis="y", color=GRID, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
@@ -108,7 +152,7 @@ def calibration_plot(frame: pl.DataFrame) -> Figure:
     frame : polars.DataFrame
         The columns level and share, as `cofactor.evaluation.calibration` makes them.
     """
-    figure, axes = _figure("Intervals hold what they promise", "on the dashed line: perfectly calibrated", size=(6, 6))
+    figure, axes = blank("Intervals hold what they promise", "on the dashed line: perfectly calibrated", size=(6, 6))
     axes.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1.2, label="perfect")
     axes.plot(frame["level"], frame["share"], "-o", color=COLORS[0], linewidth=2, markersize=6, label="the model")
     axes.set_xlabel("probability of the interval", color=MUTED)
@@ -146,7 +190,7 @@ def item_map(model: Factors, *, labels: int = 36) -> Figure:
     labels : int
         How many titles to write at most; one that would cover another is left out.
     """
-    figure, axes = _figure(
+    figure, axes = blank(
         "Items that the same people like lie near each other",
         "two principal directions of the item vectors; size: how often rated; colour: mean rating",
         size=(11, 8),
@@ -197,7 +241,7 @@ def _write_titles(figure: Figure, axes: Any, points: np.ndarray, names: list[str
 
 def model_diagram(model: Factors) -> Figure:
     """Draw what the model computes: tables of vectors and biases, the product, the sum."""
-    figure, axes = _figure("The model: two tables of vectors and a dot product", size=(9, 5.4))
+    figure, axes = blank("The model: two tables of vectors and a dot product", size=(9, 5.4))
     axes.set_axis_off()
     axes.set_xlim(0, 12)
     axes.set_ylim(0, 7)

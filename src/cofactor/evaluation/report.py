@@ -2,48 +2,127 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.vocabulary import Vocabulary
-from cofactor.errors import DataError, SettingError
-from cofactor.evaluation import metrics
-from cofactor.model import lists
+from cofactor.errors import SettingError
+from cofactor.evaluation import metrics, ranking
+from cofactor.evaluation.held_out import HeldOut, matched, without_training_rows
+from cofactor.evaluation.per_user import Column, PerUser, percentiles
 from cofactor.model.factors import Factors
 
-__all__ = ["Comparison", "Report", "compare", "evaluate", "without_training_rows"]
+__all__ = ["Comparison", "Report", "compare", "evaluate", "list_columns", "without_training_rows"]
+
+FULL = "full ranking"
+FURTHER = ("auc",)
+"""What is measured only on request."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """How a model does on held-out ratings.
+    """How a model does on held-out ratings. `cofactor.evaluation.metrics` defines what each figure means.
 
     Parameters
     ----------
     metrics : mapping of str to float
-        ``mse``, ``rmse`` and ``mae`` of a model for ratings; ``ndcg@k``, ``recall@k``, ``precision@k`` and ``hit@k``
-        where lists were measured.
+        ``mse``, ``rmse`` and ``mae`` of a model for ratings; ``ndcg@10`` and the others where lists were measured;
+        ``auc`` where it was asked for. NaN where no user has a value.
     n_test : int
-        How many ratings were predicted.
+        How many held-out ratings were used.
     n_unknown : int
         How many were left out because the model knows the user or the item not.
+    n_users : int
+        How many users the ratings are of.
+    n_without_relevant : int
+        How many of them have nothing relevant among theirs, and so are in no mean over lists.
+    protocol : str
+        What was ranked, such as ``"full ranking"`` or ``"99 sampled negatives a user"``; empty where no list was made.
+        Figures of different protocols must not be compared.
     """
 
     metrics: Mapping[str, float]
     n_test: int
     n_unknown: int = 0
+    n_users: int = 0
+    n_without_relevant: int = 0
+    protocol: str = ""
+    users: PerUser | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> float:
         return self.metrics[name]
 
     def to_frame(self) -> pl.DataFrame:
-        """Return one row with a column for each metric."""
-        return pl.DataFrame([{**self.metrics, "n_test": self.n_test, "n_unknown": self.n_unknown}])
+        """Return one row with a column for each metric, the counts, and the protocol where lists were measured."""
+        counts = {"n_test": self.n_test, "n_unknown": self.n_unknown, "n_users": self.n_users}
+        if self.n_without_relevant:
+            counts["n_without_relevant"] = self.n_without_relevant
+        return pl.DataFrame([{**self.metrics, **counts, **self._marked()}])
+
+    @property
+    def per_user(self) -> pl.DataFrame:
+        """One row a user: user, n_test and a column for each metric that has a value for each user."""
+        return self.measured_users().to_frame()
+
+    def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
+        """Return between what bounds a metric lies, as far as the choice of users decides it.
+
+        The users are drawn with replacement 1000 times, from a fixed seed, and the metric is taken over each draw; the
+        bounds are percentiles of that (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). An
+        error over all ratings is a ratio of sums over users, and is resampled as such.
+
+        Parameters
+        ----------
+        name : str
+            Of a metric that is an average over users.
+        level : float
+            The probability, between 0 and 1.
+
+        Raises
+        ------
+        SettingError
+            If there is no such metric, or it belongs to all lists together, as coverage and gini do.
+        """
+        if not 0 < level < 1:
+            raise SettingError(f"level is {level}: it must lie between 0 and 1, such as 0.95")
+        resampled = self.measured_users().resampled
+        if name not in resampled:
+            known = f"belongs to all lists together, so drawing users anew says nothing of it: {', '.join(resampled)}"
+            raise SettingError(
+                f"{name!r} {known if name in self.metrics else 'was not measured here: ' + ', '.join(resampled)}"
+            )
+        return (np.nan, np.nan) if np.isnan(self.metrics[name]) else percentiles(resampled[name], level)
+
+    def intervals(self, level: float = 0.95) -> pl.DataFrame:
+        """Return every metric with its `interval`: metric, value, low, high; null where there is none.
+
+        Where lists were measured, a column says by which protocol.
+        """
+        averaged = self.measured_users().columns
+        rows = []
+        for name, value in self.metrics.items():
+            low, high = self.interval(name, level) if name in averaged else (None, None)
+            rows.append({"metric": name, "value": value, "low": low, "high": high, **self._marked()})
+        floats = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+        return pl.DataFrame(rows, schema_overrides=floats, infer_schema_length=None)
+
+    def measured_users(self) -> PerUser:
+        """Return what was measured of each user.
+
+        Raises
+        ------
+        SettingError
+            If the report was made of figures alone.
+        """
+        if self.users is None:
+            raise SettingError("this report holds no users, only their averages: evaluate() makes one that does")
+        return self.users
+
+    def _marked(self) -> dict[str, str]:
+        return {"protocol": self.protocol} if self.protocol else {}
 
 
 @dataclass(frozen=True)
@@ -66,21 +145,34 @@ class Comparison:
         return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def evaluate(model: Factors, test: Interactions, *, k: int | None = None, clip: bool = True) -> Report:
+def evaluate(
+    model: Factors,
+    test: Interactions,
+    *,
+    k: int | Sequence[int] | None = None,
+    clip: bool = True,
+    relevant_from: float | None = None,
+    also: Iterable[str] = (),
+) -> Report:
     """Measure a model on ratings that were held out from its training.
 
     A model for ratings is measured by its errors, and with ``k`` by its lists too; a model for ranking by its lists
-    alone, every held-out item being relevant and every item that was not seen in training being ranked.
+    alone. Every item that was not seen in training is ranked, and every held-out one is relevant.
 
     Parameters
     ----------
     model : Factors
     test : Interactions
         Held-out ratings. Ids are matched, so it may come from another file than the training data.
-    k : int, optional
-        The length of the lists; 10 for a model that is trained for ranking.
+    k : int or several, optional
+        The lengths of the lists to measure; 10 for a model that is trained for ranking.
     clip : bool
         Whether predictions are kept within the range of the training ratings first, as is customary.
+    relevant_from : float, optional
+        Only held-out ratings of at least this value are relevant in lists. Users without any are left out of the
+        means over lists, and counted.
+    also : iterable of str
+        What is measured only on request: ``"auc"``, since it takes the scores of all items for every user.
 
     Returns
     -------
@@ -90,55 +182,81 @@ def evaluate(model: Factors, test: Interactions, *, k: int | None = None, clip: 
     ------
     DataError
         If a test rating was in the training data, or none can be predicted.
+    SettingError
+        If a length is below 1, or ``also`` names what there is not.
 
     Examples
     --------
     >>> import cofactor as cf
-    >>> from cofactor.solvers.keras_mf import KerasMF
+    >>> from cofactor.solvers import ImplicitALS
     >>> train, test = cf.load_dataset("synthetic:60x40x600").split_random(test_fraction=0.2, seed=0)
-    >>> report = evaluate(KerasMF(rank=2, epochs=1).fit(train), test)
-    >>> sorted(report.metrics), report.n_test
-    (['mae', 'mse', 'rmse'], 120)
+    >>> report = evaluate(ImplicitALS(rank=4, seed=0).fit(train), test, k=[5, 10])
+    >>> report.n_test, report.protocol, report["recall@5"] < report["recall@10"]
+    (120, 'full ranking', True)
+    >>> low, high = report.interval("ndcg@10")
+    >>> low < report["ndcg@10"] < high
+    True
     """
-    columns = test.triplets()
-    user_rows = _matched(test.users, model.users)[columns.user_rows]
-    item_rows = _matched(test.items, model.items)[columns.item_rows]
-    known = (user_rows >= 0) & (item_rows >= 0)
-    user_rows, item_rows, actual = user_rows[known], item_rows[known], columns.values[known]
-    if not len(actual):
-        raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")
-    if overlap := int(_in_training(model, user_rows, item_rows).sum()):
-        raise DataError(
-            f"{overlap:,} of the {len(actual):,} test ratings were in the training data, so the result would be "
-            "flattering: evaluate on held-out ratings, or leave those out with without_training_rows(model, test)"
-        )
-    measured: dict[str, float] = {}
+    further = set(also)
+    if unknown := sorted(further - set(FURTHER)):
+        raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, FURTHER))}")
+    lists_too = k is not None or model.objective.goal == "ranking"
+    cut_offs = ranking.cut_offs_of(10 if k is None else k)
+    held_out = matched(model, test)
+    relevant = held_out.relevant(relevant_from)
+    columns: dict[str, Column] = {}
+    catalogue: dict[str, float] = {}
     if model.objective.goal == "rating":
-        measured |= _errors(
-            model.score_rows(user_rows, item_rows, clip=clip and model.objective.scale is not None), actual
-        )
-    if k is not None or model.objective.goal == "ranking":
-        measured |= _lists(model, user_rows, item_rows, 10 if k is None else k)
-    return Report(measured, len(actual), int(len(known) - known.sum()))
+        columns |= _errors(model, held_out, clip and model.objective.scale is not None)
+    if lists_too:
+        audience = metrics.Audience.of(held_out.counts, model.n_users)
+        measured = ranking.measured_lists(model, held_out.users, relevant, cut_offs, audience)
+        columns |= list_columns(measured.values, cut_offs)
+        catalogue |= of_all_lists(measured.counts, cut_offs)
+    if "auc" in further:
+        columns["auc"] = Column.of(ranking.areas_under(model, held_out.users, relevant))
+    n_test = np.diff(held_out.matrix.indptr).astype(np.int64)
+    users = PerUser(model.users.take(held_out.users), n_test, columns)
+    return Report(
+        {**users.averages(), **catalogue},
+        int(n_test.sum()),
+        held_out.n_unknown,
+        len(n_test),
+        int((np.diff(relevant.indptr) == 0).sum()),
+        FULL if lists_too or further else "",
+        users,
+    )
 
 
-def _errors(predicted: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+def _errors(model: Factors, held_out: HeldOut, clip: bool) -> dict[str, Column]:
+    """Sum each user's squared and absolute errors."""
+    lengths = np.diff(held_out.matrix.indptr)
+    predicted = ranking.scores_of(model, held_out.users, held_out.matrix).astype(np.float64)
+    if clip:
+        np.clip(predicted, *model.objective.scale, out=predicted)  # type: ignore[misc]
+    difference = predicted - held_out.matrix.data
+    who = np.repeat(np.arange(len(lengths)), lengths)
+    squares, sizes = (np.bincount(who, weights=of) for of in (difference * difference, np.abs(difference)))
+    counts = lengths.astype(np.float64)
+    return {"mse": Column(squares, counts), "rmse": Column(squares, counts), "mae": Column(sizes, counts)}
+
+
+def list_columns(values: np.ndarray, cut_offs: np.ndarray) -> dict[str, Column]:
+    """Name what was measured of each user's lists: values of shape (users, cut-offs, metrics)."""
     return {
-        "mse": metrics.mean_squared_error(predicted, actual),
-        "rmse": metrics.root_mean_squared_error(predicted, actual),
-        "mae": metrics.mean_absolute_error(predicted, actual),
+        f"{name}@{k}": Column.of(np.ascontiguousarray(values[:, place, column]))
+        for place, k in enumerate(cut_offs)
+        for column, name in enumerate(metrics.LIST_METRICS)
     }
 
 
-def _lists(model: Factors, user_rows: np.ndarray, item_rows: np.ndarray, k: int) -> dict[str, float]:
-    """Rank all that was not seen for every user with a held-out item, and average over those users."""
-    if k < 1:
-        raise SettingError(f"k is {k}: a list has at least one item")
-    users, places = np.unique(user_rows, return_inverse=True)
-    relevant = sparse.csr_array((np.ones(len(places)), (places, item_rows)), shape=(len(users), model.n_items))
-    ranked = lists.ranked(model, users, k)
-    per_user = metrics.ranking_metrics(ranked, relevant, k)
-    return {f"{name}@{k}": float(np.nanmean(values)) for name, values in per_user.items()}
+def of_all_lists(counts: np.ndarray, cut_offs: np.ndarray) -> dict[str, float]:
+    """Return what is measured of all lists together, from how often each item is listed: (cut-offs, items)."""
+    measured = {}
+    for k, listed in zip(cut_offs, counts, strict=True):
+        measured[f"coverage@{k}"] = float(np.count_nonzero(listed) / max(len(listed), 1))
+        measured[f"gini@{k}"] = metrics.gini(listed)
+    return measured
 
 
 def compare(
@@ -146,7 +264,8 @@ def compare(
     train: Interactions,
     test: Interactions,
     *,
-    k: int | None = None,
+    k: int | Sequence[int] | None = None,
+    learns_from: Callable[[Any, Interactions], Interactions] | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> Comparison:
     """Train several solvers on the same data and measure each on the same held-out ratings.
@@ -155,15 +274,19 @@ def compare(
     ----------
     solvers : iterable of solvers
     train, test : Interactions
-    k : int, optional
-        The length of the lists to measure; see `evaluate`.
+    k : int or several, optional
+        The lengths of the lists to measure; see `evaluate`.
+    learns_from : callable, optional
+        From a solver and ``train`` to what it learns from, such as weights for one that ranks. Its users, items and
+        pairs must be those of ``train``, so that no solver lists what another may not.
     done : callable, optional
         Called with each solver and its report as soon as it is there.
     """
     tried, models, reports, seconds = [], [], [], []
     for solver in solvers:
+        material = train if learns_from is None else learns_from(solver, train)
         start = time.perf_counter()
-        model = solver.fit(train)
+        model = solver.fit(material)
         seconds.append(time.perf_counter() - start)
         reports.append(evaluate(model, test, k=k))
         tried.append(solver)
@@ -171,31 +294,3 @@ def compare(
         if done is not None:
             done(solver, reports[-1])
     return Comparison(tried, models, reports, seconds)
-
-
-def without_training_rows(model: Factors, ratings: Interactions) -> Interactions:
-    """Leave out the ratings that the model was trained on."""
-    columns = ratings.triplets()
-    user_rows = _matched(ratings.users, model.users)[columns.user_rows]
-    item_rows = _matched(ratings.items, model.items)[columns.item_rows]
-    known = (user_rows >= 0) & (item_rows >= 0)
-    trained = np.zeros(len(ratings), dtype=bool)
-    trained[known] = _in_training(model, user_rows[known], item_rows[known])
-    return ratings.split_rows(np.flatnonzero(trained))[0]
-
-
-def _matched(theirs: Vocabulary, ours: Vocabulary) -> np.ndarray:
-    return np.arange(len(ours)) if theirs == ours else ours.find(theirs.ids).astype(np.int64)
-
-
-def _in_training(model: Factors, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
-    """Return whether each pair is among the seen ones."""
-    seen = model.seen
-    width = max(model.n_items, 1)
-    trained = np.repeat(np.arange(model.n_users), np.diff(seen.indptr)) * width + seen.indices
-    asked = user_rows.astype(np.int64) * width + item_rows
-    place = np.searchsorted(trained, asked)
-    found = np.zeros(len(asked), dtype=bool)
-    inside = place < len(trained)
-    found[inside] = trained[place[inside]] == asked[inside]
-    return found

@@ -1,6 +1,7 @@
 """The tables that `Factors` answers with: lists of items for users, the nearest vectors, their description."""
 
 import functools
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data.vocabulary import Id
-from cofactor.errors import SettingError
+from cofactor.errors import GoalWarning, SettingError
 from cofactor.model import retrieval
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def recommended(
     by: "By" = "mean",
 ) -> pl.DataFrame:
     """Return the lists of some user rows as one table: user, place, item, title, score."""
+    if model.objective.goal == "rating" and model.objective.scale is not None:
+        _warn_of_rating_model(model.origin.solver)
     best = ranked(model, user_rows, n, exclude_seen=exclude_seen, allowed=_allowed(model, candidates, exclude), by=by)
     counts = np.bincount(best.users, minlength=len(user_rows))
     place = np.arange(len(best.users)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
@@ -40,6 +43,18 @@ def recommended(
             "title": titles(model, best.items),
             "score": best.scores,
         }
+    )
+
+
+@functools.cache
+def _warn_of_rating_model(solver: str) -> None:
+    """Warn once of lists by predicted rating: what few people know, and they love, comes first."""
+    warnings.warn(
+        f"this list is by predicted ratings: {solver} learnt how people rate what they chose, not what they choose, "
+        "so it favours what few people know; for a top-n list train ImplicitALS().fit(ratings.binary()), or on the "
+        "command line: cofactor fit DATA --goal ranking",
+        GoalWarning,
+        stacklevel=4,
     )
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "BPR",
     "NMF",
     "SOLVERS",
+    "SOLVER_FOR",
     "BayesianMF",
     "BiasOnly",
     "ImplicitALS",
@@ -42,6 +43,9 @@ SOLVERS = {
     "bias": ("cofactor.solvers.baselines", "BiasOnly"),
 }
 """The solvers' names on the command line, with where each is."""
+
+SOLVER_FOR = {"ranking": "implicit-als", "rating": "als"}
+"""The solver that a goal chooses: the best that needs no extra and no tuning, at any size."""
 
 _HOMES = {name: module for module, name in SOLVERS.values()}
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from cofactor.model.least_squares import (
     sum_of_losses,
 )
 from cofactor.model.losses import BiasedRatings, Confidences
-from cofactor.model.objective import Objective
+from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import (
     Callback,
     check_choice,
@@ -31,7 +32,7 @@ from cofactor.solvers.base import (
     origin_of,
     started,
 )
-from cofactor.solvers.epochs import Arrays, Checkpoint, run_epochs
+from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["ALS", "ImplicitALS"]
 
@@ -78,6 +79,8 @@ class ALS:
     >>> model.history["objective"][-1] < model.history["objective"][0]
     True
     """
+
+    goal: ClassVar[Goal] = "rating"
 
     rank: int = 20
     regularization: float = 2.1
@@ -155,8 +158,12 @@ class ALS:
             callback=callback,
             watch=None if watched is None else "val_mse",
             patience=self.patience,
+            model=partial(self._factors, train),
         )
-        users, items = done.arrays["users"], done.arrays["items"]
+        return self._factors(train, done.arrays, done.history)
+
+    def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
+        users, items = arrays["users"], arrays["items"]
         objective = Objective(
             goal="rating",
             regularization=self.regularization,
@@ -171,12 +178,12 @@ class ALS:
             train.items,
             users[:, -1],
             items[:, -1],
-            float(done.arrays["mean"]),
+            float(arrays["mean"]),
             train.matrix,
             train.texts,
             objective,
             origin_of(self, train),
-            done.history,
+            history,
         )
 
 
@@ -222,6 +229,8 @@ class ImplicitALS:
     >>> model.recommend([1], n=3).height
     3
     """
+
+    goal: ClassVar[Goal] = "ranking"
 
     rank: int = 64
     regularization: float = 0.03
@@ -276,8 +285,16 @@ class ImplicitALS:
             return arrays, {"objective": loss.measure(by_user, by_item, users, items).objective}
 
         done = run_epochs(
-            first, step, epochs=self.epochs, checkpoint=Checkpoint(checkpoint, self, train), callback=callback
+            first,
+            step,
+            epochs=self.epochs,
+            checkpoint=Checkpoint(checkpoint, self, train),
+            callback=callback,
+            model=partial(self._factors, train),
         )
+        return self._factors(train, done.arrays, done.history)
+
+    def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
         objective = Objective(
             loss="weighted",
             goal="ranking",
@@ -286,15 +303,15 @@ class ImplicitALS:
             unseen_weight=self.unseen_weight,
         )
         return Factors(
-            done.arrays["users"],
-            done.arrays["items"],
+            arrays["users"],
+            arrays["items"],
             train.users,
             train.items,
             seen=train.matrix,
             texts=train.texts,
             objective=objective,
             origin=origin_of(self, train),
-            history=done.history,
+            history=history,
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, SettingError
 from cofactor.model.factors import Factors
+from cofactor.model.objective import Goal
 from cofactor.model.state import Origin
 from cofactor.version import __version__
 
@@ -52,6 +53,11 @@ class Solver(Protocol):
     """A frozen dataclass of settings that learns `Factors` from `Interactions`."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def goal(self) -> Goal:
+        """What its models are for: predicted ratings, or an order to list items in."""
+        ...
 
     def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
         """Learn vectors for every user and item of ``train``."""

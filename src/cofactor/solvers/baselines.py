@@ -1,6 +1,7 @@
 """What every comparison should show beside a new model: the most popular, biases alone, a plain SVD."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -9,7 +10,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
 from cofactor.model.losses import BiasedRatings
-from cofactor.model.objective import Objective
+from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
 
 __all__ = ["BiasOnly", "Popularity", "PureSVD"]
@@ -33,6 +34,8 @@ class Popularity:
     >>> Popularity().fit(cf.load_dataset("synthetic:60x40x600")).recommend([1], n=1)["place"].to_list()
     [1]
     """
+
+    goal: ClassVar[Goal] = "ranking"
 
     def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
         """Count how many users have each item.
@@ -84,6 +87,8 @@ class BiasOnly:
     >>> BiasOnly().fit(cf.load_dataset("synthetic:60x40x600")).rank
     0
     """
+
+    goal: ClassVar[Goal] = "rating"
 
     regularization: float = 3.0
     nu: float = 0.0
@@ -154,6 +159,8 @@ class PureSVD:
     >>> PureSVD(rank=4).fit(cf.load_dataset("synthetic:60x40x600")).rank
     4
     """
+
+    goal: ClassVar[Goal] = "ranking"
 
     rank: int = 20
     seed: int = 0

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from cofactor.model.bayesian.probit import OrderedProbit, in_units_of_ratings
 from cofactor.model.bayesian.row_system import Ratings
 from cofactor.model.bayesian.state import Chain, fill_from, to_arrays
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Objective
+from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, origin_of
 from cofactor.solvers.epochs import Arrays, Checkpoint, run_epochs
 
@@ -87,6 +87,8 @@ class BayesianMF:
     >>> model.user_vectors.shape
     (60, 16)
     """
+
+    goal: ClassVar[Goal] = "rating"
 
     rank: int = 24
     sweeps: int = 1000

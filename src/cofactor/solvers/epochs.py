@@ -1,6 +1,7 @@
 """The loop that every solver of ours shares: epochs, figures, stopping early, checkpoints."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -14,11 +15,13 @@ import numpy as np
 from cofactor.data.interactions import Interactions
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.files import replacing
+from cofactor.model.factors import Factors
 from cofactor.solvers.base import Callback, Epoch
 
-__all__ = ["Arrays", "Checkpoint", "Progress", "run_epochs"]
+__all__ = ["Arrays", "Checkpoint", "History", "Progress", "run_epochs"]
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
+History: TypeAlias = Mapping[str, tuple[float, ...]]
 Step: TypeAlias = Callable[[int, Arrays], tuple[Arrays, Mapping[str, float]]]
 """From an epoch's number (from 0) and its arrays to the next arrays and the epoch's figures."""
 
@@ -28,7 +31,7 @@ class Progress:
     """How far a training has come: the arrays, the figures of each epoch so far, the best epoch's arrays."""
 
     arrays: Arrays
-    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    history: History = field(default_factory=dict)
     best: Arrays | None = None
     best_epoch: int = -1
 
@@ -122,6 +125,7 @@ def run_epochs(
     callback: Callback | None = None,
     watch: str | None = None,
     patience: int | None = None,
+    model: Callable[[Arrays, History], Factors] | None = None,
 ) -> Progress:
     """Repeat a step, telling and keeping each epoch's outcome.
 
@@ -139,6 +143,8 @@ def run_epochs(
     watch, patience : optional
         With both, stop when the figure has not fallen for so many epochs; with ``watch``, the best epoch's arrays
         are what is returned.
+    model : callable, optional
+        From the arrays and the figures so far to the model that they are, for whoever wants to see it between epochs.
     """
     progress = checkpoint.load() or Progress(start())
     while progress.epochs < epochs and not progress.waited(patience):
@@ -147,7 +153,8 @@ def run_epochs(
         progress = progress.after(arrays, figures, watch)
         checkpoint.save(progress)
         if callback is not None:
-            callback(Epoch(number + 1, epochs, figures))
+            shown = None if model is None else functools.partial(model, progress.arrays, progress.history)
+            callback(Epoch(number + 1, epochs, figures, shown))
     return progress if progress.best is None else dataclasses.replace(progress, arrays=progress.best)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from cofactor.data.splits import random_mask
 from cofactor.errors import DataError, SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model
-from cofactor.model.objective import Objective
+from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import (
     Callback,
     Epoch,
@@ -89,6 +89,8 @@ class KerasMF:
     >>> sorted(model.history)
     ['loss', 'mae', 'mse']
     """
+
+    goal: ClassVar[Goal] = "rating"
 
     rank: int = 20
     biases: bool = True

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import Literal
 
@@ -12,9 +13,9 @@ from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.losses import BiasedRatings, Confidences
-from cofactor.model.objective import Objective
+from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, origin_of, started
-from cofactor.solvers.epochs import Arrays, Checkpoint, run_epochs
+from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["NMF"]
 
@@ -76,6 +77,11 @@ class NMF:
         check_settings(self, regularization=0.0, nu=0.0, unseen_weight=0.0)
         check_choice(self, "feedback", ("explicit", "implicit"))
 
+    @property
+    def goal(self) -> Goal:
+        """Predicted ratings, or with implicit feedback an order."""
+        return "rating" if self.feedback == "explicit" else "ranking"
+
     def fit(
         self,
         train: Interactions,
@@ -121,9 +127,18 @@ class NMF:
             return arrays, figures | ({"mse": measured.squares / len(train)} if explicit else {})
 
         done = run_epochs(
-            first, step, epochs=self.epochs, checkpoint=Checkpoint(checkpoint, self, train), callback=callback
+            first,
+            step,
+            epochs=self.epochs,
+            checkpoint=Checkpoint(checkpoint, self, train),
+            callback=callback,
+            model=partial(self._factors, train, mean),
         )
-        users, items = done.arrays["users"], done.arrays["items"]
+        return self._factors(train, mean, done.arrays, done.history)
+
+    def _factors(self, train: Interactions, mean: float, arrays: Arrays, history: History) -> Factors:
+        explicit = self.feedback == "explicit"
+        users, items = arrays["users"], arrays["items"]
         return Factors(
             users[:, : self.rank],
             items[:, : self.rank],
@@ -145,5 +160,5 @@ class NMF:
                 scale=train.value_range if explicit else None,
             ),
             origin_of(self, train),
-            done.history,
+            history,
         )

@@ -1,0 +1,158 @@
+"""The held-out part as a model sees it: ids matched to its rows, what it does not know counted, overlap refused."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.data.interactions import Interactions
+from cofactor.data.vocabulary import Vocabulary
+from cofactor.errors import DataError
+from cofactor.evaluation.large import kernels_for
+from cofactor.model.factors import Factors
+
+__all__ = [
+    "HeldOut",
+    "among",
+    "chosen_rows",
+    "matched",
+    "relevant_among",
+    "rows_between",
+    "stored_where",
+    "table_in_rows_of",
+    "without_training_rows",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Held-out ratings in a model's rows.
+
+    Parameters
+    ----------
+    users : numpy.ndarray of int, shape (users,)
+        The model's rows of the users who have any.
+    matrix : scipy.sparse.csr_array, shape (users, items)
+        Their ratings, a row for each of ``users``, sorted.
+    n_unknown : int
+        How many ratings were left out because the model knows the user or the item not.
+    counts : numpy.ndarray of int64, shape (items,)
+        How many users had each item in training.
+    """
+
+    users: np.ndarray
+    matrix: sparse.csr_array
+    n_unknown: int
+    counts: np.ndarray
+
+    def relevant(self, relevant_from: float | None) -> sparse.csr_array:
+        """Return those that count as relevant; see `relevant_among`."""
+        return relevant_among(self.matrix, relevant_from)
+
+
+def relevant_among(table: sparse.csr_array, relevant_from: float | None) -> sparse.csr_array:
+    """Return the ratings of at least a value; all of them where that is None."""
+    return table if relevant_from is None else stored_where(table, table.data >= relevant_from)
+
+
+def matched(model: Factors, test: Interactions) -> HeldOut:
+    """Match held-out ratings with a model by their ids.
+
+    Raises
+    ------
+    DataError
+        If one was in the training data, or none can be measured.
+    """
+    table = table_in_rows_of(model.users, model.items, test)
+    lengths = np.diff(table.indptr)
+    if not len(table.indices):
+        raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")
+    overlap, counts = _trained_on(model.seen, table)
+    if overlap:
+        raise DataError(
+            f"{overlap:,} of the {table.nnz:,} test ratings were in the training data, so the result would be "
+            "flattering: evaluate on held-out ratings, or leave those out with without_training_rows(model, test)"
+        )
+    users = np.flatnonzero(lengths)
+    return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts)
+
+
+def chosen_rows(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
+    """Return a table without its other rows, which must be empty: nothing is copied but where rows start."""
+    if len(rows) == table.shape[0]:
+        return table
+    indptr = np.append(table.indptr[rows], table.indptr[-1:])
+    return _as_csr(table.data, table.indices, indptr, (len(rows), table.shape[1]))
+
+
+def rows_between(table: sparse.csr_array, first: int, last: int) -> sparse.csr_array:
+    """Return the rows ``first`` to ``last`` of a table as a view of it."""
+    if first == 0 and last == table.shape[0]:
+        return table
+    start, stop = table.indptr[first], table.indptr[last]
+    arrays = table.data[start:stop], table.indices[start:stop], table.indptr[first : last + 1] - start
+    return _as_csr(*arrays, (last - first, table.shape[1]))
+
+
+def without_training_rows(model: Factors, ratings: Interactions) -> Interactions:
+    """Leave out the ratings that the model was trained on."""
+    columns = ratings.triplets()
+    user_rows = _rows_in(ratings.users, model.users)[columns.user_rows]
+    item_rows = _rows_in(ratings.items, model.items)[columns.item_rows]
+    known = (user_rows >= 0) & (item_rows >= 0)
+    trained = np.zeros(len(ratings), dtype=bool)
+    trained[known] = among(model.seen, user_rows[known], item_rows[known])
+    return ratings.split_rows(np.flatnonzero(trained))[0]
+
+
+def among(table: sparse.csr_array, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
+    """Return whether each pair is one that a table stores."""
+    width = max(table.shape[1], 1)
+    stored = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr)) * width + table.indices
+    asked = user_rows.astype(np.int64) * width + item_rows
+    place = np.searchsorted(stored, asked)
+    found = np.zeros(len(asked), dtype=bool)
+    inside = place < len(stored)
+    found[inside] = stored[place[inside]] == asked[inside]
+    return found
+
+
+def _rows_in(theirs: Vocabulary, ours: Vocabulary) -> np.ndarray:
+    return np.arange(len(ours)) if theirs == ours else ours.find(theirs.ids).astype(np.int64)
+
+
+def table_in_rows_of(users: Vocabulary, items: Vocabulary, ratings: Interactions) -> sparse.csr_array:
+    """Return those ratings whose user and item stand in two vocabularies, in the rows of these."""
+    if ratings.users == users and ratings.items == items:
+        return ratings.matrix
+    user_rows = np.repeat(_rows_in(ratings.users, users), np.diff(ratings.matrix.indptr))
+    item_rows = _rows_in(ratings.items, items)[ratings.matrix.indices]
+    known = (user_rows >= 0) & (item_rows >= 0)
+    keys = user_rows[known] * np.int64(max(len(items), 1)) + item_rows[known]
+    order = np.argsort(keys, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(user_rows[known], minlength=len(users)))])
+    arrays = ratings.matrix.data[known][order], item_rows[known][order], indptr
+    return _as_csr(*arrays, (len(users), len(items)))
+
+
+def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, np.ndarray]:
+    """Return how many ratings were seen, and how many users had each item."""
+    if kernels := kernels_for(seen.nnz + table.nnz):
+        return kernels.trained_on(seen, table)
+    user_rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
+    overlap = among(seen, user_rows, table.indices).sum()
+    return int(overlap), np.bincount(seen.indices, minlength=seen.shape[1])
+
+
+def stored_where(table: sparse.csr_array, kept: np.ndarray) -> sparse.csr_array:
+    """Return a table of some of the stored values; ``kept`` is a mask over them."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return _as_csr(table.data[kept], table.indices[kept], before[table.indptr], table.shape)
+
+
+def _as_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    """Assemble sorted rows without a check."""
+    index = np.int32 if len(data) < 2**31 else np.int64
+    table = sparse.csr_array((data, indices.astype(index, copy=False), indptr.astype(index, copy=False)), shape=shape)
+    table.has_canonical_format = True
+    return table

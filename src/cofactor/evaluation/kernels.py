@@ -1,0 +1,312 @@
+"""Compiled twins of what is slow in NumPy for millions of ratings: the same figures, a few users to a thread.
+
+Each works on rows ``first`` to ``last`` of compressed rows, in a fixed order, and writes to places of its own. The
+functions that NumPy code calls stand at the end. Symbols: ``indptr`` and ``indices`` are those of a table of users ×
+items with sorted rows.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from cofactor.evaluation.metrics import LIST_METRICS, Audience, ideal_gains, place_discounts
+from cofactor.model.kernels.assembly import kernel
+from cofactor.model.kernels.threads import share_out, task_bounds
+from cofactor.model.retrieval import Ranked
+
+__all__ = ["areas", "listed_counts", "ranking_metrics", "score_table", "trained_on"]
+
+Array = npt.NDArray[Any]
+
+TOGETHER = 4
+"""Scores summed side by side, since each sum waits for its last addition."""
+
+ITEMS_AT_ONCE = 512
+"""Sums that stay in the nearest cache while every column is added to them."""
+
+LIST_COLUMNS = len(LIST_METRICS)
+
+
+@kernel
+def count_trained(
+    first: int,
+    last: int,
+    edges: Array,  # (parts + 1,), the user rows of each part
+    seen_indptr: Array,
+    seen_indices: Array,
+    indptr: Array,
+    indices: Array,
+    overlaps: Array,  # (parts,)
+    counts: Array,  # (parts, items), int32
+) -> None:
+    """Count how many users of some parts have seen each item, and how many ratings are among the seen ones."""
+    for part in range(first, last):
+        held_out = np.zeros(counts.shape[1], np.uint8)
+        had = counts[part]
+        overlap = 0
+        for user in range(edges[part], edges[part + 1]):
+            set_marks(held_out, indices, indptr[user], indptr[user + 1], 1)
+            for k in range(seen_indptr[user], seen_indptr[user + 1]):
+                item = np.uint32(seen_indices[k])  # unsigned: no place is counted from the end
+                had[item] += 1
+                overlap += held_out[item]
+            set_marks(held_out, indices, indptr[user], indptr[user + 1], 0)
+        overlaps[part] = overlap
+
+
+@kernel
+def set_marks(marks: Array, indices: Array, start: int, stop: int, mark: int) -> None:
+    """Mark some of the items."""
+    for k in range(start, stop):
+        marks[np.uint32(indices[k])] = mark
+
+
+@kernel
+def write_metrics(
+    found: float,
+    gained: float,
+    precisions: float,
+    first_hit: float,
+    surprise: float,
+    popular: float,
+    listed: int,
+    wanted: int,
+    k: int,
+    best: Array,
+    measured: Array,  # (metrics,)
+) -> None:
+    """Write down the metrics of a list's first k places, from its sums."""
+    measured[0] = found / k
+    measured[1] = found / wanted
+    measured[2] = found / min(wanted, k)
+    measured[3] = 1.0 if found > 0 else 0.0
+    measured[4] = gained / best[min(wanted, k)]
+    measured[5] = precisions / wanted
+    measured[6] = first_hit
+    measured[7] = surprise / listed if listed > 0 else np.nan
+    measured[8] = popular / listed if listed > 0 else np.nan
+
+
+@kernel
+def measure_lists(
+    first: int,
+    last: int,
+    starts: Array,  # (users + 1,), of the lists
+    items: Array,
+    indptr: Array,
+    indices: Array,
+    cut_offs: Array,  # rising
+    discounts: Array,
+    best: Array,
+    surprise: Array,
+    popular: Array,
+    measured: Array,  # (users, cut-offs, metrics)
+) -> None:
+    """Measure each user's list at every cut-off in one walk along it."""
+    relevant = np.zeros(len(surprise), np.uint8)
+    for user in range(first, last):
+        wanted = indptr[user + 1] - indptr[user]
+        if wanted == 0:
+            measured[user] = np.nan
+            continue
+        set_marks(relevant, indices, indptr[user], indptr[user + 1], 1)
+        found, gained, precisions, first_hit, bits, known = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        listed = starts[user + 1] - starts[user]
+        place = 0
+        for column in range(len(cut_offs)):
+            k = cut_offs[column]
+            while place < min(k, listed):
+                item = np.uint32(items[starts[user] + place])
+                if relevant[item]:
+                    found += 1.0
+                    gained += discounts[place]
+                    precisions += found / (place + 1)
+                    if found == 1.0:
+                        first_hit = 1.0 / (place + 1)
+                bits += surprise[item]
+                known += popular[item]
+                place += 1
+            length = min(k, listed)
+            write_metrics(
+                found, gained, precisions, first_hit, bits, known, length, wanted, k, best, measured[user, column]
+            )
+        set_marks(relevant, indices, indptr[user], indptr[user + 1], 0)
+
+
+@kernel
+def count_listed(starts: Array, items: Array, cut_offs: Array, counts: Array) -> None:
+    """Count how often each item is among the first places of a list; ``counts`` is (cut-offs, items)."""
+    for user in range(len(starts) - 1):
+        for column in range(len(cut_offs)):
+            for k in range(starts[user], min(starts[user + 1], starts[user] + cut_offs[column])):
+                counts[column, items[k]] += 1
+
+
+@kernel
+def score_rows(
+    first: int,
+    last: int,
+    users: Array,  # (users, columns)
+    items: Array,  # (items, columns)
+    offsets: Array,
+    indptr: Array,
+    indices: Array,
+    scores: Array,  # (ratings,)
+) -> None:
+    """Score stored pairs by the definition of `cofactor.model.retrieval`."""
+    for user in range(first, last):
+        stop = indptr[user + 1]
+        for k in range(indptr[user], stop, TOGETHER):
+            a, b, c, d = k, min(k + 1, stop - 1), min(k + 2, stop - 1), min(k + 3, stop - 1)
+            item_a, item_b, item_c, item_d = indices[a], indices[b], indices[c], indices[d]
+            sum_a, sum_b, sum_c, sum_d = 0.0, 0.0, 0.0, 0.0
+            for column in range(users.shape[1]):
+                number = np.float64(users[user, column])
+                sum_a += number * np.float64(items[item_a, column])
+                sum_b += number * np.float64(items[item_b, column])
+                sum_c += number * np.float64(items[item_c, column])
+                sum_d += number * np.float64(items[item_d, column])
+            scores[a], scores[b] = np.float32(sum_a + offsets[user]), np.float32(sum_b + offsets[user])
+            scores[c], scores[d] = np.float32(sum_c + offsets[user]), np.float32(sum_d + offsets[user])
+
+
+@kernel
+def score_all(query: Array, offset: float, columns: Array, sums: Array, scores: Array) -> None:
+    """Score every item for one user by the definition; ``columns`` is (columns, items)."""
+    for start in range(0, len(scores), len(sums)):
+        width = min(len(sums), len(scores) - start)
+        sums[:] = 0.0
+        for column in range(len(query)):
+            number = np.float64(query[column])
+            for k in range(width):
+                sums[k] += number * np.float64(columns[column, start + k])
+        for k in range(width):
+            scores[start + k] = np.float32(sums[k] + offset)
+
+
+@kernel
+def not_above(good: Array, score: float) -> int:
+    """Count twice those of the sorted good scores that are below a score, and once those that equal it."""
+    low, high = 0, len(good)
+    while low < high:
+        middle = (low + high) // 2
+        if good[middle] < score:
+            low = middle + 1
+        else:
+            high = middle
+    below = low
+    while low < len(good) and good[low] == score:
+        low += 1
+    return below + low
+
+
+@kernel
+def measure_areas(
+    first: int,
+    last: int,
+    users: Array,
+    columns: Array,
+    offsets: Array,
+    seen_starts: Array,  # (users,)
+    seen_stops: Array,
+    seen_indices: Array,
+    indptr: Array,
+    indices: Array,
+    measured: Array,  # (users,)
+) -> None:
+    """Score all items of each user and return how often a relevant one is above one that is not."""
+    count = columns.shape[1]
+    scores, sums = np.empty(count, np.float32), np.empty(ITEMS_AT_ONCE)
+    other = np.ones(count, np.bool_)
+    for user in range(first, last):
+        wanted, seen = indices[indptr[user] : indptr[user + 1]], seen_indices[seen_starts[user] : seen_stops[user]]
+        rest = count - len(wanted) - len(seen)
+        measured[user] = np.nan
+        if len(wanted) == 0 or rest == 0:
+            continue
+        score_all(users[user], offsets[user], columns, sums, scores)
+        good = np.sort(scores[wanted])
+        other[wanted] = False
+        other[seen] = False
+        total = 0
+        for item in range(count):
+            if other[item]:
+                total += not_above(good, scores[item])
+        other[wanted] = True
+        other[seen] = True
+        measured[user] = 1 - total / (2 * rest * len(good))
+
+
+def trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, Array]:
+    """Return how many ratings of a table were seen, and how many users had each item."""
+    parts = 4 * numba.get_num_threads()
+    work = seen.indptr + table.indptr + np.arange(len(seen.indptr))
+    edges = np.searchsorted(work, np.arange(parts + 1) * (work[-1] / parts))
+    edges[-1] = seen.shape[0]
+    overlaps, counts = np.empty(parts, np.int64), np.zeros((parts, seen.shape[1]), np.int32)
+    share_out(count_trained, np.arange(parts + 1), edges, *_rows(seen), *_rows(table), overlaps, counts)
+    return int(overlaps.sum()), counts.sum(axis=0, dtype=np.int64)
+
+
+def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array, audience: Audience) -> Array:
+    """Measure each user's list; see `cofactor.evaluation.metrics.ranking_metrics`."""
+    k = int(cut_offs[-1])
+    measured = np.empty((relevant.shape[0], len(cut_offs), LIST_COLUMNS))
+    lists = _starts(ranked, relevant.shape[0], k), typed(ranked.items), *_rows(relevant)
+    tables = (place_discounts(k), ideal_gains(k), audience.surprise, audience.popular)
+    share_out(
+        measure_lists, task_bounds(relevant.indptr), *lists, typed(cut_offs), *(typed(table) for table in tables),
+        measured,
+    )  # fmt: skip
+    return measured
+
+
+def listed_counts(ranked: Ranked, n_users: int, n_items: int, cut_offs: Array) -> Array:
+    """Count how often each item is listed; see `cofactor.evaluation.metrics.listed_counts`."""
+    counts = np.zeros((len(cut_offs), n_items), np.int64)
+    count_listed(_starts(ranked, n_users, int(cut_offs[-1])), typed(ranked.items), typed(cut_offs), counts)
+    return counts
+
+
+def score_table(users: Array, items: Array, offsets: Array, table: sparse.csr_array) -> Array:
+    """Score the pairs that a table stores, its rows being those of ``users``: shape (pairs,), float32."""
+    scores = np.empty(table.nnz, np.float32)
+    share_out(
+        score_rows, task_bounds(table.indptr), typed(users), typed(items), typed(offsets), *_rows(table), scores
+    )  # fmt: skip
+    return scores
+
+
+def areas(
+    users: Array, items: Array, offsets: Array, seen: sparse.csr_array, user_rows: Array, relevant: sparse.csr_array
+) -> Array:
+    """Return the area under each user's curve; ``user_rows`` are their rows in ``seen``."""
+    measured = np.empty(len(users))
+    indptr, indices = _rows(seen)
+    bounds = np.linspace(0, len(users), min(len(users), 256) + 1).astype(np.int64)
+    share_out(
+        measure_areas, bounds, typed(users), typed(items.T), typed(offsets), typed(indptr[user_rows]),
+        typed(indptr[user_rows + 1]), indices, *_rows(relevant), measured,
+    )  # fmt: skip
+    return measured
+
+
+def _starts(ranked: Ranked, n_users: int, longest: int) -> Array:
+    """Return where each user's list starts."""
+    if len(ranked.users) == n_users * longest:  # no list is shorter
+        return np.arange(n_users + 1) * longest
+    return np.concatenate([[0], np.cumsum(np.bincount(ranked.users, minlength=n_users))])
+
+
+def _rows(table: sparse.csr_array) -> tuple[Array, Array]:
+    return typed(table.indptr.astype(np.int64, copy=False)), typed(table.indices.astype(np.int32, copy=False))
+
+
+def typed(array: Array) -> Array:
+    """Return a contiguous view that cannot be written to: one type for the compiler, whatever came in."""
+    view: Array = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view

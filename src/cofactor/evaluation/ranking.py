@@ -1,0 +1,142 @@
+"""A model's lists and scores measured against what was held out, a block of users at a time."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.errors import SettingError
+from cofactor.evaluation import metrics
+from cofactor.evaluation.held_out import chosen_rows, rows_between
+from cofactor.evaluation.large import kernels_for
+from cofactor.model import lists, retrieval
+from cofactor.model.factors import Factors
+
+__all__ = ["MeasuredLists", "areas_under", "cut_offs_of", "measured_lists", "scores_of"]
+
+NUMBERS_AT_ONCE = 8_000_000
+"""The most places of lists, or numbers in the vectors of their users, in a block."""
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredLists:
+    """What was measured of lists.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float64, shape (users, cut-offs, metrics)
+        In the order of `cofactor.evaluation.metrics.LIST_METRICS`; NaN for users to whom nothing is relevant.
+    counts : numpy.ndarray of int64, shape (cut-offs, items)
+        How often each item is listed.
+    """
+
+    values: np.ndarray
+    counts: np.ndarray
+
+
+def cut_offs_of(k: int | Sequence[int]) -> np.ndarray:
+    """Return the lengths of lists that were asked for, rising, each once.
+
+    Raises
+    ------
+    SettingError
+        If one is below 1, or there is none.
+    """
+    asked = list(k) if isinstance(k, Iterable) else [k]
+    for length in asked:
+        if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
+            raise SettingError(f"k is {length!r}: the length of a list is a whole number of 1 or more")
+    if not asked:
+        raise SettingError("k is empty: give the lengths of lists to measure, such as 10")
+    return np.unique(np.asarray(asked, dtype=np.int64))
+
+
+def measured_lists(
+    model: Factors, users: np.ndarray, relevant: sparse.csr_array, cut_offs: np.ndarray, audience: metrics.Audience
+) -> MeasuredLists:
+    """Rank all that was not seen for every user to whom something is relevant, and measure the lists.
+
+    Parameters
+    ----------
+    model : Factors
+    users : numpy.ndarray of int, shape (users,)
+        Rows of the model.
+    relevant : scipy.sparse.csr_array, shape (users, items)
+        A row for each of ``users``.
+    cut_offs : numpy.ndarray of int, rising
+    audience : Audience
+        How well known each item is.
+    """
+    asked = np.flatnonzero(np.diff(relevant.indptr))
+    wanted, rows, n = chosen_rows(relevant, asked), users[asked], int(cut_offs[-1])
+    if retrieval.scan_pays(len(rows), model.n_items) and not lists.needs_every_draw(model):
+        model.index()  # which one block alone might not be worth
+    values = np.empty((len(users), len(cut_offs), len(metrics.LIST_METRICS)))
+    values[np.diff(relevant.indptr) == 0] = np.nan
+    counts = np.zeros((len(cut_offs), model.n_items), np.int64)
+    block = max(1, NUMBERS_AT_ONCE // max(n, model.item_vectors.shape[1]))
+    for first, last in _blocks(len(rows), block):
+        ranked = lists.ranked(model, rows[first:last], n)
+        part = rows_between(wanted, first, last)
+        compiled = kernels_for(len(ranked.items) + part.nnz) or metrics
+        values[asked[first:last]] = compiled.ranking_metrics(ranked, part, cut_offs, audience)
+        counts += compiled.listed_counts(ranked, last - first, model.n_items, cut_offs)
+    return MeasuredLists(values, counts)
+
+
+def scores_of(model: Factors, users: np.ndarray, table: sparse.csr_array) -> np.ndarray:
+    """Score the pairs that a table stores, its rows being some users of a model: shape (pairs,), float32."""
+    columns = model.item_vectors.shape[1] + 1
+    compiled = None if lists.needs_every_draw(model) else kernels_for(table.nnz * columns // 8)
+    scores = np.empty(table.nnz, np.float32)
+    for first, last in _blocks(len(users), max(1, NUMBERS_AT_ONCE // columns)):
+        part, rows = rows_between(table, first, last), users[first:last]
+        inside = slice(table.indptr[first], table.indptr[last])
+        if compiled is None:
+            scores[inside] = model.score_rows(np.repeat(rows, np.diff(part.indptr)), part.indices)
+        else:
+            scores[inside] = compiled.score_table(model.queries(rows), model.keys(), model.offsets(rows), part)
+    return scores
+
+
+def areas_under(model: Factors, users: np.ndarray, relevant: sparse.csr_array) -> np.ndarray:
+    """Return each user's area under the curve, from the scores of all items: shape (users,); NaN where there is none.
+
+    It costs as much as the products of all users and items, and no more memory than one block of them.
+    """
+    measured, seen = np.full(len(users), np.nan), model.seen
+    numbers = len(users) * model.n_items * (model.item_vectors.shape[1] + 1)
+    compiled = None if lists.needs_every_draw(model) else kernels_for(numbers // 8)
+    block = retrieval.SCORES_AT_ONCE // max(model.n_items, 1) if compiled is None else NUMBERS_AT_ONCE // model.n_items
+    score: Callable[[np.ndarray], np.ndarray] = _scoring(model)
+    for first, last in _blocks(len(users), max(1, block)):
+        part, rows = rows_between(relevant, first, last), users[first:last]
+        if compiled is None:
+            measured[first:last] = metrics.areas(score(rows), seen[rows], part)
+        else:
+            arrays = model.queries(rows), model.keys(), model.offsets(rows)
+            measured[first:last] = compiled.areas(*arrays, seen, rows, part)
+    return measured
+
+
+def _scoring(model: Factors) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what scores every item for some users, by the one definition of a score."""
+    if lists.needs_every_draw(model):
+        from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
+
+        return lambda rows: score_block(model, rows)
+
+    def score(rows: np.ndarray) -> Any:
+        queries, keys = model.queries(rows).astype(np.float64), model.keys().astype(np.float64)
+        total = np.zeros((len(rows), model.n_items))
+        for column in range(keys.shape[1]):
+            total += np.multiply.outer(queries[:, column], keys[:, column])
+        return (total + model.offsets(rows)[:, None]).astype(np.float32)
+
+    return score
+
+
+def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((first, min(first + size, count)) for first in range(0, count, size))

@@ -1,0 +1,218 @@
+"""A search's trials: asked of Optuna, told to it, and kept on disk; the only file that imports optuna."""
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from cofactor.errors import ModelFileError, SettingError, missing_extra
+from cofactor.evaluation.search_space import Choices, Space
+
+try:
+    import optuna
+    from optuna.storages import InMemoryStorage, JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+except ImportError as error:
+    raise missing_extra("optuna", "tune") from error
+
+__all__ = ["STATES", "Stopped", "begin", "best_value", "close", "finished", "importances", "judge", "opened"]
+
+Stopped = optuna.TrialPruned
+"""Raised where a trial is seen to be hopeless."""
+
+STATES: Mapping[Any, str] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+"""How a trial can end."""
+
+_NAME = "cofactor"
+_COMPLETE_FIRST = 5
+_RANDOM_FIRST = 10
+
+
+@contextlib.contextmanager
+def opened(
+    path: str | os.PathLike[str] | None, search: Mapping[str, Any], *, maximize: bool, warm_up: int
+) -> Iterator[Any]:
+    """Open the study of a search, made anew where there is none, and keep others out of its file meanwhile.
+
+    The file is Optuna's journal: a line of JSON for each thing that happens, flushed to disk. A database would bring
+    SQLAlchemy and migrations for a few dozen rows, and a journal survives being killed anywhere but for its last line,
+    which is cut off.
+
+    Parameters
+    ----------
+    path : path or None
+        None keeps the trials in memory.
+    search : mapping
+        What tells this search from others, as JSON can hold it.
+    maximize : bool
+        Whether more of the metric is better.
+    warm_up : int
+        The first epoch at which a trial may be stopped.
+
+    Raises
+    ------
+    SettingError
+        If the file holds trials of another search, or another process has it open.
+    ModelFileError
+        If it is not a study.
+    """
+    direction = "maximize" if maximize else "minimize"
+    pruner = optuna.pruners.MedianPruner(_COMPLETE_FIRST, warm_up, n_min_trials=_COMPLETE_FIRST)
+    with _quiet(), _held(path):
+        storage = InMemoryStorage() if path is None else _journal(Path(path))
+        study = _study(storage, direction, pruner)
+        wanted = json.loads(json.dumps(search))
+        if study.user_attrs.get("search", wanted) != wanted:
+            if finished(study):
+                raise SettingError(_difference(path, study.user_attrs["search"], wanted))
+            optuna.delete_study(study_name=_NAME, storage=storage)  # nothing came of that search
+            study = _study(storage, direction, pruner)
+        study.set_user_attr("search", wanted)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)  # its process was killed; it is asked for once more
+        yield study
+
+
+def _study(storage: Any, direction: str, pruner: Any) -> Any:
+    return optuna.create_study(
+        storage=storage, study_name=_NAME, direction=direction, pruner=pruner, load_if_exists=True
+    )
+
+
+def _difference(path: Any, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    name = next(name for name in ours if theirs.get(name) != ours[name])
+    what = f"other {name}" if name in ("data", "settings", "space") else f"{name} {theirs.get(name)}, not {ours[name]}"
+    return f"{path} is the study of another search ({what}): name another file, or remove it to start anew"
+
+
+@contextlib.contextmanager
+def _held(path: str | os.PathLike[str] | None) -> Iterator[None]:
+    if path is None:
+        yield
+        return
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(path.with_name(f".{path.name}.held"), timeout=0):
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)  # Optuna's, of a process that was killed
+            yield
+    except filelock.Timeout:
+        raise SettingError(f"{path} is in use by another search: wait for it, or name another file") from None
+
+
+def _journal(path: Path) -> Any:
+    if path.exists():
+        _mend(path)
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:  # Optuna asserts what it reads
+        raise ModelFileError(f"{path} is not a whole study ({error}): remove it to start anew") from error
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that was not written to its end."""
+    content = path.read_bytes()
+    if content and not content.startswith(b'{"op_code"'[: len(content)]):
+        raise ModelFileError(f"{path} is not a study: name another file")
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from writing a line for each trial."""
+    logger = logging.getLogger("optuna")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def finished(study: Any) -> list[Any]:
+    """Return the trials that came to an end of their own, in order; one that was killed is left out."""
+    trials = study.get_trials(deepcopy=False, states=tuple(STATES))
+    return [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
+
+
+def begin(study: Any, space: Space, defaults: Mapping[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+    """Begin the next trial; return it with what is suggested for it.
+
+    Everything that is random in the n-th trial hangs on the seed and n alone, so that a killed search goes on to the
+    same settings.
+
+    Parameters
+    ----------
+    study : optuna.Study
+    space : mapping of str to Range or Choices
+    defaults : mapping of str to value
+        The first trial's settings.
+    seed : int
+    """
+    number = len(finished(study))
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=_RANDOM_FIRST, seed=own, multivariate=True, constant_liar=False
+    )
+    if number == 0 and defaults and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.enqueue_trial(dict(defaults))
+    trial = study.ask()
+    return trial, {name: _suggested(trial, name, given) for name, given in space.items()}
+
+
+def _suggested(trial: Any, name: str, given: Any) -> Any:
+    if isinstance(given, Choices):
+        return trial.suggest_categorical(name, list(given.values))
+    if given.whole:
+        return trial.suggest_int(name, int(given.low), int(given.high), log=given.log)
+    return trial.suggest_float(name, given.low, given.high, log=given.log)
+
+
+def judge(trial: Any, *, more_to_come: Callable[[int], bool]) -> Callable[[int, float], None]:
+    """Return what reports an epoch's value, and raises `Stopped` where the rest is not worth its time."""
+
+    def tell(epoch: int, value: float) -> None:
+        trial.report(value, epoch)
+        if more_to_come(epoch) and trial.should_prune():
+            raise Stopped
+
+    return tell
+
+
+def close(study: Any, trial: Any, settings: Mapping[str, Any], result: float | str | None, seconds: float) -> None:
+    """End a trial with its value, or with the text of its error, or with None where it was stopped."""
+    for name, what in (("settings", dict(settings)), ("seconds", round(seconds, 3))):
+        trial.set_user_attr(name, what)
+    if isinstance(result, str):
+        trial.set_user_attr("error", result)
+        study.tell(trial, state=TrialState.FAIL)
+    elif result is None:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, result)
+
+
+def best_value(study: Any) -> float | None:
+    """Return the best value so far, or None where no trial was completed."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return study.best_value if complete else None
+
+
+def importances(study: Any) -> dict[str, float]:
+    """Return how much each searched setting decides whether a trial is among the best; they add up to 1.
+
+    By PED-ANOVA, which needs no other package. Empty where fewer than four trials were completed.
+    """
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 4:
+        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(share) for name, share in shares.items()}

@@ -1,0 +1,376 @@
+"""tune: the settings of a solver that do best on held-out parts of the training data, found by trying some."""
+
+import dataclasses
+import hashlib
+import os
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cofactor.data.interactions import Interactions
+from cofactor.errors import DataError, SettingError
+from cofactor.evaluation import studies
+from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space
+from cofactor.evaluation.validation import (
+    Curve,
+    Metric,
+    Parts,
+    Split,
+    UnfitMetric,
+    fitted_curve,
+    looks,
+    validation_parts,
+)
+from cofactor.solvers import SOLVERS
+
+__all__ = ["Tried", "Tuned", "tune"]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is told after each trial: how many are done of how many, this one's value, the best so far.
+
+    A value is None where a trial was stopped early or failed.
+    """
+
+    done: int
+    planned: int
+    value: float | None
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best settings that were found, and how.
+
+    Parameters
+    ----------
+    solver : solver
+        With the best settings, ready to fit on the whole training data.
+    value : float
+        Its metric on the held-out parts, on average. The best of many is flattering: measure it on test data.
+    metric : str
+        The metric.
+    study : optuna.Study
+        All trials.
+    """
+
+    solver: Any
+    value: float
+    metric: str
+    study: Any
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the metric is better."""
+        return Metric.of(self.metric).maximize
+
+    def trials_frame(self) -> pl.DataFrame:
+        """Return a row for each trial, in order: trial, state, value, epochs, the searched settings, seconds, error.
+
+        The value of a trial that was stopped early is the last that was seen of it, on the first held-out part.
+        """
+        trials = studies.finished(self.study)
+        names = list(dict.fromkeys(name for trial in trials for name in trial.user_attrs["settings"]))
+        rows = [
+            {
+                "trial": number,
+                "state": studies.STATES[trial.state],
+                "value": trial.value,
+                **{name: trial.user_attrs["settings"].get(name) for name in names},
+                "seconds": trial.user_attrs["seconds"],
+                "error": trial.user_attrs.get("error"),
+            }
+            for number, trial in enumerate(trials)
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None, schema_overrides={"value": pl.Float64, "error": pl.String})
+
+    def importances(self) -> dict[str, float]:
+        """Return how much each searched setting decides whether a trial is among the best; they add up to 1.
+
+        By PED-ANOVA (Watanabe, Bansal, Hutter 2023, PED-ANOVA: Efficiently quantifying hyperparameter importance in
+        arbitrary subspaces). Empty where fewer than four trials were completed.
+        """
+        return studies.importances(self.study)
+
+    def command(self, data: str, *options: str) -> str:
+        """Return the command line that fits the best settings.
+
+        Parameters
+        ----------
+        data : str
+            What ``cofactor fit`` reads: a data set's name, a file or folder.
+        *options : str
+            More options of it, word by word, such as those of the split.
+
+        Raises
+        ------
+        SettingError
+            If the solver has no name on the command line, or a setting cannot be written there.
+
+        Examples
+        --------
+        >>> from cofactor.solvers.als import ImplicitALS
+        >>> tuned = Tuned(ImplicitALS(rank=32, nu=0.5, seed=1), 0.4, "ndcg@10", None)
+        >>> tuned.command("plays.csv", "-o", "best.safetensors")
+        'cofactor fit plays.csv --solver implicit-als --rank 32 --nu 0.5 --seed 1 -o best.safetensors'
+        """
+        kind = type(self.solver)
+        names = {where: name for name, where in SOLVERS.items()}
+        if (kind.__module__, kind.__name__) not in names:
+            raise SettingError(f"{kind.__name__} has no name on the command line: fit it from Python")
+        words = ["cofactor", "fit", data, "--solver", names[kind.__module__, kind.__name__]]
+        for field in dataclasses.fields(self.solver):
+            value = getattr(self.solver, field.name)
+            if value != field.default:
+                words += _option(field.name, value)
+        return shlex.join([*words, *options])
+
+
+def _option(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    if not isinstance(value, int | float | str):
+        raise SettingError(f"{name}={value!r} cannot be written on the command line: fit it from Python")
+    return [f"--{flag}", str(value)]
+
+
+def tune(
+    solver: Any,
+    train: Interactions,
+    *,
+    metric: str,
+    trials: int = 30,
+    space: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    split: Split = "per-user",
+    validation_fraction: float = 0.1,
+    folds: int = 3,
+    study: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    done: Callable[[Tried], None] | None = None,
+) -> Tuned:
+    """Find a solver's settings by trying some on held-out parts of the training data.
+
+    The first trial is of the solver's defaults, the next nine are random, the others are where a model of the trials
+    so far expects most (the tree-structured Parzen estimator: Bergstra, Bardenet, Bengio, Kégl 2011, Algorithms for
+    hyper-parameter optimization). A trial is measured at some of its epochs, and ends early if by a quarter of them
+    it has been worse, at its best, than half of the completed trials were at the same epoch. The median rather than
+    Hyperband, which would share out a few dozen trials among brackets and have too few in each to learn from.
+
+    How many epochs are best is seen on the way: every trial is trained to the upper end, and the epoch with the best
+    average over the held-out parts is its setting. Where a shorter training is not the beginning of a longer one, as
+    with a learning rate that falls along a schedule or with ``patience``, epochs stay as they are, unless ``space``
+    names them; they are then searched as any other number.
+
+    Parameters
+    ----------
+    solver : type or solver
+        A solver's class, or one whose settings are fixed wherever they differ from the defaults.
+    train : Interactions
+        The training data; what the result is to be tested on must not be in it.
+    metric : str
+        ``ndcg@k``, ``recall@k``, ``precision@k``, ``hit@k``, ``map@k``, ``mrr@k`` or ``auc``, the more the better, or
+        ``rmse``, ``mse`` or ``mae``, the less the better.
+    trials : int
+        How many settings to try, those that ``study`` holds among them.
+    space : mapping of str to tuple or list, optional
+        A range ``(low, high)`` or a list of choices for some fields, instead of what `search_space` derives.
+    fixed : mapping of str to value, optional
+        Fields that are not searched, with their values.
+    split : {"per-user", "random", "last", "time"}
+        What to hold out: of each user at random, of all at random, each user's last one, what happened last.
+    validation_fraction : float
+        Size of a held-out part. A small one: how much regularization is best hangs on how much there is to learn from,
+        and the result is to be trained on all of it.
+    folds : int
+        How many parts to hold out, none of which overlap; the metric is their average. More of them are slower, and
+        less a matter of luck.
+    study : path, optional
+        A file that keeps the trials, from which a killed run goes on as if it had never stopped.
+    seed : int
+        Of what is held out, of the search, and of the solver where a class is given.
+    done : callable, optional
+        Called with a `Tried` after each trial.
+
+    Returns
+    -------
+    Tuned
+
+    Raises
+    ------
+    SettingError
+        If a setting, a range or the metric does not fit the solver, no trial could be completed, or the study is of
+        another search.
+    DataError
+        If there is too little to hold out a part.
+    ModelFileError
+        If the study's file is none.
+
+    Examples
+    --------
+    >>> import cofactor as cf
+    >>> from cofactor.solvers.als import ImplicitALS
+    >>> likes = cf.load_dataset("synthetic:60x40x600").at_least(4).binary()
+    >>> best = tune(ImplicitALS, likes, metric="ndcg@5", trials=2, fixed={"rank": 3, "epochs": 3})
+    >>> best.solver.rank, best.trials_frame()["state"].to_list()
+    (3, ['complete', 'complete'])
+    """
+    if trials < 1:
+        raise SettingError(f"trials is {trials}: it must be at least 1")
+    base, held = _based_on(solver, fixed or {}, seed)
+    Metric.of(metric).check_fits(base)
+    search = _Search.of(base, search_space(type(base), space, held), Metric.of(metric), set(space or {}))
+    sizes = _average_row(train)
+    parts = validation_parts(train, split, validation_fraction, folds, seed)
+    protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
+    described = {**search.described(), **protocol, "data": _digest(train)}
+    with studies.opened(study, described, maximize=search.metric.maximize, warm_up=max(search.looks) // 4) as kept:
+        while (number := len(studies.finished(kept))) < trials:
+            value = _try(kept, search, parts, sizes, seed)
+            if done is not None:
+                done(Tried(number + 1, trials, value, studies.best_value(kept)))
+    return _result(kept, search)
+
+
+def _try(study: Any, search: "_Search", parts: Parts, sizes: tuple[float, float], seed: int) -> float | None:
+    """Train and measure the next settings on every part; return the value where the trial was completed."""
+    trial, suggested = studies.begin(study, search.space, search.defaults(), seed)
+    settings = search.settings(suggested, *sizes)
+    start = time.perf_counter()
+    result: float | str | None = None
+    try:
+        solver = search.solver(settings)
+        planned = getattr(solver, "epochs", 0)
+        tell = studies.judge(trial, more_to_come=lambda epoch: epoch < planned or len(parts) > 1)
+        curves = [fitted_curve(solver, parts[0], search.metric, search.looks, tell)]
+        curves += [fitted_curve(solver, part, search.metric, search.looks) for part in parts[1:]]
+        result, seen = search.judged(curves)
+        settings |= seen
+    except studies.Stopped:
+        pass
+    except UnfitMetric:
+        raise
+    except (SettingError, DataError) as error:
+        result = str(error)
+    studies.close(study, trial, settings, result, time.perf_counter() - start)
+    return result if isinstance(result, float) else None
+
+
+def _result(study: Any, search: "_Search") -> Tuned:
+    if studies.best_value(study) is None:
+        errors = [trial.user_attrs["error"] for trial in studies.finished(study) if "error" in trial.user_attrs]
+        raise SettingError(f"none of the {len(errors)} trials could be completed; the last: {errors[-1]}")
+    best = study.best_trial
+    solver = dataclasses.replace(search.base, **best.user_attrs["settings"])
+    return Tuned(solver, best.value, search.metric.name, study)
+
+
+def _average_row(train: Interactions) -> tuple[float, float]:
+    """Return the number of interactions of an average row, and that of all pairs it could have, over both sides."""
+    pairs = (train.n_users * train.n_items) ** 0.5
+    return len(train) / pairs, pairs
+
+
+def _digest(train: Interactions) -> str:
+    """Tell data sets apart by their entries."""
+    digest = hashlib.blake2b(repr(train.matrix.shape).encode(), digest_size=16)
+    for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data, train.timestamps, train.order):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _based_on(solver: Any, fixed: Mapping[str, Any], seed: int) -> tuple[Any, list[str]]:
+    """Return the solver that trials are variations of, and the names of the fields that stay."""
+    kind = solver if isinstance(solver, type) else type(solver)
+    if not dataclasses.is_dataclass(kind):
+        raise SettingError(f"{solver!r} is no solver: give a solver's class, or one with some settings fixed")
+    check_known(kind, list(fixed))
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    start = {"seed": seed} if isinstance(solver, type) and "seed" in fields else {}
+    base = dataclasses.replace(kind() if isinstance(solver, type) else solver, **{**start, **fixed})
+    own = [] if isinstance(solver, type) else [name for name in fields if getattr(solver, name) != fields[name]]
+    return base, list(dict.fromkeys([*own, *fixed]))
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What is searched: a solver to vary, what to suggest for it, and when to look at its epochs."""
+
+    base: Any
+    space: Space
+    metric: Metric
+    looks: tuple[int, ...]
+    epochs: tuple[int, ...] = ()
+    """Those of the looks that may become the epochs setting; none where epochs are a setting like others."""
+
+    @classmethod
+    def of(cls, base: Any, space: Space, metric: Metric, asked: set[str]) -> "_Search":
+        """Take the epochs out of the space where they are seen on the way."""
+        if not space:
+            raise SettingError(f"{type(base).__name__} has nothing to search: give space={{field: (low, high)}}")
+        epochs = space.get("epochs")
+        if epochs is None:
+            return cls(base, space, metric, tuple(looks(getattr(base, "epochs", 1))))
+        others = {name: given for name, given in space.items() if name != "epochs"}
+        scheduled = "schedule" in space or getattr(base, "schedule", "constant") != "constant"
+        if scheduled or getattr(base, "patience", None) is not None:
+            most = base.epochs if "epochs" not in asked else max(_ends(epochs))
+            return cls(base, space if "epochs" in asked else others, metric, tuple(looks(int(most))))
+        least, most = (int(end) for end in _ends(epochs))
+        seen = epochs.values if isinstance(epochs, Choices) else [e for e in looks(most) if e >= least]
+        return cls(base, others, metric, tuple(sorted({*looks(most), *seen})), tuple(seen))
+
+    def described(self) -> dict[str, Any]:
+        """Return what tells this search from others, as JSON can hold it."""
+        settings = {field.name: repr(getattr(self.base, field.name)) for field in dataclasses.fields(self.base)}
+        space = {name: repr(given) for name, given in self.space.items()}
+        kind = type(self.base).__name__
+        return {"solver": kind, "settings": settings, "space": space, "metric": self.metric.name, "epochs": self.epochs}
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the base solver's own settings, as far as they lie in the space."""
+        own = {name: getattr(self.base, name) for name in self.space}
+        return {name: value for name, value in own.items() if self.space[name].holds(value)}
+
+    def settings(self, suggested: Mapping[str, Any], met: float, pairs: float) -> dict[str, Any]:
+        """Return the settings that are meant by what was suggested, with weights of penalties made as heavy as said.
+
+        A row with n interactions is held by a penalty times n^nu, or (n + unseen_weight * pairs)^nu where unseen pairs
+        count. Numbers have three digits, so that they can be written down.
+        """
+
+        def heaviness(settings: Mapping[str, Any]) -> float:
+            nu, unseen = (settings.get(name, getattr(self.base, name, 0.0)) for name in ("nu", "unseen_weight"))
+            return float((met + unseen * pairs) ** nu)
+
+        settings, factor = dict(suggested), heaviness({}) / heaviness(suggested)
+        for name, given in self.space.items():
+            if isinstance(given, Range) and not given.whole:
+                settings[name] = float(f"{settings[name] * (factor if given.balanced else 1.0):.3g}")
+        return settings
+
+    def solver(self, settings: Mapping[str, Any]) -> Any:
+        """Return the solver with a trial's settings, trained to the last epoch that may be chosen."""
+        longest = {"epochs": max(self.epochs)} if self.epochs else {}
+        return dataclasses.replace(self.base, **settings, **longest)
+
+    def judged(self, curves: Sequence[Curve]) -> tuple[float, dict[str, int]]:
+        """Return the average over the parts, at the best epoch where epochs are chosen, and that epoch as a setting."""
+        seen = [epoch for epoch in self.epochs if all(epoch in curve for curve in curves)]
+        if not seen:
+            return float(np.mean([list(curve.values())[-1] for curve in curves])), {}
+        means = {epoch: float(np.mean([curve[epoch] for curve in curves])) for epoch in seen}
+        best = self.metric.best(means.values())
+        return best, {"epochs": min(epoch for epoch in seen if means[epoch] == best)}
+
+
+def _ends(given: Range | Choices) -> tuple[float, float]:
+    return (min(given.values), max(given.values)) if isinstance(given, Choices) else (given.low, given.high)

@@ -1,0 +1,143 @@
+"""cofactor tune, as people and programs use it."""
+
+import json
+import shlex
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import cofactor as cf
+from cofactor.apps.cli import build
+from cofactor.solvers.als import ImplicitALS
+
+DATA = "synthetic:80x50x1600:3"
+QUICK = ["--trials", "5", "--space", "rank=2:5", "--space", "epochs=1:4"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def run(*arguments, code=0):
+    arguments = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tuned")
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return json.loads(run("tune", DATA, *QUICK, "--seed", 2, "--fix", "nu=0.5", "-o", folder, "--json").stdout)
+
+
+def test_the_result_holds_settings_figures_and_files(result, folder):
+    assert result["solver"] == "ImplicitALS"
+    assert result["settings"]["nu"] == 0.5
+    assert 2 <= result["settings"]["rank"] <= 5
+    assert 1 <= result["settings"]["epochs"] <= 4
+    assert sum(result["trials"].values()) == 5
+    assert 0 < result["validation"] < 1
+    assert (result["n_train"], result["n_test"]) == (1280, 320)
+    names = {"trials.csv", "best.json", "history.png", "importances.png"}
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == names | {"study.log"}
+    for name in ("history.png", "importances.png"):
+        assert (folder / name).read_bytes().startswith(PNG)
+    assert pl.read_csv(folder / "trials.csv")["rank"].is_between(2, 5).all()
+    assert json.loads((folder / "best.json").read_text())["settings"] == result["settings"]
+
+
+def test_the_command_can_be_pasted_and_gives_the_same_model_and_figures(result, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(result["command"])
+    assert words[0] == "cofactor"
+    fitted = json.loads(run(*words[1:], "--json").stdout)
+    assert {name: fitted[name] for name in result["test"]} == result["test"]
+    assert cf.load(tmp_path / "model.safetensors").origin.settings == result["settings"]
+
+
+def test_options_of_data_and_split_are_in_the_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"u{k % 30},i{(k * 7 + k // 30) % 20},{k}" for k in range(600)]
+    (tmp_path / "my plays.csv").write_text("\n".join(["listener,track,at", *rows]))
+    columns = ["--user-column", "listener", "--item-column", "track", "--value-column", "none", "--time-column", "at"]
+    options = [*columns, "--split", "time", "--test-fraction", 0.3, "--solver", "svd", "--space", "rank=1:3"]
+    told = json.loads(run("tune", "my plays.csv", *options, "--trials", 2, "--seed", 1, "--json").stdout)
+    fitted = json.loads(run(*shlex.split(told["command"])[1:], "--json").stdout)
+    assert {name: fitted[name] for name in told["test"]} == told["test"]
+    assert fitted["n_test"] == told["n_test"]
+
+
+def test_the_test_part_is_never_trained_on(tmp_path, monkeypatch):
+    ratings = cf.load_dataset(DATA)
+    _, test = ratings.split_random(test_fraction=0.2, seed=0)
+    hidden = {(u, i) for u, i in zip(test.triplets().user_rows, test.triplets().item_rows, strict=True)}
+    fitted, fit = [], ImplicitALS.fit
+    monkeypatch.setattr(
+        ImplicitALS, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more)
+    )
+    run("tune", DATA, *QUICK, "-o", tmp_path)
+    assert len(fitted) > 5
+    for table in fitted:
+        columns = table.triplets()
+        assert not hidden & {(u, i) for u, i in zip(columns.user_rows, columns.item_rows, strict=True)}
+    assert [len(table) for table in fitted].count(1280) == 1, "all of the training part, once"
+
+
+def test_people_are_told_the_best_trials_and_the_command(result, folder, tmp_path):
+    told = run("tune", DATA, *QUICK, "--seed", 2, "--fix", "nu=0.5", "-o", tmp_path, "--study", folder / "study.log")
+    lines = told.stdout.splitlines()
+    assert "ndcg@10 on held-out parts of 1,280 training ratings" in told.stdout
+    assert "on 320 test ratings" in told.stdout
+    assert lines[-1].strip() == result["command"], "in one line, the same after going on from the study"
+
+
+def test_without_a_test_part_there_are_no_test_figures(tmp_path):
+    arguments = ["tune", DATA, "--solver", "svd", "--trials", 1, "--test-fraction", 0, "-o", tmp_path]
+    told = json.loads(run(*arguments, "--json").stdout)
+    assert (told["test"], told["n_train"], told["n_test"]) == (None, 1600, 0)
+    assert "no test part was set apart" in run(*arguments).stdout
+
+
+def test_ratings_are_tuned_by_their_error(tmp_path):
+    arguments = ["--solver", "als", "--metric", "rmse", "--fix", "rank=2", "--space", "epochs=1,3", "--trials", 3]
+    told = json.loads(run("tune", DATA, *arguments, "-o", tmp_path, "--json").stdout)
+    assert told["settings"]["epochs"] in (1, 3)
+    assert pl.read_csv(tmp_path / "trials.csv").filter(state="complete")["value"].min() == told["validation"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--metric", "ndgc@10"], "unknown metric 'ndgc@10'"),
+        (["--metric", "rmse"], "ImplicitALS makes models for ranking, and 'rmse' does not measure those"),
+        (["--solver", "alss"], "unknown solver 'alss'"),
+        (["--space", "rank"], "write name=value"),
+        (["--space", "rank=9:3"], "is no range to search"),
+        (["--space", "ranks=3:9"], "ImplicitALS has no setting 'ranks'"),
+        (["--fix", "rank=many"], "rank=many: it must be a whole number"),
+        (["--fix", "nu=high"], "nu=high: it must be a number"),
+        (["--fix", "rank=3", "--space", "rank=2:4"], "both fixed and to be searched"),
+        (["--split", "weekly"], "unknown split 'weekly'"),
+        (["--trials", "0"], "trials is 0"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    failed = run("tune", DATA, "--fix", "epochs=1", *arguments, "-o", tmp_path, code=2)
+    assert message in failed.stderr
+    assert "Traceback" not in failed.output
+
+
+def test_choices_and_flags_are_read_as_what_they_are():
+    from cofactor.apps.tuning import _fixed, _ranges
+    from cofactor.solvers import solver_class
+
+    keras = solver_class("keras")
+    assert _fixed(keras, ["biases=false", "non-negative=True", "optimizer=sgd", "patience=3"]) == {
+        "biases": False, "non_negative": True, "optimizer": "sgd", "patience": 3,
+    }  # fmt: skip
+    assert _ranges(keras, ["schedule=cosine,constant", "learning_rate=0.001:0.1"]) == {
+        "schedule": ["cosine", "constant"], "learning_rate": (0.001, 0.1),
+    }  # fmt: skip

@@ -1,0 +1,80 @@
+"""Which settings are searched, and within which bounds."""
+
+import pytest
+
+import cofactor as cf
+from cofactor.evaluation.search_space import Choices, Range, search_space
+from cofactor.solvers import SOLVERS, solver_class
+from cofactor.solvers.als import ALS, ImplicitALS
+
+SEARCHED = {
+    "keras": {"rank", "regularization", "bias_regularization", "nu", "learning_rate", "epochs"},
+    "als": {"rank", "regularization", "bias_regularization", "nu", "epochs"},
+    "implicit-als": {"rank", "regularization", "unseen_weight", "nu", "epochs"},
+    "nmf": {"rank", "regularization", "nu", "unseen_weight", "epochs", "sweeps"},
+    "bayesian": {"rank", "sweeps"},
+    "svd": {"rank"},
+    "popularity": set(),
+    "bias": {"regularization", "nu", "epochs"},
+}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_what_is_searched_follows_from_the_fields(name):
+    assert SEARCHED[name] <= set(search_space(solver_class(name)))
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_range_is_sound_and_what_it_holds_is_a_setting(name):
+    kind = solver_class(name)
+    space = search_space(kind)
+    assert not {"seed", "method", "patience", "validation_fraction", "checkpoint"} & set(space)
+    for field, given in space.items():
+        assert isinstance(given, Range)
+        assert given.low < given.high
+        assert given.holds(getattr(kind(), field)), "the default is not in it"
+        for end in (given.low, given.high):
+            assert isinstance(end, int) or not given.whole
+            assert getattr(kind(**{field: end}), field) == end
+
+
+def test_numbers_that_span_magnitudes_are_searched_on_a_log_axis():
+    space = search_space(ImplicitALS)
+    assert space["rank"] == Range(16, 256, log=True, whole=True)
+    assert space["regularization"].log
+    assert space["nu"] == Range(0.0, 1.0)
+    assert space["unseen_weight"].high == 1.0
+
+
+def test_what_is_given_takes_the_place_of_what_is_derived():
+    keras = solver_class("keras")
+    space = search_space(keras, {"rank": (8, 16), "biases": [True, False], "schedule": ["cosine", "constant"]}, ["nu"])
+    assert space["rank"] == Range(8, 16, log=True, whole=True)
+    assert space["biases"] == Choices((True, False))
+    assert space["schedule"] == Choices(("cosine", "constant"))
+    assert "nu" not in space
+    assert search_space(ALS, {"nu": (0.2, 0.4)})["nu"] == Range(0.2, 0.4)
+    assert not search_space(ALS, {"regularization": (0.0, 1.0)})["regularization"].log  # there is no log of 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ranks": (1, 2)}, "ALS has no setting 'ranks': it has rank, regularization"),
+        ({"rank": (16, 4)}, r"rank: \(16, 4\) is no range to search: a range of whole numbers \(low, high\) goes up"),
+        ({"rank": (1.5, 4)}, "whole numbers"),
+        ({"nu": (0.0, float("nan"))}, "no range"),
+        ({"nu": 0.5}, r"nu: 0.5 is neither a range \(low, high\) nor a list"),
+        ({"nu": [0.5]}, "list two or more"),
+        ({"seed": (0, 9)}, "seed is not to be searched: it would pick a lucky number"),
+        ({"epochs": [2, 3], "nu": (0, 1)}, "nu is both fixed and to be searched"),
+    ],
+)
+def test_what_cannot_be_searched_is_named(given, message):
+    with pytest.raises(cf.SettingError, match=message):
+        search_space(ALS, given, fixed=["nu"] if "epochs" in given else [])
+
+
+def test_a_choice_that_the_solver_does_not_have_is_refused():
+    with pytest.raises(cf.SettingError, match="schedule: 'linear' is no choice: it must be 'cosine' or 'constant'"):
+        search_space(solver_class("keras"), {"schedule": ["cosine", "linear"]})

@@ -1,0 +1,105 @@
+"""Held-out parts within the training data, metrics by name, and when to look at a training."""
+
+import numpy as np
+import pytest
+
+import cofactor as cf
+from cofactor.evaluation import evaluate
+from cofactor.evaluation.validation import Metric, UnfitMetric, fitted_curve, looks, validation_parts
+from cofactor.solvers.als import ALS, ImplicitALS
+from cofactor.solvers.baselines import PureSVD
+
+
+def pairs(table):
+    columns = table.triplets()
+    return set(zip(columns.user_rows.tolist(), columns.item_rows.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("split", ["per-user", "random"])
+def test_parts_do_not_overlap_and_together_hold_out_all(ratings, split):
+    parts = validation_parts(ratings, split, 0.2, 5, 3)
+    held_out = [pairs(part) for _, part in parts]
+    assert set.union(*held_out) == pairs(ratings)
+    assert sum(map(len, held_out)) == len(ratings)
+    for rest, part in parts:
+        assert pairs(rest) == pairs(ratings) - pairs(part)
+
+
+def test_the_first_part_per_user_is_that_of_the_split_of_that_name(ratings):
+    (rest, held_out), _ = validation_parts(ratings, "per-user", 0.25, 2, 7)
+    train, test = ratings.split_per_user(test_fraction=0.25, seed=7)
+    assert pairs(rest) == pairs(train)
+    assert pairs(held_out) == pairs(test)
+
+
+def test_time_decides_where_it_is_asked_to(ratings):
+    ((rest, held_out),) = validation_parts(ratings, "time", 0.2, 1, 0)
+    assert rest.timestamps.max() < held_out.timestamps.min()
+    ((_, last),) = validation_parts(ratings, "last", 0.2, 1, 0)
+    assert np.diff(last.matrix.indptr).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("split", "fraction", "folds", "message"),
+    [
+        ("weekly", 0.2, 1, "unknown split 'weekly'"),
+        ("last", 0.2, 2, "folds is 2: it must be 1 with split='last'"),
+        ("random", 0.2, 0, "folds is 0: it must be at least 1"),
+        ("random", 0.3, 4, "4 parts of 0.3 each are more than there is"),
+        ("random", 0.0, 1, "must lie between 0 and 1"),
+    ],
+)
+def test_parts_that_cannot_be_are_refused(ratings, split, fraction, folds, message):
+    with pytest.raises(cf.SettingError, match=message):
+        validation_parts(ratings, split, fraction, folds, 0)
+
+
+def test_too_few_ratings_to_hold_any_out(ratings):
+    with pytest.raises(cf.DataError, match="1 interactions are too few"):
+        validation_parts(ratings.split_rows([5])[1], "random", 0.2, 1, 0)
+
+
+def test_the_name_of_a_metric_tells_which_way_is_better():
+    assert Metric.of("ndcg@10") == Metric("ndcg@10", 10, maximize=True)
+    assert Metric.of("auc").maximize
+    assert Metric.of("rmse") == Metric("rmse", None, maximize=False)
+    assert Metric.of("recall@20").best([1.0, 3.0, 2.0]) == 3.0
+    assert Metric.of("mae").best([1.0, 3.0, 2.0]) == 1.0
+
+
+@pytest.mark.parametrize("name", ["ndgc@10", "ndcg", "ndcg@0", "ndcg@x", "rmse@10", ""])
+def test_an_unknown_metric_is_refused(name):
+    with pytest.raises(cf.SettingError, match="unknown metric"):
+        Metric.of(name)
+
+
+def test_a_metric_that_does_not_fit_the_goal_is_refused(ratings):
+    train, test = ratings.split_random(test_fraction=0.2, seed=0)
+    message = "ImplicitALS makes models for ranking, and 'rmse' does not measure those"
+    with pytest.raises(cf.SettingError, match=message):
+        Metric.of("rmse").check_fits(ImplicitALS())
+    Metric.of("ndcg@10").check_fits(ALS())
+    with pytest.raises(UnfitMetric, match=message):
+        Metric.of("rmse").measure(ImplicitALS(rank=2, epochs=1).fit(train), test)
+
+
+def test_looks_come_further_and_further_apart():
+    assert looks(1) == [1]
+    assert looks(32) == [1, 2, 3, 4, 6, 9, 13, 19, 28, 32]
+    assert len(looks(1000)) < 20
+
+
+def test_a_curve_is_what_shorter_trainings_reach(ratings):
+    train, test = ratings.split_random(test_fraction=0.2, seed=0)
+    told = {}
+    curve = fitted_curve(ALS(rank=3, epochs=6), (train, test), Metric.of("rmse"), {2, 4}, told.__setitem__)
+    assert list(curve) == [2, 4, 6]
+    assert told == curve
+    for epochs, value in curve.items():
+        assert value == evaluate(ALS(rank=3, epochs=epochs).fit(train), test)["rmse"]
+
+
+def test_a_solver_without_epochs_has_a_curve_of_one_point(ratings):
+    train, test = ratings.split_random(test_fraction=0.2, seed=0)
+    curve = fitted_curve(PureSVD(rank=3), (train, test), Metric.of("ndcg@5"), {1, 2})
+    assert curve == {0: evaluate(PureSVD(rank=3).fit(train), test, k=5)["ndcg@5"]}
