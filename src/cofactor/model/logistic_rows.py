@@ -1,12 +1,11 @@
 """A newcomer's row in a model of logistic factorization: the logistic regression that the training's steps aim at.
 
-**Loss.** For a user with ``m`` items, ``sum log(1 + exp(-s))`` over these and ``n m / (items - m)`` times the sum of
-``log(1 + exp(s))`` over all others, which is what ``n`` items drawn beside each come to on average, plus the penalty
-of each example. For an item likewise: it is drawn beside ``n m_u / (items - m_u)`` of the pairs of a user ``u`` who has
-not met it.
+**Loss.** For a user with ``m`` items, ``sum log(1 + exp(-s))`` over these and ``n m / items`` times the sum of
+``log(1 + exp(s))`` over all items, which is what ``n`` drawn beside each come to on average, plus the penalty of each
+example. For an item likewise: it is drawn ``n m_u / items`` times beside the pairs of a user ``u``.
 
-**Algorithm.** Newton's method in double precision; of a large catalogue `SAMPLE` others stand for all. Whom else is
-placed does not matter, nor does chance: the sample is a newcomer's own, and always the same.
+**Algorithm.** Newton's method in double precision; of many rows `SAMPLE` stand for all. Who else is placed does not
+matter, nor does chance: the sample is a newcomer's own, and always the same.
 
 Reference: C. C. Johnson (2014), "Logistic matrix factorization for implicit feedback data".
 """
@@ -28,7 +27,7 @@ Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int32]
 
 SAMPLE = 2000
-"""So many rows at most that a newcomer has not met are looked at, but at least four for each that they have met."""
+"""So many rows stand for all that may be drawn, but no fewer than four for each that a newcomer has met."""
 
 _STEPS, _HALVINGS = 50, 30
 _LEAST_PENALTY = 1e-4  # without any, a newcomer whose items stand apart from all others would have no finite vector
@@ -85,7 +84,7 @@ def place_users(model: "FactorState", matrix: sparse.csr_array) -> tuple[Floats,
     rows = np.zeros((matrix.shape[0], model.rank + 1), np.float32)
     for k in range(matrix.shape[0]):
         met = matrix.indices[matrix.indptr[k] : matrix.indptr[k + 1]]
-        if 0 < len(met) < model.n_items:  # else there is nothing that they chose, or nothing that they did not
+        if len(met):
             rows[k] = _of_user(model, met).solved()
     return rows[:, :-1], rows[:, -1]
 
@@ -93,8 +92,7 @@ def place_users(model: "FactorState", matrix: sparse.csr_array) -> tuple[Floats,
 def place_items(model: "FactorState", matrix: sparse.csr_array) -> tuple[Floats, Floats]:
     """Return the vectors and biases of new items by who met them (newcomers, users)."""
     rows = np.zeros((matrix.shape[0], model.rank + 1), np.float32)
-    counts = np.diff(model.seen.indptr)
-    often = model.objective.negatives * counts / np.maximum(model.n_items - counts, 1)
+    often = model.objective.negatives * np.diff(model.seen.indptr) / max(model.n_items, 1)
     for k in range(matrix.shape[0]):
         met = matrix.indices[matrix.indptr[k] : matrix.indptr[k + 1]]
         rows[k] = _of_item(model, met, often).solved()
@@ -106,8 +104,8 @@ def shares(model: "FactorState", item_rows: Rows, target: int) -> Doubles:
 
     At the solution, the loss is nearly a weighted sum of squares, whose solution is a sum over the examples.
     """
-    if not 0 < len(item_rows) < model.n_items:
-        return np.zeros(len(item_rows))
+    if not len(item_rows):
+        return np.zeros(0)
     regression = _of_user(model, item_rows)
     row = regression.solved()
     slopes, weights = regression.parts(row)
@@ -118,23 +116,20 @@ def shares(model: "FactorState", item_rows: Rows, target: int) -> Doubles:
 
 
 def _of_user(model: "FactorState", met: Rows) -> Regression:
-    others = np.setdiff1d(np.arange(model.n_items), met)
-    most = max(SAMPLE, 4 * len(met))
-    if len(others) > most:
-        others = np.random.default_rng(0).choice(others, most, replace=False)
-    weight = model.objective.negatives * len(met) / len(others)
-    return _regression(model, model.item_vectors, model.item_bias, met, others, np.full(len(others), weight))
+    drawn, most = np.arange(model.n_items), max(SAMPLE, 4 * len(met))
+    if len(drawn) > most:
+        drawn = np.random.default_rng(0).choice(drawn, most, replace=False)
+    weights = np.full(len(drawn), model.objective.negatives * len(met) / len(drawn))
+    return _regression(model, model.item_vectors, model.item_bias, met, drawn, weights)
 
 
 def _of_item(model: "FactorState", met: Rows, often: Doubles) -> Regression:
-    left = often.copy()
-    left[met] = 0
-    others, most = np.flatnonzero(left), max(SAMPLE, 4 * len(met))
-    weights = left[others]
-    if len(others) > most:
-        others = np.random.default_rng(0).choice(others, most, p=weights / weights.sum())
+    drawn, most = np.flatnonzero(often), max(SAMPLE, 4 * len(met))
+    weights = often[drawn]
+    if len(drawn) > most:
+        drawn = np.random.default_rng(0).choice(drawn, most, p=weights / weights.sum())
         weights = np.full(most, weights.sum() / most)
-    return _regression(model, model.user_vectors, model.user_bias, met, others, weights)
+    return _regression(model, model.user_vectors, model.user_bias, met, drawn, weights)
 
 
 def _regression(
@@ -142,18 +137,18 @@ def _regression(
     vectors: Floats,
     bias: Floats | None,
     met: Rows,
-    others: npt.NDArray[np.int64],
+    drawn: npt.NDArray[np.int64],
     weights: Doubles,
 ) -> Regression:
-    """Put together what was met, each counting once, and what stands for all else."""
-    rows = np.concatenate([met, others])
+    """Put together what was met, each counting once, and what may be drawn beside it."""
+    rows = np.concatenate([met, drawn])
     all_weights = np.concatenate([np.ones(len(met)), weights])
     own = np.zeros(len(rows)) if bias is None else bias[rows].astype(np.float64)
     penalty = max(model.objective.regularization, _LEAST_PENALTY) * max(float(all_weights.sum()), 1.0)
     return Regression(
         np.column_stack([vectors[rows].astype(np.float64), np.ones(len(rows))]),
         own + model.mean,
-        np.concatenate([np.ones(len(met)), np.zeros(len(others))]),
+        np.concatenate([np.ones(len(met)), np.zeros(len(drawn))]),
         all_weights,
         penalty,
     )

@@ -25,15 +25,17 @@ class LogisticMF:
     **Model**: the probability is :math:`1 / (1 + e^{-s})` with the score s = mean + user bias + item bias + user
     vector · item vector.
 
-    **Loss**: :math:`\sum \log(1 + e^{-s_{ui}}) + \sum_j \log(1 + e^{s_{uj}})` over the pairs (u, i) that were seen,
-    each with ``negatives`` items j that u has not seen, plus :math:`\lambda / 2` times the squares of the rows and
-    biases that each example touches. The values do not matter, only which pairs there are: leave out what a user did
-    not like, with ``ratings.at_least(4)``, or keep all. The mean is the score of what is chosen as often as one
-    example in ``1 + negatives`` is.
+    **Loss**: :math:`\sum [\log(1 + e^{-s_{ui}}) + \sum_j \log(1 + e^{s_{uj}})]` over the pairs (u, i) that were seen,
+    each with ``negatives`` items j drawn beside it, plus :math:`\lambda / 2` times the squares of the rows and biases
+    that each example touches. Items are drawn evenly from all, those that u has seen among them: so no score can grow
+    without end, least those of users who have seen much, and lists are far better for it. The values do not matter,
+    only which pairs there are: leave out what a user did not like, with ``ratings.at_least(4)``, or keep all. The mean
+    is the score of what one example in ``1 + negatives`` is.
 
-    **Algorithm**: stochastic descent, an epoch being one pass over the pairs, with unseen items drawn evenly and anew
-    in each. Users and items are trained on in blocks with no row in common, so that threads never meet and the same
-    seed gives the same bits on any number of them.
+    **Algorithm**: stochastic descent, an epoch being one pass over the pairs, with items drawn anew in each. Steps
+    keep their length for half of the epochs, and then shorten evenly to nothing: what chance has added in the first
+    half is averaged away. Users and items are trained on in blocks with no row in common, so that threads never meet
+    and the same seed gives the same bits on any number of them.
 
     **Reference**: Rendle, Krichene, Zhang, Anderson (2020), Neural collaborative filtering vs. matrix factorization
     revisited; Johnson (2014), Logistic matrix factorization for implicit feedback data; for the blocks Gemulla,
@@ -44,11 +46,11 @@ class LogisticMF:
     rank : int
         Length of the vectors.
     learning_rate : float
-        Length of the first epoch's steps.
+        Length of the steps in the first half of the epochs.
     regularization : float
         Weight of the squares of vectors and biases.
     negatives : int
-        How many unseen items are drawn beside each pair.
+        How many items are drawn beside each pair.
     epochs : int
         How often the pairs are gone through.
     seed : int
@@ -100,14 +102,10 @@ class LogisticMF:
             If ``start`` does not fit.
         """
         check_train(train)
-        examples = Examples(train.matrix)
-        mean = -float(np.log(self.negatives))
-
-        def first() -> Arrays:
-            return _start(self, train, start)
+        examples, mean = Examples(train.matrix), -float(np.log(self.negatives))
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
-            rate = self.learning_rate
+            rate = self.learning_rate * min(1.0, 2 * (1 - epoch / self.epochs))
             steps = Steps(rate, self.regularization, self.negatives)
             biases = (arrays["user_bias"], arrays["item_bias"])
             loss = examples.train(steps, arrays["users"], arrays["items"], biases, mean, self.seed, epoch)
@@ -138,7 +136,14 @@ class LogisticMF:
             )
 
         kept = Checkpoint(checkpoint, self, train)
-        done = run_epochs(first, step, epochs=self.epochs, checkpoint=kept, callback=callback, model=model)
+        done = run_epochs(
+            lambda: _start(self, train, start),
+            step,
+            epochs=self.epochs,
+            checkpoint=kept,
+            callback=callback,
+            model=model,
+        )
         return model(done.arrays, done.history)
 
 

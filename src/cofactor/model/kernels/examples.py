@@ -17,7 +17,7 @@ import numpy as np
 from cofactor.model.bayesian.counter_random import child_key
 from cofactor.model.kernels.assembly import Array, kernel
 from cofactor.model.kernels.lanes import WIDTH, load, multiply, multiply_add, splat, store
-from cofactor.model.kernels.pairs import ask_for, dot, draw, inlined, pull_of
+from cofactor.model.kernels.pairs import ask_for, below, dot, inlined, pull_of
 
 _FACTORS = 8
 """So many of `pull_of`'s factors may be multiplied before the product leaves the range of a double."""
@@ -50,37 +50,30 @@ def descend(
         b = (task + turn) % len(ends)
         low, size = edges[b], edges[b + 1] - edges[b]
         stream = child_key(key, task * len(ends) + b)
-        marks = np.zeros(size, np.uint8)
-        losses, pairs = 0.0, 0
+        losses = 0.0
         start = bases[task, b]
         for u in range(cuts[task], cuts[task + 1]):
             stop = ends[b, u]
-            if stop - start < size:  # else there is nothing that they did not choose
-                for k in range(start, stop):
-                    marks[entries[k]] = 1
-                for k in range(start, stop):
-                    met[0] = members[low + entries[k]]
-                    for c in range(drawing):
-                        met[1 + c] = members[low + draw(stream, k * drawing + c, marks)]
-                        ask_for(items, met[1 + c])
-                    product, offset = 1.0, mean + user_bias[u]
-                    for c in range(1 + drawing):
-                        sign = np.float32(1 if c == 0 else -1)
-                        logit = offset + item_bias[met[c]] + dot(users, u * length, items, met[c] * length, length)
-                        found, factor = pull_of(sign * logit)
-                        pulls[c] = rate * sign * found
-                        product *= factor
-                        if c % _FACTORS == _FACTORS - 1:
-                            losses += math.log(product)
-                            product = 1.0
-                    losses += math.log(product)
-                    move(users, u, items, user_bias, item_bias, met, pulls, decay)
-                for k in range(start, stop):
-                    marks[entries[k]] = 0
-                pairs += stop - start
+            for k in range(start, stop):
+                met[0] = members[low + entries[k]]
+                for c in range(drawing):
+                    met[1 + c] = members[low + below(stream, k * drawing + c, size)]
+                    ask_for(items, met[1 + c])
+                product, offset = 1.0, mean + user_bias[u]
+                for c in range(1 + drawing):
+                    sign = np.float32(1 if c == 0 else -1)
+                    logit = offset + item_bias[met[c]] + dot(users, u * length, items, met[c] * length, length)
+                    found, factor = pull_of(sign * logit)
+                    pulls[c] = rate * sign * found
+                    product *= factor
+                    if c % _FACTORS == _FACTORS - 1:
+                        losses += math.log(product)
+                        product = 1.0
+                losses += math.log(product)
+                move(users, u, items, user_bias, item_bias, met, pulls, decay)
             start = stop
         sums[task, 0] += losses
-        sums[task, 1] += pairs * (1 + drawing)
+        sums[task, 1] += (start - bases[task, b]) * (1 + drawing)
 
 
 @inlined
