@@ -22,6 +22,7 @@ SMALL = {
     "als": {"rank": 4, "epochs": 30, "regularization": 0.1, "bias_regularization": 0.1},
     "implicit-als": {"rank": 4, "epochs": 30, "regularization": 0.01},
     "bpr": {"rank": 4, "epochs": 100, "learning_rate": 0.05, "regularization": 0.02, "negatives": 2},
+    "logistic": {"rank": 4, "epochs": 150, "learning_rate": 0.1, "regularization": 0.02, "negatives": 4},
     "nmf": {"rank": 4, "epochs": 200, "regularization": 0.02},
     "bayesian": {"rank": 4, "sweeps": 200, "burn_in": 50, "kept": 50},
     "svd": {"rank": 4},

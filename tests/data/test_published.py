@@ -31,6 +31,16 @@ def test_the_ncf_layout_is_read_from_its_folder_with_and_without_a_name(tmp_path
     assert split.train.items == split.test.items == split.negatives.items
 
 
+def test_the_fourth_column_is_the_time_where_all_lines_have_it(tmp_path):
+    split = read_ncf(
+        write_ncf(tmp_path, train="0\t5\t4\t978\n0\t3\t5\t979\n1\t5\t1\t970\n", test="0\t9\n1\t3\t2\t991\n")
+    )
+    train, last = split.train.split_last()
+    assert pairs(last) == [(0, 3), (1, 5)]
+    assert len(train) == 1
+    assert split.test.timestamps is None
+
+
 def test_the_ncf_layout_is_read_from_its_common_beginning(tmp_path):
     write_ncf(tmp_path, "ml-1m.")
     write_ncf(tmp_path, "pinterest-20.", train="4\t2\t1\t0\n")

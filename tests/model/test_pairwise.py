@@ -7,39 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
+from twins import MASK, below, child, parts_of, table_of, unmarked
 
 from cofactor.data.vocabulary import Vocabulary
+from cofactor.model import blocks as parting
 from cofactor.model import pairwise
 from cofactor.model.factors import Factors
 from cofactor.model.kernels import pairs
 from cofactor.model.objective import Objective
 from cofactor.model.pairwise import Pairs, Steps, pad
-
-MASK = 2**64 - 1
-
-
-def child(key, number):
-    """Return the SplitMix64 hash, in Python's own numbers."""
-    z = (key + ((number + 1) & MASK) * 0x9E3779B97F4A7C15) & MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return z ^ (z >> 31)
-
-
-def below(stream, number, size):
-    return ((child(stream, number) >> 32) * size) >> 32
-
-
-def unmarked(stream, number, marked):
-    """Return the first place of the stream that is not marked; the next free one after so many tries."""
-    for attempt in range(pairs.TRIES):
-        place = below(stream, number * pairs.TRIES + attempt, len(marked))
-        if not marked[place]:
-            return place
-    while marked[place]:
-        place = (place + 1) % len(marked)
-    return place
 
 
 def pull(lead):
@@ -49,23 +25,6 @@ def pull(lead):
 def hardest(x, drawn, items, bias):
     scores = items[drawn] @ x + bias[drawn]
     return drawn[int(np.argmax(scores))], scores.max()
-
-
-def parts_of(dense, members, edges, cuts):
-    """Yield, in the order of training, (task, block, user, where their part of the block stands, its items)."""
-    starts, place = {}, 0
-    for task in range(len(cuts) - 1):
-        for block in range(len(edges) - 1):
-            for u in range(cuts[task], cuts[task + 1]):
-                inside = np.intersect1d(np.flatnonzero(dense[u]), members[edges[block] : edges[block + 1]])
-                starts[task, block, u] = place, inside
-                place += len(inside)
-    blocks = len(edges) - 1
-    for turn in range(blocks):
-        for task in range(blocks):
-            block = (task + turn) % blocks
-            for u in range(cuts[task], cuts[task + 1]):
-                yield task, block, u, *starts[task, block, u]
 
 
 def twin_epoch(table, cuts, steps, users, items, bias, seed, epoch):
@@ -100,10 +59,6 @@ def twin_epoch(table, cuts, steps, users, items, bias, seed, epoch):
     return losses, in_order
 
 
-def table_of(random, n_users, n_items, share):
-    return sparse.csr_array((random.random((n_users, n_items)) < share).astype(np.float32))
-
-
 def drawn_vectors(random, n_users, n_items, rank):
     return [random.normal(size=shape).astype(np.float32) for shape in ((n_users, rank), (n_items, rank), (n_items,))]
 
@@ -111,8 +66,8 @@ def drawn_vectors(random, n_users, n_items, rank):
 @pytest.fixture
 def many_blocks(monkeypatch):
     """Small tables in as many blocks as a large one has."""
-    monkeypatch.setattr(pairwise, "PAIRS_IN_TASK", 5)
-    monkeypatch.setattr(pairwise, "ITEMS_IN_BLOCK", 2)
+    monkeypatch.setattr(parting, "PAIRS_IN_TASK", 5)
+    monkeypatch.setattr(parting, "ITEMS_IN_BLOCK", 2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -128,8 +83,8 @@ def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, see
     random = np.random.default_rng(seed)
     table, steps = table_of(random, *shape, share), Steps(0.07, 0.3, drawn)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairwise, "PAIRS_IN_TASK", max(1, table.nnz // blocks**2))
-        patch.setattr(pairwise, "ITEMS_IN_BLOCK", 1)
+        patch.setattr(parting, "PAIRS_IN_TASK", max(1, table.nnz // blocks**2))
+        patch.setattr(parting, "ITEMS_IN_BLOCK", 1)
         trained = Pairs(table)
     users, items, bias = drawn_vectors(random, *shape, rank)
     twins = [array.astype(np.float64) for array in (users, items, bias)]
@@ -149,7 +104,7 @@ def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, see
 def test_small_tables_are_one_block_and_large_ones_many(many_blocks):
     random = np.random.default_rng(0)
     assert Pairs(table_of(random, 3, 2, 1.0)).blocks == 1
-    assert Pairs(table_of(random, 400, 300, 0.5)).blocks == pairwise.MOST_BLOCKS
+    assert Pairs(table_of(random, 400, 300, 0.5)).blocks == parting.MOST_BLOCKS
     assert Pairs(table_of(random, 2, 300, 1.0)).blocks == 2
 
 

@@ -88,7 +88,8 @@ def read_ncf(path: PathLike) -> PublishedSplit:
     Returns
     -------
     PublishedSplit
-        Every line of the two rating files is an interaction of value 1; ids are integers, as in the files.
+        Every line of the two rating files is an interaction of value 1; ids are integers, as in the files. Where all
+        lines of a file have a fourth column, it is the time.
 
     Raises
     ------
@@ -99,18 +100,20 @@ def read_ncf(path: PathLike) -> PublishedSplit:
     rated = []
     for file in files[:2]:
         columns = _columns(file)
-        rated.append(_Pairs(columns[:, 0], columns[:, 0], columns[:, 1]))
+        times = columns[:, 2] if columns.shape[1] > 2 else None
+        rated.append(_Pairs(columns[:, 0], columns[:, 0], columns[:, 1], times))
     negatives = _negatives(files[2])
     return PublishedSplit(*_tables([*rated, negatives], files[0].name.removesuffix(_NCF[0]).rstrip(".") or "ncf"))
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Raw numbers of one file: the users it names, and its pairs of user and item."""
+    """Raw numbers of one file: the users it names, its pairs of user and item, and when each was, if it says so."""
 
     named: np.ndarray
     users: np.ndarray
     items: np.ndarray
+    times: np.ndarray | None = None
 
 
 def _tables(parts: list[_Pairs], name: str) -> list[Interactions]:
@@ -119,7 +122,12 @@ def _tables(parts: list[_Pairs], name: str) -> list[Interactions]:
     items = Vocabulary(np.unique(np.concatenate([part.items for part in parts])).tolist(), kind="item")
     return [
         Interactions.from_rows(
-            users, items, users.rows(part.users.tolist()), items.rows(part.items.tolist()), name=name
+            users,
+            items,
+            users.rows(part.users.tolist()),
+            items.rows(part.items.tolist()),
+            timestamps=part.times,
+            name=name,
         )
         for part in parts
     ]
@@ -162,7 +170,7 @@ def _ncf_files(path: Path) -> list[Path]:
 
 
 def _columns(path: Path) -> np.ndarray:
-    """Return user and item of each line of a rating file: user, item, and whatever follows, between tabs."""
+    """Return user, item and, where every line tells it, time of each line of a rating file: user, item, value, time."""
     with opened(path) as stream:
         lines = stream.read().splitlines()
     rows = []
@@ -172,10 +180,12 @@ def _columns(path: Path) -> np.ndarray:
             continue
         if len(cells) < 2:
             raise DataError(f"{path}, line {number:,}: a user and an item are asked for, {line[:40]!r} holds one")
-        rows.append(_whole(cells[:2], path, number))
+        timed = len(cells) > 3 and cells[3].isdigit() and len(cells[3]) <= 18
+        rows.append(_whole([*cells[:2], *cells[3:4]] if timed else cells[:2], path, number))
     if not rows:
         raise DataError(f"{path} has no rows: nothing to learn from")
-    return np.stack(rows)
+    width = min(len(row) for row in rows)
+    return np.stack([row[:width] for row in rows])
 
 
 def _negatives(path: Path) -> _Pairs:

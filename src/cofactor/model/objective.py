@@ -9,7 +9,7 @@ __all__ = ["Goal", "Loss", "Objective", "Side"]
 
 Goal = Literal["rating", "ranking"]
 Side = Literal["user", "item"]
-Loss = Literal["squared", "weighted", "matched", "complete", "posterior", "pairwise"]
+Loss = Literal["squared", "weighted", "matched", "complete", "posterior", "pairwise", "logistic"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Objective:
 
     Parameters
     ----------
-    loss : {"squared", "weighted", "matched", "complete", "posterior", "pairwise"}
+    loss : {"squared", "weighted", "matched", "complete", "posterior", "pairwise", "logistic"}
         ``"squared"``: the squared error over the observed values alone. ``"weighted"``: observed pairs
         count by their value and aim at 1, all pairs together aim at 0 with the weight ``unseen_weight``
         (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"matched"``: a loss without
@@ -26,7 +26,8 @@ class Objective:
         value. ``"complete"``: the squared error over all pairs, those that were not observed counting as 0.
         ``"posterior"``: none; the vectors are draws from a posterior. ``"pairwise"``: an observed pair is to
         score above one of the same user that was not observed (Rendle et al. 2009); a row is placed by the steps
-        of the training.
+        of the training. ``"logistic"``: a score is the logit of being observed, which each pair that is not is
+        asked in its share of ``negatives`` draws beside each that is (Rendle et al. 2020).
     goal : {"rating", "ranking"}
         Whether the scores are meant as predicted ratings or only to put items in order.
     regularization, bias_regularization : float
@@ -38,8 +39,8 @@ class Objective:
     learning_rate : float
         Length of the first steps; only with ``loss="pairwise"``.
     negatives : int
-        How many items that were not observed are drawn to take the one of highest score; only with
-        ``loss="pairwise"``.
+        How many items that were not observed are drawn beside each that was: with ``loss="pairwise"`` the one of
+        highest score is taken, with ``loss="logistic"`` all are.
     non_negative : bool
         Whether the vectors have no negative entry.
     draws : int

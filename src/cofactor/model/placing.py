@@ -13,7 +13,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError
-from cofactor.model import checks, lists
+from cofactor.model import checks, lists, logistic_rows
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows, solve_rows
 from cofactor.model.objective import Side
 
@@ -60,6 +60,8 @@ def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed
         from cofactor.model import pairwise  # loads the kernels of BPR
 
         return Placed(*getattr(pairwise, f"place_{side}s")(model, matrix))
+    if model.objective.loss == "logistic":
+        return Placed(*getattr(logistic_rows, f"place_{side}s")(model, matrix))
     fixed = getattr(model, "item_vectors" if side == "user" else "user_vectors")
     biased = getattr(model, f"{side}_bias") is not None
     if model.objective.loss == "complete":
@@ -237,6 +239,8 @@ def _shares(model: "Factors", rows: np.ndarray, values: np.ndarray, user_row: in
         from cofactor.model import pairwise
 
         return pairwise.shares(model, rows, item_row)
+    if loss == "logistic":
+        return logistic_rows.shares(model, rows, item_row)
     if loss == "complete":
         wide = model.item_vectors.astype(np.float64)
         shares: np.ndarray = values * (wide[rows] @ (np.linalg.pinv(wide.T @ wide) @ wide[item_row]))

@@ -182,7 +182,7 @@ class FactorState:
 
     def lanes_of(self, side: Side) -> np.ndarray:
         """Return a side's vectors with zeros up to whole registers, as the steps of BPR take them."""
-        from cofactor.model.pairwise import pad  # brings numba
+        from cofactor.model.blocks import pad  # brings numba
 
         other = "item" if side == "user" else "user"
         return self._prepare((f"{side} lanes", other), lambda: pad(getattr(self, f"{side}_vectors")))

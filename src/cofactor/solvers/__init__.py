@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cofactor.solvers.bayes import BayesianMF
     from cofactor.solvers.bpr import BPR
     from cofactor.solvers.keras_mf import KerasMF
+    from cofactor.solvers.logistic import LogisticMF
     from cofactor.solvers.nmf import NMF
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "BiasOnly",
     "ImplicitALS",
     "KerasMF",
+    "LogisticMF",
     "Popularity",
     "PureSVD",
     "solver_class",
@@ -36,6 +38,7 @@ SOLVERS = {
     "als": ("cofactor.solvers.als", "ALS"),
     "implicit-als": ("cofactor.solvers.als", "ImplicitALS"),
     "bpr": ("cofactor.solvers.bpr", "BPR"),
+    "logistic": ("cofactor.solvers.logistic", "LogisticMF"),
     "nmf": ("cofactor.solvers.nmf", "NMF"),
     "bayesian": ("cofactor.solvers.bayes", "BayesianMF"),
     "svd": ("cofactor.solvers.baselines", "PureSVD"),

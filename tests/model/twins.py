@@ -1,0 +1,52 @@
+"""The random numbers and the order of training in blocks, in plain Python: what the twins of several kernels share."""
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.model.kernels import pairs
+
+MASK = 2**64 - 1
+
+
+def child(key, number):
+    """Return the SplitMix64 hash, in Python's own numbers."""
+    z = (key + ((number + 1) & MASK) * 0x9E3779B97F4A7C15) & MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+def below(stream, number, size):
+    return ((child(stream, number) >> 32) * size) >> 32
+
+
+def unmarked(stream, number, marked):
+    """Return the first place of the stream that is not marked; the next free one after so many tries."""
+    for attempt in range(pairs.TRIES):
+        place = below(stream, number * pairs.TRIES + attempt, len(marked))
+        if not marked[place]:
+            return place
+    while marked[place]:
+        place = (place + 1) % len(marked)
+    return place
+
+
+def parts_of(dense, members, edges, cuts):
+    """Yield, in the order of training, (task, block, user, where their part of the block stands, its items)."""
+    starts, place = {}, 0
+    for task in range(len(cuts) - 1):
+        for block in range(len(edges) - 1):
+            for u in range(cuts[task], cuts[task + 1]):
+                inside = np.intersect1d(np.flatnonzero(dense[u]), members[edges[block] : edges[block + 1]])
+                starts[task, block, u] = place, inside
+                place += len(inside)
+    blocks = len(edges) - 1
+    for turn in range(blocks):
+        for task in range(blocks):
+            block = (task + turn) % blocks
+            for u in range(cuts[task], cuts[task + 1]):
+                yield task, block, u, *starts[task, block, u]
+
+
+def table_of(random, n_users, n_items, share):
+    return sparse.csr_array((random.random((n_users, n_items)) < share).astype(np.float32))
