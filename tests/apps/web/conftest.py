@@ -1,0 +1,116 @@
+"""A real PostgreSQL, started for these tests alone, and a store on it or on SQLite."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from websupport import free_port
+
+from cofactor.apps.web.store import RatingsStore
+
+
+@dataclass
+class Postgres:
+    """A server whose files are its own, so that it may be killed."""
+
+    binaries: Path
+    folder: Path
+    port: int
+    user: str | None
+
+    def run(self, *command, check=True):
+        """Run one of PostgreSQL's programs as a user that it accepts."""
+        return subprocess.run(
+            [str(self.binaries / command[0]), *command[1:]],
+            user=self.user, group=self.user, extra_groups=[] if self.user else None,
+            cwd=self.folder, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            check=check, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    def start(self):
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=60"
+        log = str(self.folder / "log")
+        self.run("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "-t", "30", "start")
+
+    def stop(self, mode="fast"):
+        self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", mode, "-w", "stop", check=False)
+
+    def kill(self):
+        """End it as a power cut would: no goodbye, nothing written that was not written already."""
+        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+        for process in [pid, *map(int, children.split())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.2)
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    def url(self, database="postgres"):
+        return f"postgresql+psycopg://tester:secret@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self):
+        name = f"d{uuid.uuid4().hex[:12]}"
+        self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tester", name)
+        return self.url(name)
+
+
+def _binaries():
+    found = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))] or [shutil.which("initdb")]
+    return Path(found[-1]).parent if found[-1] else None
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A running PostgreSQL."""
+    binaries = _binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL's server is not installed: apt-get install postgresql")
+    folder = tmp_path_factory.mktemp("postgres")
+    user = None
+    if os.getuid() == 0:  # it refuses to run as root
+        import pwd
+
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        user = next((name for name in ("postgres", "nobody") if name in names), None)
+        for parent in (folder, *folder.parents):
+            if parent.stat().st_uid == 0 and str(parent) != "/" and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        shutil.chown(folder, user)
+    server = Postgres(binaries, folder, free_port(), user)
+    server.run("initdb", "-D", str(folder / "data"), "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
+    server.start()
+    yield server
+    server.stop("immediate")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    return f"sqlite:///{tmp_path}/ratings.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request):
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("sqlite_url")
+    return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture
+def store(store_url):
+    opened = RatingsStore(store_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def long_form():
+    """Whether the long form of a test was asked for."""
+    return os.environ.get("COFACTOR_TEST_LONG") == "1"
