@@ -1,6 +1,7 @@
 """A real PostgreSQL, started for these tests alone, and a store on it or on SQLite."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -11,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from websupport import free_port
 
+from cofactor.apps.web.app import create_app
+from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.store import RatingsStore
 
 
@@ -114,3 +118,46 @@ def store(store_url):
 def long_form():
     """Whether the long form of a test was asked for."""
     return os.environ.get("COFACTOR_TEST_LONG") == "1"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, titled):
+    """Model files by name: one that predicts ratings, one that puts in order, another of that kind."""
+    import polars as pl
+
+    from cofactor.data.texts import ItemTexts
+    from cofactor.solvers import ALS, ImplicitALS
+
+    genres = pl.Series(["Drama|War" if k % 2 else "Comedy" for k in range(titled.n_items)])
+    data = dataclasses.replace(titled, texts=ItemTexts(titled.texts.titles, genres))
+    likes = data.at_least(4).binary()
+    folder = tmp_path_factory.mktemp("models")
+    made = {
+        "rating": ALS(rank=3, epochs=5).fit(data),
+        "ranking": ImplicitALS(rank=4, epochs=4).fit(likes),
+        "other": ImplicitALS(rank=4, epochs=2).fit(likes),
+    }
+    return {name: model.save(folder / f"{name}.safetensors") for name, model in made.items()}
+
+
+@pytest.fixture
+def make_client(tmp_path):
+    """Return what makes a client of a service in this process."""
+    with contextlib.ExitStack() as stack:
+
+        def make(model, **settings):
+            settings = {"ratings": f"sqlite:///{tmp_path}/ratings.db", **settings}
+            app = create_app(ServiceSettings(model=Path(model), **settings))
+            return stack.enter_context(TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False))
+
+        yield make
+
+
+@pytest.fixture(params=["rating", "ranking"])
+def client(request, make_client, models):
+    return make_client(models[request.param])
+
+
+@pytest.fixture
+def ranking(make_client, models):
+    return make_client(models["ranking"])

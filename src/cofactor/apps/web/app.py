@@ -60,6 +60,7 @@ def create_app(settings: ServiceSettings) -> Any:
         app.include_router(part(service))
     app.include_router(page())
     problems.handle(app)
+    app.state.service = service
     _describe(app)
     return Guard(app, doorkeeper, service.metrics)
 

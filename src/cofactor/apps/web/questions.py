@@ -166,7 +166,7 @@ def _read(query: bytes) -> Wish:
         name: given.getlist(name) if name in _LISTS else given[name] for name in Wanted.model_fields if name in given
     }
     with _saying("query"):
-        return Wanted.model_validate_strings(values).wish()
+        return Wanted.model_validate(values, strict=False).wish()
 
 
 _remembered = functools.lru_cache(maxsize=1000)(_read)
