@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from websupport import free_port
+from websupport import Service, free_port
 
 from cofactor.apps.web.app import create_app
 from cofactor.apps.web.settings import ServiceSettings
@@ -41,20 +41,19 @@ class Postgres:
     def start(self):
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=60"
         log = str(self.folder / "log")
-        self.run("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "-t", "30", "start")
+        command = ("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "-t", "30", "start")
+        for _ in range(40):  # what is left of one that was killed goes by itself, but takes a moment
+            if self.run(*command, check=False).returncode == 0:
+                return
+            time.sleep(0.25)
+        raise AssertionError((self.folder / "log").read_text())
 
     def stop(self, mode="fast"):
         self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", mode, "-w", "stop", check=False)
 
     def kill(self):
         """End it as a power cut would: no goodbye, nothing written that was not written already."""
-        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-        for process in [pid, *map(int, children.split())]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(0.2)
-        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        os.kill(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
     def url(self, database="postgres"):
         return f"postgresql+psycopg://tester:secret@127.0.0.1:{self.port}/{database}"
@@ -161,3 +160,24 @@ def client(request, make_client, models):
 @pytest.fixture
 def ranking(make_client, models):
     return make_client(models["ranking"])
+
+
+@pytest.fixture
+def serve(tmp_path, models):
+    """Return what starts a service, as people do."""
+    with contextlib.ExitStack() as stack:
+
+        def start(model=None, *options, **more):
+            service = Service(model or models["ranking"], tmp_path, *options, **more)
+            stack.callback(service.close)
+            return service
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_service(tmp_path_factory, models):
+    """One running service for tests that leave it as it was."""
+    service = Service(models["ranking"], tmp_path_factory.mktemp("service"))
+    yield service
+    service.close()

@@ -88,6 +88,8 @@ class Guard:
     def _check(self, scope: Any, headers: dict[bytes, bytes]) -> None:
         if len(scope["path"]) > MOST_PATH_BYTES or len(scope.get("query_string", b"")) > MOST_QUERY_BYTES:
             raise Refused(414, "the address is too long: send long lists in a body")
+        if "\ufffd" in scope["path"]:  # what the server makes of bytes that mean no letter
+            raise Refused(400, "the address is no sound UTF-8")
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
         if not self._doorkeeper.knows_host(host):
