@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cofactor.apps import show
+from cofactor.apps import serving, show
 from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
 from cofactor.errors import CofactorError
 from cofactor.version import __version__
@@ -44,7 +44,19 @@ def build(arguments: list[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_version)
-    for command in (datasets, evaluate, recommend, similar, describe, compare, tune, plot, quickstart):
+    for command in (
+        datasets,
+        evaluate,
+        recommend,
+        similar,
+        describe,
+        compare,
+        tune,
+        plot,
+        quickstart,
+        serving.serve,
+        serving.refit,
+    ):
         app.command()(show.reporting_errors(command))
     app.command()(show.reporting_errors(taking(_fields_for(arguments), DATA_OPTIONS)(fit)))
     return app
