@@ -102,6 +102,7 @@ class Served:
             "has_spread": self.has_spread,
             "genres": self.catalogue.all_genres,
             "years": _range(self.catalogue.years),
+            "raters": _twentieths(self.catalogue.raters),
         }
 
     def warm(self) -> None:
@@ -113,6 +114,11 @@ class Served:
 
             place_rows(self.model, self.model.seen[:1], "user")
         _ = self.catalogue.search, self.plane
+
+
+def _twentieths(raters: np.ndarray) -> list[int]:
+    """Return how many people rated the item that 0, 5, 10, … 100 per cent of all items do not surpass."""
+    return np.quantile(raters, np.linspace(0, 1, 21), method="lower").astype(int).tolist()
 
 
 def _range(years: np.ndarray) -> dict[str, int] | None:

@@ -1,0 +1,137 @@
+// The map: items in two dimensions, the visitor's own lit up, and a table that says the same.
+
+import { ask, queryOf } from "./api.js";
+import { byId, drawn, make } from "./elements.js";
+import { mapTable } from "./map_table.js";
+import { placedLabels } from "./map_labels.js";
+import { shownTitle } from "./words.js";
+
+const SHOWN = 400;
+const SIZE = 1000;
+const MARGIN = 40;
+const REACH = 30; // how near a pointer must come to a point, in pixels
+
+/** Shows the map, once it is near the screen. */
+export class MapView {
+  constructor(ratings, stars, onDetails) {
+    Object.assign(this, { ratings, stars, onDetails, items: [], suggested: new Set(), wanted: false });
+    this.body = byId("map-body");
+    byId("map-views").addEventListener("change", () => this.show());
+    const near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.begin(), {
+      rootMargin: "400px",
+    });
+    near.observe(this.body);
+    this.near = near;
+  }
+
+  begin() {
+    this.near.disconnect();
+    this.wanted = true;
+    this.load();
+  }
+
+  /** Fetch the items' places: the most rated ones, and all that the visitor rated or is shown. */
+  async load() {
+    if (!this.wanted) return;
+    const item = [...new Set([...this.ratings.sent().map((rating) => rating.item), ...this.suggested])].slice(0, 900);
+    try {
+      const { items } = await ask(`/v1/map?${queryOf({ n: SHOWN, item })}`);
+      this.items = items;
+      this.show();
+    } catch (failure) {
+      this.body.replaceChildren(make("p", { class: "quiet" }, failure.message));
+    }
+  }
+
+  /** Light up what is rated and ring what is suggested now; fetch what the map lacks of it. */
+  light(suggested = this.suggested) {
+    this.suggested = suggested;
+    if (!this.wanted) return;
+    const placed = new Set(this.items.map((item) => item.item));
+    const lacks = [...this.ratings.entries.keys(), ...suggested].some((item) => !placed.has(item));
+    if (lacks && this.lacking !== [...suggested].join()) {
+      this.lacking = [...suggested].join(); // unknown items stay lacking: ask once for each list
+      this.load();
+    } else {
+      this.show();
+    }
+  }
+
+  show() {
+    if (!this.items.length) return;
+    const asTable = byId("map-views").querySelector("input:checked").value === "table";
+    this.body.replaceChildren(...(asTable ? [mapTable(this.items, this.ratings, this.stars.scale)] : this.picture()));
+  }
+
+  picture() {
+    const place = placing(this.items);
+    const points = this.items.map((item) => ({ item, ...place(item), kind: this.kindOf(item.item) }));
+    points.sort((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind));
+    const mine = points.filter(({ kind }) => kind === "is-mine").length;
+    const words = `Map of ${points.length} titles, ${mine} of them yours; the table says the same.`;
+    const circles = points.map(({ x, y, kind }) =>
+      drawn("circle", { cx: x.toFixed(1), cy: y.toFixed(1), r: RADIUS[kind], class: kind }),
+    );
+    const svg = drawn("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img", "aria-label": words, class: "map" });
+    const tip = make("p", { class: "tip", hidden: true, "aria-hidden": "true" });
+    svg.append(...circles, ...placedLabels(points, SIZE));
+    svg.addEventListener("pointermove", (event) => this.point(event, svg, points, tip));
+    svg.addEventListener("pointerleave", () => (tip.hidden = true));
+    svg.addEventListener("click", (event) => {
+      const near = nearest(event, svg, points);
+      if (near) this.onDetails(near.item);
+    });
+    return [make("div", { class: "map-frame" }, svg, tip), legend(this.suggested.size > 0, mine > 0)];
+  }
+
+  kindOf(item) {
+    if (this.ratings.get(item)) return "is-mine";
+    return this.suggested.has(item) ? "is-next" : "is-other";
+  }
+
+  point(event, svg, points, tip) {
+    const near = nearest(event, svg, points);
+    svg.classList.toggle("is-near", near !== null);
+    tip.hidden = near === null;
+    if (!near) return;
+    tip.textContent = shownTitle(near.item);
+    tip.classList.toggle("is-left", near.x > SIZE / 2);
+    tip.style.setProperty("--x", `${(100 * near.x) / SIZE}%`);
+    tip.style.setProperty("--y", `${(100 * near.y) / SIZE}%`);
+  }
+}
+
+const ORDER = ["is-other", "is-next", "is-mine"];
+const RADIUS = { "is-other": 5, "is-next": 9, "is-mine": 12 };
+
+/** Return what places items in the picture: the ranges of those shown fill it. */
+function placing(items) {
+  const across = fitted(items.map(({ x }) => x));
+  const up = fitted(items.map(({ y }) => y));
+  return ({ x, y }) => ({ x: across(x), y: SIZE - up(y) });
+}
+
+function fitted(values) {
+  const least = Math.min(...values);
+  const range = Math.max(...values) - least || 1;
+  return (value) => MARGIN + ((SIZE - 2 * MARGIN) * (value - least)) / range;
+}
+
+function nearest(event, svg, points) {
+  const { left, top, width } = svg.getBoundingClientRect();
+  const scale = SIZE / width;
+  const [x, y] = [(event.clientX - left) * scale, (event.clientY - top) * scale];
+  let best = null;
+  let least = (REACH * scale) ** 2;
+  for (const point of points) {
+    const distance = (point.x - x) ** 2 + (point.y - y) ** 2;
+    if (distance <= least) [best, least] = [point, distance];
+  }
+  return best;
+}
+
+function legend(hasNext, hasMine) {
+  const entry = (kind, words) => make("li", { class: kind }, words);
+  const entries = [hasMine && entry("is-mine", "yours"), hasNext && entry("is-next", "in the list"), entry("is-other", "others")];
+  return make("ul", { class: "legend", "aria-hidden": "true" }, entries);
+}

@@ -1,0 +1,49 @@
+// The names on the map: the visitor's own first, then the best known, each only where it covers no other.
+
+import { drawn } from "./elements.js";
+import { shownTitle } from "./words.js";
+
+const LETTER = 14.5; // the breadth of a letter in the map's units, roughly
+const HEIGHT = 30;
+const POINT = 10;
+const LONGEST = 22;
+const MOST = { "is-mine": 14, "is-next": 4, "is-other": 9 };
+
+/** Return labels for some of the points. */
+export function placedLabels(points, size) {
+  const shining = points.filter(({ kind }) => kind !== "is-other");
+  const taken = shining.map(({ x, y }) => ({ left: x - POINT, right: x + POINT, top: y - POINT, bottom: y + POINT }));
+  const labels = [];
+  for (const kind of ["is-mine", "is-next", "is-other"]) {
+    const some = points.filter((point) => point.kind === kind);
+    some.sort((one, other) => other.item.rated_by - one.item.rated_by);
+    let left = MOST[kind];
+    for (const point of some) {
+      if (!left) break;
+      const label = labelOf(point, size, taken);
+      if (label) {
+        labels.push(label);
+        left -= 1;
+      }
+    }
+  }
+  return labels;
+}
+
+function labelOf({ item, x, y, kind }, size, taken) {
+  const whole = shownTitle(item);
+  const text = whole.length > LONGEST ? `${whole.slice(0, LONGEST - 1).trimEnd()}…` : whole;
+  const width = text.length * LETTER;
+  const isLeft = x + width + 24 > size;
+  const start = isLeft ? x - width - 18 : x + 18;
+  const box = { left: start, right: start + width, top: y - HEIGHT / 2, bottom: y + HEIGHT / 2 };
+  if (box.left < 0 || taken.some((other) => overlaps(box, other))) return null;
+  taken.push(box);
+  const anchor = isLeft ? "end" : "start";
+  const where = { x: (isLeft ? x - 18 : x + 18).toFixed(1), y: (y + 9).toFixed(1), "text-anchor": anchor };
+  return drawn("text", { ...where, class: kind }, text);
+}
+
+function overlaps(one, other) {
+  return one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+}
