@@ -40,7 +40,7 @@ export class Account {
     } catch (failure) {
       if (isNew) ratings.disown();
       this.show();
-      return this.open(failure.status === 401 ? "The service does not take that token." : failure.message);
+      return this.open(failure.status === 401 ? "The service does not take that token." : failure.inWords);
     }
     this.dialog.close();
     this.show();

@@ -9,6 +9,12 @@ export class Failure extends Error {
     Object.assign(this, { status, kind, retryAfter, requestId });
   }
 
+  /** What went wrong, as a sentence. */
+  get inWords() {
+    if (this.status < 500) return `${this.message[0].toUpperCase()}${this.message.slice(1)}`;
+    return `Something went wrong in the service. Its log knows the request as ${this.requestId || "one without a name"}.`;
+  }
+
   /** Whether the service itself could not be reached. */
   get isSilence() {
     return this.status === 0;

@@ -32,7 +32,7 @@ async function start() {
     connection.lost();
     const again = make("button", { type: "button", class: "main-button" }, "Try again");
     again.addEventListener("click", () => location.reload());
-    const words = make("p", { class: "quiet" }, failure.message);
+    const words = make("p", { class: "quiet" }, failure.inWords);
     byId("list-state").replaceChildren(make("div", { class: "state" }, make("h3", {}, "Nothing to show yet"), words, again));
   }
 }
@@ -46,7 +46,7 @@ function begin(card) {
   const view = new ListView(byId("list"), rows);
   const suggestions = new Suggestions({ ratings, keeper, view, wishes, connection, onList });
   parts = { stars, rows, wishes, suggestions, rated: new RatedView(ratings, stars, open) };
-  parts.map = new MapView(ratings, stars, open);
+  parts.map = new MapView(ratings, open);
   parts.account = new Account({ ratings, keeper, onChange: everythingChanged });
   new Search(ratings, stars, pick);
   describe(card);

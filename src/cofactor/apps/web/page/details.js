@@ -46,7 +46,7 @@ export class Details {
       const found = await parts();
       if (this.item === item) section.replaceChildren(...found);
     } catch (failure) {
-      section.replaceChildren(make("p", { class: "quiet" }, failure.message));
+      section.replaceChildren(make("p", { class: "quiet" }, failure.inWords));
     }
     section.setAttribute("aria-busy", "false");
   }

@@ -13,8 +13,8 @@ const REACH = 30; // how near a pointer must come to a point, in pixels
 
 /** Shows the map, once it is near the screen. */
 export class MapView {
-  constructor(ratings, stars, onDetails) {
-    Object.assign(this, { ratings, stars, onDetails, items: [], suggested: new Set(), wanted: false });
+  constructor(ratings, onDetails) {
+    Object.assign(this, { ratings, onDetails, items: [], suggested: new Set(), wanted: false });
     this.body = byId("map-body");
     byId("map-views").addEventListener("change", () => this.show());
     const near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.begin(), {
@@ -39,7 +39,7 @@ export class MapView {
       this.items = items;
       this.show();
     } catch (failure) {
-      this.body.replaceChildren(make("p", { class: "quiet" }, failure.message));
+      this.body.replaceChildren(make("p", { class: "quiet" }, failure.inWords));
     }
   }
 
@@ -60,7 +60,7 @@ export class MapView {
   show() {
     if (!this.items.length) return;
     const asTable = byId("map-views").querySelector("input:checked").value === "table";
-    this.body.replaceChildren(...(asTable ? [mapTable(this.items, this.ratings, this.stars.scale)] : this.picture()));
+    this.body.replaceChildren(...(asTable ? [mapTable(this.items, this.ratings)] : this.picture()));
   }
 
   picture() {

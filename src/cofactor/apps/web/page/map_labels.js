@@ -3,11 +3,11 @@
 import { drawn } from "./elements.js";
 import { shownTitle } from "./words.js";
 
-const LETTER = 14.5; // the breadth of a letter in the map's units, roughly
-const HEIGHT = 30;
+const LETTER = 18; // the breadth of a letter in the map's units, roughly
+const HEIGHT = 38;
 const POINT = 10;
 const LONGEST = 22;
-const MOST = { "is-mine": 14, "is-next": 4, "is-other": 9 };
+const MOST = { "is-mine": 12, "is-next": 3, "is-other": 7 };
 
 /** Return labels for some of the points. */
 export function placedLabels(points, size) {
@@ -40,7 +40,7 @@ function labelOf({ item, x, y, kind }, size, taken) {
   if (box.left < 0 || taken.some((other) => overlaps(box, other))) return null;
   taken.push(box);
   const anchor = isLeft ? "end" : "start";
-  const where = { x: (isLeft ? x - 18 : x + 18).toFixed(1), y: (y + 9).toFixed(1), "text-anchor": anchor };
+  const where = { x: (isLeft ? x - 18 : x + 18).toFixed(1), y: (y + 12).toFixed(1), "text-anchor": anchor };
   return drawn("text", { ...where, class: kind }, text);
 }
 

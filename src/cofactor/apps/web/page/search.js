@@ -41,7 +41,7 @@ export class Search {
       const { items } = await ask(`/v1/items?${queryOf({ search, n: FOUND })}`, { signal: this.abort.signal });
       if (document.activeElement === this.input) this.open(items, items.length ? "" : `No title like “${search}”.`);
     } catch (failure) {
-      if (failure.name !== "AbortError") this.open([], failure.message);
+      if (failure.name !== "AbortError") this.open([], failure.inWords);
     }
   }
 

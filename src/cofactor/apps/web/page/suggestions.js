@@ -1,6 +1,6 @@
 // The list of suggestions: what is asked for, by whose ratings, and what is shown while and when that fails.
 
-import { ask, queryOf, userPath } from "./api.js";
+import { Failure, ask, queryOf, userPath } from "./api.js";
 import { byId, make } from "./elements.js";
 import { count, listInWords } from "./words.js";
 
@@ -32,12 +32,11 @@ export class Suggestions {
     this.abort?.abort();
     this.abort = new AbortController();
     this.view.wait();
-    try {
-      const list = await this.fetch(items !== null, this.abort.signal);
-      if (question === this.asked) this.show(list, { items, since, quiet });
-    } catch (failure) {
-      if (failure.name !== "AbortError" && question === this.asked) this.fail(failure);
-    }
+    const list = await this.fetch(items !== null, this.abort.signal).catch((error) => error);
+    if (question !== this.asked) return; // a later question will be answered
+    if (list instanceof Failure) this.fail(list);
+    else if (list instanceof Error) throw list;
+    else this.show(list, { items, since, quiet });
   }
 
   async fetch(afterRating, signal) {
@@ -114,11 +113,10 @@ export class Suggestions {
     byId("more").hidden = true;
     const again = make("button", { type: "button", class: "main-button" }, "Try again");
     again.addEventListener("click", () => this.refresh());
-    const known = failure.requestId ? `The service knows the request as ${failure.requestId}.` : "";
     this.state(
       make(
         "div", { class: "state" }, make("h3", {}, "The list could not be fetched"),
-        make("p", { class: "quiet" }, `${failure.message} ${known}`), again,
+        make("p", { class: "quiet" }, failure.inWords), again,
       ),
     );
   }
