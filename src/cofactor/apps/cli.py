@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cofactor.apps import show
+from cofactor.apps import serving, show
 from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
 from cofactor.errors import CofactorError
 from cofactor.version import __version__
@@ -41,7 +41,18 @@ def build(arguments: list[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_version)
-    for command in (datasets, evaluate, recommend, similar, describe, compare, plot, quickstart):
+    for command in (
+        datasets,
+        evaluate,
+        recommend,
+        similar,
+        describe,
+        compare,
+        plot,
+        quickstart,
+        serving.serve,
+        serving.refit,
+    ):
         app.command()(show.reporting_errors(command))
     app.command()(show.reporting_errors(taking(_fields_for(arguments), DATA_OPTIONS)(fit)))
     return app

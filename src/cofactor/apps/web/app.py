@@ -16,6 +16,7 @@ from cofactor.apps.web.metrics import Metrics
 from cofactor.apps.web.notice import Notice
 from cofactor.apps.web.operating import operating
 from cofactor.apps.web.page import page
+from cofactor.apps.web.questions import schemas
 from cofactor.apps.web.rating import rating
 from cofactor.apps.web.reading import reading
 from cofactor.apps.web.security import Doorkeeper
@@ -89,7 +90,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = original()
         parts = document.setdefault("components", {})
-        parts.setdefault("schemas", {})["ProblemDocument"] = ProblemDocument.model_json_schema()
+        parts.setdefault("schemas", {}).update(schemas(), ProblemDocument=ProblemDocument.model_json_schema())
         parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, methods in document["paths"].items():
             for method, operation in methods.items():

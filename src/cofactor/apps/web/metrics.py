@@ -33,7 +33,7 @@ ROUTES = (
 )
 """What requests are told apart by, in the same order in every process; that it is all there is, a test holds."""
 
-EVENTS = ("fold_ins", "ratings_written", "reloads", "reload_failures", "store_failures", "refused")
+EVENTS = ("fold_ins", "ratings_written", "reloads", "reload_failures", "refused")
 _CLASSES = 5  # 1xx to 5xx
 _SUM = _CLASSES + len(BUCKETS) + 1
 

@@ -1,14 +1,23 @@
-"""What may be asked: every value with its limits, as FastAPI checks and documents it."""
+"""What may be asked: every value with its limits, as it is checked and documented."""
 
-from typing import Annotated, Literal
+import contextlib
+import functools
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Path, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import QueryParams
 
 from cofactor.apps.web.catalogue import Filters
 from cofactor.apps.web.ranking import Wish
 
 __all__ = [
+    "USER_AND_WISH",
+    "VISITOR_BODY",
+    "WISH",
     "Item",
     "ItemPath",
     "RatingBody",
@@ -17,7 +26,10 @@ __all__ = [
     "VisitorExplanation",
     "VisitorList",
     "as_ratings",
-    "wish_of_query",
+    "schemas",
+    "user_of",
+    "visitor_list_of",
+    "wish_of",
 ]
 
 MOST_RATINGS = 1000
@@ -71,19 +83,9 @@ class RatingsBody(_Strict):
     ratings: Ratings
 
 
-class VisitorList(_Strict):
-    """Ratings of somebody who is not known, and how the list is to be. Nothing of it is stored."""
+class Wanted(_Strict):
+    """How a list is to be; in a query the names of lists may be repeated."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            "examples": [{"ratings": [{"item": "50", "value": 5}, {"item": "172", "value": 4}], "n": 10, "reasons": 2}]
-        },
-    )
-
-    ratings: Ratings = Field(description="Of an item that stands twice the last rating counts.")
-    before: Ratings | None = Field(None, description="Ratings as they were before, to be told how each place moved.")
     n: int = Field(10, ge=1, le=LONGEST_LIST, description="Length of the list.")
     by: By = Field("mean", description="What to order by, where the model knows how sure it is.")
     reasons: int = Field(0, ge=0, le=MOST_REASONS, description="How many reasons to give for each item.")
@@ -109,6 +111,19 @@ class VisitorList(_Strict):
         return Wish(self.n, filters, self.by, self.reasons)
 
 
+class VisitorList(Wanted):
+    """Ratings of somebody who is not known, and how the list is to be. Nothing of it is stored."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"ratings": [{"item": "50", "value": 5}, {"item": "172", "value": 4}], "n": 10, "reasons": 2}]
+        },
+    )
+
+    ratings: Ratings = Field(description="Of an item that stands twice the last rating counts.")
+    before: Ratings | None = Field(None, description="Ratings as they were before, to be told how each place moved.")
+
+
 class VisitorExplanation(_Strict):
     """Ratings of somebody who is not known, and the item that they ask about."""
 
@@ -127,26 +142,106 @@ def as_ratings(ratings: list[Rating]) -> dict[str, float]:
     return {rating.item: rating.value for rating in ratings}
 
 
-def wish_of_query(
-    n: Annotated[int, Query(ge=1, le=LONGEST_LIST, description="Length of the list.")] = 10,
-    by: Annotated[By, Query(description="What to order by, where the model knows how sure it is.")] = "mean",
-    reasons: Annotated[int, Query(ge=0, le=MOST_REASONS, description="How many reasons to give for each item.")] = 0,
-    candidate: Annotated[list[Item] | None, Query(max_length=MOST_IDS, description="Choose from these only.")] = None,
-    exclude: Annotated[list[Item] | None, Query(max_length=MOST_IDS, description="Never choose these items.")] = None,
-    genre: Annotated[list[Genre] | None, Query(max_length=20, description="Only items of all of these.")] = None,
-    year_from: Annotated[Year | None, Query(description="Only items of this year or later.")] = None,
-    year_to: Annotated[Year | None, Query(description="Only items of this year or earlier.")] = None,
-    raters_from: Annotated[Raters | None, Query(description="Only items that so many people rated, or more.")] = None,
-    raters_to: Annotated[Raters | None, Query(description="Only items that so many people rated, or fewer.")] = None,
-) -> Wish:
-    """Read how a list is to be from a query."""
-    filters = Filters(
-        None if candidate is None else tuple(candidate),
-        tuple(exclude or ()),
-        tuple(genre or ()),
-        year_from,
-        year_to,
-        raters_from,
-        raters_to,
-    )
-    return Wish(n, filters, by, reasons)
+_LISTS = {"candidates", "exclude", "genres"}
+_SHORT = 200  # bytes of a query that is worth remembering
+
+
+def wish_of(request: Request) -> Wish:
+    """Read how a list is to be from a query.
+
+    FastAPI could do so, but looks at each of ten parameters of each request for longer than it takes to find the list.
+
+    Raises
+    ------
+    RequestValidationError
+        If the query asks for something else.
+    """
+    query: bytes = request.scope["query_string"]
+    return _remembered(query) if len(query) < _SHORT else _read(query)
+
+
+def _read(query: bytes) -> Wish:
+    given = QueryParams(query)
+    values = {
+        name: given.getlist(name) if name in _LISTS else given[name] for name in Wanted.model_fields if name in given
+    }
+    with _saying("query"):
+        return Wanted.model_validate_strings(values).wish()
+
+
+_remembered = functools.lru_cache(maxsize=1000)(_read)
+
+
+def user_of(request: Request) -> str:
+    """Read the user from a request's path, as `UserPath` does, but at once.
+
+    Raises
+    ------
+    RequestValidationError
+        If it cannot be a user's id.
+    """
+    user: str = request.path_params["user"]
+    if _USER.fullmatch(user) is None:
+        raise RequestValidationError([{"loc": ("path", "user"), "msg": "an id has 1 to 200 printable characters"}])
+    return user
+
+
+_USER = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+
+
+async def visitor_list_of(request: Request) -> VisitorList:
+    """Read what a visitor asks for from a body, in one step from bytes to checked values.
+
+    Raises
+    ------
+    RequestValidationError
+        If the body asks for something else.
+    """
+    body = await request.body()
+    with _saying("body"):
+        return VisitorList.model_validate_json(body)
+
+
+@contextlib.contextmanager
+def _saying(part: str) -> Iterator[None]:
+    """Let errors say in which part of the request they are."""
+    try:
+        yield
+    except ValidationError as error:
+        found = [{"loc": (part, *one["loc"]), "msg": one["msg"]} for one in error.errors(include_input=False)]
+        raise RequestValidationError(found) from None
+
+
+def _parameters() -> list[dict[str, Any]]:
+    """Describe for OpenAPI what `wish_of` reads."""
+    schema = Wanted.model_json_schema()
+    return [
+        {"name": name, "in": "query", "required": False, "description": part.pop("description"), "schema": part}
+        for name, part in schema["properties"].items()
+    ]
+
+
+def _of_user() -> dict[str, Any]:
+    schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": _ID["pattern"], "examples": ["196"]}
+    about = "A user's id, or a name that somebody chose."
+    return {"name": "user", "in": "path", "required": True, "description": about, "schema": schema}
+
+
+WISH = {"parameters": _parameters()}
+"""What addresses that take a wish in their query say of it in the API's description."""
+
+USER_AND_WISH = {"parameters": [_of_user(), *_parameters()]}
+
+VISITOR_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/VisitorList"}}},
+    }
+}
+"""Where `VisitorList` stands in the API's description; its parts are `schemas`."""
+
+
+def schemas() -> dict[str, Any]:
+    """Return the parts of the API's description that FastAPI does not know of."""
+    schema = VisitorList.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs"), "VisitorList": schema}

@@ -9,7 +9,7 @@ from cofactor.apps.web.catalogue import Filters
 from cofactor.apps.web.people import Person
 from cofactor.apps.web.served import Served
 from cofactor.errors import SettingError
-from cofactor.model import lists
+from cofactor.model import lists, retrieval
 from cofactor.model.factors import Factors
 
 __all__ = ["Wish", "places", "recommended", "similar"]
@@ -60,11 +60,22 @@ def _best(
     """Return the rows of the best items and their scores; popular ones, without a score, where there is no model."""
     if person.model is not None:
         who = np.array([person.row])
-        ranked = lists.ranked(person.model, who, wish.n, allowed=allowed, by=wish.by)
+        if served.warmed.is_set() or served.is_slow or wish.by != "mean":
+            ranked = lists.ranked(person.model, who, wish.n, allowed=allowed, by=wish.by)
+        else:
+            ranked = _multiplied(person.model, who, wish.n, allowed)
         return ranked.items.tolist(), ranked.scores.tolist()
     order = served.catalogue.by_popularity
     rows = order[_open(served, person, allowed)[order]][: wish.n].tolist()
     return rows, [None] * len(rows)
+
+
+def _multiplied(model: Factors, who: np.ndarray, n: int, allowed: np.ndarray | None) -> retrieval.Ranked:
+    """Return the same list as `lists.ranked`, without waiting for a kernel that is being loaded."""
+    queries, offsets = model.queries(who), model.offsets(who)
+    return retrieval.top_n(
+        queries, model.keys(), n, offsets=offsets, excluded=model.seen, excluded_rows=who, candidates=allowed
+    )
 
 
 def _open(served: Served, person: Person, allowed: np.ndarray | None) -> np.ndarray:

@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from cofactor.apps.web.answers import PROBLEMS, Changed, KeptRatings, answer
 from cofactor.apps.web.people import known_person, rated_by
 from cofactor.apps.web.problems import Problem
-from cofactor.apps.web.questions import ItemPath, RatingBody, RatingsBody, UserPath, as_ratings
+from cofactor.apps.web.questions import WISH, ItemPath, RatingBody, RatingsBody, UserPath, as_ratings, wish_of
 from cofactor.apps.web.ranking import Wish
-from cofactor.apps.web.reading import WishQuery
 from cofactor.apps.web.served import Served
 from cofactor.apps.web.service import Service
 
@@ -29,18 +28,18 @@ def rating(service: Service) -> APIRouter:
         ratings = _kept(service.current.served, user, stored)
         return answer({"user": user, "current": service.remembered.is_current, "ratings": ratings})
 
-    @router.put("/{item}", response_model=Changed)
-    async def give(user: UserPath, item: ItemPath, given: RatingBody, wish: WishQuery) -> Response:
+    @router.put("/{item}", response_model=Changed, openapi_extra=WISH)
+    async def give(user: UserPath, item: ItemPath, given: RatingBody, request: Request) -> Response:
         """Keep a rating. The answer is the new list, with how each place moved."""
         served = service.current.served
         service.item_row(served, item)
         service.check(served, {item: given.value})
         before = dict(await service.remembered.of(user))
         await service.remembered.write(user, {item: given.value})
-        return await changed(served, user, [item], before, wish)
+        return await changed(served, user, [item], before, wish_of(request))
 
-    @router.put("", response_model=Changed)
-    async def give_all(user: UserPath, given: RatingsBody, wish: WishQuery) -> Response:
+    @router.put("", response_model=Changed, openapi_extra=WISH)
+    async def give_all(user: UserPath, given: RatingsBody, request: Request) -> Response:
         """Keep these ratings and none that were kept here before; those of the training data stay as they are."""
         served, ratings = service.current.served, as_ratings(given.ratings)
         service.check(served, ratings)
@@ -48,25 +47,25 @@ def rating(service: Service) -> APIRouter:
             raise Problem(422, "the model does not have all of these items", "unknown-item")
         before = dict(await service.remembered.of(user))
         await service.remembered.replace(user, ratings)
-        return await changed(served, user, sorted({*before, *ratings}), before, wish)
+        return await changed(served, user, sorted({*before, *ratings}), before, wish_of(request))
 
-    @router.delete("/{item}", response_model=Changed)
-    async def take_back(user: UserPath, item: ItemPath, wish: WishQuery) -> Response:
+    @router.delete("/{item}", response_model=Changed, openapi_extra=WISH)
+    async def take_back(user: UserPath, item: ItemPath, request: Request) -> Response:
         """Take a rating back, one of the training data too. It counts no more from the next answer on."""
         served = service.current.served
         service.item_row(served, item)
         before = dict(await service.remembered.of(user))
         await service.remembered.write(user, {item: None})
-        return await changed(served, user, [item], before, wish)
+        return await changed(served, user, [item], before, wish_of(request))
 
-    @router.delete("", response_model=Changed)
-    async def take_all_back(user: UserPath, wish: WishQuery) -> Response:
+    @router.delete("", response_model=Changed, openapi_extra=WISH)
+    async def take_all_back(user: UserPath, request: Request) -> Response:
         """Take all ratings back, those of the training data too."""
         served = service.current.served
         before = dict(await service.remembered.of(user))
         trained = [served.catalogue.ids[row] for row in rated_by(served, served.user_row(user)).rows]
         await service.remembered.replace(user, {}, tuple(trained))
-        return await changed(served, user, sorted({*before, *trained}), before, wish)
+        return await changed(served, user, sorted({*before, *trained}), before, wish_of(request))
 
     async def changed(
         served: Served, user: str, items: list[str], before: Mapping[str, float | None], wish: Wish

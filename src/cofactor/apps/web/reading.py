@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
@@ -19,21 +19,24 @@ from cofactor.apps.web.answers import (
 )
 from cofactor.apps.web.people import Person, rated_by
 from cofactor.apps.web.questions import (
+    USER_AND_WISH,
+    VISITOR_BODY,
+    WISH,
     Item,
     ItemPath,
     UserPath,
     VisitorExplanation,
-    VisitorList,
     as_ratings,
-    wish_of_query,
+    user_of,
+    visitor_list_of,
+    wish_of,
 )
-from cofactor.apps.web.ranking import Wish, recommended, similar
+from cofactor.apps.web.ranking import recommended, similar
 from cofactor.apps.web.reasons import explained
 from cofactor.apps.web.service import Service
 
 __all__ = ["reading"]
 
-WishQuery = Annotated[Wish, Depends(wish_of_query)]
 Few = Annotated[int, Query(ge=1, le=100, description="Length of the list.")]
 
 
@@ -47,17 +50,18 @@ def reading(service: Service) -> APIRouter:
 
 
 def _add_lists(router: APIRouter, service: Service) -> None:
-    @router.get("/users/{user}/recommendations", response_model=ItemList, tags=["lists"])
-    async def for_a_user(user: UserPath, wish: WishQuery) -> Response:
+    @router.get("/users/{user}/recommendations", response_model=ItemList, openapi_extra=USER_AND_WISH, tags=["lists"])
+    async def for_a_user(request: Request) -> Response:
         """The best items for somebody by name: by what the model was trained on, and by what they rated here since.
 
         For a name that is not known the popular items, marked as such.
         """
-        return answer(await service.list_for(service.current.served, user, wish))
+        return answer(await service.list_for(service.current.served, user_of(request), wish_of(request)))
 
-    @router.post("/recommendations", response_model=ItemList, tags=["lists"])
-    async def for_a_visitor(asked: VisitorList) -> Response:
+    @router.post("/recommendations", response_model=ItemList, openapi_extra=VISITOR_BODY, tags=["lists"])
+    async def for_a_visitor(request: Request) -> Response:
         """The best items for somebody who is not known, by the ratings they send along. Nothing is stored."""
+        asked = await visitor_list_of(request)
         served, wish, ratings = service.current.served, asked.wish(), as_ratings(asked.ratings)
         before = None if asked.before is None else as_ratings(asked.before)
         service.check(served, ratings)
@@ -71,10 +75,10 @@ def _add_lists(router: APIRouter, service: Service) -> None:
         found = await service.work(served, few, task)
         return answer({**found, "unknown": service.unknown(served, ratings)})
 
-    @router.get("/popular", response_model=ItemList, tags=["lists"])
-    async def popular(wish: WishQuery) -> Response:
+    @router.get("/popular", response_model=ItemList, openapi_extra=WISH, tags=["lists"])
+    async def popular(request: Request) -> Response:
         """The items that most people rated."""
-        served = service.current.served
+        served, wish = service.current.served, wish_of(request)
         nobody = Person(None, -1, rated_by(served, -1))
         return answer(await service.work(served, wish, lambda: recommended(served, nobody, wish)))
 

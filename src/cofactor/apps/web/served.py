@@ -37,6 +37,8 @@ class Served:
     scale : Scale
     loaded_at : float
         Seconds since 1970.
+    warmed : threading.Event
+        Set once the compiled kernels are loaded. Until then lists are multiplied, which needs none of them.
     """
 
     model: Factors
@@ -44,6 +46,7 @@ class Served:
     catalogue: Catalogue
     scale: Scale
     loaded_at: float = field(default_factory=time.time)
+    warmed: threading.Event = field(default_factory=threading.Event)
 
     @functools.cached_property
     def label(self) -> dict[str, object]:
@@ -77,11 +80,8 @@ class Served:
 
     def user_row(self, user: str) -> int:
         """Return the row of a user, or -1."""
-        users = self.model.users
-        identifier = users.parse(user)
-        if str(identifier) != user or (isinstance(identifier, int) and not -(2**63) <= identifier < 2**64):
-            return -1  # "007" is somebody else than 7
-        return int(users.find([identifier])[0])
+        identifier = self.model.users.parse(user)
+        return self.model.users.row(identifier) if str(identifier) == user else -1  # "007" is somebody else than 7
 
     def card(self) -> dict[str, Any]:
         """Return what the model is, for people."""
@@ -107,12 +107,14 @@ class Served:
 
     def warm(self) -> None:
         """Do once what would keep the first visitors waiting: compiled kernels, the indices, the map."""
-        if self.model.n_users and self.model.n_items and not self.is_slow:
+        if self.model.n_users and not self.is_slow:
             self.model.index()
+            lists.ranked(self.model, np.zeros(1, np.int64), 1)
         if self.model.objective.loss in ("squared", "weighted") and self.model.item_vectors.shape[1]:
             from cofactor.model.placing import place_rows  # brings numba
 
             place_rows(self.model, self.model.seen[:1], "user")
+        self.warmed.set()
         _ = self.catalogue.search, self.plane
 
 

@@ -23,6 +23,8 @@ def task_bounds(indptr: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     rows = len(indptr) - 1
     work = indptr + 16 * np.arange(rows + 1)
     tasks = min(TASKS, 1 + int(work[-1]) // RATINGS_IN_TASK)
+    if tasks == 1:
+        return np.array((0, rows))
     cuts = np.searchsorted(work, np.arange(tasks) * (work[-1] / tasks))
     return np.unique(np.append(cuts, (0, rows)))
 
