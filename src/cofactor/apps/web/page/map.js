@@ -7,9 +7,9 @@ import { placedLabels } from "./map_labels.js";
 import { shownTitle } from "./words.js";
 
 const SHOWN = 400;
-const SIZE = 1000;
-const MARGIN = 40;
-const REACH = 30; // how near a pointer must come to a point, in pixels
+const LEAST_SIZE = 240; // in pixels, as all lengths here
+const MARGIN = 16;
+const REACH = 30; // how near a pointer must come to a point
 
 /** Shows the map, once it is near the screen. */
 export class MapView {
@@ -22,6 +22,12 @@ export class MapView {
     });
     near.observe(this.body);
     this.near = near;
+    new ResizeObserver(() => this.size !== this.fittingSize && this.show()).observe(this.body);
+  }
+
+  /** The side of the picture: drawn in the pixels that it has, so that names are as large as other text. */
+  get fittingSize() {
+    return Math.max(LEAST_SIZE, this.body.clientWidth);
   }
 
   begin() {
@@ -64,7 +70,8 @@ export class MapView {
   }
 
   picture() {
-    const place = placing(this.items);
+    const size = (this.size = this.fittingSize);
+    const place = placing(this.items, size);
     const points = this.items.map((item) => ({ item, ...place(item), kind: this.kindOf(item.item) }));
     points.sort((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind));
     const mine = points.filter(({ kind }) => kind === "is-mine").length;
@@ -72,9 +79,9 @@ export class MapView {
     const circles = points.map(({ x, y, kind }) =>
       drawn("circle", { cx: x.toFixed(1), cy: y.toFixed(1), r: RADIUS[kind], class: kind }),
     );
-    const svg = drawn("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img", "aria-label": words, class: "map" });
+    const svg = drawn("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": words, class: "map" });
     const tip = make("p", { class: "tip", hidden: true, "aria-hidden": "true" });
-    svg.append(...circles, ...placedLabels(points, SIZE));
+    svg.append(...circles, ...placedLabels(points, size));
     svg.addEventListener("pointermove", (event) => this.point(event, svg, points, tip));
     svg.addEventListener("pointerleave", () => (tip.hidden = true));
     svg.addEventListener("click", (event) => {
@@ -95,34 +102,33 @@ export class MapView {
     tip.hidden = near === null;
     if (!near) return;
     tip.textContent = shownTitle(near.item);
-    tip.classList.toggle("is-left", near.x > SIZE / 2);
-    tip.style.setProperty("--x", `${(100 * near.x) / SIZE}%`);
-    tip.style.setProperty("--y", `${(100 * near.y) / SIZE}%`);
+    tip.classList.toggle("is-left", near.x > this.size / 2);
+    tip.style.setProperty("--x", `${(100 * near.x) / this.size}%`);
+    tip.style.setProperty("--y", `${(100 * near.y) / this.size}%`);
   }
 }
 
 const ORDER = ["is-other", "is-next", "is-mine"];
-const RADIUS = { "is-other": 5, "is-next": 9, "is-mine": 12 };
+const RADIUS = { "is-other": 1.8, "is-next": 3.5, "is-mine": 4.5 };
 
 /** Return what places items in the picture: the ranges of those shown fill it. */
-function placing(items) {
-  const across = fitted(items.map(({ x }) => x));
-  const up = fitted(items.map(({ y }) => y));
-  return ({ x, y }) => ({ x: across(x), y: SIZE - up(y) });
+function placing(items, size) {
+  const across = fitted(items.map(({ x }) => x), size);
+  const up = fitted(items.map(({ y }) => y), size);
+  return ({ x, y }) => ({ x: across(x), y: size - up(y) });
 }
 
-function fitted(values) {
+function fitted(values, size) {
   const least = Math.min(...values);
   const range = Math.max(...values) - least || 1;
-  return (value) => MARGIN + ((SIZE - 2 * MARGIN) * (value - least)) / range;
+  return (value) => MARGIN + ((size - 2 * MARGIN) * (value - least)) / range;
 }
 
 function nearest(event, svg, points) {
-  const { left, top, width } = svg.getBoundingClientRect();
-  const scale = SIZE / width;
-  const [x, y] = [(event.clientX - left) * scale, (event.clientY - top) * scale];
+  const { left, top } = svg.getBoundingClientRect();
+  const [x, y] = [event.clientX - left, event.clientY - top];
   let best = null;
-  let least = (REACH * scale) ** 2;
+  let least = REACH ** 2;
   for (const point of points) {
     const distance = (point.x - x) ** 2 + (point.y - y) ** 2;
     if (distance <= least) [best, least] = [point, distance];

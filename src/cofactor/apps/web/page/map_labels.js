@@ -3,9 +3,10 @@
 import { drawn } from "./elements.js";
 import { shownTitle } from "./words.js";
 
-const LETTER = 18; // the breadth of a letter in the map's units, roughly
-const HEIGHT = 38;
-const POINT = 10;
+const LETTER = 6.8; // the breadth of a letter in pixels, roughly
+const HEIGHT = 15;
+const POINT = 4;
+const GAP = 7;
 const LONGEST = 22;
 const MOST = { "is-mine": 12, "is-next": 3, "is-other": 7 };
 
@@ -34,13 +35,13 @@ function labelOf({ item, x, y, kind }, size, taken) {
   const whole = shownTitle(item);
   const text = whole.length > LONGEST ? `${whole.slice(0, LONGEST - 1).trimEnd()}…` : whole;
   const width = text.length * LETTER;
-  const isLeft = x + width + 24 > size;
-  const start = isLeft ? x - width - 18 : x + 18;
+  const isLeft = x + width + GAP > size;
+  const start = isLeft ? x - width - GAP : x + GAP;
   const box = { left: start, right: start + width, top: y - HEIGHT / 2, bottom: y + HEIGHT / 2 };
   if (box.left < 0 || taken.some((other) => overlaps(box, other))) return null;
   taken.push(box);
   const anchor = isLeft ? "end" : "start";
-  const where = { x: (isLeft ? x - 18 : x + 18).toFixed(1), y: (y + 12).toFixed(1), "text-anchor": anchor };
+  const where = { x: (isLeft ? x - GAP : x + GAP).toFixed(1), y: (y + 4.5).toFixed(1), "text-anchor": anchor };
   return drawn("text", { ...where, class: kind }, text);
 }
 
