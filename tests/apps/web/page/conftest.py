@@ -103,7 +103,9 @@ class RunningService:
         item = json.loads(first)["items"][0]["item"]
         ratings = [{"item": item, "value": 5}]
         body = json.dumps({"ratings": ratings, "before": [], "reasons": 2}).encode()
-        request = urllib.request.Request(f"{self.address}/v1/recommendations", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"{self.address}/v1/recommendations", body, {"Content-Type": "application/json"}
+        )
         urllib.request.urlopen(request, timeout=120).read()
         return self
 

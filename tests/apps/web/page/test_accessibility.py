@@ -18,9 +18,7 @@ def checked(page, axe_script):
     page.evaluate(axe_script)
     options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
     found = page.evaluate("options => axe.run(document, options)", options)["violations"]
-    return [
-        (rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found if rule["impact"] in SERIOUS
-    ]
+    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found if rule["impact"] in SERIOUS]
 
 
 def rated_twice(page):
@@ -89,6 +87,8 @@ def test_focus_goes_in_the_order_of_what_is_seen(run_service, visit):
     order = []
     for _ in range(9):
         page.keyboard.press("Tab")
-        order.append(page.evaluate("""() => { const one = document.activeElement;
-            return one.id || one.className || one.closest('.stars')?.dataset.item }"""))
+        order.append(
+            page.evaluate("""() => { const one = document.activeElement;
+            return one.id || one.className || one.closest('.stars')?.dataset.item }""")
+        )
     assert order == ["skip", "brand", "account-button", "search", "fame", "genre", "title-button", "i0", "title-button"]

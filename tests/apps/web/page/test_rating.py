@@ -1,5 +1,6 @@
 """People rate on the page, and the list follows."""
 
+import itertools
 import re
 
 from pagesupport import MEASURED, first_items, raise_stars, rate, rated, shown, titled, until
@@ -24,7 +25,7 @@ def test_two_ratings_change_the_list_and_five_keep_changing_it(run_service, visi
     for item, value in (("i2", 5), ("i4", 5), ("i11", 1)):
         rate(page, item, value)
         lists.append(shown(page))
-    assert all(one != other for one, other in zip(lists, lists[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(lists))
     own_taste = [int(item[1:]) % 2 == 0 for item in first_items(page, 5)]
     assert all(own_taste)  # whoever loves the even ones is suggested even ones
     assert rated(page) == {"i0": 5, "i3": 1, "i2": 5, "i4": 5, "i11": 1}
@@ -39,6 +40,12 @@ def test_each_suggestion_names_two_reasons_and_marks_what_rose_or_fell(run_servi
     assert page.locator("#list .move.is-up").count() > 0
     assert page.locator("#list .move.is-down").count() > 0
     assert re.search(r"up \d+ places?|down \d+ places?", page.locator("#list .move .hidden").first.text_content())
+
+
+def test_a_title_that_only_leaves_the_list_moves_nobody(run_service, visit):
+    page = visit(run_service("ranking"))
+    rate(page, shown(page)[0], 1)  # no like, so that the list stays the popular one
+    assert page.locator("#list .move").count() == 0
 
 
 def test_the_change_is_announced_politely(run_service, visit):
@@ -63,7 +70,9 @@ def test_prediction_is_shown_only_after_ones_own_rating(run_service, visit):
     rate(page, "i0", 5)
     rate(page, "i1", 1)
     until(page, "document.querySelectorAll('[data-predicted=\"i1\"]')[0].textContent.length > 0")
-    remarks = page.eval_on_selector_all("#list [data-predicted]", "all => all.map(one => [one.dataset.predicted, one.textContent])")
+    remarks = page.eval_on_selector_all(
+        "#list [data-predicted]", "all => all.map(one => [one.dataset.predicted, one.textContent])"
+    )
     assert all(text == "" for item, text in remarks if item != "i1")
     assert re.fullmatch(r"Predicted \d(\.\d)?", dict(remarks)["i1"])
 

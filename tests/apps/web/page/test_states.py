@@ -86,6 +86,26 @@ def test_ratings_given_while_the_service_is_away_count_once_it_is_back(run_servi
         assert {entry["item"]: entry["rating"] for entry in stored} == {"i0": 5.0, "i3": 1.0}
 
 
+def test_ratings_given_while_the_store_is_away_count_and_are_stored_once_it_is_back(run_service, visit):
+    service = run_service("rating")
+    page = visit(service)
+    give_name(page, "Dora")
+    titled(page, "Popular")
+    until(page, "document.querySelector('#account-label').textContent === 'Dora'")
+    problem = json.dumps({"type": "tag:cofactor,2026:store-away", "detail": "the store is away"})
+    page.route("**/ratings/*", lambda route: route.fulfill(status=503, body=problem, headers={"Retry-After": "1"}))
+    away = json.dumps({"ready": True, "store": "away", "writes": False})
+    page.route("**/readyz", lambda route: route.fulfill(status=200, body=away))
+    rate(page, "i0", 5)
+    assert page.inner_text("#suggestions-title") == "For Dora"
+    assert "store is away" in page.inner_text("#notice")
+    page.unroute("**/ratings/*")
+    page.unroute("**/readyz")
+    page.wait_for_selector("#notice", state="hidden")
+    until(page, "localStorage.getItem('cofactor.pending') === '[]'")
+    assert [entry["item"] for entry in asked(service, "/v1/users/Dora/ratings")["ratings"]] == ["i0"]
+
+
 def test_an_error_is_said_and_can_be_tried_again(run_service, visit):
     page = visit(run_service("rating"))
     problem = json.dumps({"type": "tag:cofactor,2026:internal-server-error", "detail": "something went wrong here"})

@@ -2,6 +2,8 @@
 
 import { byId } from "./elements.js";
 
+const UNFIT = /[/\\]|^\.+$/; // the name stands in addresses
+
 /** The dialog that asks for a name. */
 export class Account {
   constructor({ ratings, keeper, onChange }) {
@@ -29,6 +31,7 @@ export class Account {
   async submit() {
     const name = byId("account-name").value.trim();
     if (!name) return this.open("Give a name.");
+    if (UNFIT.test(name)) return this.open("A name has no slash in it, and more than dots.");
     const { ratings, keeper } = this;
     const isNew = ratings.owner !== name;
     if (isNew && ratings.owner !== null) ratings.leave();

@@ -12,7 +12,8 @@ export class Failure extends Error {
   /** What went wrong, as a sentence. */
   get inWords() {
     if (this.status < 500) return `${this.message[0].toUpperCase()}${this.message.slice(1)}`;
-    return `Something went wrong in the service. Its log knows the request as ${this.requestId || "one without a name"}.`;
+    const name = this.requestId ? ` Its log knows the request as ${this.requestId}.` : "";
+    return `Something went wrong in the service.${name}`;
   }
 
   /** Whether the service itself could not be reached. */

@@ -32,8 +32,8 @@ async function start() {
     connection.lost();
     const again = make("button", { type: "button", class: "main-button" }, "Try again");
     again.addEventListener("click", () => location.reload());
-    const words = make("p", { class: "quiet" }, failure.inWords);
-    byId("list-state").replaceChildren(make("div", { class: "state" }, make("h3", {}, "Nothing to show yet"), words, again));
+    const words = [make("h3", {}, "Nothing to show yet"), make("p", { class: "quiet" }, failure.inWords)];
+    byId("list-state").replaceChildren(make("div", { class: "state" }, words, again));
   }
 }
 
@@ -121,13 +121,16 @@ function pick(item) {
 }
 
 function describe(card) {
+  const { low, high } = ratings.scale;
+  if (parts.goal && (low !== card.scale.low || high !== card.scale.high)) location.reload(); // other stars are needed
+  ratings.scale = card.scale;
   parts.goal = card.goal;
   parts.wishes.offer(card);
   parts.account.needsToken = card.needs_token;
-  const trained = card.trained_at ? `, trained on ${new Date(card.trained_at).toLocaleDateString("en", { dateStyle: "long" })}` : "";
+  const date = card.trained_at && new Date(card.trained_at).toLocaleDateString("en", { dateStyle: "long" });
   byId("model-card").textContent =
     `${card.solver} of rank ${number(card.rank)}, learnt from ${count(card.ratings, "rating")} of ` +
-    `${count(card.items, "title")} by ${count(card.users, "person", "people")}${trained}.`;
+    `${count(card.items, "title")} by ${count(card.users, "person", "people")}${date ? `, trained on ${date}` : ""}.`;
 }
 
 start();

@@ -25,6 +25,7 @@ export class Details {
     this.dialog.replaceChildren(make("div", { class: "drawer-body" }, this.head(item), why, similar));
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.scrollTop = 0;
+    this.fill(this.dialog.querySelector(".known"), item, () => this.known(item));
     this.fill(similar, item, () => this.similar(item));
     this.fill(why, item, () => this.why(item));
   }
@@ -36,7 +37,7 @@ export class Details {
     return make(
       "header", {},
       make("div", { class: "heading" }, make("h2", { id: "details-title" }, isolated(shownTitle(item))), close),
-      make("p", { class: "known" }, item.genres ? known(item) : ""),
+      make("p", { class: "known" }),
       make("div", { class: "own" }, stars.of(item), stars.remarkOf(item)),
     );
   }
@@ -51,6 +52,10 @@ export class Details {
     section.setAttribute("aria-busy", "false");
   }
 
+  async known(item) {
+    return [known(item.genres ? item : await ask(`/v1/items/${encodeURIComponent(item.item)}`))];
+  }
+
   async similar(item) {
     const { items } = await ask(`/v1/items/${encodeURIComponent(item.item)}/similar?n=${SIMILAR}`);
     if (!items.length) return [];
@@ -63,7 +68,6 @@ export class Details {
     const ratings = this.ratings.sent(item.item);
     if (!ratings.length) return [];
     const found = await ask("/v1/explanations", { method: "POST", body: { ratings, item: item.item } });
-    if (!item.genres) this.dialog.querySelector(".known").textContent = known(found);
     const shares = found.reasons.filter(({ share }) => share !== 0).slice(0, MOST_SHARES);
     if (found.popular || !shares.length) return [];
     const reach = Math.max(...shares.map(({ share }) => Math.abs(share)));

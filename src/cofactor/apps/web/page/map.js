@@ -138,6 +138,6 @@ function nearest(event, svg, points) {
 
 function legend(hasNext, hasMine) {
   const entry = (kind, words) => make("li", { class: kind }, words);
-  const entries = [hasMine && entry("is-mine", "yours"), hasNext && entry("is-next", "in the list"), entry("is-other", "others")];
-  return make("ul", { class: "legend", "aria-hidden": "true" }, entries);
+  const entries = [hasMine && entry("is-mine", "yours"), hasNext && entry("is-next", "in the list")];
+  return make("ul", { class: "legend", "aria-hidden": "true" }, entries, entry("is-other", "others"));
 }

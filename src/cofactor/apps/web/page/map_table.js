@@ -14,7 +14,8 @@ export function mapTable(items, ratings) {
     make("thead", {}, make("tr", {}, head)),
     make("tbody", {}, sorted.map((item) => row(item, ratings.valueOf(item.item)))),
   );
-  return make("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "The map as a table" }, table);
+  const region = { class: "table-frame", tabindex: "0", role: "region", "aria-label": "The map as a table" };
+  return make("div", region, table);
 }
 
 function row(item, value) {

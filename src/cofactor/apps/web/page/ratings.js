@@ -10,6 +10,7 @@ export class Ratings extends EventTarget {
   constructor() {
     super();
     this.history = [];
+    this.scale = { low: -Infinity, high: Infinity };
     this.read();
     onForeignChange((name) => {
       if (name === "pending") return;
@@ -43,10 +44,14 @@ export class Ratings extends EventTarget {
     return [...this.entries.values()].sort((one, other) => other.at - one.at);
   }
 
-  /** Return the ratings as the service takes them, without those of some items. */
+  /** Return the ratings as the service takes them, without those of some items, or of another model's scale. */
   sent(...besides) {
-    const entries = this.newestFirst().filter((entry) => !besides.includes(entry.item));
-    return entries.slice(0, MOST_SENT).map(({ item, value }) => ({ item, value }));
+    const { low, high } = this.scale;
+    const fits = ({ item, value }) => !besides.includes(item) && low <= value && value <= high;
+    return this.newestFirst()
+      .filter(fits)
+      .slice(0, MOST_SENT)
+      .map(({ item, value }) => ({ item, value }));
   }
 
   /** Rate an item, or take its rating back where the value is null. */

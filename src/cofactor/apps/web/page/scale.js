@@ -3,7 +3,10 @@
 const MOST_STARS = 10;
 const FEW = 5;
 
-/** Return the choices on a scale, the lowest first: value, and width in stars. Other scales are offered in five steps. */
+/** Return the choices on a scale, the lowest first: value, and width in stars.
+ *
+ * A scale that is not of stars, whole or half, is offered in five steps.
+ */
 export function choicesOf({ low, high, step }) {
   const inStars = low > 0 && low <= 1 && high <= MOST_STARS && Number.isInteger(high) && (step === 0.5 || step === 1);
   if (!inStars) return inSteps(low, high, step);

@@ -2,6 +2,7 @@
 
 import { Failure, ask, queryOf, userPath } from "./api.js";
 import { byId, make } from "./elements.js";
+import { trueMoves } from "./moves.js";
 import { count, listInWords } from "./words.js";
 
 const PAGE = 20;
@@ -14,6 +15,7 @@ export class Suggestions {
     this.length = PAGE;
     this.asked = 0;
     this.before = null;
+    this.places = new Map();
     byId("more").addEventListener("click", () => this.lengthen());
   }
 
@@ -66,13 +68,15 @@ export class Suggestions {
   show(list, { items, since, quiet }) {
     const shownBefore = this.view.shown;
     const isFirst = this.before === null;
+    const shownItems = trueMoves(list.items, items ?? [], this.places);
     this.before = this.ratings.sent();
-    this.view.show(list.items, items?.length === 1 && this.ratings.get(items[0]) ? items[0] : null);
+    this.places = new Map(shownItems.map(({ item, place }) => [item, place]));
+    this.view.show(shownItems, items?.length === 1 && this.ratings.get(items[0]) ? items[0] : null);
     byId("more").hidden = list.items.length < this.length || this.length >= LONGEST;
     this.title(list);
     this.state(list.items.length ? null : this.nothingLeft());
     this.connection.works(list);
-    if (!isFirst && !quiet) byId("announcement").textContent = listInWords(list.items, shownBefore);
+    if (!isFirst && !quiet) byId("announcement").textContent = listInWords(shownItems, shownBefore);
     if (items) requestAnimationFrame(() => performance.measure("from rating to list", { start: since }));
     this.onList(list, items);
   }

@@ -13,7 +13,10 @@ export function count(value, one, many = `${one}s`) {
   return `${number(value)} ${value === 1 ? one : many}`;
 }
 
-/** Return a title as one reads it: without the year that stands beside it, the article in front; an id where none is. */
+/** Return a title as one reads it: without the year that stands beside it, the article in front.
+ *
+ * An item without a title goes by its id.
+ */
 export function shownTitle({ title, item, year }) {
   if (!title) return item;
   const bare = year && title.endsWith(`(${year})`) ? title.slice(0, -`(${year})`.length).trim() : titleOnly(title);
