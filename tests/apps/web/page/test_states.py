@@ -175,7 +175,7 @@ def test_ones_own_light_up_on_the_map_and_the_table_says_the_same(run_service, v
     rate(page, "i2", 4)
     page.locator("#map").scroll_into_view_if_needed()
     page.wait_for_selector("#map circle")
-    assert page.locator("#map circle.is-mine").count() == 2
+    until(page, "document.querySelectorAll('#map circle.is-mine').length === 2")
     points = page.locator("#map circle").count()
     page.check("input[name=map-view][value=table]")
     assert page.locator("#map tbody tr").count() == points

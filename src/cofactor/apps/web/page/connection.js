@@ -26,7 +26,7 @@ export class Connection extends EventTarget {
       this.dispatchEvent(new Event("token-needed"));
       this.begin("token", "Your ratings are kept in this browser: the service wants a token before it stores them.");
     } else {
-      this.begin("store", "The ratings store is away. What you rate counts all the same, and is stored when it is back.");
+      this.begin("store", "The ratings store is away. What you rate counts and is stored when it is back.");
     }
   }
 

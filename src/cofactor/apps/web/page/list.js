@@ -49,8 +49,16 @@ export class ListView {
     const still = wanted[pivot];
     if (!still) return;
     if (still.parentNode !== this.element) this.element.prepend(still);
-    for (const row of wanted.slice(0, pivot)) still.before(row);
-    for (const row of wanted.slice(pivot + 1)) this.element.append(row);
+    let next = still;
+    for (const row of wanted.slice(0, pivot).reverse()) {
+      if (next.previousSibling !== row) next.before(row); // a row that is in place costs nothing
+      next = row;
+    }
+    let last = still;
+    for (const row of wanted.slice(pivot + 1)) {
+      if (last.nextSibling !== row) last.after(row);
+      last = row;
+    }
   }
 
   tops() {

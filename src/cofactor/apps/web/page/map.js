@@ -52,11 +52,18 @@ export class MapView {
   /** Light up what is rated and ring what is suggested now; fetch what the map lacks of it. */
   light(suggested = this.suggested) {
     this.suggested = suggested;
-    if (!this.wanted) return;
+    if (!this.wanted || this.waiting) return;
+    this.waiting = true; // the list comes first
+    later(() => this.relight());
+  }
+
+  relight() {
+    this.waiting = false;
     const placed = new Set(this.items.map((item) => item.item));
-    const lacks = [...this.ratings.entries.keys(), ...suggested].some((item) => !placed.has(item));
-    if (lacks && this.lacking !== [...suggested].join()) {
-      this.lacking = [...suggested].join(); // unknown items stay lacking: ask once for each list
+    const lacks = [...this.ratings.entries.keys(), ...this.suggested].some((item) => !placed.has(item));
+    const asked = [...this.suggested].join();
+    if (lacks && this.lacking !== asked) {
+      this.lacking = asked; // unknown items stay lacking: ask once for each list
       this.load();
     } else {
       this.show();
@@ -106,6 +113,12 @@ export class MapView {
     tip.style.setProperty("--x", `${(100 * near.x) / this.size}%`);
     tip.style.setProperty("--y", `${(100 * near.y) / this.size}%`);
   }
+}
+
+/** Call back when there is nothing more urgent. */
+function later(callback) {
+  if ("requestIdleCallback" in window) requestIdleCallback(callback, { timeout: 500 });
+  else setTimeout(callback, 50);
 }
 
 const ORDER = ["is-other", "is-next", "is-mine"];

@@ -19,7 +19,7 @@ export class Stars {
     const name = `rating-${++groups}`;
     const group = make("fieldset", { class: "stars", "data-item": item.item });
     group.append(make("legend", { class: "hidden" }, `Your rating of ${shownTitle(item)}`), this.none(name));
-    for (const choice of this.choices) group.append(this.choice(name, choice));
+    group.append(make("span", { class: "sky" }, this.choices.map((choice) => this.choice(name, choice))));
     group.addEventListener("change", (event) => {
       const value = event.target.value === "" ? null : Number(event.target.value);
       this.ratings.rate(item, value, event.timeStamp);
@@ -47,6 +47,8 @@ export class Stars {
     const inputs = [...group.querySelectorAll("input")];
     const chosen = value === null ? inputs[0] : nearest(inputs.slice(1), value);
     if (!chosen.checked) chosen.checked = true;
+    const full = inputs.indexOf(chosen); // as classes: the selectors that would do without make each change slow
+    inputs.forEach((input, at) => input.parentNode.classList.toggle("is-full", at > 0 && at <= full));
     group.classList.toggle("is-rated", value !== null);
   }
 

@@ -8,6 +8,11 @@ import { count, listInWords } from "./words.js";
 const PAGE = 20;
 const LONGEST = 500;
 
+/** Call back when what was changed is on the screen. */
+function afterNextFrame(callback) {
+  requestAnimationFrame(() => setTimeout(callback));
+}
+
 /** Asks for lists and shows them. Of several questions the last one counts. */
 export class Suggestions {
   constructor({ ratings, keeper, view, wishes, connection, onList }) {
@@ -77,7 +82,7 @@ export class Suggestions {
     this.state(list.items.length ? null : this.nothingLeft());
     this.connection.works(list);
     if (!isFirst && !quiet) byId("announcement").textContent = listInWords(shownItems, shownBefore);
-    if (items) requestAnimationFrame(() => performance.measure("from rating to list", { start: since }));
+    if (items) afterNextFrame(() => performance.measure("from rating to list", { start: since }));
     this.onList(list, items);
   }
 
