@@ -1,6 +1,7 @@
 """A real PostgreSQL, started for these tests alone, and a store on it or on SQLite."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -11,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from websupport import free_port
+from starlette.testclient import TestClient
+from websupport import Service, free_port
 
+from cofactor.apps.web.app import create_app
+from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.store import RatingsStore
 
 
@@ -37,20 +41,23 @@ class Postgres:
     def start(self):
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=60"
         log = str(self.folder / "log")
-        self.run("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "-t", "30", "start")
+        command = ("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "-t", "30", "start")
+        for _ in range(120):  # what is left of one that was killed goes by itself, but takes a moment
+            if self.run(*command, check=False).returncode == 0:
+                return
+            time.sleep(0.25)
+        raise AssertionError((self.folder / "log").read_text())
 
     def stop(self, mode="fast"):
         self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", mode, "-w", "stop", check=False)
 
     def kill(self):
         """End it as a power cut would: no goodbye, nothing written that was not written already."""
-        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-        for process in [pid, *map(int, children.split())]:
+        master = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        asked = subprocess.run(["ps", "-o", "pid=", "--ppid", str(master)], capture_output=True, text=True, check=False)
+        for pid in [master, *map(int, asked.stdout.split())]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(0.2)
-        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+                os.kill(pid, signal.SIGKILL)
 
     def url(self, database="postgres"):
         return f"postgresql+psycopg://tester:secret@127.0.0.1:{self.port}/{database}"
@@ -114,3 +121,67 @@ def store(store_url):
 def long_form():
     """Whether the long form of a test was asked for."""
     return os.environ.get("COFACTOR_TEST_LONG") == "1"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, titled):
+    """Model files by name: one that predicts ratings, one that puts in order, another of that kind."""
+    import polars as pl
+
+    from cofactor.data.texts import ItemTexts
+    from cofactor.solvers import ALS, ImplicitALS
+
+    genres = pl.Series(["Drama|War" if k % 2 else "Comedy" for k in range(titled.n_items)])
+    data = dataclasses.replace(titled, texts=ItemTexts(titled.texts.titles, genres))
+    likes = data.at_least(4).binary()
+    folder = tmp_path_factory.mktemp("models")
+    made = {
+        "rating": ALS(rank=3, epochs=5).fit(data),
+        "ranking": ImplicitALS(rank=4, epochs=4).fit(likes),
+        "other": ImplicitALS(rank=4, epochs=2).fit(likes),
+    }
+    return {name: model.save(folder / f"{name}.safetensors") for name, model in made.items()}
+
+
+@pytest.fixture
+def make_client(tmp_path):
+    """Return what makes a client of a service in this process."""
+    with contextlib.ExitStack() as stack:
+
+        def make(model, **settings):
+            settings = {"ratings": f"sqlite:///{tmp_path}/ratings.db", **settings}
+            app = create_app(ServiceSettings(model=Path(model), **settings))
+            return stack.enter_context(TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False))
+
+        yield make
+
+
+@pytest.fixture(params=["rating", "ranking"])
+def client(request, make_client, models):
+    return make_client(models[request.param])
+
+
+@pytest.fixture
+def ranking(make_client, models):
+    return make_client(models["ranking"])
+
+
+@pytest.fixture
+def serve(tmp_path, models):
+    """Return what starts a service, as people do."""
+    with contextlib.ExitStack() as stack:
+
+        def start(model=None, *options, **more):
+            service = Service(model or models["ranking"], tmp_path, *options, **more)
+            stack.callback(service.close)
+            return service
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_service(tmp_path_factory, models):
+    """One running service for tests that leave it as it was."""
+    service = Service(models["ranking"], tmp_path_factory.mktemp("service"))
+    yield service
+    service.close()

@@ -55,7 +55,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     405: _problem("This cannot be done here."),
     408: _problem("The body was not here in time."),
     413: _problem("The body is too large."),
-    414: _problem("The address is too long."),
+    414: {"description": "The address is too long. From 64 KB on the server says so itself, without a document."},
     415: _problem("The body is not JSON."),
     421: _problem("The service does not go by that name."),
     422: _problem("Some of what was sent cannot be used."),

@@ -23,6 +23,7 @@ from cofactor.apps.web.security import Doorkeeper
 from cofactor.apps.web.served import Current
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.shortcut import Shortcut
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import ModelFileError
 from cofactor.version import __version__
@@ -61,7 +62,7 @@ def create_app(settings: ServiceSettings) -> Any:
     app.include_router(page(service))
     problems.handle(app)
     _describe(app)
-    return Guard(app, doorkeeper, service.metrics)
+    return Guard(Shortcut(app, service), service)
 
 
 @contextlib.asynccontextmanager

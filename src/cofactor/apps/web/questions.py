@@ -166,7 +166,7 @@ def _read(query: bytes) -> Wish:
         name: given.getlist(name) if name in _LISTS else given[name] for name in Wanted.model_fields if name in given
     }
     with _saying("query"):
-        return Wanted.model_validate_strings(values).wish()
+        return Wanted.model_validate(values, strict=False).wish()
 
 
 _remembered = functools.lru_cache(maxsize=1000)(_read)
@@ -213,12 +213,14 @@ def _saying(part: str) -> Iterator[None]:
 
 
 def _parameters() -> list[dict[str, Any]]:
-    """Describe for OpenAPI what `wish_of` reads."""
-    schema = Wanted.model_json_schema()
-    return [
-        {"name": name, "in": "query", "required": False, "description": part.pop("description"), "schema": part}
-        for name, part in schema["properties"].items()
-    ]
+    """Describe for OpenAPI what `wish_of` reads; in a query there is no null, what is not wanted is left out."""
+    found = []
+    for name, part in Wanted.model_json_schema()["properties"].items():
+        about = part.pop("description")
+        kinds = [kind for kind in part.pop("anyOf", []) if kind != {"type": "null"}]
+        schema = {key: value for key, value in {**part, **(kinds[0] if kinds else {})}.items() if value is not None}
+        found.append({"name": name, "in": "query", "required": False, "description": about, "schema": schema})
+    return found
 
 
 def _of_user() -> dict[str, Any]:

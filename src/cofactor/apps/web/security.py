@@ -85,7 +85,7 @@ def _digest(token: str) -> bytes:
 
 
 _WRITES = frozenset({"PUT", "DELETE", "PATCH"})
-_NAME = re.compile(r"\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.\-_]{1,253}")
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9.\-_]{1,253}))(?::\d{1,5})?")
 
 
 class Doorkeeper:
@@ -114,12 +114,10 @@ class Doorkeeper:
     def knows_host(self, host: str) -> bool:
         """Tell whether a ``Host`` header names this service: a name that a stranger's page had its DNS point here by
         does not. IP addresses cannot be pointed anywhere; on loopback they must be loopback's own."""
-        name, _, port = host.partition("]") if host.startswith("[") else host.partition(":")
-        name = name.removeprefix("[")
-        if not _NAME.fullmatch(f"[{name}]" if host.startswith("[") else name):
+        found = _HOST.fullmatch(host)
+        if found is None:
             return False
-        if not re.fullmatch(r":?\d{0,5}", port):
-            return False
+        name = found[1] or found[2]
         if name.lower() in self._names:
             return True
         try:

@@ -9,25 +9,30 @@ import numpy as np
 
 __all__ = ["TitleSearch", "normalized", "within_one_typo"]
 
-_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "'": "", "’": ""})
+_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
+_NO_APOSTROPHES = str.maketrans("", "", "'’ʼ`")
 _WORD = re.compile(r"\w+")
 _WIDTH = 24  # letters of a word that are looked at where a typo is searched for
 _FORGIVEN_FROM = 4  # letters: in a shorter word a typo makes another word
 
 
 def normalized(text: str) -> str:
-    """Return a text in small letters without accents, words separated by one space.
+    """Return a text in small letters without accents and apostrophes, words separated by one space.
 
     Examples
     --------
     >>> normalized("Amélie (Fabuleux destin d'Amélie Poulain, Le) (2001)")
     'amelie fabuleux destin damelie poulain le 2001'
     """
+    return " ".join(_WORD.findall(_without_accents(text).translate(_NO_APOSTROPHES)))
+
+
+def _without_accents(text: str) -> str:
     plain = text.casefold()
-    if not plain.isascii():
-        apart = unicodedata.normalize("NFKD", plain)
-        plain = "".join(letter for letter in apart if not unicodedata.combining(letter))
-    return " ".join(_WORD.findall(plain.translate(_PLAIN)))
+    if plain.isascii():
+        return plain
+    apart = unicodedata.normalize("NFKD", plain)
+    return "".join(letter for letter in apart if not unicodedata.combining(letter)).translate(_PLAIN)
 
 
 class TitleSearch:
@@ -46,12 +51,16 @@ class TitleSearch:
         self._popularity = popularity
         found: dict[str, list[int]] = {}
         for row, title in enumerate(self._plain):
-            for word in set(title.split()):
+            words = title.split()
+            if "'" in titles[row] or "’" in titles[row]:  # l'été is found by "été" as well as by "lété"
+                words += _WORD.findall(_without_accents(titles[row]))
+            for word in set(words):
                 found.setdefault(word, []).append(row)
         self._words = sorted(found)
         self._starts = np.concatenate([[0], np.cumsum([len(found[word]) for word in self._words])]).astype(np.int64)
         self._rows = np.array([row for word in self._words for row in found[word]], dtype=np.int64)
         self._letters = _letters(self._words)
+        self._columns = np.asfortranarray(self._letters)
 
     def find(self, text: str, n: int) -> list[int]:
         """Return the rows of the ``n`` best matches, the best first; none for a text without a letter.
@@ -62,10 +71,9 @@ class TitleSearch:
         words = plain.split()
         if not words:
             return []
-        typos = np.zeros(len(self._plain), np.int64)
-        for word in words[:-1]:
-            typos += self._misses(word, begun=False)
-        typos += self._misses(words[-1], begun=True)
+        typos = self._misses_of(words, forgiving=False)
+        if typos.min(initial=_NEVER) == _NEVER:
+            typos = self._misses_of(words, forgiving=True)
         hits = np.flatnonzero(typos < _NEVER)
         if len(hits) > n:  # order only the best by what takes Python
             likely = np.lexsort((-self._popularity[hits], typos[hits]))[: max(20 * n, 200)]
@@ -74,16 +82,38 @@ class TitleSearch:
         order = np.lexsort((hits, -self._popularity[hits], starts, typos[hits]))
         return [int(row) for row in hits[order][:n]]
 
-    def _misses(self, word: str, *, begun: bool) -> np.ndarray:
-        """Return for each title 0 where it has the word, 1 where it has it but for a typo, many where it has not."""
+    def _misses_of(self, words: list[str], *, forgiving: bool) -> np.ndarray:
+        """Return for each title how many typos lie between it and some words, many where it has not all of them."""
+        misses = self._misses(words[-1], begun=True, forgiving=forgiving)
+        for word in words[:-1]:
+            misses = misses + self._misses(word, begun=False, forgiving=forgiving)
+        return np.minimum(misses, _NEVER)
+
+    def _misses(self, word: str, *, begun: bool, forgiving: bool) -> np.ndarray:
         misses = np.full(len(self._plain), _NEVER)
-        if len(word) >= _FORGIVEN_FROM and len(self._words):
-            for place in np.flatnonzero(within_one_typo(word[: _WIDTH - 2], self._letters, begun=begun)).tolist():
+        if forgiving and len(word) >= _FORGIVEN_FROM and len(self._words):
+            for place in self._near(word[: _WIDTH - 2], begun).tolist():
                 misses[self._titles_of(place, place + 1)] = 1
         first = bisect.bisect_left(self._words, word)
         last = bisect.bisect_left(self._words, word + "\U0010ffff") if begun else first + self._has(first, word)
         misses[self._titles_of(first, last)] = 0
         return misses
+
+    def _near(self, word: str, begun: bool) -> np.ndarray:
+        """Return the places of the words that are a word but for a typo.
+
+        One typo leaves one of the first two letters, and one of the last two, where it was or next to it: that alone
+        rules most words out.
+        """
+        about = np.ones(len(self._words), bool)
+        for pair in ((0, 1), (len(word) - 2, len(word) - 1)):
+            here = np.zeros(len(self._words), bool)
+            for place in pair:
+                for column in range(max(place - 1, 0), place + 2):
+                    here |= self._columns[:, column] == ord(word[place])
+            about &= here
+        likely = np.flatnonzero(about)
+        return likely[within_one_typo(word, self._letters[likely], begun=begun)]
 
     def _has(self, place: int, word: str) -> bool:
         return place < len(self._words) and self._words[place] == word
