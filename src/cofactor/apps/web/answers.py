@@ -205,6 +205,11 @@ class Card(_Labelled):
     has_spread: bool = Field(description="Whether lists may be cautious or optimistic.")
     genres: list[str]
     years: dict[str, int] | None
+    raters: list[int] = Field(
+        description="How many people rated the item that 0, 5, 10, … 100 % of all items do not surpass: what "
+        "raters_from and raters_to may usefully be.",
+        examples=[[1, 1, 2, 3, 4, 5, 7, 10, 13, 18, 27, 38, 51, 69, 92, 121, 150, 184, 232, 300, 583]],
+    )
     needs_token: bool = Field(description="Whether who stores ratings needs a token.")
 
 

@@ -59,7 +59,7 @@ def create_app(settings: ServiceSettings) -> Any:
     service = Service(settings, current, remembered, Metrics(settings.shared), doorkeeper, notice.give)
     for part in (reading, rating, operating):
         app.include_router(part(service))
-    app.include_router(page())
+    app.include_router(page(service))
     problems.handle(app)
     _describe(app)
     return Guard(Shortcut(app, service), service)

@@ -108,6 +108,7 @@ class Served:
             "has_spread": self.has_spread,
             "genres": self.catalogue.all_genres,
             "years": _range(self.catalogue.years),
+            "raters": _twentieths(self.catalogue.raters),
         }
 
     def warm(self) -> None:
@@ -121,6 +122,11 @@ class Served:
             place_rows(self.model, self.model.seen[:1], "user")
         self.warmed.set()
         _ = self.catalogue.search, self.plane
+
+
+def _twentieths(raters: np.ndarray) -> list[int]:
+    """Return how many people rated the item that 0, 5, 10, … 100 per cent of all items do not surpass."""
+    return np.quantile(raters, np.linspace(0, 1, 21), method="lower").astype(int).tolist()
 
 
 def _range(years: np.ndarray) -> dict[str, int] | None:
