@@ -20,7 +20,6 @@ ALLOWED = {
         "data/database.py",
         "apps/web/schema.py",
         "apps/web/store.py",
-        "apps/web/migrations/env.py",
         "apps/web/migrations/versions/first_ratings.py",
     },
 }
