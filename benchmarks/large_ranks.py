@@ -2,7 +2,7 @@
 
 How: the loss, the first vectors and the objective of ``implicit_als.py``, without a peer. Each method runs from the
 same vectors, two threads, and its seconds count without the summing of objectives. *Seconds to the goal* are those
-after which a method is within a relative 1e-3 of the lowest objective that any of them has ended at.
+after which a method is within a relative 1e-3 of the objective that three iterations of ``cholesky`` end at.
 
 Run: ``python benchmarks/large_ranks.py [--small]``.
 """
@@ -15,8 +15,8 @@ import numpy as np
 from implicit_als import Stage, iterate, load, objective
 from results import Results, arguments, short
 
-NAME, SMALL_NAME = "synthetic:30000x10000x3000000", "synthetic:1000x400x20000"
-ITERATIONS = {"cholesky": 4, "cg": 12, "block": 12}
+NAME, SMALL_NAME = "synthetic:12000x5000x1000000", "synthetic:1000x400x20000"
+ITERATIONS = {"cholesky": 3, "cg": 8, "block": 8}
 NEAR = 1e-3
 
 
@@ -31,7 +31,7 @@ def course(stage: Stage, rank: int, method: str) -> list[tuple[float, float]]:
 
 def compare(stage: Stage, results: Results, rank: int) -> None:
     courses = {method: course(stage, rank, method) for method in ITERATIONS}
-    goal = min(reached[-1][1] for reached in courses.values()) * (1 + NEAR)
+    goal = courses["cholesky"][-1][1] * (1 + NEAR)
     for method, reached in courses.items():
         near = [(seconds, number) for number, (seconds, value) in enumerate(reached, start=1) if value <= goal]
         seconds = np.diff([0.0, *(passed for passed, _ in reached)])
@@ -41,7 +41,7 @@ def compare(stage: Stage, results: Results, rank: int) -> None:
             method=method,
             seconds_an_iteration=short(float(np.median(seconds))),
             objective_after_1=short(reached[0][1], 8),
-            objective_after_4=short(reached[3][1], 8),
+            objective_after_3=short(reached[2][1], 8),
             seconds_to_the_goal=short(near[0][0]) if near else None,
             iterations_to_the_goal=near[0][1] if near else None,
         )

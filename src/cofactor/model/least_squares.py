@@ -218,7 +218,7 @@ def improve_rows(rows: Rows, system: Equations, vectors: Floats, *, steps: int =
 
 
 def improve_blocks(rows: Rows, system: Equations, vectors: Floats) -> Floats:
-    """Solve for 64 coordinates at a time, the others held (iALS++), in place; for ranks of 256 and more."""
+    """Solve for 64 coordinates at a time, the others held (iALS++), in place; cheaper than solving a large rank."""
     return _improve(blocks, rows, system, vectors, BLOCK, multiple=BLOCK)
 
 

@@ -201,8 +201,9 @@ class ImplicitALS:
     value of the pair, 1 in binary data.
 
     **Algorithm**: alternating least squares. ``cholesky`` solves each row exactly; ``cg`` takes three steps of
-    conjugate gradients from the last epoch's vector; ``block`` solves for 64 coordinates at a time (iALS++), for ranks
-    of 256 and more.
+    conjugate gradients from the last epoch's vector; ``block`` solves for 64 coordinates at a time (iALS++). At ranks
+    of 128 to 512, ``cg`` gets as low as the others soonest, and of the other two ``block`` is the faster from 256 on:
+    ``benchmarks/large_ranks.py`` measures all three.
 
     **Reference**: Hu, Koren, Volinsky (2008), Collaborative filtering for implicit feedback datasets; Rendle,
     Krichene, Zhang, Koren (2021), Revisiting the performance of iALS on item recommendation benchmarks, and iALS++.
