@@ -43,8 +43,10 @@ def with_placement(model: Factors, *, seed: int = 0) -> Factors:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> random = np.random.default_rng(0)
-    >>> model = Factors.from_arrays(random.random((9, 2)), random.random((8, 2)), seen=random.random((9, 8)) > 0.5)
+    >>> seen = sparse.csr_array((random.random((9, 8)) > 0.5).astype(np.float32))
+    >>> model = Factors.from_arrays(random.random((9, 2)), random.random((8, 2)), seen=seen)
     >>> with_placement(model).objective.loss
     'matched'
     """
@@ -52,15 +54,14 @@ def with_placement(model: Factors, *, seed: int = 0) -> Factors:
     rows = np.sort(np.random.default_rng(seed).permutation(active)[:_USERS])
     model = _centred(model, rows)
     tried: dict[tuple[float, ...], float] = {}
-    best = {"aim": 1.0, "strength": 3.0, "unseen_weight": 0.003}
-    for name in [*_CHOICES] * _ROUNDS:
-        for value in _CHOICES[name]:
-            trial = best | {name: value}
-            if (key := tuple(trial.values())) not in tried:
-                tried[key] = agreement(_aiming(model, rows, **trial), rows)
-        leader = max(tried, key=lambda choice: tried[choice])
-        best = dict(zip(_CHOICES, leader, strict=True))
-    return _aiming(model, rows, **best)
+    best: tuple[float, ...] = (1.0, 3.0, 0.003)
+    for place in [*range(len(_CHOICES))] * _ROUNDS:
+        for value in [*_CHOICES.values()][place]:
+            trial = (*best[:place], value, *best[place + 1 :])
+            if trial not in tried:
+                tried[trial] = agreement(_aiming(model, rows, *trial), rows)
+        best = max(tried, key=tried.__getitem__)
+    return _aiming(model, rows, *best)
 
 
 def agreement(model: Factors, rows: np.ndarray) -> float:

@@ -42,7 +42,7 @@ DEFAULTS: Mapping[str, Strengths] = {
     "mse": Strengths(1.2, 0.6, 0.01, 1.0),
     "bpr": Strengths(0.1, 0.05, 0.02, 1.0),
     "bce": Strengths(0.35, 0.175, 0.01, 4.0),
-    "softmax": Strengths(0.6, 0.3, 0.02, 1.0),
+    "softmax": Strengths(0.7, 0.35, 0.01, 1.0),
     "ccl": Strengths(0.0, 0.0, 0.02, 12.0),
 }
 """Each loss with what suits it; chosen on held-out training data of ml-100k."""
@@ -85,9 +85,9 @@ class KerasMF:
     =================== ===== ===== ===== ========= =====
     setting             mse   bpr   bce   softmax   ccl
     =================== ===== ===== ===== ========= =====
-    regularization      1.2   0.1   0.35  0.6       0
-    bias_regularization 0.6   0.05  0.175 0.3       0
-    learning_rate       0.01  0.02  0.01  0.02      0.02
+    regularization      1.2   0.1   0.35  0.7       0
+    bias_regularization 0.6   0.05  0.175 0.35      0
+    learning_rate       0.01  0.02  0.01  0.01      0.02
     negative_weight     1     1     4     1         12
     =================== ===== ===== ===== ========= =====
 
