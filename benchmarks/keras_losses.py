@@ -5,8 +5,8 @@ correction 0.46; without the correction, negatives from the batch do worse. All 
 of the training data.
 
 How: protocol R, `split_per_user(test_fraction=0.25, seed=42)`, every rating relevant, all unseen items ranked, k = 10,
-mean over users; the solver's seeds are 0, 1 and so on. `ndcg_placed` is the nDCG@10 where every user is placed anew by what
-they had in training, as fold-in places strangers, in place of the vector they were trained to. Seconds are of the
+mean over users; the solver's seeds are 0, 1 and so on. `ndcg_placed` is the nDCG@10 where every user is placed anew by
+what they had in training, as fold-in places strangers, in place of the vector they were trained to. Seconds are of the
 whole fit, the compiling of the network included.
 
 Run: ``python benchmarks/keras_losses.py [--small] [--seeds 3]``.
