@@ -197,7 +197,7 @@ def solve_rows(rows: Rows, system: Equations, *, out: Floats | None = None) -> F
     """
     out = np.empty((len(rows), system.rank), np.float32) if out is None else out
     status = _run(row_methods.exact, rows, system, out)
-    for row in np.flatnonzero(status == SINGULAR):
+    for row in np.flatnonzero(status == SINGULAR) if status.any() else ():
         out[row] = _solve_in_float64(rows, system, int(row))
         status[row] = SOLVED
     _check(status)
@@ -307,6 +307,8 @@ def _run(
 
 
 def _check(status: npt.NDArray[np.int8]) -> None:
+    if not status.any():
+        return
     for code, error, reason in (
         (
             NOT_FINITE,

@@ -1,5 +1,7 @@
 """Who is asked for: what somebody rated, and their place in a model, without anything being retrained."""
 
+import copy
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,19 +28,29 @@ class Rated:
     given: np.ndarray
     values: np.ndarray
 
-    @property
+    @functools.cached_property
     def learnt(self) -> np.ndarray:
         """Which of them say something to the model."""
         return ~np.isnan(self.values)
 
+    @property
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, ratings as given, and values."""
+        return self.rows, self.given, self.values
+
     def besides(self, rows: list[int]) -> "Rated":
         """Return those of them that are of other items."""
         kept = ~np.isin(self.rows, rows)
-        return Rated(self.rows[kept], self.given[kept], self.values[kept])
+        return Rated(*(column[kept] for column in self.columns))
+
+    @functools.cached_property
+    def all_learnt(self) -> bool:
+        """Whether all of them say something to the model."""
+        return bool(self.learnt.all())
 
     def without(self, place: int) -> "Rated":
         """Return all but one of them."""
-        return Rated(*(np.delete(column, place) for column in (self.rows, self.given, self.values)))
+        return Rated(*(np.delete(column, place) for column in self.columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +98,14 @@ def _as_trained(served: Served, row: int) -> Person:
 
 def placed(served: Served, given: Mapping[int, float], trained: Rated | None = None) -> Person:
     """Place somebody by ratings of item rows, and by what of the training data goes with them."""
-    rows = np.array(list(given), dtype=np.int32)
-    numbers = np.array(list(given.values()), dtype=np.float32)
-    values = np.array([served.scale.trained(value) for value in given.values()], dtype=np.float32)
+    ordered = sorted(given)
+    rows = np.array(ordered, dtype=np.int32)
+    numbers = np.array([given[row] for row in ordered], dtype=np.float32)
+    rated = Rated(rows, numbers, served.scale.all_trained(numbers))
     if trained is not None and len(trained.rows):
-        rows, numbers = np.concatenate([rows, trained.rows]), np.concatenate([numbers, trained.given])
-        values = np.concatenate([values, trained.values])
-    order = np.argsort(rows)
-    rated = Rated(rows[order], numbers[order], values[order])
+        columns = [(rated.rows, trained.rows), (rated.given, trained.given), (rated.values, trained.values)]
+        order = np.argsort(np.concatenate(columns[0]))
+        rated = Rated(*(np.concatenate(pair)[order] for pair in columns))
     if not rated.learnt.any():
         return Person(None, 0, rated)
     return Person(folded(served, [rated]), 0, rated)
@@ -104,11 +116,11 @@ def folded(served: Served, people: list[Rated]) -> Factors:
     from cofactor.model.placing import place_rows  # brings numba
 
     model = served.model
-    learnt = _table([rated.rows[rated.learnt] for rated in people], [r.values[r.learnt] for r in people], model.n_items)
-    found = place_rows(model, learnt, "user")
-    seen = learnt
-    if not all(rated.learnt.all() for rated in people):
-        seen = _table([r.rows for r in people], [np.nan_to_num(r.values) for r in people], model.n_items)
+    simple = all(rated.all_learnt for rated in people)
+    learnt = people if simple else [Rated(*(part[rated.learnt] for part in rated.columns)) for rated in people]
+    table = _table(served, learnt)
+    found = place_rows(model, table, "user")
+    seen = table if simple else _table(served, people)
     names = _ONE if len(people) == 1 else Vocabulary(range(len(people)), kind="user")
     bias = None if model.user_bias is None else found.bias
     if model.user_bias is not None and bias is None:
@@ -118,9 +130,15 @@ def folded(served: Served, people: list[Rated]) -> Factors:
     )
 
 
-def _table(rows: list[np.ndarray], values: list[np.ndarray], n_items: int) -> sparse.csr_array:
-    ends = np.cumsum([0, *map(len, rows)]).astype(np.int32)
-    indices = np.concatenate(rows).astype(np.int32)
-    table = sparse.csr_array((np.concatenate(values), indices, ends), shape=(len(rows), n_items))
-    table.has_canonical_format = True
+def _table(served: Served, people: list[Rated]) -> sparse.csr_array:
+    """Return what people rated as a table; the rows are sorted, so scipy's checks, which take long, may be spared."""
+    table = copy.copy(served.blank)
+    table._shape = (len(people), served.model.n_items)
+    if len(people) == 1:
+        table.indptr = np.array((0, len(people[0].rows)), dtype=np.int32)
+        table.indices, table.data = people[0].rows, people[0].values
+        return table
+    table.indptr = np.cumsum([0, *(len(rated.rows) for rated in people)]).astype(np.int32)
+    table.indices = np.concatenate([rated.rows for rated in people])
+    table.data = np.concatenate([rated.values for rated in people])
     return table

@@ -44,6 +44,12 @@ class Scale:
             return rating
         return self.like if rating >= self.liked_from else float("nan")
 
+    def all_trained(self, ratings: np.ndarray) -> np.ndarray:
+        """Return what `trained` makes of each of some ratings: float32."""
+        if self.liked_from is None:
+            return ratings
+        return np.where(ratings >= self.liked_from, np.float32(self.like), np.float32(np.nan))
+
 
 def scale_of(model: Factors) -> Scale:
     """Read the scale off a model: its own where it predicts ratings, stars that mean likes where it puts in order."""

@@ -36,6 +36,9 @@ def share_out(kernel: Callable[..., None], bounds: npt.NDArray[np.int64], *argum
     Each thread takes the next task when it has finished one; tasks must write to places of their own.
     """
     edges = bounds.tolist()
+    if len(edges) == 2:
+        kernel(edges[0], edges[1], *arguments)
+        return
     tasks = itertools.count()  # drawing the next number is atomic
 
     def work() -> None:
