@@ -65,7 +65,7 @@ class Vocabulary:
         return vocabulary, vocabulary.find(column)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self._count
 
     def __iter__(self) -> Iterator[Id]:
         return iter(self.ids)
@@ -86,6 +86,10 @@ class Vocabulary:
     def __repr__(self) -> str:
         shown = ", ".join(repr(identifier) for identifier in self.ids.head(3))
         return f"Vocabulary of {len(self):,} {self.kind}s: {shown}{', …' if len(self) > 3 else ''}"
+
+    @functools.cached_property
+    def _count(self) -> int:
+        return len(self.ids)
 
     @functools.cached_property
     def _row_of(self) -> Mapping[Id, int]:

@@ -19,7 +19,7 @@ def visit(client, ratings, **more):
 
 
 def test_a_known_user_gets_the_model_s_list(client, models):
-    model = cf.load(client.app._app.state.service.settings.model)
+    model = cf.load(client.app.service.settings.model)
     answer = client.get("/v1/users/u3/recommendations?n=7")
     expected = model.recommend(["u3"], 7)
     assert items(answer) == expected["item"].to_list()
@@ -29,7 +29,7 @@ def test_a_known_user_gets_the_model_s_list(client, models):
 
 
 def test_a_visitor_gets_the_list_that_fold_in_gives_and_nothing_is_stored(client):
-    service = client.app._app.state.service
+    service = client.app.service
     model = service.current.served.model
     answer = visit(client, {"i1": 5, "i7": 4}, n=5)
     values = {"i1": 5.0, "i7": 4.0} if model.objective.goal == "rating" else {"i1": 1.0, "i7": 1.0}
@@ -51,7 +51,7 @@ def test_every_list_says_which_model_made_it(client):
 
 
 def test_who_rated_nothing_gets_the_popular_items_marked_as_such(client, titled):
-    counts = np.bincount(client.app._app.state.service.current.served.model.seen.indices, minlength=titled.n_items)
+    counts = np.bincount(client.app.service.current.served.model.seen.indices, minlength=titled.n_items)
     for answer in (visit(client, {}), client.get("/v1/users/nobody/recommendations"), client.get("/v1/popular")):
         document = answer.json()
         assert document["popular"] is True
@@ -75,7 +75,7 @@ def test_a_put_answers_with_the_new_list_and_how_each_place_moved(client):
 
 
 def test_stored_ratings_lie_over_those_of_the_training_data(client, models):
-    served = client.app._app.state.service.current.served
+    served = client.app.service.current.served
     put(client, "u3", "i5", 5)
     answer = client.get("/v1/users/u3/recommendations?n=40")
     value = 5.0 if served.scale.liked_from is None else 1.0
@@ -216,7 +216,7 @@ def test_nothing_can_be_explained_to_who_rated_nothing(client):
 def test_items(client, titled):
     assert client.get("/v1/items/i4").json()["title"] == "Film 4 (1954)"
     near = client.get("/v1/items/i4/similar?n=3").json()
-    model = client.app._app.state.service.current.served.model
+    model = client.app.service.current.served.model
     assert items(client.get("/v1/items/i4/similar?n=3")) == model.similar_items("i4", 3)["item"].to_list()
     assert near["title"] == "Film 4 (1954)"
     assert items(client.get("/v1/items?search=film 17")) == ["i17"]
@@ -294,3 +294,25 @@ def test_a_model_that_knows_how_sure_it_is_orders_by_it(make_client, titled, tmp
     placed = visit(client, {"i1": 5, "i7": 4}, by="cautious", n=40)
     expected = model.place({"v": {"i1": 5, "i7": 4}}).recommend(["v"], 40, by="cautious")
     assert items(placed) == expected["item"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/users/u3/recommendations?n=4&reasons=2", None), ("GET", "/v1/users/nobody/recommendations", None),
+        ("GET", "/v1/users/u3/recommendations?n=-1", None), ("GET", "/v1/users/u3/recommendations?by=cautious", None),
+        ("GET", "/v1/users/a%01/recommendations", None), ("GET", "/v1/users/%20/recommendations", None),
+        ("POST", "/v1/recommendations", {"ratings": [{"item": "i1", "value": 5}], "reasons": 1}),
+        ("POST", "/v1/recommendations", {"ratings": [{"item": "i1", "value": 6}]}),
+        ("POST", "/v1/recommendations", {"ratings": 5}), ("PUT", "/v1/recommendations", {}),
+    ],
+)  # fmt: skip
+def test_the_short_way_and_the_long_way_answer_the_same(client, monkeypatch, method, path, body):
+    short = client.request(method, path, json=body)
+    shortcut = client.app._app
+    monkeypatch.setattr(client.app, "_app", shortcut._app)
+    long = client.request(method, path, json=body)
+    assert (short.status_code, short.content) == (long.status_code, long.content)
+    assert {k: v for k, v in short.headers.items() if k != "x-request-id"} == {
+        k: v for k, v in long.headers.items() if k != "x-request-id"
+    }

@@ -23,6 +23,7 @@ from cofactor.apps.web.security import Doorkeeper
 from cofactor.apps.web.served import Current
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.shortcut import Shortcut
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import ModelFileError
 from cofactor.version import __version__
@@ -60,9 +61,8 @@ def create_app(settings: ServiceSettings) -> Any:
         app.include_router(part(service))
     app.include_router(page())
     problems.handle(app)
-    app.state.service = service
     _describe(app)
-    return Guard(app, doorkeeper, service.metrics)
+    return Guard(Shortcut(app, service), service)
 
 
 @contextlib.asynccontextmanager

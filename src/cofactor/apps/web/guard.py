@@ -7,9 +7,9 @@ import secrets
 import time
 from typing import Any
 
-from cofactor.apps.web.metrics import Metrics
 from cofactor.apps.web.problems import MEDIA_TYPE, body_of
-from cofactor.apps.web.security import HEADERS, Doorkeeper
+from cofactor.apps.web.security import HEADERS
+from cofactor.apps.web.service import Service
 
 __all__ = ["MOST_BODY_BYTES", "Guard"]
 
@@ -41,12 +41,13 @@ class Guard:
     ----------
     app : callable
         The ASGI application inside.
-    doorkeeper : Doorkeeper
-    metrics : Metrics
+    service : Service
+        What is known of who may come in, and where requests are counted; tests reach it here, too.
     """
 
-    def __init__(self, app: Any, doorkeeper: Doorkeeper, metrics: Metrics) -> None:
-        self._app, self._doorkeeper, self._metrics = app, doorkeeper, metrics
+    def __init__(self, app: Any, service: Service) -> None:
+        self._app, self.service = app, service
+        self._doorkeeper, self._metrics = service.doorkeeper, service.metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request, or refuse it."""
@@ -104,7 +105,7 @@ class Guard:
             raise Refused(401, "this needs the header 'Authorization: Bearer TOKEN'", "token-needed")
 
     def _note(self, scope: Any, status: int, seconds: float, request_id: bytes) -> None:
-        route = getattr(scope.get("route"), "path", None)
+        route = scope.get("short_route") or getattr(scope.get("route"), "path", None)
         self._metrics.request(route, status, seconds)
         if status >= 400 or scope["method"] not in ("GET", "HEAD", "POST") or seconds > 1:
             known = {"method": scope["method"][:10], "route": route or "other", "status": status}

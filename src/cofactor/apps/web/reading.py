@@ -35,7 +35,7 @@ from cofactor.apps.web.ranking import recommended, similar
 from cofactor.apps.web.reasons import explained
 from cofactor.apps.web.service import Service
 
-__all__ = ["reading"]
+__all__ = ["list_of_user", "list_of_visitor", "reading"]
 
 Few = Annotated[int, Query(ge=1, le=100, description="Length of the list.")]
 
@@ -49,6 +49,28 @@ def reading(service: Service) -> APIRouter:
     return router
 
 
+async def list_of_user(service: Service, request: Request) -> Response:
+    """Answer with a user's list."""
+    return answer(await service.list_for(service.current.served, user_of(request), wish_of(request)))
+
+
+async def list_of_visitor(service: Service, request: Request) -> Response:
+    """Answer with a visitor's list."""
+    asked = await visitor_list_of(request)
+    served, wish, ratings = service.current.served, asked.wish(), as_ratings(asked.ratings)
+    before = None if asked.before is None else as_ratings(asked.before)
+    service.check(served, ratings)
+    service.check(served, before or {})
+
+    def task() -> dict[str, Any]:
+        was = None if before is None else service.visitor(served, before)
+        return recommended(served, service.visitor(served, ratings), wish, was)
+
+    few = wish if before is None and len(ratings) <= 200 else None
+    found = await service.work(served, few, task)
+    return answer({**found, "unknown": service.unknown(served, ratings)})
+
+
 def _add_lists(router: APIRouter, service: Service) -> None:
     @router.get("/users/{user}/recommendations", response_model=ItemList, openapi_extra=USER_AND_WISH, tags=["lists"])
     async def for_a_user(request: Request) -> Response:
@@ -56,24 +78,12 @@ def _add_lists(router: APIRouter, service: Service) -> None:
 
         For a name that is not known the popular items, marked as such.
         """
-        return answer(await service.list_for(service.current.served, user_of(request), wish_of(request)))
+        return await list_of_user(service, request)
 
     @router.post("/recommendations", response_model=ItemList, openapi_extra=VISITOR_BODY, tags=["lists"])
     async def for_a_visitor(request: Request) -> Response:
         """The best items for somebody who is not known, by the ratings they send along. Nothing is stored."""
-        asked = await visitor_list_of(request)
-        served, wish, ratings = service.current.served, asked.wish(), as_ratings(asked.ratings)
-        before = None if asked.before is None else as_ratings(asked.before)
-        service.check(served, ratings)
-        service.check(served, before or {})
-
-        def task() -> dict[str, Any]:
-            was = None if before is None else service.visitor(served, before)
-            return recommended(served, service.visitor(served, ratings), wish, was)
-
-        few = wish if before is None and len(ratings) <= 200 else None
-        found = await service.work(served, few, task)
-        return answer({**found, "unknown": service.unknown(served, ratings)})
+        return await list_of_visitor(service, request)
 
     @router.get("/popular", response_model=ItemList, openapi_extra=WISH, tags=["lists"])
     async def popular(request: Request) -> Response:
