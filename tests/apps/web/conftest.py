@@ -42,7 +42,7 @@ class Postgres:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=60"
         log = str(self.folder / "log")
         command = ("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "-t", "30", "start")
-        for _ in range(40):  # what is left of one that was killed goes by itself, but takes a moment
+        for _ in range(120):  # what is left of one that was killed goes by itself, but takes a moment
             if self.run(*command, check=False).returncode == 0:
                 return
             time.sleep(0.25)
@@ -53,7 +53,11 @@ class Postgres:
 
     def kill(self):
         """End it as a power cut would: no goodbye, nothing written that was not written already."""
-        os.kill(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        master = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        asked = subprocess.run(["ps", "-o", "pid=", "--ppid", str(master)], capture_output=True, text=True, check=False)
+        for pid in [master, *map(int, asked.stdout.split())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def url(self, database="postgres"):
         return f"postgresql+psycopg://tester:secret@127.0.0.1:{self.port}/{database}"

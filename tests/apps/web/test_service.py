@@ -17,6 +17,14 @@ from websupport import Load, Service
 import cofactor as cf
 
 
+def until(true, seconds=60):
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.1)
+
+
 def test_it_starts_answers_drains_and_ends(serve):
     service = serve()
     status, document = service.ask("GET", "/v1/users/u3/recommendations?n=3")
@@ -174,14 +182,11 @@ def test_postgresql_killed_under_load_loses_nothing_and_is_found_again(serve, po
         time.sleep(0.3)
         status, document = service.ask("GET", "/v1/users/u3/recommendations")
         assert (status, len(document["items"])) == (200, 10)
-        assert service.put("ann", "i1", 5)[0] == 503
+        until(lambda: service.put("ann", "i1", 5)[0] == 503)
         assert service.ask("GET", "/readyz")[1]["store"] == "away"
         load.stop()
         postgres.start()
-        for _ in range(200):
-            if service.ask("GET", "/readyz")[1]["writes"]:
-                break
-            time.sleep(0.1)
+        until(lambda: service.ask("GET", "/readyz")[1]["writes"])
         assert service.put("ann", "i1", 5)[0] == 200
         check_kept(service, kept)
     assert kept

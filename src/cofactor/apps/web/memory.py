@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 log = logging.getLogger("cofactor.web")
 
-READ_SECONDS = 2.0
+READ_SECONDS = 5.0
 WRITE_SECONDS = 25.0
 RETRY_SECONDS = 0.5
 _THREADS = 8
