@@ -64,3 +64,20 @@ def test_the_files_of_the_page_are_small_and_take_nothing_from_elsewhere(file):
     assert max(map(len, text.splitlines())) <= 120
     assert "innerHTML" not in text
     assert "//" not in text.replace("// ", "").replace('"http://www.w3.org/2000/svg"', "")
+
+
+def test_the_card_tells_in_twentieths_how_many_people_rate_an_item(ranking):
+    raters = ranking.get("/v1/model").json()["raters"]
+    listed = [item["rated_by"] for item in ranking.get("/v1/popular?n=500").json()["items"]]
+    assert len(raters) == 21
+    assert raters == sorted(raters)
+    assert (raters[0], raters[-1]) == (min(listed), max(listed))
+
+
+def test_the_page_is_sent_once_and_then_only_asked_about(ranking):
+    first = ranking.get("/")
+    assert first.headers["content-type"].startswith("text/html")
+    again = ranking.get("/", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert ranking.get("/?user=u1").headers["etag"] != first.headers["etag"]
+    assert ranking.get("/?user=" + "u" * 201).status_code == 422
