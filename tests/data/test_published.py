@@ -36,8 +36,8 @@ def test_the_fourth_column_is_the_time_where_all_lines_have_it(tmp_path):
         write_ncf(tmp_path, train="0\t5\t4\t978\n0\t3\t5\t979\n1\t5\t1\t970\n", test="0\t9\n1\t3\t2\t991\n")
     )
     train, last = split.train.split_last()
-    assert pairs(last) == [(0, 3), (1, 5)]
-    assert len(train) == 1
+    assert pairs(last) == [(0, 3)]
+    assert pairs(train) == [(0, 5), (1, 5)]
     assert split.test.timestamps is None
 
 
