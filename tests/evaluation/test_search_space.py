@@ -3,7 +3,7 @@
 import pytest
 
 import cofactor as cf
-from cofactor.evaluation.search_space import Choices, Range, search_space
+from cofactor.evaluation.search_space import Choices, Range, search_space, value_of
 from cofactor.solvers import SOLVERS, solver_class
 from cofactor.solvers.als import ALS, ImplicitALS
 
@@ -32,10 +32,17 @@ def test_every_range_is_sound_and_what_it_holds_is_a_setting(name):
     for field, given in space.items():
         assert isinstance(given, Range)
         assert given.low < given.high
-        assert given.holds(getattr(kind(), field)), "the default is not in it"
+        assert given.holds(value_of(kind(), field)), "the default is not in it"
         for end in (given.low, given.high):
             assert isinstance(end, int) or not given.whole
             assert getattr(kind(**{field: end}), field) == end
+
+
+def test_where_a_setting_follows_from_another_it_is_searched_around_what_follows():
+    keras = solver_class("keras")
+    assert search_space(keras)["regularization"].holds(1.2)
+    assert not search_space(keras(loss="bpr"))["regularization"].holds(1.2)
+    assert search_space(keras(loss="bpr"))["regularization"].holds(0.1)
 
 
 def test_numbers_that_span_magnitudes_are_searched_on_a_log_axis():

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from cofactor.errors import SettingError
 
-__all__ = ["Choices", "Range", "Space", "check_known", "field_types", "search_space"]
+__all__ = ["Choices", "Range", "Space", "check_known", "field_types", "search_space", "value_of"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ _NEVER = {
 }
 
 
-def search_space(solver: type[Any], given: Mapping[str, Any] | None = None, fixed: Sequence[str] = ()) -> Space:
+def search_space(solver: Any, given: Mapping[str, Any] | None = None, fixed: Sequence[str] = ()) -> Space:
     """Derive what to try from a solver's fields, by their names and types.
 
     Ranks go from a quarter to four times the default, regularization, learning rates and the weight of unseen pairs
@@ -76,8 +76,8 @@ def search_space(solver: type[Any], given: Mapping[str, Any] | None = None, fixe
 
     Parameters
     ----------
-    solver : type
-        A solver's class.
+    solver : type or solver
+        A solver's class, or one whose settings stand for the defaults.
     given : mapping of str to tuple or list, optional
         For some fields a range ``(low, high)`` or a list of choices, instead of what would be derived.
     fixed : sequence of str
@@ -100,21 +100,29 @@ def search_space(solver: type[Any], given: Mapping[str, Any] | None = None, fixe
     (['rank', 'regularization', 'unseen_weight', 'nu'], 256)
     """
     given = given or {}
-    fields = {field.name: field for field in dataclasses.fields(solver)}
-    kinds = field_types(solver)
-    check_known(solver, [*given, *fixed])
+    usual = solver() if isinstance(solver, type) else solver
+    kinds = field_types(type(usual))
+    check_known(type(usual), [*given, *fixed])
     for name in given:
         if name in _NEVER:
             raise SettingError(f"{name} is not to be searched: {_NEVER[name]}")
         if name in fixed:
             raise SettingError(f"{name} is both fixed and to be searched: choose one")
     space: dict[str, Range | Choices] = {}
-    for name, field in fields.items():
+    for name in kinds:
         if name in given:
             space[name] = _as_given(name, given[name], kinds[name])
-        elif name not in fixed and name not in _NEVER and (derived := _derived(name, field.default, kinds[name])):
+        elif (
+            name not in fixed and name not in _NEVER and (derived := _derived(name, value_of(usual, name), kinds[name]))
+        ):
             space[name] = derived
     return space
+
+
+def value_of(solver: Any, name: str) -> Any:
+    """Return a setting of a solver; where it is None, what the solver takes for it, if it says so in ``strengths``."""
+    value = getattr(solver, name)
+    return getattr(getattr(solver, "strengths", None), name, None) if value is None else value
 
 
 def check_known(solver: type[Any], names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import polars as pl
 from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, SettingError
 from cofactor.evaluation import studies
-from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space
+from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space, value_of
 from cofactor.evaluation.validation import (
     Curve,
     Metric,
@@ -226,7 +226,7 @@ def tune(
         raise SettingError(f"trials is {trials}: it must be at least 1")
     base, held = _based_on(solver, fixed or {}, seed)
     Metric.of(metric).check_fits(base)
-    search = _Search.of(base, search_space(type(base), space, held), Metric.of(metric), set(space or {}))
+    search = _Search.of(base, search_space(base, space, held), Metric.of(metric), set(space or {}))
     sizes = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed)
     protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
@@ -337,7 +337,7 @@ class _Search:
 
     def defaults(self) -> dict[str, Any]:
         """Return the base solver's own settings, as far as they lie in the space."""
-        own = {name: getattr(self.base, name) for name in self.space}
+        own = {name: value_of(self.base, name) for name in self.space}
         return {name: value for name, value in own.items() if self.space[name].holds(value)}
 
     def settings(self, suggested: Mapping[str, Any], met: float, pairs: float) -> dict[str, Any]:

@@ -134,9 +134,9 @@ def run_service(page_models, tmp_path_factory):
         service.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser, the machine's own."""
+    """A browser, the machine's own; while it runs, this thread has an event loop, which other tests must not meet."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
