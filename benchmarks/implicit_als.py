@@ -32,7 +32,7 @@ from results import Results, arguments, in_turn, short, versus
 from scipy import sparse
 
 import cofactor as cf
-from cofactor.model.least_squares import Equations, Rows, equations, gram, improve_rows, solve_rows
+from cofactor.model.least_squares import Equations, Rows, equations, gram, improve_blocks, improve_rows, solve_rows
 from cofactor.solvers import ImplicitALS
 
 ALPHA, LAMBDA = 2.0, 10.0
@@ -94,6 +94,8 @@ def improve(method: str, rows: Rows, fixed: np.ndarray, vectors: np.ndarray) -> 
     """Do one half of an iteration, in place."""
     if method == "cg":
         improve_rows(rows, system(fixed), vectors, steps=3)
+    elif method == "block":
+        improve_blocks(rows, system(fixed), vectors)
     else:
         solve_rows(rows, system(fixed), out=vectors)
 

@@ -34,6 +34,7 @@ class Peer:
 
 PEERS = {
     "implicit": Peer(("implicit==0.7.3",), {"OPENBLAS_NUM_THREADS": "1"}),  # it warns of BLAS threads inside its own
+    "faiss": Peer(("faiss-cpu==1.15.1",)),
     "cmfrec": Peer(("cmfrec==3.5.1.post14", "pandas", "threadpoolctl")),  # it does not name the last
     "surprise": Peer(("scikit-surprise==1.1.5", "pandas")),
     "myfm": Peer(("myfm==0.4.0", "setuptools<80", "scikit-learn", "pandas")),  # it imports pkg_resources

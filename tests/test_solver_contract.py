@@ -322,3 +322,21 @@ def test_settings_out_of_range_are_named(name, field, value):
         pytest.skip(f"{name} has no {field}")
     with pytest.raises(cf.SettingError, match=f"{field}={value}"):
         small_solver(name, **{field: value})
+
+
+def test_a_model_shown_after_an_epoch_stays_as_it_was(name, ratings):
+    skip_without(name, "start")
+    shown, pairs = [], ([ratings.users[k] for k in range(5)], [ratings.items[k] for k in range(5)])
+
+    def keep(epoch):
+        if epoch.model is not None:
+            model = epoch.model()
+            shown.append((model, model.item_vectors.copy(), model.score(*pairs)))
+
+    final = small_solver(name, seed=1, epochs=3, sweeps=12, burn_in=2, kept=5).fit(ratings, callback=keep)
+    for model, vectors, scores in shown:
+        np.testing.assert_array_equal(model.item_vectors, vectors)
+        np.testing.assert_array_equal(model.score(*pairs), scores)
+    if shown:
+        np.testing.assert_array_equal(shown[-1][0].item_vectors, final.item_vectors)
+        assert not np.array_equal(shown[0][1], shown[-1][1])

@@ -10,15 +10,18 @@ __all__ = ["replacing"]
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, inside: Path | None = None) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; afterwards it takes ``path``'s place in one step.
+
+    Where a killed process must leave nothing beside ``path``, ``inside`` names the folder, of the same file system, to
+    write in.
 
     Whatever happens in between, a reader of ``path`` finds the old file or the new one, whole. If the block
     raises, the old file stays and the one beside it is removed.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    beside = (inside or target.parent) / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         yield beside
         with beside.open("rb+") as written:

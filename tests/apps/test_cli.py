@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import cofactor as cf
 from cofactor.apps.cli import build
+from cofactor.model import everyone
 
 DATA = "synthetic:80x50x1600:3"
 QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
@@ -240,6 +241,25 @@ def test_recommend_for_everyone(model, tmp_path):
     assert result == {"output": str(tmp_path / "all.parquet"), "n_users": 80}
     assert pl.read_parquet(tmp_path / "all.parquet").height == 240
     run("recommend", model, "--all", "-o", tmp_path / "all.parquet")
+
+
+def test_recommend_for_everyone_goes_on_after_ctrl_c(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(everyone, "USERS_AT_ONCE", 30)
+    command = ["recommend", model, "--all", "-n", "3", "-o", tmp_path / "all.parquet"]
+    with monkeypatch.context() as patched:
+        made, recommended = iter(range(9)), everyone.lists.recommended
+
+        def stopping(*arguments):
+            if next(made) == 2:
+                raise KeyboardInterrupt
+            return recommended(*arguments)
+
+        patched.setattr(everyone.lists, "recommended", stopping)
+        stopped = " ".join(run(*command, code=1).stderr.split())
+    assert "stopped after 60 of 80 users: the same command goes on from there" in stopped
+    run(*command)
+    assert pl.read_parquet(tmp_path / "all.parquet").height == 240
+    assert [entry.name for entry in tmp_path.iterdir()] == ["all.parquet"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all"], ["1", "--all", "-o", "x.parquet"]])

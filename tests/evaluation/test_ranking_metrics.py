@@ -60,15 +60,15 @@ def test_metrics_are_those_of_the_definitions(n_users, n_items, k, seed):
     counts = np.random.default_rng(seed).integers(0, n_users + 1, n_items)
     audience, cut_offs = Audience.of(counts, n_users), np.unique([1, (k + 1) // 2, k])
     measured = metrics.ranking_metrics(as_ranked(lists), sparse.csr_array(relevant), cut_offs, audience)
-    assert measured.shape == (n_users, len(cut_offs), len(LIST_METRICS))
+    assert measured.shape == (len(cut_offs), len(LIST_METRICS), n_users)
     for user, items in enumerate(lists):
         wanted = set(np.flatnonzero(relevant[user]))
         for column, cut_off in enumerate(cut_offs):
             if wanted:
                 expected = naive(items, wanted, cut_off, audience)
-                assert measured[user, column] == pytest.approx(expected, nan_ok=True)
+                assert measured[column, :, user] == pytest.approx(expected, nan_ok=True)
             else:
-                assert np.isnan(measured[user, column]).all()
+                assert np.isnan(measured[column, :, user]).all()
 
 
 RANX = """
@@ -112,14 +112,14 @@ def test_metrics_are_those_of_ranx(k):
         as_ranked(lists), sparse.csr_array(relevant), np.array([k]), Audience(np.zeros(30), np.zeros(30))
     )
     for name, values in theirs.items():
-        assert ours[:, 0, LIST_METRICS.index(name)] == pytest.approx(values), name
+        assert ours[0, LIST_METRICS.index(name)] == pytest.approx(values), name
 
 
 def test_a_case_worked_by_hand():
     """Places 1 and 3 of five hit two of three relevant items; four users, of whom 4, 2, 1, 0 and 1 had the items."""
     audience = Audience.of(np.array([4, 2, 1, 0, 1, 1]), 4)
     ranked, relevant = as_ranked([[0, 1, 2, 3, 4]]), sparse.csr_array(np.array([[1, 0, 1, 0, 0, 1]]))
-    measured = metrics.ranking_metrics(ranked, relevant, np.array([2, 5]), audience)[0]
+    measured = metrics.ranking_metrics(ranked, relevant, np.array([2, 5]), audience)[:, :, 0]
     at_2, at_5 = (dict(zip(LIST_METRICS, row, strict=True)) for row in measured)
     assert at_2["recall"] == pytest.approx(1 / 3)
     assert at_2["capped_recall"] == 1 / 2

@@ -6,7 +6,10 @@ import pytest
 from scipy import sparse
 
 import cofactor as cf
+from cofactor.data.texts import ItemTexts
+from cofactor.data.vocabulary import Vocabulary
 from cofactor.model import everyone
+from cofactor.model.state import Origin
 
 
 @pytest.fixture
@@ -103,10 +106,28 @@ def test_a_failing_list_for_everyone_leaves_the_old_file(model, tmp_path):
     def stop(_):
         raise KeyboardInterrupt
 
-    with pytest.raises(BaseException):  # noqa: B017, PT011  (polars may wrap it)
+    with pytest.raises(KeyboardInterrupt):
         model.recommend_all(path, n=2, progress=stop)
     assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["lists.parquet"]
+
+
+def test_a_digest_names_what_a_model_answers(model, tmp_path):
+    digest = model.digest
+    assert len(digest) == 32
+    assert cf.load(model.save(tmp_path / "model.safetensors")).digest == digest
+    assert model.evolve(origin=Origin(solver="another")).digest == digest
+    raised = model.item_vectors.copy()
+    raised[3, 1] += 1
+    others = [
+        model.evolve(item_vectors=raised),
+        model.evolve(mean=1.5),
+        model.evolve(seen=model.seen * 2),
+        model.evolve(users=Vocabulary([f"v{k}" for k in range(30)], kind="user")),
+        model.evolve(texts=ItemTexts(pl.Series([None, *("t" * 49)], dtype=pl.String))),
+        model.evolve(texts=ItemTexts(pl.Series(["", *("t" * 49)], dtype=pl.String))),
+        model.evolve(extras={"more": np.array([["a", "bc"]])}),
+    ]
+    assert len({digest, *(other.digest for other in others)}) == 8
 
 
 def test_similar_items_are_those_of_nearest_direction(model):

@@ -283,6 +283,18 @@ def test_empty_rows_get_zeros_without_regularization_too():
     assert not improve_rows(as_rows(matrix), system, np.zeros((40, 5), np.float32))[3].any()
 
 
+def test_held_vectors_give_the_equations_of_a_copy_and_come_back_unchanged():
+    loss, fixed = BiasedRatings(3.0, 0.5, 0.2, 1.0), random_vectors(300, 6)
+    before, rows = fixed.copy(), as_rows(random_rows())
+    with loss.holding(fixed) as system:
+        held = solve_rows(rows, system)
+    assert np.array_equal(fixed, before)
+    assert np.array_equal(held, solve_rows(rows, loss.equations(fixed)))
+    with pytest.raises(RuntimeError), loss.holding(fixed):
+        raise RuntimeError
+    assert np.array_equal(fixed, before)
+
+
 def test_an_empty_row_with_a_prior_gets_the_prior_mean():
     precision, mean = np.diag([1.0, 2.0, 4.0]), np.array([0.5, -1.0, 2.0])
     system = equations(random_vectors(10, 3), 0.0, gram=precision, prior=precision @ mean)

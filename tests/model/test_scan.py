@@ -209,6 +209,47 @@ def test_a_model_that_scans_recommends_what_one_that_multiplies_does(monkeypatch
     assert scans.equals(model.recommend(model.users, n=7, exclude=[3, 5]))
 
 
+@given(st.integers(0, 2**32), st.sampled_from([1, 3]), st.sampled_from([0.0, -50.0]))
+@settings(max_examples=50, deadline=None)
+def test_a_model_with_biases_ties_and_negative_scores_recommends_what_brute_force_finds(seed, spread, mean):
+    random = np.random.default_rng(seed)
+    users, items = random.integers(-spread, spread + 1, (9, 3)), random.integers(-spread, spread + 1, (150, 3))
+    user_bias, item_bias = random.integers(-2, 3, 9), random.integers(-2, 3, 150)
+    seen = random.random((9, 150)) < 0.3
+    model = cf.Factors.from_arrays(
+        users,
+        items,
+        user_bias=user_bias,
+        item_bias=item_bias,
+        mean=mean,
+        seen=sparse.csr_array(seen.astype(np.float32)),
+    )
+    model.index()
+    found = model.recommend(range(9), n=12)
+    keys, queries = np.column_stack([items, item_bias]), np.column_stack([users, np.ones(9)])
+    expected = brute_force(queries.astype(np.float32), keys.astype(np.float32), 12, mean + user_bias, seen, None)
+    lists = [list(found.filter(found["user"] == user).select("item", "score").iter_rows()) for user in range(9)]
+    assert lists == expected
+
+
+@given(st.sampled_from([np.inf, -np.inf, np.nan]), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_what_is_not_finite_is_refused_wherever_it_stands(bad, seed):
+    random = np.random.default_rng(seed)
+    arrays = {
+        "user_vectors": random.normal(size=(5, 3)),
+        "item_vectors": random.normal(size=(70, 3)),
+        "user_bias": random.normal(size=5),
+        "item_bias": random.normal(size=70),
+    }
+    where = random.choice(list(arrays))
+    arrays[where].flat[random.integers(arrays[where].size)] = bad
+    with pytest.raises(cf.DataError, match=f"{where} has a value that is not finite"):
+        cf.Factors.from_arrays(**arrays)
+    with pytest.raises(cf.DataError, match="mean is"):
+        cf.Factors.from_arrays(np.ones((2, 2)), np.ones((3, 2)), mean=bad)
+
+
 def test_a_list_for_one_user_does_not_wait_for_numba():
     program = (
         "import sys, numpy as np, cofactor as cf\n"

@@ -12,6 +12,7 @@ from cofactor.evaluation import evaluate
 from cofactor.model.least_squares import Rows, improve_rows, solve_rows
 from cofactor.model.losses import Confidences
 from cofactor.solvers import ALS, ImplicitALS
+from cofactor.solvers.base import parted
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +173,12 @@ def test_the_defaults_do_well_on_real_ratings(ml100k):
         train, test = ml100k.split_random(test_fraction=0.2, seed=seed)
         reports.append(evaluate(ALS(seed=seed).fit(train), test)["mse"])
     assert np.mean(reports) <= 0.822
+
+
+def test_vectors_and_biases_are_parted_within_their_own_memory():
+    table = np.arange(20_000 * 4, dtype=np.float32).reshape(20_000, 4)  # more rows than are moved at once
+    before = table.copy()
+    vectors, bias = parted(table)
+    assert np.shares_memory(vectors, table)
+    assert np.array_equal(vectors, before[:, :-1])
+    assert np.array_equal(bias, before[:, -1])

@@ -9,7 +9,10 @@ import pytest
 import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.evaluation import evaluate
+from cofactor.model.objective import Objective
 from cofactor.solvers import ALS, BPR, ImplicitALS, Popularity
+
+QUICK = {"rank": 4, "learning_rate": 0.1, "regularization": 0.02}
 
 
 def tribes(n_users=60, n_items=40, seed=0):
@@ -24,14 +27,14 @@ def tribes(n_users=60, n_items=40, seed=0):
 @pytest.mark.parametrize("negatives", [1, 4])
 def test_each_tribe_is_recommended_what_its_own_likes(negatives):
     train, test = tribes()
-    model = BPR(rank=4, learning_rate=0.1, negatives=negatives).fit(train)
+    model = BPR(**QUICK, negatives=negatives).fit(train)
     lists = model.recommend(train.users, n=5)
     assert (lists["user"] % 2 == lists["item"] % 2).mean() > 0.95
     assert evaluate(model, test)["ndcg@10"] > 1.3 * evaluate(Popularity().fit(train), test)["ndcg@10"]
 
 
 def test_the_loss_falls_and_pairs_come_into_order():
-    model = BPR(rank=4, learning_rate=0.1).fit(tribes()[0])
+    model = BPR(**QUICK, negatives=1).fit(tribes()[0])
     assert model.history["loss"][-1] < 0.7 * model.history["loss"][0]
     assert model.history["in_order"][-1] > 0.9 > model.history["in_order"][0]
 
@@ -91,9 +94,22 @@ def test_training_starts_from_models_with_and_without_item_biases(ratings):
         step.fit(ratings, start=ALS(rank=3, epochs=2).fit(ratings))
 
 
+@pytest.mark.parametrize("entry", [{"negatives": 0}, {"negatives": 1.5}, {"learning_rate": "fast"}])
+def test_a_file_whose_steps_make_no_sense_is_refused(entry):
+    with pytest.raises((TypeError, ValueError)):
+        Objective.from_mapping({"loss": "pairwise", **entry})
+
+
+def test_training_from_a_folder_gives_the_same_bits(tmp_path):
+    train, _ = tribes()
+    folder = train.write(tmp_path / "pairs")
+    one, other = (BPR(rank=3, epochs=4).fit(data) for data in (train, Interactions.open(folder)))
+    assert np.array_equal(one.item_vectors, other.item_vectors)
+
+
 def test_an_explanation_is_mostly_of_what_the_user_chose():
     train, _ = tribes()
-    model = BPR(rank=4, learning_rate=0.1).fit(train)
+    model = BPR(**QUICK, negatives=1).fit(train)
     user = train.users.ids[0]
     item = model.recommend([user], n=1)["item"][0]
     explained = model.explain(user, item)

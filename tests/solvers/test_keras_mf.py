@@ -15,6 +15,7 @@ from cofactor.model.keras_network import RowDecay
 from cofactor.solvers import keras_batches
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_mf import KerasMF, keras_model
+from cofactor.solvers.keras_tasks import RatingTask
 
 
 def test_the_articles_model_has_the_articles_parameters():
@@ -85,8 +86,10 @@ def test_stopping_early_gives_back_the_best_epoch(ratings):
 
 def test_validation_ratings_are_not_trained_on(ratings):
     solver = KerasMF(rank=2, validation_fraction=0.25, seed=5)
-    batches, validation = solver._parts(ratings)
-    seen = [tuple(pair) for part in (batches, validation) for k in range(len(part)) for pair in pairs_of(part[k])]
+    task = RatingTask(solver, ratings)
+    seen = [
+        tuple(pair) for part in (task.batches, task.validation) for k in range(len(part)) for pair in pairs_of(part[k])
+    ]
     assert len(seen) == len(set(seen)) == len(ratings)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cofactor.apps import show
+from cofactor.apps import serving, show
 from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
 from cofactor.errors import CofactorError
 from cofactor.version import __version__
@@ -44,7 +44,19 @@ def build(arguments: list[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_version)
-    for command in (datasets, evaluate, recommend, similar, describe, compare, tune, plot, quickstart):
+    for command in (
+        datasets,
+        evaluate,
+        recommend,
+        similar,
+        describe,
+        compare,
+        tune,
+        plot,
+        quickstart,
+        serving.serve,
+        serving.refit,
+    ):
         app.command()(show.reporting_errors(command))
     app.command()(show.reporting_errors(taking(_fields_for(arguments), DATA_OPTIONS)(fit)))
     return app
@@ -207,7 +219,7 @@ def recommend(
     include_seen: Annotated[bool, typer.Option(help="Whether seen items may come back.")] = False,
     json_output: Json = False,
 ) -> None:
-    """Recommend the top n items for users, or for everyone."""
+    """Recommend the top n items for users, or for everyone; stopped halfway, the same command goes on from there."""
     from cofactor.apps import jobs
 
     if everyone == bool(users) or (everyone and output is None):
@@ -215,9 +227,7 @@ def recommend(
     loaded = jobs.load(model)
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
-            total = max(loaded.n_users, 1)
-            report = lambda done: bar(done / total, f"{done:,} users")  # noqa: E731
-            written = loaded.recommend_all(output, n, exclude_seen=not include_seen, progress=report)
+            written = jobs.recommend_everyone(loaded, output, n, include_seen, bar)
         result = {"output": str(written), "n_users": loaded.n_users}
         show.as_json(result) if json_output else show.say(f"wrote lists for {loaded.n_users:,} users to {written}")
         return

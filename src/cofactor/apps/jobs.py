@@ -15,11 +15,12 @@ import polars as pl
 from cofactor.data import catalog, readers
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Id
-from cofactor.errors import DataError, SettingError, UnknownIdError
+from cofactor.errors import CofactorError, DataError, SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.protocols import evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate, without_training_rows
 from cofactor.files import replacing
+from cofactor.model.everyone import parts_folder
 from cofactor.model.factors import Factors
 from cofactor.model.storage import load
 from cofactor.solvers import SOLVER_FOR, solver_class
@@ -37,6 +38,7 @@ __all__ = [
     "for_goal",
     "load",
     "open_data",
+    "recommend_everyone",
     "solver_from",
     "split",
     "title_of",
@@ -53,7 +55,10 @@ SPLITS: Mapping[str, Callable[[Interactions, float, int], tuple[Interactions, In
 }
 
 
-_ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {("nmf", "ranking"): {"feedback": "implicit"}}
+_ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("nmf", "ranking"): {"feedback": "implicit"},
+    ("keras", "ranking"): {"loss": "softmax"},
+}
 """What makes a solver learn for a goal that is not its usual one."""
 
 
@@ -196,7 +201,7 @@ def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
 
 def baselines_for(names: Sequence[str], k: Sequence[int] | None) -> list[str]:
     """Return the baselines to show beside some solvers: biases where ratings are predicted, popularity with lists."""
-    lists_alone = {"implicit-als", "svd", "popularity"}
+    lists_alone = {"implicit-als", "bpr", "logistic", "svd", "popularity"}
     rating = [] if set(names) <= lists_alone else ["bias"]
     return rating + (["popularity"] if k is not None or not rating else [])
 
@@ -310,3 +315,23 @@ def _drawn_by_keras(model: Factors, path: Path) -> bool:
 
     draw(model.to_keras(), path)
     return True
+
+
+def recommend_everyone(
+    model: Factors, output: Path, n: int, include_seen: bool, progress: Callable[[float, str], None]
+) -> Path:
+    """Write everyone's lists; stopped, say how far it came and how to go on."""
+    done = 0
+
+    def report(users: int) -> None:
+        nonlocal done
+        done = users
+        progress(users / max(model.n_users, 1), f"{users:,} users")
+
+    try:
+        return model.recommend_all(output, n, exclude_seen=not include_seen, progress=report)
+    except KeyboardInterrupt:
+        raise CofactorError(
+            f"stopped after {done:,} of {model.n_users:,} users: the same command goes on from there "
+            f"(what is done is in {parts_folder(output)})"
+        ) from None

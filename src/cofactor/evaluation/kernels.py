@@ -76,18 +76,19 @@ def write_metrics(
     wanted: int,
     k: int,
     best: Array,
-    measured: Array,  # (metrics,)
+    user: int,
+    measured: Array,  # (metrics, users)
 ) -> None:
     """Write down the metrics of a list's first k places, from its sums."""
-    measured[0] = found / k
-    measured[1] = found / wanted
-    measured[2] = found / min(wanted, k)
-    measured[3] = 1.0 if found > 0 else 0.0
-    measured[4] = gained / best[min(wanted, k)]
-    measured[5] = precisions / wanted
-    measured[6] = first_hit
-    measured[7] = surprise / listed if listed > 0 else np.nan
-    measured[8] = popular / listed if listed > 0 else np.nan
+    measured[0, user] = found / k
+    measured[1, user] = found / wanted
+    measured[2, user] = found / min(wanted, k)
+    measured[3, user] = 1.0 if found > 0 else 0.0
+    measured[4, user] = gained / best[min(wanted, k)]
+    measured[5, user] = precisions / wanted
+    measured[6, user] = first_hit
+    measured[7, user] = surprise / listed if listed > 0 else np.nan
+    measured[8, user] = popular / listed if listed > 0 else np.nan
 
 
 @kernel
@@ -103,14 +104,14 @@ def measure_lists(
     best: Array,
     surprise: Array,
     popular: Array,
-    measured: Array,  # (users, cut-offs, metrics)
+    measured: Array,  # (cut-offs, metrics, users)
 ) -> None:
     """Measure each user's list at every cut-off in one walk along it."""
     relevant = np.zeros(len(surprise), np.uint8)
     for user in range(first, last):
         wanted = indptr[user + 1] - indptr[user]
         if wanted == 0:
-            measured[user] = np.nan
+            measured[:, :, user] = np.nan
             continue
         set_marks(relevant, indices, indptr[user], indptr[user + 1], 1)
         found, gained, precisions, first_hit, bits, known = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -131,7 +132,7 @@ def measure_lists(
                 place += 1
             length = min(k, listed)
             write_metrics(
-                found, gained, precisions, first_hit, bits, known, length, wanted, k, best, measured[user, column]
+                found, gained, precisions, first_hit, bits, known, length, wanted, k, best, user, measured[column]
             )
         set_marks(relevant, indices, indptr[user], indptr[user + 1], 0)
 
@@ -254,7 +255,7 @@ def trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, Ar
 def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array, audience: Audience) -> Array:
     """Measure each user's list; see `cofactor.evaluation.metrics.ranking_metrics`."""
     k = int(cut_offs[-1])
-    measured = np.empty((relevant.shape[0], len(cut_offs), LIST_COLUMNS))
+    measured = np.empty((len(cut_offs), LIST_COLUMNS, relevant.shape[0]))
     lists = _starts(ranked, relevant.shape[0], k), typed(ranked.items), *_rows(relevant)
     tables = (place_discounts(k), ideal_gains(k), audience.surprise, audience.popular)
     share_out(

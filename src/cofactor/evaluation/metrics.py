@@ -56,6 +56,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from cofactor.evaluation.held_out import among
 from cofactor.model.retrieval import Ranked
 
 __all__ = [
@@ -139,16 +140,16 @@ def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: np.nda
 
     Returns
     -------
-    numpy.ndarray of float64, shape (users, cut-offs, metrics)
+    numpy.ndarray of float64, shape (cut-offs, metrics, users)
         In the order of `LIST_METRICS`, as the module defines them; NaN for users without a relevant item.
     """
     n_users = relevant.shape[0]
     wanted = np.diff(relevant.indptr)
-    place, hits = _places(ranked.users, n_users), _hits(ranked, relevant)
+    place, hits = _places(ranked.users, n_users), among(relevant, ranked.users, ranked.items).astype(np.float64)
     so_far = np.cumsum(hits) - _before(ranked.users, hits, n_users)
     discounts, best = place_discounts(int(max(cut_offs))), ideal_gains(int(max(cut_offs)))
-    measured = np.empty((n_users, len(cut_offs), len(LIST_METRICS)))
-    for column, k in enumerate(cut_offs):
+    measured = np.empty((len(cut_offs), len(LIST_METRICS), n_users))
+    for place_of_k, k in enumerate(cut_offs):
         inside = place < k
         users, at = ranked.users[inside], place[inside]
         hit, nth, items = hits[inside], so_far[inside], ranked.items[inside]
@@ -169,9 +170,9 @@ def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: np.nda
             total(audience.surprise[items]) / listed,
             total(audience.popular[items]) / listed,
         )
-        measured[:, column] = np.column_stack(metrics)
-    measured[wanted == 0] = np.nan
-    measured[_lengths(ranked.users, n_users) == 0, :, -2:] = np.nan
+        measured[place_of_k] = metrics
+    measured[:, :, wanted == 0] = np.nan
+    measured[:, -2:, _lengths(ranked.users, n_users) == 0] = np.nan
     return measured
 
 
@@ -183,13 +184,6 @@ def _places(users: np.ndarray, n_users: int) -> np.ndarray:
     """Return the place of each entry of lists that stand one after the other, from 0."""
     lengths = _lengths(users, n_users)
     return np.arange(len(users)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
-def _hits(ranked: Ranked, relevant: sparse.csr_array) -> np.ndarray:
-    """Return 1 where a listed item is relevant, and 0 elsewhere."""
-    width = np.int64(relevant.shape[1])
-    rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
-    return np.isin(ranked.users * width + ranked.items, rows * width + relevant.indices).astype(np.float64)
 
 
 def _before(users: np.ndarray, hits: np.ndarray, n_users: int) -> np.ndarray:

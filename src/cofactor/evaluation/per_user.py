@@ -28,8 +28,6 @@ class Column(NamedTuple):
     def of(cls, values: np.ndarray) -> "Column":
         """Make a column of plain values, NaN where a user has none."""
         there = ~np.isnan(values)
-        if there.all():
-            return cls(values, np.ones(len(values)))
         return cls(np.where(there, values, 0.0), there.astype(np.float64))
 
 

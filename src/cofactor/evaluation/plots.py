@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from cofactor.errors import DataError, missing_extra
+from cofactor.evaluation.plane import item_plane
 from cofactor.model.factors import Factors
 
 try:
@@ -163,22 +164,6 @@ def calibration_plot(frame: pl.DataFrame) -> Figure:
     axes.grid(True, color=GRID, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
-
-
-def item_plane(model: Factors) -> np.ndarray:
-    """Return the items' two principal coordinates, shape (items, 2); the axes' signs are fixed.
-
-    They are the first two principal components of the item vectors, each item counted by how often it was rated.
-    """
-    weights = np.bincount(model.seen.indices, minlength=model.n_items).astype(np.float64)
-    weights = weights if weights.any() else np.ones(model.n_items)
-    vectors = model.item_vectors.astype(np.float64)
-    centred = vectors - np.average(vectors, axis=0, weights=weights)
-    values, axes = np.linalg.eigh((centred * weights[:, None]).T @ centred / weights.sum())
-    top = axes[:, np.argsort(values)[::-1][:2]]
-    top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
-    plane = centred @ top
-    return plane if plane.shape[1] == 2 else np.column_stack([plane[:, 0], np.zeros(len(plane))])
 
 
 def item_map(model: Factors, *, labels: int = 36) -> Figure:

@@ -223,7 +223,7 @@ def evaluate_by_fold_in(
         values.append(measured.values)
         counts += measured.counts
     n_test = np.diff(table.indptr).astype(np.int64)
-    per_user = PerUser(users.ids, n_test, list_columns(np.concatenate(values), cut_offs))
+    per_user = PerUser(users.ids, n_test, list_columns(np.concatenate(values, axis=-1), cut_offs))
     return Report(
         {**per_user.averages(), **of_all_lists(counts, cut_offs)},
         int(n_test.sum()),

@@ -26,7 +26,7 @@ class MeasuredLists:
 
     Parameters
     ----------
-    values : numpy.ndarray of float64, shape (users, cut-offs, metrics)
+    values : numpy.ndarray of float64, shape (cut-offs, metrics, users)
         In the order of `cofactor.evaluation.metrics.LIST_METRICS`; NaN for users to whom nothing is relevant.
     counts : numpy.ndarray of int64, shape (cut-offs, items)
         How often each item is listed.
@@ -73,17 +73,26 @@ def measured_lists(
     wanted, rows, n = chosen_rows(relevant, asked), users[asked], int(cut_offs[-1])
     if retrieval.scan_pays(len(rows), model.n_items) and not lists.needs_every_draw(model):
         model.index()  # which one block alone might not be worth
-    values = np.empty((len(users), len(cut_offs), len(metrics.LIST_METRICS)))
-    values[np.diff(relevant.indptr) == 0] = np.nan
+    blocks: list[np.ndarray] = []
     counts = np.zeros((len(cut_offs), model.n_items), np.int64)
     block = max(1, NUMBERS_AT_ONCE // max(n, model.item_vectors.shape[1]))
     for first, last in _blocks(len(rows), block):
         ranked = lists.ranked(model, rows[first:last], n)
         part = rows_between(wanted, first, last)
         compiled = kernels_for(len(ranked.items) + part.nnz) or metrics
-        values[asked[first:last]] = compiled.ranking_metrics(ranked, part, cut_offs, audience)
+        blocks.append(compiled.ranking_metrics(ranked, part, cut_offs, audience))
         counts += compiled.listed_counts(ranked, last - first, model.n_items, cut_offs)
-    return MeasuredLists(values, counts)
+    return MeasuredLists(_of_all_users(blocks, asked, len(users), len(cut_offs)), counts)
+
+
+def _of_all_users(blocks: list[np.ndarray], asked: np.ndarray, n_users: int, n_cut_offs: int) -> np.ndarray:
+    """Join what was measured of the asked users and leave NaN for the others."""
+    if len(blocks) == 1 and len(asked) == n_users:
+        return blocks[0]
+    values = np.full((n_cut_offs, len(metrics.LIST_METRICS), n_users), np.nan)
+    if blocks:
+        values[:, :, asked] = np.concatenate(blocks, axis=-1)
+    return values
 
 
 def scores_of(model: Factors, users: np.ndarray, table: sparse.csr_array) -> np.ndarray:

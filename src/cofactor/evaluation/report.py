@@ -242,12 +242,12 @@ def _errors(model: Factors, held_out: HeldOut, clip: bool) -> dict[str, Column]:
 
 
 def list_columns(values: np.ndarray, cut_offs: np.ndarray) -> dict[str, Column]:
-    """Name what was measured of each user's lists: values of shape (users, cut-offs, metrics)."""
-    return {
-        f"{name}@{k}": Column.of(np.ascontiguousarray(values[:, place, column]))
-        for place, k in enumerate(cut_offs)
-        for column, name in enumerate(metrics.LIST_METRICS)
-    }
+    """Name what was measured of each user's lists: values of shape (cut-offs, metrics, users)."""
+    names = [f"{name}@{k}" for k in cut_offs for name in metrics.LIST_METRICS]
+    rows = values.reshape(len(names), -1)
+    ones = np.ones(rows.shape[1])
+    complete = not np.isnan(rows).any()
+    return {name: Column(row, ones) if complete else Column.of(row) for name, row in zip(names, rows, strict=True)}
 
 
 def of_all_lists(counts: np.ndarray, cut_offs: np.ndarray) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What vectors and their companions must be before they make a model: finite, of shapes that fit, not too long."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from scipy import sparse
@@ -18,16 +18,22 @@ _LARGEST = 1e16  # the product of two such entries, summed over any rank, is a 3
 def frozen(array: np.ndarray, name: str) -> np.ndarray:
     """Return the array as float32 in row order, readable only; refuse what is not finite or could overflow."""
     view = np.ascontiguousarray(array, dtype=np.float32).view()
-    finite = np.isfinite(view)
-    if not finite.all():
-        row = int(np.argwhere(~finite)[0][0])
+    with np.errstate(invalid="ignore"):
+        least, most = view.min(initial=0), view.max(initial=0)  # NaN where there is one; no table beside the vectors
+    if not (least >= -_LARGEST and most <= _LARGEST):
+        _refuse(view, name)
+    view.flags.writeable = False
+    return view
+
+
+def _refuse(array: np.ndarray, name: str) -> NoReturn:
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        row = int(bad[0][0])
         raise DataError(
             f"{name} has a value that is not finite in row {row:,}: the training diverged or the data is bad"
         )
-    if max(float(view.max(initial=0)), -float(view.min(initial=0))) > _LARGEST:
-        raise DataError(f"{name} is so long that scores would overflow: the training diverged or the data is bad")
-    view.flags.writeable = False
-    return view
+    raise DataError(f"{name} is so long that scores would overflow: the training diverged or the data is bad")
 
 
 def canonical(seen: Any) -> sparse.csr_array:

@@ -1,38 +1,192 @@
-"""Top n for everyone: blocks of users, streamed to one Parquet file."""
+"""Top n for everyone: a range of users after the other, each kept when it is done, joined to one file at the end.
 
-from collections.abc import Callable, Iterator
+Beside ``lists.parquet``, a folder ``lists.parquet.parts`` holds a file for each range that is done and a note of what
+was asked. Whatever ends a run, be it Ctrl-C, a kill or a power cut, the same call goes on after the last range that was
+done, and writes the same bytes. Parts of another question (another model, n, filter or version) are thrown away.
+
+Memory: a range has at most `ROWS_AT_ONCE` rows of lists and `NUMBERS_AT_ONCE` numbers of user vectors, and its search
+holds `cofactor.model.retrieval.SCORES_AT_ONCE` scores. With what polars needs to write, that stays below `BUDGET`
+beyond the model and its index, however many users and items there are.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from cofactor.data.vocabulary import Id
+from cofactor.errors import SettingError
 from cofactor.files import replacing
+from cofactor.model import lists, retrieval
+from cofactor.version import __version__
 
-__all__ = ["USERS_AT_ONCE", "write_everyone"]
+if TYPE_CHECKING:
+    from cofactor.model.factors import Factors
+
+__all__ = ["BUDGET", "parts_folder", "write_everyone"]
+
+BUDGET = 512 * 2**20
+"""Bytes that writing everyone's lists may take beyond the model and its index."""
 
 USERS_AT_ONCE = 8192
+ROWS_AT_ONCE = 500_000
+NUMBERS_AT_ONCE = 8_000_000
+
+MANIFEST = "manifest.json"
+OURS = re.compile(rf"part-\d+\.parquet|{re.escape(MANIFEST)}|lock|\..+\.part")
+"""What a folder of parts may hold; one with anything else in it is somebody's own."""
+
+HALF_WRITTEN = re.compile(r"\..+\.part")
+
+log = logging.getLogger(__name__)
 
 
 def write_everyone(
-    path: Path, block: Callable[[np.ndarray], pl.DataFrame], n_users: int, progress: Callable[[int], None] | None
+    model: "Factors",
+    path: Path,
+    n: int,
+    *,
+    users: Iterable[Id] | None,
+    exclude_seen: bool,
+    candidates: Iterable[Id] | None,
+    exclude: Iterable[Id] | None,
+    progress: Callable[[int], None] | None,
 ) -> Path:
-    """Write ``block(user rows)`` for all users, one block after the other, to a Parquet file.
+    """Write the lists of all users, or of some, to a Parquet file; the parameters are those of `recommend_all`."""
+    user_rows: Sequence[int] | np.ndarray = range(model.n_users) if users is None else model.users.rows(users)
+    allowed = lists.allowed(model, candidates, exclude)
+    if path.is_dir():
+        raise SettingError(f"{path} is a folder: give the name of the file to write")
+    if retrieval.scan_pays(len(user_rows), model.n_items) and not lists.needs_every_draw(model):
+        model.index()  # which one range alone might not be worth
+    chosen = model.n_items if allowed is None else len(allowed)
+    step = _users_at_once(n, chosen, model.item_vectors.shape[1])
+    question = {
+        **_card(model, n, exclude_seen),
+        "items": "all" if allowed is None else _name_of(allowed),
+        "users": "all" if users is None else _name_of(np.asarray(user_rows)),
+        "users_in_a_part": step,
+    }
 
-    Only one block is in memory at a time; the file takes its place when it is whole.
-    """
-    empty = block(np.empty(0, dtype=np.int32))
+    def table(part: slice) -> pl.DataFrame:
+        rows = np.asarray(user_rows[part], dtype=np.int32)
+        return lists.recommended(model, rows, n, exclude_seen, allowed)
 
-    def batches(*_: object) -> Iterator[pl.DataFrame]:
-        for start in range(0, n_users, USERS_AT_ONCE):
-            end = min(start + USERS_AT_ONCE, n_users)
-            yield block(np.arange(start, end, dtype=np.int32))
-            if progress is not None:
-                progress(end)
+    folder = parts_folder(path)
+    with _held(folder, path):
+        _keep_only_answers_to(question, folder)
+        parts = _finished(folder, len(user_rows), step, table, progress)
+        _join(parts, table(slice(0)), {**question, "recall": model.recall}, folder, path)
+    return path
+
+
+def _card(model: "Factors", n: int, exclude_seen: bool) -> dict[str, Any]:
+    """Return what the lists of a user depend on, filters by item excepted."""
+    return {
+        "cofactor": __version__,
+        "model": model.digest,
+        "read": "everything" if model.approximation is None else model.approximation.name,
+        "n": n,
+        "exclude_seen": bool(exclude_seen),
+    }
+
+
+def _finished(
+    folder: Path,
+    n_users: int,
+    step: int,
+    table: Callable[[slice], pl.DataFrame],
+    progress: Callable[[int], None] | None,
+) -> list[Path]:
+    """Make the parts that are not there yet, and return where all of them are."""
+    parts = []
+    for first in range(0, n_users, step):
+        last = min(first + step, n_users)
+        parts.append(folder / f"part-{first:012}.parquet")
+        if not parts[-1].exists():
+            with replacing(parts[-1]) as beside:
+                table(slice(first, last)).write_parquet(beside)
+        if progress is not None:
+            progress(last)
+    return parts
+
+
+def parts_folder(path: Path) -> Path:
+    """Return the folder that holds what is done of a file."""
+    return path.with_name(f"{path.name}.parts")
+
+
+def _users_at_once(n: int, n_items: int, columns: int) -> int:
+    """Decide how many users a range has, so that neither their lists nor their vectors take more than is planned."""
+    by_rows = ROWS_AT_ONCE // max(1, min(n, n_items))
+    return max(1, min(USERS_AT_ONCE, by_rows, NUMBERS_AT_ONCE // max(1, columns)))
+
+
+def _name_of(rows: np.ndarray) -> str:
+    return hashlib.blake2b(rows.astype(np.int64).tobytes(), digest_size=16).hexdigest()
+
+
+@contextlib.contextmanager
+def _held(folder: Path, path: Path) -> Iterator[None]:
+    """Keep other processes from writing the same file meanwhile; afterwards an empty folder goes."""
+    from filelock import FileLock, Timeout  # brings asyncio, which `import cofactor` need not wait for
+
+    folder.mkdir(parents=True, exist_ok=True)
+    others = sorted(entry.name for entry in folder.iterdir() if not OURS.fullmatch(entry.name))
+    if others:
+        raise SettingError(f"{folder} holds {others[0]!r}, which is not a part of {path.name}: write to another file")
+    lock = FileLock(folder / "lock")
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout:
+        raise SettingError(f"another process is writing {path}: wait for it, or write to another file") from None
+    if not any(entry.name != "lock" for entry in folder.iterdir()):
+        (folder / "lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody has begun anew
+            folder.rmdir()
+
+
+def _keep_only_answers_to(question: Mapping[str, Any], folder: Path) -> None:
+    """Throw away what answers another question, and what was left half-written; note down what is asked."""
+    manifest = folder / MANIFEST
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        if json.loads(manifest.read_text()) == question:
+            _clear(folder, HALF_WRITTEN)
+            return
+        log.warning("%s holds lists of another model or with other settings: they are made anew", folder)
+    _clear(folder, OURS)
+    with replacing(manifest) as beside:
+        beside.write_text(json.dumps(question, indent=2))
+
+
+def _clear(folder: Path, names: re.Pattern[str]) -> None:
+    for entry in sorted(folder.iterdir()):  # the manifest before the parts: what is left of them means nothing alone
+        if entry.name != "lock" and names.fullmatch(entry.name):
+            entry.unlink()
+
+
+def _join(parts: Sequence[Path], empty: pl.DataFrame, card: Mapping[str, Any], folder: Path, path: Path) -> None:
+    """Stream the parts into one file, which says what it answers and takes its place when it is whole; remove them."""
+
+    def frames(*_: object) -> Iterator[pl.DataFrame]:
+        for part in parts:
+            yield pl.read_parquet(part)
         yield empty
 
-    with replacing(path) as beside:
-        register_io_source(io_source=batches, schema=empty.schema, is_pure=True).sink_parquet(
-            beside, maintain_order=True, row_group_size=1_000_000
+    with replacing(path, inside=folder) as beside:
+        register_io_source(io_source=frames, schema=empty.schema, is_pure=True).sink_parquet(
+            beside,
+            maintain_order=True,
+            row_group_size=ROWS_AT_ONCE,
+            metadata={"cofactor": json.dumps(card)},
         )
-    return path
+    _clear(folder, OURS)

@@ -1,6 +1,5 @@
 """Factors: what every solver makes and everything else uses."""
 
-import functools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -192,13 +191,15 @@ class Factors(FactorState):
         """
         rows = self.users.find(users) if on_unknown == "skip" else self.users.rows(users)
         rows = rows[rows >= 0]
-        return lists.recommended(self, rows, lists.checked(n), exclude_seen, candidates, exclude, by)
+        chosen = lists.allowed(self, candidates, exclude)
+        return lists.recommended(self, rows, lists.checked(n), exclude_seen, chosen, by)
 
     def recommend_all(
         self,
         path: str | os.PathLike[str],
         n: int = 10,
         *,
+        users: Iterable[Id] | None = None,
         exclude_seen: bool = True,
         candidates: Iterable[Id] | None = None,
         exclude: Iterable[Id] | None = None,
@@ -206,7 +207,10 @@ class Factors(FactorState):
     ) -> Path:
         """Write everyone's ``n`` best items to a Parquet file, in bounded memory.
 
-        The file has the columns of `recommend`, in user row order. It appears whole or not at all.
+        The file has the columns of `recommend`, in user row order, and appears whole or not at all. It takes less than
+        512 MiB beyond the model and its index, however many users and items there are. Interrupted or killed, it
+        leaves what is done in the folder ``PATH.parts``; the same call goes on from there and ends in the same file.
+        What another model or other settings have left there is thrown away.
 
         Parameters
         ----------
@@ -214,17 +218,55 @@ class Factors(FactorState):
             The file to write.
         n, exclude_seen, candidates, exclude
             As in `recommend`.
+        users : iterable of str or int, optional
+            The users to write, in this order, such as one machine's share ``model.users.ids[:100_000]``.
         progress : callable, optional
             Called with the number of users done so far.
+
+        Raises
+        ------
+        SettingError
+            If another process is writing the same file.
         """
-        lists.checked(n)
-        if retrieval.scan_pays(self.n_users, self.n_items) and not lists.needs_every_draw(self):
-            self.index()  # which one block alone might not be worth
-        candidates, exclude = (None if ids is None else list(ids) for ids in (candidates, exclude))
-        block = functools.partial(
-            lists.recommended, self, n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude
+        return write_everyone(
+            self,
+            Path(path),
+            lists.checked(n),
+            users=users,
+            exclude_seen=exclude_seen,
+            candidates=candidates,
+            exclude=exclude,
+            progress=progress,
         )
-        return write_everyone(Path(path), block, self.n_users, progress)
+
+    def approximate(self, recall: float = 0.95, n: int = 10) -> "Factors":
+        """Return the model with an index that looks at a part of the items, for catalogues of millions.
+
+        Its lists may miss items of the exact ones, those with ``candidates`` or ``exclude`` excepted; scores are exact.
+        How much they miss is measured: see ``recall`` of what is returned. A saved file does not hold the index.
+
+        Parameters
+        ----------
+        recall : float
+            The share of the exact lists to aim at, between 0 and 1, with seen items left out.
+        n : int
+            The length of the lists that it is measured on.
+
+        Raises
+        ------
+        SettingError
+            If ``recall`` is not between 0 and 1, or if scores are no products of vectors.
+
+        Examples
+        --------
+        >>> vectors = np.random.default_rng(0).normal(size=(2000, 8))
+        >>> quick = Factors.from_arrays(vectors[:50], vectors).approximate(recall=0.9)
+        >>> quick.recall > 0.8
+        True
+        """
+        from cofactor.model.approximate import approximated
+
+        return approximated(self, recall, n)
 
     def fold_in(self, newcomers: "Newcomers") -> "Factors":
         """Place new users by their ratings; nothing is retrained, and no solver is needed.

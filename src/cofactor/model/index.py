@@ -66,7 +66,13 @@ def search(
         index = index._replace(closed=_typed(_bits(closed)))
     count = len(users)
     starts, stops, indices = _ranges(excluded, excluded_rows, count)
-    asked = Asked(_typed(users), _typed(offsets.astype(np.float64, copy=False)), starts, stops, indices)
+    asked = Asked(
+        _typed(users),
+        _typed(offsets if offsets.dtype == np.float64 else offsets.astype(np.float64)),
+        starts,
+        stops,
+        indices,
+    )
     found = Found(np.empty((count, n), np.int64), np.empty((count, n), np.float32), np.empty(count, np.int64))
     step = min(max(count // 64, 64), 1024)
     if count <= step:
@@ -82,14 +88,16 @@ def _ranges(excluded: sparse.csr_array | None, rows: np.ndarray | None, count: i
         nowhere = np.zeros(count, np.int64)
         return _typed(nowhere), _typed(nowhere), _typed(np.empty(0, np.int32))
     rows = np.arange(count) if rows is None else rows
-    starts, stops = (excluded.indptr[edge].astype(np.int64, copy=False) for edge in (rows, rows + 1))
-    return _typed(starts), _typed(stops), _typed(excluded.indices.astype(np.int32, copy=False))
+    edges, indices = excluded.indptr, excluded.indices
+    if indices.dtype != np.int32:
+        indices = indices.astype(np.int32)
+    return _typed(edges[rows].astype(np.int64)), _typed(edges[rows + 1].astype(np.int64)), _typed(indices)
 
 
 def _typed(array: np.ndarray) -> np.ndarray:
     """Return a contiguous view that cannot be written to: one type for the compiler, whatever came in."""
-    view: np.ndarray[Any, Any] = np.ascontiguousarray(array).view()
-    view.setflags(write=False)
+    view: np.ndarray[Any, Any] = array.view() if array.flags.c_contiguous else np.ascontiguousarray(array)
+    view.flags.writeable = False
     return view
 
 

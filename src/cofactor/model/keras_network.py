@@ -128,6 +128,72 @@ def keras_model(
     return keras.Model([user, item], score, name="matrix_factorization")
 
 
+def ranking_network(
+    n_users: int,
+    n_items: int,
+    rank: int = 20,
+    *,
+    negatives: int | None = None,
+    group: int = 1,
+    cosine: bool = False,
+    item_bias: bool = True,
+    regularization: float = 0.0,
+    bias_regularization: float = 0.0,
+    non_negative: bool = False,
+    seed: int = 0,
+) -> "keras.Model":
+    """Build the embedding model as it is trained to rank: a positive's score beside those of its negatives.
+
+    Parameters
+    ----------
+    n_users, n_items, rank, regularization, bias_regularization, non_negative, seed
+        As in `keras_model`.
+    negatives : int, optional
+        How many negatives each positive brings along; without it, the items of a group are each other's negatives.
+    group : int
+        Positives in a group; a batch holds whole groups. Sums over a whole batch would depend on the number of
+        threads, for the product's kernels cut long sums among them; those of a few hundred they leave whole.
+    cosine : bool
+        Whether vectors are scaled to length 1 first.
+    item_bias : bool
+        Whether to learn one number for each item besides.
+
+    Returns
+    -------
+    keras.Model
+        Inputs ``user`` and ``item``, shape (batch, 1), and perhaps ``negatives``, shape (batch, negatives). Output:
+        shape (batch, 1 + negatives), or (batch, 1 + group). Tables are called as in `keras_model`.
+    """
+    user, item = (keras.layers.Input(shape=(1,), dtype="int32", name=side) for side in ("user", "item"))
+    scaled = keras.layers.UnitNormalization(axis=-1, name="cosine") if cosine else lambda vectors: vectors
+    starts = [_initial(non_negative, seed + place) for place in (0, 1)]
+    users = _table(n_users + 1, rank, "user_vectors", starts[0], non_negative)
+    items = _table(n_items + 1, rank, "item_vectors", starts[1], non_negative)
+    biases = _table(n_items + 1, 1, "item_bias", "zeros", False) if item_bias else None
+    user_vector = scaled(_entry(user, users, regularization))
+    item_vector = scaled(_entry(item, items, regularization))
+    bias = _entry(item, biases, bias_regularization) if biases else None
+    positive = keras.layers.Dot(axes=1, name="positive_score")([user_vector, item_vector])
+    if negatives is None:
+        inputs = [user, item]
+        scores = _in_groups(user_vector, item_vector, group)
+        others = None if bias is None else _in_groups(keras.ops.ones_like(bias), bias, group)
+    else:
+        drawn = keras.layers.Input(shape=(negatives,), dtype="int32", name="negatives")
+        inputs = [user, item, drawn]
+        scores = keras.layers.Dot(axes=(1, 2), name="negative_scores")([user_vector, scaled(items(drawn))])
+        others = None if biases is None else keras.ops.squeeze(biases(drawn), -1)
+    if bias is not None:
+        positive, scores = positive + bias, scores + others
+    return keras.Model(inputs, keras.ops.concatenate([positive, scores], axis=-1), name="ranking")
+
+
+def _in_groups(users: Any, items: Any, group: int) -> Any:
+    """Multiply each user's row with all items' rows of its group: (batch, rank) twice to (batch, group)."""
+    users, items = (keras.ops.reshape(side, (-1, group, side.shape[-1])) for side in (users, items))
+    return keras.ops.reshape(keras.ops.matmul(users, keras.ops.transpose(items, (0, 2, 1))), (-1, group))
+
+
 def _initial(non_negative: bool, seed: int) -> Any:
     if non_negative:
         return keras.initializers.RandomUniform(0.0, 0.2, seed=seed)
@@ -136,12 +202,18 @@ def _initial(non_negative: bool, seed: int) -> Any:
 
 def _column(row: Any, rows: int, width: int, name: str, start: Any, decay: float, non_negative: bool) -> Any:
     """Look up one table: (batch, 1) row numbers to (batch, width)."""
+    return _entry(row, _table(rows, width, name, start, non_negative), decay)
+
+
+def _table(rows: int, width: int, name: str, start: Any, non_negative: bool) -> Any:
     keep_sign = keras.constraints.NonNeg() if non_negative else None
-    table = keras.layers.Embedding(
-        rows, width, embeddings_initializer=start, embeddings_constraint=keep_sign, name=name
-    )
-    entry = keras.layers.Flatten(name=f"{name}_flat")(table(row))
-    return RowDecay(rows, decay, name=f"{name}_decay")(row, entry) if decay else entry
+    return keras.layers.Embedding(rows, width, embeddings_initializer=start, embeddings_constraint=keep_sign, name=name)
+
+
+def _entry(row: Any, table: Any, decay: float) -> Any:
+    """Look up a table: (batch, 1) row numbers to (batch, width), their penalty added to the loss."""
+    entry = keras.layers.Flatten(name=f"{table.name}_flat")(table(row))
+    return RowDecay(table.input_dim, decay, name=f"{table.name}_decay")(row, entry) if decay else entry
 
 
 def network_from(model: Factors) -> "keras.Model":

@@ -25,7 +25,8 @@ optimization".
 
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,9 @@ from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
 from cofactor.model.kernels import row_methods
-from cofactor.model.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, padded
+from cofactor.model.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, kept_ratings, padded
 from cofactor.model.kernels.blocks import blocks
-from cofactor.model.kernels.threads import share_out, task_bounds
+from cofactor.model.kernels.threads import share_out, share_ranges, task_bounds
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -197,7 +198,7 @@ def solve_rows(rows: Rows, system: Equations, *, out: Floats | None = None) -> F
     """
     out = np.empty((len(rows), system.rank), np.float32) if out is None else out
     status = _run(row_methods.exact, rows, system, out)
-    for row in np.flatnonzero(status == SINGULAR):
+    for row in np.flatnonzero(status == SINGULAR) if status.any() else ():
         out[row] = _solve_in_float64(rows, system, int(row))
         status[row] = SOLVED
     _check(status)
@@ -205,12 +206,19 @@ def solve_rows(rows: Rows, system: Equations, *, out: Floats | None = None) -> F
 
 
 def improve_rows(rows: Rows, system: Equations, vectors: Floats, *, steps: int = 3) -> Floats:
-    """Take a few steps of conjugate gradients from known vectors, in place, which is cheaper than solving."""
-    return _improve(row_methods.conjugate_gradient, rows, system, vectors, steps)
+    """Take a few steps of conjugate gradients from known vectors, in place, which is cheaper than solving.
+
+    A row too long to be kept near is read once only, to form its matrix, and solved exactly.
+    """
+    _improve(row_methods.conjugate_gradient, rows, system, vectors, steps)
+    long = np.flatnonzero(rows.counts > kept_ratings(padded(system.rank))).tolist()
+    if long:
+        _check(_run(row_methods.exact, rows, system, vectors, ranges=[(row, row + 1) for row in long]))
+    return vectors
 
 
 def improve_blocks(rows: Rows, system: Equations, vectors: Floats) -> Floats:
-    """Solve for 64 coordinates at a time, the others held (iALS++), in place; for ranks of 256 and more."""
+    """Solve for 64 coordinates at a time, the others held (iALS++), in place; cheaper than solving a large rank."""
     return _improve(blocks, rows, system, vectors, BLOCK, multiple=BLOCK)
 
 
@@ -258,7 +266,7 @@ def sum_of_losses(rows: Rows, system: Equations, vectors: Floats) -> Losses:
         rows.indptr,
         ratings,
         system.vectors,
-        np.ascontiguousarray(system.penalty),
+        np.array(system.penalty),  # a copy, since kernels would be compiled once more for what is readable only
         scale,
         np.ascontiguousarray(vectors, np.float32),
         out,
@@ -287,14 +295,19 @@ def _improve(
 
 
 def _run(
-    method: Callable[..., None], rows: Rows, system: Equations, *last: Any, multiple: int = 1
+    method: Callable[..., None],
+    rows: Rows,
+    system: Equations,
+    *last: Any,
+    multiple: int = 1,
+    ranges: Sequence[tuple[int, int]] | None = None,
 ) -> npt.NDArray[np.int8]:
-    """Run a method over all rows and return each row's status."""
+    """Run a method over all rows, or over some ranges of them, and return each row's status."""
     size = -(-padded(system.rank) // multiple) * multiple
     status = np.zeros(len(rows), np.int8)
-    share_out(
+    share_ranges(
         method,
-        task_bounds(rows.indptr),
+        list(itertools.pairwise(task_bounds(rows.indptr).tolist())) if ranges is None else ranges,
         rows.indptr,
         _ratings(rows, system),
         system.vectors,
@@ -307,6 +320,8 @@ def _run(
 
 
 def _check(status: npt.NDArray[np.int8]) -> None:
+    if not status.any():
+        return
     for code, error, reason in (
         (
             NOT_FINITE,

@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cofactor.model.factors import Factors
     from cofactor.model.uncertainty import By
 
-__all__ = ["checked", "described", "nearest", "needs_every_draw", "ranked", "recommended", "titles"]
+__all__ = ["allowed", "checked", "described", "nearest", "needs_every_draw", "ranked", "recommended", "titles"]
 
 
 def recommended(
@@ -25,24 +25,23 @@ def recommended(
     user_rows: np.ndarray,
     n: int,
     exclude_seen: bool,
-    candidates: Iterable[Id] | None,
-    exclude: Iterable[Id] | None,
+    allowed: np.ndarray | None,
     by: "By" = "mean",
 ) -> pl.DataFrame:
     """Return the lists of some user rows as one table: user, place, item, title, score."""
     if model.objective.goal == "rating" and model.objective.scale is not None:
         _warn_of_rating_model(model.origin.solver)
-    best = ranked(model, user_rows, n, exclude_seen=exclude_seen, allowed=_allowed(model, candidates, exclude), by=by)
+    best = ranked(model, user_rows, n, exclude_seen=exclude_seen, allowed=allowed, by=by)
     counts = np.bincount(best.users, minlength=len(user_rows))
-    place = np.arange(len(best.users)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    place = np.arange(1, len(best.users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
     return pl.DataFrame(
-        {
-            "user": model.users.take(user_rows[best.users]),
-            "place": pl.Series(place, dtype=pl.Int32),
-            "item": model.items.take(best.items),
-            "title": titles(model, best.items),
-            "score": best.scores,
-        }
+        [
+            model.users.take(user_rows[best.users]).alias("user"),
+            pl.Series("place", place.astype(np.int32)),
+            model.items.take(best.items).alias("item"),
+            titles(model, best.items).alias("title"),
+            pl.Series("score", best.scores),
+        ]
     )
 
 
@@ -69,16 +68,7 @@ def ranked(
 ) -> retrieval.Ranked:
     """Return the lists of some user rows as rows; ``allowed`` are the sorted item rows to choose from."""
     if by == "mean" and not needs_every_draw(model):
-        return retrieval.top_n(
-            model.queries(user_rows),
-            model.keys(),
-            n,
-            offsets=model.offsets(user_rows),
-            excluded=model.seen if exclude_seen else None,
-            excluded_rows=user_rows,
-            candidates=allowed,
-            index=model.index,
-        )
+        return _ranked_by_product(model, user_rows, n, model.seen if exclude_seen else None, allowed)
     from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
 
     excluded = model.seen[user_rows] if exclude_seen else None
@@ -86,26 +76,41 @@ def ranked(
     return retrieval.top_of(score, user_rows, n, n_items=model.n_items, excluded=excluded, candidates=allowed)
 
 
+def _ranked_by_product(
+    model: "Factors", user_rows: np.ndarray, n: int, excluded: sparse.csr_array | None, allowed: np.ndarray | None
+) -> retrieval.Ranked:
+    users, items, offsets = model.queries(user_rows), model.keys(), model.offsets(user_rows)
+    if allowed is None and model.approximation is not None and n > 0:
+        search: Callable[..., retrieval.Ranked] = model.approximation.search
+    else:
+        search = functools.partial(retrieval.top_n, candidates=allowed)
+    return search(users, items, n, offsets=offsets, excluded=excluded, excluded_rows=user_rows, index=model.index)
+
+
 def needs_every_draw(model: "Factors") -> bool:
     """Return whether a score is no plain product: with ordered levels it is an expectation over every draw."""
     return "draws.levels" in model.extras
 
 
-def _allowed(model: "Factors", candidates: Iterable[Id] | None, exclude: Iterable[Id] | None) -> np.ndarray | None:
+def allowed(model: "Factors", candidates: Iterable[Id] | None, exclude: Iterable[Id] | None) -> np.ndarray | None:
+    """Return the sorted item rows that may be chosen, or None if all may."""
     if candidates is None and exclude is None:
         return None
-    allowed = np.full(model.n_items, candidates is None)
+    chosen = np.full(model.n_items, candidates is None)
     if candidates is not None:
-        allowed[model.items.rows(candidates)] = True
+        chosen[model.items.rows(candidates)] = True
     if exclude is not None:
-        allowed[model.items.rows(exclude)] = False
-    return np.flatnonzero(allowed)
+        chosen[model.items.rows(exclude)] = False
+    return np.flatnonzero(chosen)
 
 
 def titles(model: "Factors", item_rows: np.ndarray) -> pl.Series:
     """Return the titles of some item rows, null where they are not known."""
-    known = model.texts.take(item_rows).titles
-    return pl.Series([None] * len(item_rows), dtype=pl.String) if known is None else known
+    known = model.texts.titles
+    if known is None:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(item_rows))
+    taken: pl.Series = known[pl.Series(item_rows, dtype=pl.UInt32)]
+    return taken
 
 
 def checked(n: Any) -> int:

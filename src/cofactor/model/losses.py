@@ -4,7 +4,9 @@ Each loss is a frozen set of its hyperparameters. ``equations(fixed)`` gives the
 side's ``fixed`` vectors are held; ``measure`` is the exact loss of a whole model, in float64.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from cofactor.model.least_squares import (
     Doubles,
     Equations,
     Floats,
+    Losses,
     Rows,
     equations,
     gram,
@@ -59,15 +62,28 @@ class BiasedRatings:
 
     def equations(self, fixed: Floats) -> Equations:
         """Return the equations of a side's vectors and biases, given the other's (n, rank + 1)."""
-        vectors = np.array(fixed, np.float32, order="C")
-        vectors[:, -1] = 1  # the coefficient of the row's own bias
-        penalty = np.full(fixed.shape[1], self.regularization, np.float32)
-        penalty[-1] = self.bias_regularization
-        return equations(vectors, penalty, offsets=fixed[:, -1], target=(-self.mean, 1.0), nu=self.nu)
+        return self._equations(np.array(fixed, np.float32, order="C"), np.array(fixed[:, -1]))
+
+    @contextlib.contextmanager
+    def holding(self, fixed: Floats) -> Iterator[Equations]:
+        """Lend ``fixed`` itself to the equations, which spares a copy of it; it is as it was after the block."""
+        biases = np.array(fixed[:, -1])
+        try:
+            yield self._equations(fixed, biases)
+        finally:
+            fixed[:, -1] = biases
 
     def measure(self, by_user: Rows, by_item: Rows, users: Floats, items: Floats) -> Measured:
         """Return the loss of a model."""
-        return _measure_ratings(by_user, by_item, users, items, self.equations(items))
+        with self.holding(items) as of_users:
+            seen = sum_of_losses(by_user, of_users, users)
+        return _with_penalties(seen, by_item, of_users, items)
+
+    def _equations(self, vectors: Floats, biases: Floats) -> Equations:
+        vectors[:, -1] = 1  # the coefficient of the row's own bias
+        penalty = np.full(vectors.shape[1], self.regularization, np.float32)
+        penalty[-1] = self.bias_regularization
+        return equations(vectors, penalty, offsets=biases, target=(-self.mean, 1.0), nu=self.nu)
 
     def centred(self, measured: Measured, n: int) -> "BiasedRatings":
         """Return the loss with the mean that is best for the vectors and biases that were measured."""
@@ -91,7 +107,8 @@ class PlainRatings:
 
     def measure(self, by_user: Rows, by_item: Rows, users: Floats, items: Floats) -> Measured:
         """Return the loss of a model."""
-        return _measure_ratings(by_user, by_item, users, items, self.equations(items))
+        of_users = self.equations(items)
+        return _with_penalties(sum_of_losses(by_user, of_users, users), by_item, of_users, items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +133,11 @@ class Confidences:
         """Return the equations of a side's vectors, given the other's (n, rank)."""
         return self._equations(fixed, gram(fixed))
 
+    @contextlib.contextmanager
+    def holding(self, fixed: Floats) -> Iterator[Equations]:
+        """Do as `BiasedRatings.holding`; here the equations need no copy anyway."""
+        yield self.equations(fixed)
+
     def measure(self, by_user: Rows, by_item: Rows, users: Floats, items: Floats) -> Measured:
         """Return the loss of a model."""
         user_gram, item_gram = gram(users), gram(items)
@@ -137,9 +159,8 @@ class Confidences:
         )
 
 
-def _measure_ratings(by_user: Rows, by_item: Rows, users: Floats, items: Floats, of_users: Equations) -> Measured:
+def _with_penalties(seen: Losses, by_item: Rows, of_users: Equations, items: Floats) -> Measured:
     """Without a term for unseen pairs, both sides' penalties differ in nothing but the rows they are for."""
-    seen = sum_of_losses(by_user, of_users, users)
     objective = seen.squares + seen.penalties + sum_of_penalties(by_item, of_users, items)
     return Measured(objective, seen.squares, seen.errors)
 
@@ -160,7 +181,7 @@ def equations_of(model: "FactorState", side: Side) -> Equations:
         penalty,
         gram=objective.unseen_weight * gram(columns),
         offsets=offsets,
-        weight=(0.0, 1.0),
+        weight=(1.0, 0.0) if objective.loss == "matched" else (0.0, 1.0),
         target=(1.0 - model.mean, 0.0),
         count_offset=objective.unseen_weight * len(fixed),
         nu=objective.nu,

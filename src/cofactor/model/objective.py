@@ -9,7 +9,7 @@ __all__ = ["Goal", "Loss", "Objective", "Side"]
 
 Goal = Literal["rating", "ranking"]
 Side = Literal["user", "item"]
-Loss = Literal["squared", "weighted", "complete", "posterior", "pairwise", "logistic"]
+Loss = Literal["squared", "weighted", "matched", "complete", "posterior", "pairwise", "logistic"]
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,16 @@ class Objective:
 
     Parameters
     ----------
-    loss : {"squared", "weighted", "complete", "posterior", "pairwise", "logistic"}
+    loss : {"squared", "weighted", "matched", "complete", "posterior", "pairwise", "logistic"}
         ``"squared"``: the squared error over the observed values alone. ``"weighted"``: observed pairs
         count by their value and aim at 1, all pairs together aim at 0 with the weight ``unseen_weight``
-        (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"complete"``: the squared error
-        over all pairs, those that were not observed counting as 0. ``"posterior"``: none; the vectors are
-        draws from a posterior. ``"pairwise"``: an observed pair is to score above one of the same user that was
-        not observed (Rendle et al. 2009); a row is placed by the steps of the training. ``"logistic"``: a score is
-        the logit of being observed, which each pair that is not is asked in its share of ``negatives`` draws beside
-        each that is (Rendle et al. 2020).
+        (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"matched"``: a loss without
+        equations; what comes nearest to it is ``"weighted"`` with every observed pair counting 1, whatever its
+        value. ``"complete"``: the squared error over all pairs, those that were not observed counting as 0.
+        ``"posterior"``: none; the vectors are draws from a posterior. ``"pairwise"``: an observed pair is to
+        score above one of the same user that was not observed (Rendle et al. 2009); a row is placed by the steps
+        of the training. ``"logistic"``: a score is the logit of being observed, which each pair that is not is
+        asked in its share of ``negatives`` draws beside each that is (Rendle et al. 2020).
     goal : {"rating", "ranking"}
         Whether the scores are meant as predicted ratings or only to put items in order.
     regularization, bias_regularization : float
@@ -34,7 +35,7 @@ class Objective:
     nu : float
         The penalty of a row grows with its number of observations to this power.
     unseen_weight : float
-        Weight of the pairs that were not observed; only with ``loss="weighted"``.
+        Weight of the pairs that were not observed; only with ``loss="weighted"`` and ``"matched"``.
     learning_rate : float
         Length of the first steps; only with ``loss="pairwise"``.
     negatives : int

@@ -13,14 +13,14 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError
-from cofactor.model import lists, logistic_rows
+from cofactor.model import checks, lists, logistic_rows
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows, solve_rows
 from cofactor.model.objective import Side
 
 if TYPE_CHECKING:
     from cofactor.model.factors import Factors
 
-__all__ = ["Newcomers", "Placed", "explain", "fold_in", "place_rows", "update"]
+__all__ = ["Newcomers", "Placed", "explain", "fold_in", "place_rows", "shares_of", "update"]
 
 Newcomers = Interactions | Mapping[Id, Mapping[Id, float] | Iterable[Id]]
 """Interactions, or for each newcomer what they met: ids with values, or ids alone."""
@@ -164,9 +164,10 @@ def _with_rows(
     bias = np.zeros(matrix.shape[0], np.float32) if placed.bias is None else placed.bias
     news = {f"{side}_vectors": placed.vectors, f"{side}_bias": bias}
     changes: dict[str, Any] = {f"{side}s": vocabulary}
-    for name, new in news.items():
+    for name, found in news.items():
         if (old := getattr(model, name)) is not None:
-            changes[name] = new if places is None else _put(old, new, places, length)
+            new = checks.frozen(found, name)
+            changes[name] = new if places is None else _read_only(_put(old, new, places, length))
     seen = matrix if places is None else _replaced(_seen_of(model, side), matrix, places, length)
     changes["seen"] = seen if side == "user" else seen.T.tocsr()
     extras = {
@@ -176,13 +177,18 @@ def _with_rows(
     if side == "item":
         rows = np.arange(length)
         changes["texts"] = model.texts.take(np.where(rows < model.n_items, rows, -1))
-    return model.evolve(**changes)
+    return model.with_checked(**changes)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
 def _put(old: np.ndarray, new: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
     """Return ``old``, lengthened by zeros, with new rows put at their places."""
-    whole = np.zeros((length, *old.shape[1:]), old.dtype)
-    whole[: len(old)] = old
+    whole = np.empty((length, *old.shape[1:]), old.dtype)
+    whole[: len(old)], whole[len(old) :] = old, 0
     whole[places] = new
     return whole
 
@@ -208,7 +214,7 @@ def explain(model: "Factors", user: Id, item: Id) -> pl.DataFrame:
     met = slice(*model.seen.indptr[user_row : user_row + 2])
     rows, values = model.seen.indices[met], model.seen.data[met].astype(np.float64)
     score = float(model.score_rows(np.array([user_row]), np.array([item_row]))[0])
-    shares = _shares(model, rows, values, user_row, item_row)
+    shares = shares_of(model, rows, values, user_row, np.array([item_row]))[:, 0]
     order = np.argsort(-np.abs(shares), kind="stable")
     named = pl.DataFrame(
         {
@@ -222,38 +228,56 @@ def explain(model: "Factors", user: Id, item: Id) -> pl.DataFrame:
     return pl.concat([named, pl.DataFrame([rest], schema=named.schema)])
 
 
-def _shares(model: "Factors", rows: np.ndarray, values: np.ndarray, user_row: int, item_row: int) -> np.ndarray:
-    """Split a score over the ratings it comes from: the solution of the row's equation is a sum over them."""
+def shares_of(
+    model: "Factors", rows: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+) -> np.ndarray:
+    """Split scores over the ratings they come from: the solution of the row's equation is a sum over them.
+
+    Parameters
+    ----------
+    model : Factors
+    rows, values : numpy.ndarray, shape (ratings,)
+        Which items a user rated, and how.
+    user_row : int
+        The user's row.
+    item_rows : numpy.ndarray of int, shape (items,)
+        Whose scores are split.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (ratings, items)
+    """
     loss = model.objective.loss
     if loss == "posterior":
         from cofactor.model.bayesian import placing as posterior
 
-        return np.asarray(posterior.shares(model, rows, values, user_row, item_row))
-    if loss == "pairwise":
-        from cofactor.model import pairwise
+        columns = [posterior.shares(model, rows, values, user_row, int(item)) for item in item_rows]
+        return np.asarray(columns).reshape(len(item_rows), len(rows)).T
+    if loss in ("pairwise", "logistic"):
+        from cofactor.model import pairwise  # loads the kernels of BPR
 
-        return pairwise.shares(model, rows, item_row)
-    if loss == "logistic":
-        return logistic_rows.shares(model, rows, item_row)
+        shares = pairwise.shares if loss == "pairwise" else logistic_rows.shares
+        columns = [shares(model, rows, int(item)) for item in item_rows]
+        return np.asarray(columns).reshape(len(item_rows), len(rows)).T
     if loss == "complete":
         wide = model.item_vectors.astype(np.float64)
-        shares: np.ndarray = values * (wide[rows] @ (np.linalg.pinv(wide.T @ wide) @ wide[item_row]))
-        return shares
+        complete: np.ndarray = values[:, None] * (wide[rows] @ (np.linalg.pinv(wide.T @ wide) @ wide[item_rows].T))
+        return complete
     if model.item_vectors.shape[1] == 0 and model.user_bias is None:
-        return np.zeros(len(rows))
+        return np.zeros((len(rows), len(item_rows)))
     system = model.equations_of("user")
-    columns = system.vectors.astype(np.float64)
+    rated, asked = system.vectors[rows].astype(np.float64), system.vectors[item_rows].astype(np.float64)
     weights = system.weight[0] + system.weight[1] * values
     targets = system.target[0] + system.target[1] * values - system.offsets[rows]
     scale = float(system.scale(np.array([len(rows)]))[0])
     matrix = system.gram + np.diag(scale * system.penalty.astype(np.float64))
-    matrix = matrix + (columns[rows].T * weights) @ columns[rows]
+    matrix = matrix + (rated.T * weights) @ rated
     support = np.arange(system.rank)
     if model.objective.non_negative:
         vector = np.append(model.user_vectors[user_row], [1.0] * (system.rank - model.user_vectors.shape[1]))
         support = np.flatnonzero(vector)
-    effect = np.linalg.lstsq(matrix[np.ix_(support, support)], columns[item_row][support], rcond=None)[0]
-    found: np.ndarray = weights * targets * (columns[rows][:, support] @ effect)
+    effect = np.linalg.lstsq(matrix[np.ix_(support, support)], asked[:, support].T, rcond=None)[0]
+    found: np.ndarray = (weights * targets)[:, None] * (rated[:, support] @ effect)
     return found
 
 

@@ -20,7 +20,17 @@ from scipy import sparse
 if TYPE_CHECKING:
     from cofactor.model.index import Index
 
-__all__ = ["SCORES_AT_ONCE", "Ranked", "pair_scores", "rounding_reach", "scan_pays", "top_n", "top_of"]
+__all__ = [
+    "SCORES_AT_ONCE",
+    "Ranked",
+    "first_places",
+    "joined",
+    "pair_scores",
+    "rounding_reach",
+    "scan_pays",
+    "top_n",
+    "top_of",
+]
 
 SCORES_AT_ONCE = 4_000_000
 """The most scores held in memory at a time: about 100 MB with what goes with them."""
@@ -108,7 +118,7 @@ def top_n(
     suits = 0 < n <= SCAN_TO and chosen * SCAN_SHARE >= len(items) > 0 and users.dtype == items.dtype == np.float32
     if index is not None and suits and scan_pays(len(users), len(items)):
         return _scanned(index(), users, items, n, offsets, excluded, excluded_rows, candidates)
-    return _joined(list(_blocks(users, items, n, offsets, _rows(excluded, excluded_rows), candidates)))
+    return joined(list(_blocks(users, items, n, offsets, _rows(excluded, excluded_rows), candidates)))
 
 
 def scan_pays(n_users: int, n_items: int) -> bool:
@@ -131,11 +141,13 @@ def _scanned(
     from cofactor.model.index import search  # brings numba
 
     found = search(index, users, n, offsets, excluded, excluded_rows, candidates)
+    if len(users) == 1 and (count := int(found.counts[0])) >= 0:  # what a service asks for: no detour for many
+        return Ranked(np.zeros(count, np.int64), found.items[0, :count], found.scores[0, :count])
     if found.counts.min(initial=0) < 0:
         rest = np.flatnonzero(found.counts < 0)
         own = rest if excluded_rows is None else excluded_rows[rest]
         blocks = _blocks(users[rest], items, n, offsets[rest], _rows(excluded, own), candidates)
-        ranked = _joined(list(blocks))
+        ranked = joined(list(blocks))
         counts = np.bincount(ranked.users, minlength=len(rest))
         place = np.arange(len(ranked.users)) - np.repeat(np.cumsum(counts) - counts, counts)
         found.items[rest[ranked.users], place] = ranked.items
@@ -148,7 +160,8 @@ def _scanned(
     return Ranked(who, found.items[there], found.scores[there])
 
 
-def _joined(parts: list[Ranked]) -> Ranked:
+def joined(parts: list[Ranked]) -> Ranked:
+    """Return several answers as one, one after the other."""
     if not parts:
         return Ranked(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     return Ranked(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("users", "items", "scores")))
@@ -182,8 +195,8 @@ def top_of(
         if candidates is not None:
             scores[:, np.setdiff1d(np.arange(n_items), candidates)] = -np.inf
         who, what = np.nonzero(scores > -np.inf)
-        parts.append(_first_places(who, what, scores[who, what], n, start, len(scores)))
-    return _joined(parts)
+        parts.append(first_places(who, what, scores[who, what], n, start, len(scores)))
+    return joined(parts)
 
 
 def _rows(excluded: sparse.csr_array | None, rows: np.ndarray | None) -> "Callable[[slice], sparse.csr_array] | None":
@@ -252,11 +265,11 @@ def _best(
     else:
         near = scores > -np.inf
     who, what = np.nonzero(near)
-    best = _first_places(who, what, pair_scores(users, items, offsets, who, what), n, first_user, len(users))
+    best = first_places(who, what, pair_scores(users, items, offsets, who, what), n, first_user, len(users))
     return Ranked(best.users, rows[best.items], best.scores)
 
 
-def _first_places(
+def first_places(
     who: np.ndarray, what: np.ndarray, scores: np.ndarray, n: int, first_user: int, n_users: int
 ) -> Ranked:
     """Put scored pairs in order, equal scores by item, and keep ``n`` of each user."""

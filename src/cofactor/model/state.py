@@ -1,5 +1,6 @@
 """The numbers of a model, what must hold between them, and what follows from them: the ground under `Factors`."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from cofactor.model import checks
 from cofactor.model.objective import Objective, Side
 
 if TYPE_CHECKING:
+    from cofactor.model.approximate import Approximation
     from cofactor.model.index import Index
     from cofactor.model.least_squares import Equations
 
@@ -93,18 +95,22 @@ class FactorState:
 
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; only what changes is checked, so it is cheap in a large model."""
+        checked = {name: checks.frozen(changes[name], name) for name in _ARRAYS if changes.get(name) is not None}
+        return self.with_checked(**changes | checked)
+
+    def with_checked(self, **changes: Any) -> Self:
+        """`evolve`, but for numbers: those must have been checked, such as rows of a model and rows beside them."""
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
-        for name in _ARRAYS:
-            if changes.get(name) is not None:
-                changes[name] = checks.frozen(changes[name], name)
+        new.__dict__.pop("digest", None)
         new.__dict__.update(changes)
         keeps = {
             "user": not {"item_vectors", "item_bias"} & set(changes),
             "item": not {"user_vectors", "user_bias"} & set(changes),
         }
         known = self.__dict__.get("_prepared", {})
-        new.__dict__["_prepared"] = {key: value for key, value in known.items() if keeps[key[1]]}
+        outdated = "equations" if {"objective", "mean"} & set(changes) else None
+        new.__dict__["_prepared"] = {key: value for key, value in known.items() if keeps[key[1]] and key[0] != outdated}
         checks.check_shapes(new)
         return new
 
@@ -123,6 +129,13 @@ class FactorState:
         """The number of items."""
         return len(self.items)
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """A short name for the model, in hexadecimal: the same for the same model, saved or not, else another."""
+        from cofactor.model.digest import digest_of
+
+        return digest_of(self)
+
     def queries(self, user_rows: np.ndarray) -> np.ndarray:
         """Return the user side of the product for some rows: biases are one more column."""
         vectors = self.user_vectors[user_rows]
@@ -137,6 +150,22 @@ class FactorState:
         from cofactor.model.index import build  # brings numba, which a list of recommendations need not wait for
 
         return self._prepare(("index", "user"), lambda: build(self.keys()))
+
+    @property
+    def approximation(self) -> "Approximation | None":
+        """What lists are answered through if not exactly; a change of the items ends it."""
+        return self.__dict__.get("_prepared", {}).get(("approximation", "user"))
+
+    @property
+    def recall(self) -> float:
+        """The share of the exact lists that the model's lists hold: measured if `approximate` made it, else 1."""
+        return 1.0 if self.approximation is None else self.approximation.recall
+
+    def approximating(self, approximation: "Approximation") -> Self:
+        """Return a copy that answers through an approximate index."""
+        new = self.evolve()
+        new.__dict__["_prepared"][("approximation", "user")] = approximation
+        return new
 
     def offsets(self, user_rows: np.ndarray) -> np.ndarray:
         """Return what is added to every score of some users; it does not change the order."""

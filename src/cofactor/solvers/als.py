@@ -30,6 +30,7 @@ from cofactor.solvers.base import (
     check_validation,
     hold_out,
     origin_of,
+    parted,
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
@@ -141,8 +142,10 @@ class ALS:
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items = arrays["users"], arrays["items"]
             loss = BiasedRatings(float(arrays["mean"]), self.regularization, self.bias_regularization, self.nu)
-            solve_rows(by_user, loss.equations(items), out=users)
-            solve_rows(by_item, loss.equations(users), out=items)
+            with loss.holding(items) as system:
+                solve_rows(by_user, system, out=users)
+            with loss.holding(users) as system:
+                solve_rows(by_item, system, out=items)
             measured = loss.measure(by_user, by_item, users, items)
             loss = loss.centred(measured, len(part))
             figures = {"objective": measured.objective, "mse": measured.squares / len(part)}
@@ -163,7 +166,7 @@ class ALS:
         return self._factors(train, done.arrays, done.history)
 
     def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
-        users, items = arrays["users"], arrays["items"]
+        (users, user_bias), (items, item_bias) = parted(arrays["users"]), parted(arrays["items"])
         objective = Objective(
             goal="rating",
             regularization=self.regularization,
@@ -172,12 +175,12 @@ class ALS:
             scale=train.value_range,
         )
         return Factors(
-            users[:, :-1],
-            items[:, :-1],
+            users,
+            items,
             train.users,
             train.items,
-            users[:, -1],
-            items[:, -1],
+            user_bias,
+            item_bias,
             float(arrays["mean"]),
             train.matrix,
             train.texts,
@@ -198,8 +201,9 @@ class ImplicitALS:
     value of the pair, 1 in binary data.
 
     **Algorithm**: alternating least squares. ``cholesky`` solves each row exactly; ``cg`` takes three steps of
-    conjugate gradients from the last epoch's vector; ``block`` solves for 64 coordinates at a time (iALS++), for ranks
-    of 256 and more.
+    conjugate gradients from the last epoch's vector; ``block`` solves for 64 coordinates at a time (iALS++). At ranks
+    of 128 to 512, ``cg`` gets as low as the others soonest, and of the other two ``block`` is the faster from 256 on:
+    ``benchmarks/large_ranks.py`` measures all three.
 
     **Reference**: Hu, Koren, Volinsky (2008), Collaborative filtering for implicit feedback datasets; Rendle,
     Krichene, Zhang, Koren (2021), Revisiting the performance of iALS on item recommendation benchmarks, and iALS++.

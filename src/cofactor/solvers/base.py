@@ -25,6 +25,7 @@ __all__ = [
     "check_validation",
     "hold_out",
     "origin_of",
+    "parted",
     "started",
 ]
 
@@ -170,6 +171,19 @@ def started(
         vectors[counts == 0] = 0  # nothing will ever move them
         sides.append(vectors)
     return sides[0], sides[1]
+
+
+def parted(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors (rows, rank) and biases (rows,) of a side's own table (rows, rank + 1), which is used up.
+
+    The vectors move together within its memory: a copy would be as large as they are.
+    """
+    bias, (n, columns) = table[:, -1].copy(), table.shape
+    vectors = table.reshape(-1)[: n * (columns - 1)].reshape(n, columns - 1)
+    for first in range(0, n, _ROWS_AT_ONCE):
+        part = slice(first, first + _ROWS_AT_ONCE)
+        vectors[part] = table[part, :-1].copy()  # what it is written over belongs to it and to rows that have moved
+    return vectors, bias
 
 
 def _copy_known(start: Factors, train: Interactions, side: str, vectors: np.ndarray, biased: bool) -> None:

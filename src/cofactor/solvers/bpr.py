@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
+from typing import ClassVar
 
 import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Objective
+from cofactor.model.objective import Goal, Objective
 from cofactor.model.pairwise import Pairs, Steps, pad
 from cofactor.solvers.base import Callback, check_settings, check_train, origin_of, started
 from cofactor.solvers.epochs import Arrays, Checkpoint, run_epochs
@@ -62,9 +64,11 @@ class BPR:
     True
     """
 
+    goal: ClassVar[Goal] = "ranking"
+
     rank: int = 64
-    learning_rate: float = 0.05
-    regularization: float = 0.04
+    learning_rate: float = 0.07
+    regularization: float = 0.05
     negatives: int = 4
     epochs: int = 60
     seed: int = 0
@@ -115,13 +119,23 @@ class BPR:
             return arrays, {"loss": told.loss, "in_order": told.in_order}
 
         done = run_epochs(
-            first, step, epochs=self.epochs, checkpoint=Checkpoint(checkpoint, self, train), callback=callback
+            first,
+            step,
+            epochs=self.epochs,
+            checkpoint=Checkpoint(checkpoint, self, train),
+            callback=callback,
+            model=partial(self._factors, train, pairs),
         )
-        bias = done.arrays["bias"]
+        return self._factors(train, pairs, done.arrays, done.history)
+
+    def _factors(
+        self, train: Interactions, pairs: Pairs, arrays: Arrays, history: Mapping[str, tuple[float, ...]]
+    ) -> Factors:
+        bias = arrays["bias"].copy()
         bias[pairs.counts == 0] = bias[pairs.met].min()
         return Factors(
-            done.arrays["users"][:, : self.rank],
-            done.arrays["items"][:, : self.rank],
+            arrays["users"][:, : self.rank],
+            arrays["items"][:, : self.rank],
             train.users,
             train.items,
             item_bias=bias,
@@ -136,5 +150,5 @@ class BPR:
                 negatives=self.negatives,
             ),
             origin=origin_of(self, train),
-            history=done.history,
+            history=history,
         )

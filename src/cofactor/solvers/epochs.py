@@ -153,9 +153,14 @@ def run_epochs(
         progress = progress.after(arrays, figures, watch)
         checkpoint.save(progress)
         if callback is not None:
-            shown = None if model is None else functools.partial(model, progress.arrays, progress.history)
+            shown = None if model is None else functools.partial(_shown, model, progress)
             callback(Epoch(number + 1, epochs, figures, shown))
     return progress if progress.best is None else dataclasses.replace(progress, arrays=progress.best)
+
+
+def _shown(model: Callable[[Arrays, History], Factors], progress: Progress) -> Factors:
+    """Return the model as it is now, of arrays of its own: the next epoch may write to those of the training."""
+    return model({name: array.copy() for name, array in progress.arrays.items()}, progress.history)
 
 
 def _fingerprint(solver: Any, train: Interactions) -> str:

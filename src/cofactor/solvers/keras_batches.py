@@ -27,12 +27,20 @@ class Batches(keras.utils.PyDataset):
         The most ratings in a batch.
     positions : numpy.ndarray of int, optional
         Which stored ratings take part; all if not given.
+    multiple : int
+        Every batch's size is a multiple of this; there must be so many ratings.
     seed : int, optional
         Without it the order stays as stored and the last batch is shorter.
     """
 
     def __init__(
-        self, ratings: Interactions, batch_size: int, *, positions: np.ndarray | None = None, seed: int | None
+        self,
+        ratings: Interactions,
+        batch_size: int,
+        *,
+        positions: np.ndarray | None = None,
+        multiple: int = 1,
+        seed: int | None,
     ) -> None:
         super().__init__()
         self._matrix = ratings.matrix
@@ -42,10 +50,18 @@ class Batches(keras.utils.PyDataset):
         self._n = len(ratings) if positions is None else len(positions)
         self._count = -(-self._n // batch_size)
         self._size = batch_size if seed is None else self._n // self._count
+        if multiple > 1:
+            self._size = min(batch_size, self._n) // multiple * multiple
+            self._count = self._n // self._size
         self._loaded: tuple[int, int, tuple[np.ndarray, ...]] | None = None
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def epoch(self) -> int:
+        """Which epoch's order it is, from 0."""
+        return self._epoch
 
     def on_epoch_end(self) -> None:
         """Move on to the next epoch's order."""

@@ -14,7 +14,7 @@ from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.losses import BiasedRatings, Confidences
 from cofactor.model.objective import Goal, Objective
-from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, origin_of, started
+from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, origin_of, parted, started
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["NMF"]
@@ -120,8 +120,10 @@ class NMF:
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items = arrays["users"], arrays["items"]
-            improve_nonnegative_rows(by_user, loss.equations(items), users, sweeps=self.sweeps, free=int(explicit))
-            improve_nonnegative_rows(by_item, loss.equations(users), items, sweeps=self.sweeps, free=int(explicit))
+            with loss.holding(items) as system:
+                improve_nonnegative_rows(by_user, system, users, sweeps=self.sweeps, free=int(explicit))
+            with loss.holding(users) as system:
+                improve_nonnegative_rows(by_item, system, items, sweeps=self.sweeps, free=int(explicit))
             measured = loss.measure(by_user, by_item, users, items)
             figures = {"objective": measured.objective}
             return arrays, figures | ({"mse": measured.squares / len(train)} if explicit else {})
@@ -139,13 +141,16 @@ class NMF:
     def _factors(self, train: Interactions, mean: float, arrays: Arrays, history: History) -> Factors:
         explicit = self.feedback == "explicit"
         users, items = arrays["users"], arrays["items"]
+        user_bias, item_bias = None, None
+        if explicit:
+            (users, user_bias), (items, item_bias) = parted(users), parted(items)
         return Factors(
-            users[:, : self.rank],
-            items[:, : self.rank],
+            users,
+            items,
             train.users,
             train.items,
-            users[:, -1] if explicit else None,
-            items[:, -1] if explicit else None,
+            user_bias,
+            item_bias,
             mean,
             train.matrix,
             train.texts,

@@ -9,7 +9,7 @@ from scipy import sparse, stats
 from cofactor.model.bayesian.counter_random import normal, subkey
 from cofactor.model.bayesian.priors import FREEDOMS, draw_freedom, draw_noise, draw_prior, draw_weights
 from cofactor.model.bayesian.row_system import Ratings, padded_width
-from cofactor.model.bayesian.rows import draw_loadings, draw_rows, rating_signals
+from cofactor.model.bayesian.rows import draw_loadings, draw_rows, rating_signals, squared_errors
 
 
 def key(number):
@@ -139,3 +139,9 @@ def test_signals_are_dot_products_and_biases():
     row, column = np.repeat(np.arange(8), ratings.counts), ratings.indices
     expected = (users[row, :-1] * items[column, :-1]).sum(axis=1) + users[row, -1] + items[column, -1]
     np.testing.assert_allclose(signals, expected)
+    errors = np.full(8, np.nan)
+    given = ratings.indptr, ratings.indices, ratings.values, users, items, 2.5
+    squared_errors(0, 3, *given, errors)
+    squared_errors(3, 8, *given, errors)
+    by_row = np.bincount(row, (ratings.values - 2.5 - expected) ** 2, minlength=8)
+    np.testing.assert_allclose(errors, by_row)

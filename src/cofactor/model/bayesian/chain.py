@@ -26,7 +26,7 @@ import numpy as np
 from cofactor.model.bayesian.counter_random import fill_normals, subkey
 from cofactor.model.bayesian.priors import FREEDOMS, draw_freedom, draw_noise, draw_prior, draw_weights
 from cofactor.model.bayesian.row_system import Array, Ratings, padded_width, read_only, share_rows
-from cofactor.model.bayesian.rows import draw_loadings, draw_rows, rating_signals
+from cofactor.model.bayesian.rows import draw_loadings, draw_rows, rating_signals, squared_errors
 from cofactor.model.bayesian.state import Chain, Draws, Side, empty_kept, keep_side
 
 __all__ = [
@@ -105,8 +105,11 @@ class Gaussian:
 
     def training_error(self, problem: Problem, chain: Chain) -> float:
         """Return the mean squared error of the present draw on the ratings."""
-        errors = problem.by_user.values - signals_of(problem.by_user, chain) - chain.mean
-        return float(np.mean(errors * errors))
+        rows, errors = problem.by_user, np.empty(len(chain.users.vectors))
+        sides = chain.users.vectors, chain.items.vectors
+        given = rows.indptr, rows.indices, rows.values, *sides, float(chain.mean)
+        share_rows(squared_errors, rows, sides[0].shape[1], *given, errors)
+        return float(errors.sum()) / len(rows.values)
 
 
 def signals_of(by_user: Ratings, chain: Chain) -> Array:
@@ -162,8 +165,12 @@ def draw_means(side: Side, features: Sequence[Features], key: np.uint64) -> Arra
     """Draw the rows' common prior and the loadings; return the rows' prior means (rows, size)."""
     size = side.vectors.shape[1]
     width = padded_width(size + 1)
-    draw_prior(side.vectors - side.links, width, subkey(key, 0), side.mean, side.precision)
-    residual = side.vectors - side.links - side.mean
+    if not features:
+        draw_prior(side.vectors, width, subkey(key, 0), side.mean, side.precision)
+        return np.tile(side.mean, (len(side.vectors), 1))  # and links stay zeros, which take no memory
+    residual = side.vectors - side.links
+    draw_prior(residual, width, subkey(key, 0), side.mean, side.precision)
+    residual -= side.mean
     for number, (block, loadings) in enumerate(zip(features, side.loadings, strict=True), start=1):
         mean, precision = np.zeros(size), np.zeros((size, size))
         draw_prior(loadings, width, subkey(key, 2 * number), mean, precision)
@@ -179,8 +186,8 @@ def draw_means(side: Side, features: Sequence[Features], key: np.uint64) -> Arra
             loadings,
             residual,
         )
-    means: Array = side.vectors - residual
-    side.links = means - side.mean
+    means: Array = np.subtract(side.vectors, residual, out=residual)  # in place: a side may be large
+    np.subtract(means, side.mean, out=side.links)
     return means
 
 
@@ -189,7 +196,7 @@ def column_design(side: Side, mean: float) -> tuple[Array, Array]:
     count, size = side.vectors.shape
     roots = np.sqrt(side.weights)
     design = np.zeros((count, padded_width(size + 1)), np.float32)
-    design[:, : size - 1] = side.vectors[:, :-1] * roots[:, None]
+    np.multiply(side.vectors[:, :-1], roots[:, None], out=design[:, : size - 1], casting="same_kind")
     design[:, size - 1] = design[:, size] = roots  # the bias's one, and the target's scale
     return design, mean + side.vectors[:, -1]
 

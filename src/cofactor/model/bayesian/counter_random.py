@@ -65,11 +65,11 @@ def gamma(key: np.uint64, shape: float) -> float:
     """Return a gamma variate of the given shape and scale one (Marsaglia and Tsang 2000)."""
     boost = 1.0
     if shape < 1.0:
-        boost = uniform(key, -1) ** (1.0 / shape)
+        boost = uniform(key, np.int64(-1)) ** (1.0 / shape)
         shape += 1.0
     d = shape - 1.0 / 3.0
     c = 1.0 / math.sqrt(9.0 * d)
-    number = 0
+    number = np.int64(0)  # not a literal, for which a kernel of its own would be compiled
     while True:
         x = normal(key, number)
         v = (1.0 + c * x) ** 3

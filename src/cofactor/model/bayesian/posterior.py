@@ -11,6 +11,8 @@ Reference: Salakhutdinov and Mnih (2008), "Bayesian probabilistic matrix factori
 Monte Carlo".
 """
 
+import functools
+
 import numpy as np
 from scipy import sparse
 
@@ -23,6 +25,7 @@ from cofactor.model.bayesian.row_system import (
     eliminate,
     even_tasks,
     padded_width,
+    read_only,
     row_sums,
     squared_error,
     substitute,
@@ -154,7 +157,8 @@ def place_rows(
                 substitute(system, size, normals[draw], vector)
                 error = squared_error(gram, vector, size)
                 weight = (freedom[draw] + count) / (freedom[draw] + noise[draw] * error)
-            placed[row, draw] = vector
+            for a in range(size):
+                placed[row, draw, a] = vector[a]
             placed_weights[row, draw] = weight
 
 
@@ -180,9 +184,7 @@ def posterior_rows(
         1 for draws, so that predictions have an honest spread; 0 for the posterior mean in each draw.
     """
     count, (kept, size) = len(ratings.indptr) - 1, rows.mean.shape
-    normals = np.empty((kept, size))
-    fill_normals(np.uint64(seed), spread, normals)
-    normals = (normals - normals.mean(axis=0)) * np.sqrt(kept / max(kept - 1, 1))
+    normals = _centred_normals(seed, spread, kept, size)
     vectors, bias = np.empty((count, kept, size - 1), np.float32), np.empty((count, kept), np.float32)
     weights = np.empty_like(bias)
     for start in range(0, count, _ROWS_AT_ONCE):
@@ -190,6 +192,14 @@ def posterior_rows(
         placed, weights[part] = _placed(ratings.part(part), rows, columns, draws, normals)
         vectors[part], bias[part] = placed[..., :-1] / np.sqrt(kept), placed[..., -1]
     return KeptSide(vectors, bias, weights, rows.mean, rows.precision, rows.freedom, rows.loadings)
+
+
+@functools.lru_cache(maxsize=8)
+def _centred_normals(seed: int, spread: float, kept: int, size: int) -> Array:
+    """Return normals (kept, size) whose mean over the draws is zero; the same for every visitor, so made once."""
+    normals = np.empty((kept, size))
+    fill_normals(np.uint64(seed), spread, normals)
+    return read_only((normals - normals.mean(axis=0)) * np.sqrt(kept / max(kept - 1, 1)))
 
 
 def _placed(ratings: Ratings, rows: KeptSide, columns: KeptSide, draws: Draws, normals: Array) -> tuple[Array, Array]:

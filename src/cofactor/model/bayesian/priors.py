@@ -15,8 +15,9 @@ Monte Carlo"; Lakshminarayanan, Bouchard and Archambeau (2011), "Robust Bayesian
 import math
 
 import numpy as np
+from scipy.special import gammaln
 
-from cofactor.model.bayesian.counter_random import child_key, gamma, normal, uniform
+from cofactor.model.bayesian.counter_random import child_key, gamma, normal, subkey, uniform
 from cofactor.model.bayesian.row_system import TOGETHER, Array, accumulate, eliminate, substitute
 from cofactor.model.kernels.assembly import kernel
 
@@ -27,15 +28,14 @@ FREEDOMS = np.geomspace(1.0, 500.0, 120)  # the grid of nu; the last is as good 
 
 @kernel
 def centred_scatter(rows: Array, centre: Array, scatter: Array) -> None:
-    """Fill `centre` (size,) with the rows' mean, `scatter` (size, width) with their squares about it."""
+    """Fill `centre` (size,) with the rows' mean, `scatter` (size, width) with their squares about it: both zeros."""
     count, size = rows.shape
-    centre[:] = 0.0
     for row in range(count):
         for a in range(size):
             centre[a] += rows[row, a]
-    centre /= max(count, 1)
+    for a in range(size):
+        centre[a] /= max(count, 1)
     block = np.zeros((TOGETHER, scatter.shape[1]))
-    scatter[:] = 0.0
     for start in range(0, count, TOGETHER):
         for q in range(TOGETHER):
             for a in range(size):
@@ -64,29 +64,21 @@ def draw_wishart(system: Array, size: int, freedom: float, key: np.uint64, preci
             precision[a, c] = total
 
 
-@kernel
 def draw_prior(rows: Array, width: int, key: np.uint64, mean: Array, precision: Array) -> None:
     """Draw `mean` (size,) and `precision` (size, size) of the normal that `rows` (rows, size) come from."""
     count, size = rows.shape
-    centre = np.empty(size)
-    system = np.zeros((size, width))
+    share = count / (count + 1.0)
+    centre, system = np.zeros(size), np.zeros((size, width))
     centred_scatter(rows, centre, system)
-    for a in range(size):
-        system[a, a] += 1.0
-        for c in range(size):
-            system[a, c] += count / (count + 1.0) * centre[a] * centre[c]
+    system[:, :size] += np.eye(size) + share * np.outer(centre, centre)
     eliminate(system, size)
-    draw_wishart(system, size, float(size + count), child_key(key, 0), precision)
-    normals = np.empty(size)
-    for a in range(size):
-        normals[a] = normal(child_key(key, 1), a) / math.sqrt(count + 1.0)
-        for c in range(size):
-            system[a, c] = precision[a, c]
-        system[a, size] = 0.0
+    draw_wishart(system, size, float(size + count), subkey(key, 0), precision)
+    of_mean = subkey(key, 1)
+    normals = np.array([normal(of_mean, a) for a in range(size)]) / math.sqrt(count + 1.0)
+    system[:, :size], system[:, size] = precision, 0.0
     eliminate(system, size)
     substitute(system, size, normals, mean)
-    for a in range(size):
-        mean[a] += count / (count + 1.0) * centre[a]
+    mean += share * centre
 
 
 @kernel
@@ -97,25 +89,17 @@ def draw_weights(counts: Array, errors: Array, noise: float, freedom: float, key
         weights[row] = gamma(child_key(key, row), shape) / (0.5 * (freedom + noise * errors[row]))
 
 
-@kernel
 def draw_freedom(weights: Array, freedoms: Array, key: np.uint64) -> float:
     """Draw the degrees of freedom that gamma variates of mean one were drawn with."""
-    evidence = 0.0  # sum of log w - w, all that the weights tell of nu
-    for weight in weights:
-        evidence += math.log(weight) - weight
-    chances = np.empty(len(freedoms))
-    for k in range(len(freedoms)):
-        half = 0.5 * freedoms[k]
-        chances[k] = len(weights) * (half * math.log(half) - math.lgamma(half)) + half * evidence
+    evidence = float(np.sum(np.log(weights) - weights))  # all that the weights tell of nu
+    half = 0.5 * freedoms
+    chances = len(weights) * (half * np.log(half) - gammaln(half)) + half * evidence
     chances = np.cumsum(np.exp(chances - chances.max()))
     place = min(np.searchsorted(chances, uniform(key, 0) * chances[-1]), len(freedoms) - 1)
     return float(freedoms[place])
 
 
-@kernel
 def draw_noise(count: int, weights: Array, errors: Array, key: np.uint64) -> float:
     """Draw the noise precision alpha, given each row's weight and weighted squared error."""
-    total = 0.0
-    for row in range(len(weights)):
-        total += weights[row] * errors[row]
-    return gamma(key, 1.0 + 0.5 * count) / (1.0 + 0.5 * total)
+    total = float(np.sum(weights * errors))  # not a product of BLAS, whose order of sums hangs on the threads
+    return float(gamma(key, 1.0 + 0.5 * count) / (1.0 + 0.5 * total))

@@ -105,6 +105,8 @@ class Ratings:
 
     def part(self, rows: slice) -> "Ratings":
         """Return some rows that follow each other."""
+        if (rows.start, rows.stop) == (0, len(self.indptr) - 1):
+            return self
         bounds = self.indptr[rows.start : rows.stop + 1]
         span = slice(bounds[0], bounds[-1])
         return Ratings(read_only(bounds - bounds[0]), self.indices[span], self.values[span])
@@ -171,7 +173,9 @@ def row_sums(
 ) -> None:
     """Sum up a row's ratings: in float32, which is fast, but only a few hundred at a time."""
     size = gram.shape[0] - 1
-    gram[:] = 0.0
+    for a in range(gram.shape[0]):
+        for c in range(gram.shape[1]):
+            gram[a, c] = 0.0
     for first in range(indptr[row], indptr[row + 1], _FLUSH):
         stop = min(first + _FLUSH, indptr[row + 1])
         for start in range(first, stop, TOGETHER):

@@ -28,7 +28,7 @@ from cofactor.model.bayesian.row_system import (
     substitute,
 )
 
-__all__ = ["draw_loadings", "draw_rows", "fill_system", "rating_signals"]
+__all__ = ["draw_loadings", "draw_rows", "fill_system", "rating_signals", "squared_errors"]
 
 
 @fast_kernel
@@ -94,7 +94,8 @@ def draw_loadings(
     pull, drawn, normals = np.zeros(size), np.zeros(size), np.zeros(size)
     for feature in range(features):
         energy = 0.0  # sum of squared weights
-        pull[:] = 0.0
+        for c in range(size):
+            pull[c] = 0.0
         for k in range(indptr[feature], indptr[feature + 1]):
             energy += weights[k] * weights[k]
             for c in range(size):
@@ -112,7 +113,8 @@ def draw_loadings(
         for k in range(indptr[feature], indptr[feature + 1]):
             for c in range(size):
                 residual[indices[k], c] -= weights[k] * (drawn[c] - loadings[feature, c])
-        loadings[feature] = drawn
+        for c in range(size):
+            loadings[feature, c] = drawn[c]
 
 
 @fast_kernel
@@ -133,3 +135,26 @@ def rating_signals(
             for a in range(bias):
                 total += rows[row, a] * columns[indices[k], a]
             signals[k] = total
+
+
+@fast_kernel
+def squared_errors(
+    first: int,
+    last: int,
+    indptr: Array,  # (rows + 1,)
+    indices: Array,  # (ratings,)
+    values: Array,  # (ratings,)
+    rows: Array,  # (rows, size) vectors with the bias last
+    columns: Array,  # (columns, size)
+    mean: float,
+    errors: Array,  # (rows,) out
+) -> None:
+    """Fill in each row's sum of squared errors: a number for each rating would fill as much memory as the ratings."""
+    bias = rows.shape[1] - 1
+    for row in range(first, last):
+        errors[row] = 0.0
+        for k in range(indptr[row], indptr[row + 1]):
+            rest = values[k] - mean - rows[row, bias] - columns[indices[k], bias]
+            for a in range(bias):
+                rest -= rows[row, a] * columns[indices[k], a]
+            errors[row] += rest * rest

@@ -87,7 +87,8 @@ def empty_kept(side: Side, draws: int) -> KeptSide:
 
 def keep_side(kept: KeptSide, side: Side, place: int) -> None:
     """Store the present draw of a side."""
-    kept.vectors[:, place] = side.vectors[:, :-1] / np.sqrt(kept.bias.shape[1])
+    root = np.sqrt(kept.bias.shape[1])
+    np.divide(side.vectors[:, :-1], root, out=kept.vectors[:, place], casting="same_kind")
     kept.bias[:, place] = side.vectors[:, -1]
     kept.weights[:, place] = side.weights
     kept.mean[place], kept.precision[place], kept.freedom[place] = side.mean, side.precision, side.freedom

@@ -87,6 +87,35 @@ def padded(rank: int) -> int:
 
 
 @kernel
+def take_row(table: Array, row: int, vector: Array) -> None:
+    """Copy a row to the front of a vector. A loop: numba takes two seconds to compile an assignment to a slice."""
+    for f in range(table.shape[1]):
+        vector[f] = table[row, f]
+
+
+@kernel
+def put_row(vector: Array, table: Array, row: int) -> None:
+    """Copy the front of a vector to a row."""
+    for f in range(table.shape[1]):
+        table[row, f] = vector[f]
+
+
+@kernel
+def longest_row(indptr: Array, first: int, last: int) -> int:
+    """Ratings in the longest of the rows ``first`` to ``last``."""
+    longest = 0
+    for row in range(first, last):
+        longest = max(longest, indptr[row + 1] - indptr[row])
+    return longest
+
+
+@kernel
+def kept_ratings(r: int) -> int:
+    """Ratings in the longest row that is gathered once and then read from the caches: whole registers of them."""
+    return -(-(KEPT_FLOATS // r) // WIDTH) * WIDTH
+
+
+@kernel
 def panel_rows(r: int) -> int:
     """Ratings in a panel that the first cache holds."""
     return max(WIDTH, PANEL_FLOATS // r)
@@ -187,8 +216,8 @@ def add_ratings(
     size = len(panel)
     for first in range(start, stop, size):
         last = min(first + size, stop)
-        gather(ratings, first, last, fixed, 0, fixed.shape[1], panel, targets)
-        add_products(panel, targets, last - first, matrix, right, ratings[0], first + AHEAD, fixed, 0)
+        gather(ratings, first, last, fixed, np.int64(0), fixed.shape[1], panel, targets)
+        add_products(panel, targets, last - first, matrix, right, ratings[0], first + AHEAD, fixed, np.int64(0))
 
 
 @kernel
@@ -275,12 +304,21 @@ def finite(vector: Array) -> bool:
 
 
 @kernel
+def all_zero(vector: Array) -> bool:
+    """Whether every number is zero; NaN is not."""
+    others = 0
+    for f in range(len(vector)):
+        others += vector[f] != 0
+    return others == 0
+
+
+@kernel
 def solve(matrix: Array, inverse: Array, right: Array) -> int:
     """Overwrite ``b`` by ``x`` of ``A x = b``, and return a status.
 
     Without ratings and prior ``x`` is zero, be ``A`` singular or not.
     """
-    if not right.any():
+    if all_zero(right):
         return SOLVED
     status: int = factor(matrix, inverse)
     if status != SOLVED:

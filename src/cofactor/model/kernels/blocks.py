@@ -14,10 +14,23 @@ from cofactor.model.kernels.assembly import (
     add_products,
     gather,
     kernel,
+    longest_row,
     panel_rows,
+    put_row,
     solve,
+    take_row,
 )
-from cofactor.model.kernels.lanes import WIDTH, add, add_rows, load, row_totals, store, zero_tile
+from cofactor.model.kernels.lanes import (
+    WIDTH,
+    add,
+    add_rows,
+    add_weighted_rows,
+    load,
+    row_totals,
+    splat,
+    store,
+    zero_tile,
+)
 
 
 @kernel
@@ -42,13 +55,13 @@ def blocks(
         np.empty(width, np.float32),
     )
     panel, targets = np.empty((panel_rows(width), width), np.float32), np.empty(panel_rows(width), np.float32)
-    longest = np.max(np.diff(indptr[first : last + 1]))
-    predicted = np.empty(longest + WIDTH, np.float32)
+    predicted = np.empty(longest_row(indptr, first, last) + WIDTH, np.float32)
     x = np.zeros(r, np.float32)
     for row in range(first, last):
         start, stop = indptr[row], indptr[row + 1]
-        x[:rank] = out[row]
-        predicted[:] = 0
+        take_row(out, row, x)
+        for k in range(stop - start + WIDTH):
+            predicted[k] = 0
         status[row] = SOLVED
         for j in range(0, rank, width):
             add_predictions(ratings, start, stop, fixed, j, x[j : j + width], panel, targets, predicted)
@@ -57,8 +70,9 @@ def blocks(
             add_residuals(ratings, start, stop, fixed, j, predicted, panel, targets, matrix, right)
             status[row] = max(status[row], solve(matrix, inverse, right))
             add_predictions(ratings, start, stop, fixed, j, right, panel, targets, predicted)
-            x[j : j + width] += right
-        out[row] = x[:rank]
+            for k in range(width):
+                x[j + k] += right[k]
+        put_row(x, out, row)
 
 
 @kernel
@@ -66,15 +80,17 @@ def start_block(
     gram: Array, penalty: Array, scale: float, prior: Array, x: Array, first: int, matrix: Array, right: Array
 ) -> None:
     """``A`` and ``b`` of the coordinates from ``first`` on, before the ratings: what is left to gain."""
-    width = len(right)
+    width, r = len(right), len(x)
+    for j in range(0, width, WIDTH):
+        pull = splat(np.float32(0))
+        for k in range(0, r, WIDTH):
+            pull = add_weighted_rows(pull, gram, k * r + first + j, r, load(x, k))
+        store(right, j, pull)
     for i in range(width):
-        pull = np.float32(0)
-        for j in range(len(x)):
-            pull += gram[first + i, j] * x[j]
-        for j in range(width):
-            matrix[i, j] = gram[first + i, first + j]
+        for j in range(0, width, WIDTH):
+            store(matrix, i * width + j, load(gram, (first + i) * r + first + j))
         matrix[i, i] += scale * penalty[first + i]
-        right[i] = prior[first + i] - pull - scale * penalty[first + i] * x[first + i]
+        right[i] = prior[first + i] - right[i] - scale * penalty[first + i] * x[first + i]
 
 
 @kernel
@@ -84,7 +100,9 @@ def gather_columns(
     """Gather the columns from ``first`` on, and zeros past the last."""
     end = min(first + panel.shape[1], fixed.shape[1])
     if end - first < panel.shape[1]:
-        panel[:] = 0
+        for k in range(len(panel)):
+            for j in range(panel.shape[1]):
+                panel[k, j] = 0
     gather(ratings, start, stop, fixed, first, end, panel, targets)
 
 

@@ -27,8 +27,10 @@ from cofactor.model.kernels.lanes import (
 def fill_up(near: Array, wanted: Array, count: int) -> int:
     """Add ratings of weight zero up to a whole number of tiles; return that number."""
     end = -(-count // WIDTH) * WIDTH
-    near[count:end] = 0
-    wanted[count:end] = 0
+    for k in range(count, end):
+        wanted[k] = 0
+        for f in range(near.shape[1]):
+            near[k, f] = 0
     return end
 
 
@@ -112,7 +114,8 @@ def descend_conjugate(
     image: Array,
 ) -> None:
     """Hestenes and Stiefel's recurrence, from ``x`` and its residual."""
-    direction[:] = residual
+    for f in range(len(x)):
+        direction[f] = residual[f]
     squares = inner(residual, residual)
     smallest = np.float32(1e-14) * squares
     for _ in range(steps):

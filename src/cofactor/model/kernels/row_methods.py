@@ -10,7 +10,6 @@ import numpy as np
 
 from cofactor.model.kernels.assembly import (
     AHEAD,
-    KEPT_FLOATS,
     NOT_FINITE,
     SOLVED,
     Array,
@@ -22,10 +21,14 @@ from cofactor.model.kernels.assembly import (
     finite,
     forward,
     gather,
+    kept_ratings,
     kernel,
+    longest_row,
     panel_rows,
+    put_row,
     solve,
     start_matrix,
+    take_row,
 )
 from cofactor.model.kernels.conjugate import descend_conjugate, fill_up, subtract_image
 from cofactor.model.kernels.lanes import (
@@ -36,9 +39,11 @@ from cofactor.model.kernels.lanes import (
     prefetch,
     splat,
     store,
+    store_tile,
     wide_multiply_add,
     wide_total,
     wide_zero,
+    zero_tile,
 )
 
 
@@ -56,14 +61,14 @@ def exact(
 ) -> None:
     """Solve each row's equation by Cholesky's method."""
     gram, penalty, prior = equation
-    rank, r = fixed.shape[1], len(gram)
+    r = len(gram)
     matrix, right, inverse = np.empty((r, r), np.float32), np.empty(r, np.float32), np.empty(r, np.float32)
     panel, targets = np.empty((panel_rows(r), r), np.float32), np.empty(panel_rows(r), np.float32)
     for row in range(first, last):
         start_matrix(gram, penalty, scale[row], prior[row % len(prior)], matrix, right)
         add_ratings(ratings, indptr[row], indptr[row + 1], fixed, panel, targets, matrix, right)
         status[row] = solve(matrix, inverse, right)
-        out[row] = right[:rank]
+        put_row(right, out, row)
 
 
 @kernel
@@ -91,11 +96,12 @@ def sample(
         if status[row] != SOLVED:
             continue
         forward(matrix, inverse, right)
-        right[:rank] += noise[row]  # U x = z + noise gives x the covariance of (U' U)^-1
+        for f in range(rank):
+            right[f] += noise[row, f]  # U x = z + noise gives x the covariance of (U' U)^-1
         backward(matrix, inverse, right)
         if not finite(right):
             status[row] = NOT_FINITE
-        out[row] = right[:rank]
+        put_row(right, out, row)
 
 
 @kernel
@@ -114,7 +120,7 @@ def nonnegative(
     """Improve each row of ``out``, one coordinate after another, the first ``bounded`` of them kept from below 0."""
     sweeps, bounded = amount
     gram, penalty, prior = equation
-    rank, r = fixed.shape[1], len(gram)
+    r = len(gram)
     matrix, right, x = np.empty((r, r), np.float32), np.empty(r, np.float32), np.zeros(r, np.float32)
     panel, targets = np.empty((panel_rows(r), r), np.float32), np.empty(panel_rows(r), np.float32)
     for row in range(first, last):
@@ -123,10 +129,10 @@ def nonnegative(
         for i in range(r):
             for j in range(i - i % WIDTH):
                 matrix[i, j] = matrix[j, i]
-        x[:rank] = out[row]
+        take_row(out, row, x)
         descend(matrix, right, x, sweeps, bounded)
         status[row] = SOLVED if finite(x) and finite(right) else NOT_FINITE
-        out[row] = x[:rank]
+        put_row(x, out, row)
 
 
 @kernel
@@ -167,35 +173,30 @@ def conjugate_gradient(
 ) -> None:
     """Take ``steps`` steps of conjugate gradients from each row of ``out``, without forming its matrix.
 
-    A row too long to be kept near is read once only, to form the matrix, and then solved exactly.
+    Rows too long to be kept near (`kept_ratings`) are left as they are.
     """
     gram, penalty, prior = equation
     rank, r = fixed.shape[1], len(gram)
-    matrix, right, inverse = np.empty((r, r), np.float32), np.empty(r, np.float32), np.empty(r, np.float32)
-    panel, targets = np.empty((panel_rows(r), r), np.float32), np.empty(panel_rows(r), np.float32)
-    longest = np.max(np.diff(indptr[first : last + 1]))
-    kept = -(-min(longest, KEPT_FLOATS // r) // WIDTH) * WIDTH
+    longest, most = longest_row(indptr, first, last), kept_ratings(r)
+    kept = -(-min(longest, most) // WIDTH) * WIDTH
     near, wanted = np.empty((kept, r), np.float32), np.empty(kept, np.float32)
     x, residual = np.zeros(r, np.float32), np.empty(r, np.float32)
     direction, image = np.empty(r, np.float32), np.empty(r, np.float32)
     ridge = np.empty(r, np.float32)
     for row in range(first, last):
         start, stop = indptr[row], indptr[row + 1]
-        if stop - start > kept:
-            start_matrix(gram, penalty, scale[row], prior[row % len(prior)], matrix, right)
-            add_ratings(ratings, start, stop, fixed, panel, targets, matrix, right)
-            status[row] = solve(matrix, inverse, right)
-            out[row] = right[:rank]
+        if stop - start > most:
             continue
-        gather(ratings, start, stop, fixed, 0, rank, near, wanted)
+        gather(ratings, start, stop, fixed, np.int64(0), rank, near, wanted)
         count = fill_up(near, wanted, stop - start)
-        x[:rank] = out[row]
-        residual[:] = prior[row % len(prior)]
-        ridge[:] = scale[row] * penalty
+        take_row(out, row, x)
+        take_row(prior, row % len(prior), residual)
+        for f in range(r):
+            ridge[f] = scale[row] * penalty[f]
         subtract_image(gram, ridge, near, wanted, count, x, residual, ratings[0], stop, fixed)
         descend_conjugate(gram, ridge, near, count, steps, x, residual, direction, image)
         status[row] = SOLVED if finite(x) else NOT_FINITE
-        out[row] = x[:rank]
+        put_row(x, out, row)
 
 
 @kernel
@@ -240,14 +241,18 @@ def losses(
 @kernel
 def gram_part(first: int, last: int, vectors: Array, part: int, out: Array) -> None:
     """Add rows ``first`` to ``last`` times themselves to ``out[first // part]``, panels summed in float64."""
-    rank, r = vectors.shape[1], out.shape[1]
+    r = out.shape[1]
     size = panel_rows(r)
     panel, matrix = np.zeros((size, r), np.float32), np.empty((r, r), np.float32)
     for start in range(first, last, size):
         count = min(size, last - start)
-        panel[:count, :rank] = vectors[start : start + count]
-        matrix[:] = 0
+        for k in range(count):
+            take_row(vectors, start + k, panel[k])
         for i in range(0, r, WIDTH):
             for j in range(i, r, WIDTH):
+                store_tile(matrix, i * r + j, r, zero_tile())
                 add_tile(panel, count, i, j, matrix)
-        out[first // part] += matrix
+        place = first // part
+        for i in range(r):
+            for j in range(i - i % WIDTH, r):
+                out[place, i, j] += matrix[i, j]

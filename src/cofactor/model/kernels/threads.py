@@ -6,7 +6,7 @@ process may fork after it.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,6 +23,8 @@ def task_bounds(indptr: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     rows = len(indptr) - 1
     work = indptr + 16 * np.arange(rows + 1)
     tasks = min(TASKS, 1 + int(work[-1]) // RATINGS_IN_TASK)
+    if tasks == 1:
+        return np.array((0, rows))
     cuts = np.searchsorted(work, np.arange(tasks) * (work[-1] / tasks))
     return np.unique(np.append(cuts, (0, rows)))
 
@@ -33,14 +35,21 @@ def share_out(kernel: Callable[..., None], bounds: npt.NDArray[np.int64], *argum
 
     Each thread takes the next task when it has finished one; tasks must write to places of their own.
     """
-    edges = bounds.tolist()
+    share_ranges(kernel, list(itertools.pairwise(bounds.tolist())), *arguments)
+
+
+def share_ranges(kernel: Callable[..., None], ranges: Sequence[tuple[int, int]], *arguments: Any) -> None:
+    """Call ``kernel(first, last, *arguments)`` for ranges that need not follow each other; see `share_out`."""
+    if len(ranges) == 1:
+        kernel(*ranges[0], *arguments)
+        return
     tasks = itertools.count()  # drawing the next number is atomic
 
     def work() -> None:
-        while (task := next(tasks)) < len(edges) - 1:
-            kernel(edges[task], edges[task + 1], *arguments)
+        while (task := next(tasks)) < len(ranges):
+            kernel(*ranges[task], *arguments)
 
-    helpers = min(numba.get_num_threads(), len(edges) - 1) - 1
+    helpers = min(numba.get_num_threads(), len(ranges)) - 1
     if helpers < 1:
         work()
         return

@@ -1,0 +1,130 @@
+"""The commands around the service: ``serve`` starts it, ``refit`` trains the next model on what people rated."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cofactor.apps import show
+from cofactor.errors import SettingError
+
+__all__ = ["refit", "seconds_of", "serve"]
+
+Ratings = Annotated[
+    str | None,
+    typer.Option(
+        envvar="COFACTOR_RATINGS",
+        help="Where the ratings are kept: sqlite:///FILE or postgresql+psycopg://… [default: a file beside the model]",
+    ),
+]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def serve(
+    model: Annotated[Path | None, typer.Argument(help="A model; without one, quickstart's.")] = None,
+    host: Annotated[str, typer.Option(help="Where to listen; anything but loopback needs --token-file.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where to listen.")] = 8000,
+    ratings: Ratings = None,
+    token_file: Annotated[Path | None, typer.Option(help="Bearer tokens, one a line, for who writes.")] = None,
+    name: Annotated[list[str] | None, typer.Option(help="A further host name it goes by; repeat for more.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+    refit_every: Annotated[
+        str | None, typer.Option(help="Train on the stored ratings so often, such as 6h, and serve the new model.")
+    ] = None,
+) -> None:
+    """Serve a model: an API, and a page to rate and be recommended on."""
+    from cofactor.apps.web.server import run
+    from cofactor.apps.web.settings import ServiceSettings
+
+    path = _quickstart_model() if model is None else model
+    settings = ServiceSettings(
+        model=path.resolve(),
+        ratings=ratings or _beside(path),
+        host=host,
+        port=port,
+        token_file=token_file,
+        names=tuple(name or ()),
+        workers=workers,
+        refit_every=None if refit_every is None else seconds_of(refit_every),
+    )
+    _check(settings.model, settings.ratings, token_file)
+    run(settings)
+
+
+def refit(
+    model: Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")],
+    data: Annotated[str | None, typer.Argument(help="Newer training data [default: what it was trained on]")] = None,
+    ratings: Ratings = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the new model.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Train a model again, on the old data with the ratings that people gave the service."""
+    if output is None:
+        raise SettingError("give -o NEW.safetensors, where the new model is to go; it may be MODEL itself")
+    from cofactor.apps import jobs
+    from cofactor.apps.web import refitting
+    from cofactor.apps.web.store import RatingsStore
+
+    loaded = jobs.load(model)
+    newer = None if data is None else jobs.open_data(data, progress=not json_output, notify=show.note)
+    fitted = refitting.refit(loaded, RatingsStore(ratings or _beside(model)), newer)
+    fitted.save(output)
+    counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz)}
+    before = {"n_users_before": loaded.n_users, "n_train_before": int(loaded.seen.nnz)}
+    if json_output:
+        show.as_json({"model": str(output), "solver": fitted.origin.solver, **counts, **before})
+        return
+    show.say(f"{fitted!r}, trained on {counts['n_train']:,} ratings; before it were {before['n_train_before']:,}")
+    show.say(f"saved to {output}; a service that reads it: kill -HUP, or POST /v1/admin/reload")
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds that a text such as ``90s``, ``15m``, ``6h`` or ``1d`` means.
+
+    Raises
+    ------
+    SettingError
+        If it means none.
+
+    Examples
+    --------
+    >>> seconds_of("6h")
+    21600.0
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if not found:
+        raise SettingError(f"--refit-every {text!r}: write a number and s, m, h or d, such as 6h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _beside(model: Path) -> str:
+    from cofactor.apps.web.store import beside
+
+    return beside(model)
+
+
+def _check(model: Path, ratings: str, token_file: Path | None) -> None:
+    """Find out now what would otherwise end every worker."""
+    from cofactor.apps.web.security import Tokens
+    from cofactor.apps.web.store import RatingsStore
+
+    if not model.is_file():
+        raise SettingError(f"{model} is not there: train one with 'cofactor fit -o', or leave it out for quickstart's")
+    if not os.access(model, os.R_OK):
+        raise SettingError(f"{model} may not be read")
+    RatingsStore(ratings)
+    if token_file is not None:
+        Tokens(token_file)
+
+
+def _quickstart_model() -> Path:
+    """Return what quickstart saved here, and have it trained first if need be."""
+    folder = Path("quickstart")
+    if not any(folder.glob("rank-*.safetensors")):
+        from cofactor.apps import quickstart
+
+        quickstart.run(folder, "ml-100k", 0, False)
+    return max(folder.glob("rank-*.safetensors"), key=lambda path: int(path.stem.removeprefix("rank-")))

@@ -1,0 +1,1 @@
+"""The steps by which the ratings store came to its present tables."""

@@ -1,0 +1,70 @@
+// Talks to the service: JSON in, JSON out, and every failure as one kind of error.
+
+const PATIENCE_MILLISECONDS = 15_000;
+
+/** A request that came to nothing. Status 0 means that there was no answer at all. */
+export class Failure extends Error {
+  constructor(status, detail, { kind = "", retryAfter = 0, requestId = "" } = {}) {
+    super(detail);
+    Object.assign(this, { status, kind, retryAfter, requestId });
+  }
+
+  /** What went wrong, as a sentence. */
+  get inWords() {
+    if (this.status < 500) return `${this.message[0].toUpperCase()}${this.message.slice(1)}`;
+    const name = this.requestId ? ` Its log knows the request as ${this.requestId}.` : "";
+    return `Something went wrong in the service.${name}`;
+  }
+
+  /** Whether the service itself could not be reached. */
+  get isSilence() {
+    return this.status === 0;
+  }
+
+  /** Whether it is only the ratings store that is away. */
+  get isStoreAway() {
+    return this.status === 503;
+  }
+}
+
+/** Return an answer of the service; an aborted request throws the browser's AbortError. */
+export async function ask(path, { method = "GET", body, token, signal } = {}) {
+  const headers = {};
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const deadline = AbortSignal.timeout(PATIENCE_MILLISECONDS);
+  let response, document;
+  try {
+    response = await fetch(path, {
+      method, headers, body: body === undefined ? undefined : JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+    });
+    document = await response.json().catch(() => null);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Failure(0, "The service does not answer.");
+  }
+  if (response.ok && document !== null) return document;
+  throw failureOf(response, document);
+}
+
+function failureOf(response, document) {
+  const kind = (document?.type ?? "").split(":").pop();
+  const detail = document?.detail ?? `The service answered with status ${response.status}.`;
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  return new Failure(response.status, detail, { kind, retryAfter, requestId: response.headers.get("X-Request-ID") });
+}
+
+/** Return the path of a user's part of the API. */
+export function userPath(user, ...parts) {
+  return ["/v1/users", user, ...parts].map((part, at) => (at ? encodeURIComponent(part) : part)).join("/");
+}
+
+/** Return a query string; lists become repeated names, and what is not set is left out. */
+export function queryOf(values) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    for (const one of [value].flat()) if (one != null && one !== "") query.append(name, one);
+  }
+  return query.toString();
+}

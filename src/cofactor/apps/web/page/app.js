@@ -1,0 +1,136 @@
+// The page, put together: who hears of what when something is rated, wished, lost or found again.
+
+import { Account } from "./account.js";
+import { ask } from "./api.js";
+import { Connection } from "./connection.js";
+import { Details } from "./details.js";
+import { byId, make } from "./elements.js";
+import { ListView } from "./list.js";
+import { MapView } from "./map.js";
+import { RatedView } from "./rated.js";
+import { Ratings } from "./ratings.js";
+import { Rows } from "./rows.js";
+import { Search } from "./search.js";
+import { Stars } from "./stars.js";
+import { StoreKeeper } from "./store.js";
+import { Suggestions } from "./suggestions.js";
+import { Wishes } from "./wishes.js";
+import { count, number } from "./words.js";
+
+const ratings = new Ratings();
+const keeper = new StoreKeeper(ratings);
+const connection = new Connection();
+let parts = null;
+let model = null;
+
+/** Learn what the model is, then build what depends on it. */
+async function start() {
+  try {
+    const card = await ask("/v1/model");
+    begin(card);
+  } catch (failure) {
+    connection.lost();
+    const again = make("button", { type: "button", class: "main-button" }, "Try again");
+    again.addEventListener("click", () => location.reload());
+    const words = [make("h3", {}, "Nothing to show yet"), make("p", { class: "quiet" }, failure.inWords)];
+    byId("list-state").replaceChildren(make("div", { class: "state" }, words, again));
+  }
+}
+
+function begin(card) {
+  const stars = new Stars(ratings, card.scale);
+  const rows = new Rows(stars, (item) => details.open(item));
+  const details = new Details(ratings, rows);
+  const open = (item) => details.open(item);
+  const wishes = new Wishes(() => suggestions.refresh());
+  const view = new ListView(byId("list"), rows);
+  const suggestions = new Suggestions({ ratings, keeper, view, wishes, connection, onList });
+  parts = { stars, rows, wishes, suggestions, rated: new RatedView(ratings, stars, open) };
+  parts.map = new MapView(ratings, open);
+  parts.account = new Account({ ratings, keeper, onChange: everythingChanged });
+  new Search(ratings, stars, pick);
+  describe(card);
+  listen();
+  parts.rated.show();
+  everythingChanged();
+}
+
+function listen() {
+  ratings.addEventListener("change", ({ detail: { items, since } }) => {
+    parts.suggestions.refresh({ items, since });
+    showRatings();
+  });
+  ratings.addEventListener("replaced", ({ detail: { newOwner } }) => {
+    showRatings();
+    parts.account.show();
+    if (newOwner || ratings.owner === null) parts.suggestions.refresh({ quiet: true });
+  });
+  connection.addEventListener("back", everythingChanged);
+  connection.addEventListener("token-needed", () => {
+    parts.account.needsToken = true;
+    parts.account.open("The service wants a token before it stores ratings.");
+  });
+}
+
+function showRatings() {
+  parts.stars.showAll();
+  parts.rated.show();
+  parts.map.light();
+}
+
+/** Fetch what may be another than before: a name's ratings, the list. */
+async function everythingChanged() {
+  parts.suggestions.refresh();
+  if (ratings.owner === null) return;
+  try {
+    await keeper.fetch();
+  } catch (failure) {
+    if (failure.isSilence) connection.lost();
+  }
+}
+
+async function onList(list, items) {
+  if (model !== null && list.model !== model) describe(await ask("/v1/model"));
+  model = list.model;
+  parts.rated.unknown = new Set(list.unknown ?? []);
+  parts.rated.show();
+  parts.map.light(new Set(list.items.map(({ item }) => item)));
+  for (const item of items ?? []) if (ratings.get(item)) predict(item);
+}
+
+/** Work out what the model would have predicted, now that the visitor has said what they think. */
+async function predict(item) {
+  const known = ratings.sent(item);
+  if (parts.goal !== "rating" || !known.length || ratings.get(item).predicted != null) return;
+  try {
+    const { score } = await ask("/v1/explanations", { method: "POST", body: { ratings: known, item } });
+    if (score === null) return;
+    ratings.predict(item, score);
+    parts.stars.showAll();
+  } catch {
+    // it is a remark, and can be missing
+  }
+}
+
+/** Offer a title that was searched for to be rated, with the stars ready. */
+function pick(item) {
+  const row = parts.rows.row(item, "div");
+  byId("picked").replaceChildren(row);
+  byId("picked").hidden = false;
+  row.querySelector("input:checked").focus();
+}
+
+function describe(card) {
+  const { low, high } = ratings.scale;
+  if (parts.goal && (low !== card.scale.low || high !== card.scale.high)) location.reload(); // other stars are needed
+  ratings.scale = card.scale;
+  parts.goal = card.goal;
+  parts.wishes.offer(card);
+  parts.account.needsToken = card.needs_token;
+  const date = card.trained_at && new Date(card.trained_at).toLocaleDateString("en", { dateStyle: "long" });
+  byId("model-card").textContent =
+    `${card.solver} of rank ${number(card.rank)}, learnt from ${count(card.ratings, "rating")} of ` +
+    `${count(card.items, "title")} by ${count(card.users, "person", "people")}${date ? `, trained on ${date}` : ""}.`;
+}
+
+start();

@@ -1,0 +1,163 @@
+// What the visitor rated: in this browser, or under a name in the store, with what is still on its way there.
+
+import { keep, onForeignChange, recall } from "./storage.js";
+
+const MOST_STEPS_BACK = 50;
+const MOST_SENT = 1000; // as many as the service takes
+
+/** The visitor's ratings. Tells of every change by an event "change" with the items changed and when it began. */
+export class Ratings extends EventTarget {
+  constructor() {
+    super();
+    this.history = [];
+    this.scale = { low: -Infinity, high: Infinity };
+    this.read();
+    onForeignChange((name) => {
+      if (name === "pending") return;
+      const owner = this.owner;
+      this.read();
+      this.dispatchEvent(new CustomEvent("replaced", { detail: { newOwner: owner !== this.owner } }));
+    });
+  }
+
+  read() {
+    this.owner = recall("name", null);
+    this.pending = new Map(recall("pending", []));
+    if (this.owner === null) this.entries = new Map(recall("ratings", []).map((entry) => [entry.item, entry]));
+    this.entries ??= new Map();
+  }
+
+  get(item) {
+    return this.entries.get(item);
+  }
+
+  valueOf(item) {
+    return this.entries.get(item)?.value ?? null;
+  }
+
+  get size() {
+    return this.entries.size;
+  }
+
+  /** Return all ratings, those given last first. */
+  newestFirst() {
+    return [...this.entries.values()].sort((one, other) => other.at - one.at);
+  }
+
+  /** Return the ratings as the service takes them, without those of some items, or of another model's scale. */
+  sent(...besides) {
+    const { low, high } = this.scale;
+    const fits = ({ item, value }) => !besides.includes(item) && low <= value && value <= high;
+    return this.newestFirst()
+      .filter(fits)
+      .slice(0, MOST_SENT)
+      .map(({ item, value }) => ({ item, value }));
+  }
+
+  /** Rate an item, or take its rating back where the value is null. */
+  rate(item, value, since = performance.now()) {
+    const before = this.entries.get(item.item) ?? null;
+    if ((before?.value ?? null) === value) return;
+    const after = value === null ? null : this.entryOf(item, value, before);
+    this.remember([{ item: item.item, title: item.title, year: item.year, before, after }]);
+    this.apply([[item.item, after]], since);
+  }
+
+  entryOf(item, value, before) {
+    const { title, year } = item;
+    return { item: item.item, title, year, value, at: before?.at ?? Date.now(), predicted: before?.predicted };
+  }
+
+  /** Take all ratings back, in one step that can be undone. */
+  clear() {
+    const changes = this.newestFirst().map((before) => ({ ...before, before, after: null }));
+    this.remember(changes);
+    this.apply(changes.map(({ item }) => [item, null]), performance.now());
+  }
+
+  remember(changes) {
+    this.history = [...this.history, changes].slice(-MOST_STEPS_BACK);
+  }
+
+  /** Return what the next undo would undo: a list of changes; none where there is nothing. */
+  get last() {
+    return this.history.at(-1) ?? null;
+  }
+
+  /** Undo the last change. */
+  undo() {
+    const changes = this.history.pop();
+    if (changes) this.apply(changes.map(({ item, before }) => [item, before]), performance.now());
+  }
+
+  apply(changes, since) {
+    for (const [item, entry] of changes) {
+      if (entry) this.entries.set(item, entry);
+      else this.entries.delete(item);
+      if (this.owner !== null) this.pending.set(item, entry?.value ?? null);
+    }
+    this.keep();
+    this.dispatchEvent(new CustomEvent("change", { detail: { items: changes.map(([item]) => item), since } }));
+  }
+
+  /** Note what the model had predicted before it knew a rating. */
+  predict(item, predicted) {
+    const entry = this.entries.get(item);
+    if (entry && entry.predicted == null) {
+      this.entries.set(item, { ...entry, predicted });
+      this.keep();
+    }
+  }
+
+  /** Note that the store has a rating; not where another one was given since. */
+  stored(item, value) {
+    if (this.pending.get(item) === value) this.pending.delete(item);
+    this.keep();
+  }
+
+  /** Belong to a name from now on; what was rated until now is still to be stored. */
+  own(name) {
+    for (const { item, value } of this.entries.values()) this.pending.set(item, value);
+    this.owner = name;
+    this.history = [];
+    this.keep();
+  }
+
+  /** Belong to nobody again, with all ratings in this browser as before a name that was not accepted. */
+  disown() {
+    this.owner = null;
+    this.pending.clear();
+    this.keep();
+  }
+
+  /** Belong to nobody again; what was stored stays in the store. */
+  leave() {
+    this.owner = null;
+    this.entries.clear();
+    this.pending.clear();
+    this.history = [];
+    this.keep();
+    this.dispatchEvent(new CustomEvent("change", { detail: { items: [], since: performance.now() } }));
+  }
+
+  /** Take what the store has, with what is still on its way there on top. */
+  take(kept) {
+    const old = this.entries;
+    this.entries = new Map();
+    kept.forEach(({ item, title, rating }, place) => {
+      const { at = place - kept.length, predicted, year } = old.get(item) ?? {};
+      this.entries.set(item, { item, title, year, value: rating, at, predicted });
+    });
+    for (const [item, value] of this.pending) {
+      if (value === null) this.entries.delete(item);
+      else this.entries.set(item, { ...(old.get(item) ?? { item, title: null, at: Date.now() }), value });
+    }
+    this.dispatchEvent(new CustomEvent("replaced", { detail: { newOwner: false } }));
+  }
+
+  keep() {
+    keep("name", this.owner);
+    keep("ratings", this.owner === null ? [...this.entries.values()] : null);
+    keep("pending", this.owner === null ? null : [...this.pending]);
+  }
+}

@@ -1,0 +1,152 @@
+"""The next model: trained by the same solver on the old data with the stored ratings in it."""
+
+import dataclasses
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cofactor.apps.web.notice import Notice
+from cofactor.apps.web.scale import scale_of
+from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.store import RatingsStore
+from cofactor.data.interactions import Interactions
+from cofactor.data.vocabulary import Vocabulary
+from cofactor.errors import SettingError
+from cofactor.model.factors import Factors
+
+__all__ = ["merged", "refit", "refit_for_ever", "solver_of"]
+
+log = logging.getLogger("cofactor.web")
+
+
+def refit(model: Factors, store: RatingsStore, data: Interactions | None = None) -> Factors:
+    """Train a model again, with what people rated since.
+
+    Parameters
+    ----------
+    model : Factors
+        Its solver's settings are used again, and, without ``data``, what it was trained on.
+    store : RatingsStore
+    data : Interactions, optional
+        Newer training data.
+
+    Raises
+    ------
+    SettingError
+        If the model does not say how it was trained.
+    StoreAway
+        If the store does not answer.
+    """
+    solver = solver_of(model)
+    trained: Factors = solver.fit(merged(model, store.since(-1).rows, data))
+    return trained
+
+
+def solver_of(model: Factors) -> Any:
+    """Return the solver that a model was trained by, with the same settings.
+
+    Raises
+    ------
+    SettingError
+        If the model does not say, or the solver is not one of ours.
+    """
+    from cofactor.solvers import SOLVERS, solver_class
+
+    origin = model.origin
+    name = next((name for name, (_, kind) in SOLVERS.items() if kind == origin.solver), None)
+    if name is None:
+        raise SettingError(
+            f"the model was made by {origin.solver or 'an unknown solver'}: train it with 'cofactor fit'"
+        )
+    kind = solver_class(name)
+    fields = {field.name for field in dataclasses.fields(kind)}
+    settings = {key: _plain(value) for key, value in origin.settings.items() if key in fields}
+    return kind(**settings)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+
+
+def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Interactions | None = None) -> Interactions:
+    """Return the training data with stored ratings in it: new ones added, changed ones changed, those gone left out.
+
+    Ratings of items that the data does not have are left out: nothing is known of such items but an id.
+    """
+    old = _trained_on(model) if data is None else data
+    scale = scale_of(model)
+    last = {(user, item): value for user, item, value in rows}
+    items = {str(identifier): row for row, identifier in enumerate(old.items)}
+    last = {pair: value for pair, value in last.items() if pair[1] in items}
+    users = _joined(old.users, {user for (user, _), value in last.items() if value is not None})
+    rows_of = _rows_of(users, {user for user, _ in last})
+    trained = {pair: np.nan if value is None else scale.trained(value) for pair, value in last.items()}
+    entries = [(rows_of[user], items[item], value) for (user, item), value in trained.items() if user in rows_of]
+    table = np.array(entries, dtype=np.float64).reshape(-1, 3)
+    triplets = old.triplets()
+    width = max(len(old.items), 1)
+    keys = table[:, 0].astype(np.int64) * width + table[:, 1].astype(np.int64)
+    kept = ~np.isin(triplets.user_rows.astype(np.int64) * width + triplets.item_rows, keys)
+    learnt = table[~np.isnan(table[:, 2])]
+    columns = [
+        np.concatenate([one[kept], new.astype(one.dtype)])
+        for one, new in zip((triplets.user_rows, triplets.item_rows, triplets.values), learnt.T, strict=True)
+    ]
+    joined = Interactions.from_rows(users, old.items, *columns, name=old.name)
+    return dataclasses.replace(joined, texts=old.texts)
+
+
+def _trained_on(model: Factors) -> Interactions:
+    return Interactions(model.users, model.items, model.seen, texts=model.texts, name=model.origin.data)
+
+
+def _joined(users: Vocabulary, names: set[str]) -> Vocabulary:
+    """Return the users with new names among them; as texts, where the ids were integers and a name is none."""
+    fresh = [users.parse(name) for name in sorted(names)]
+    if users.holds_integers and not all(isinstance(name, int) and str(name) in names for name in fresh):
+        users = Vocabulary([str(identifier) for identifier in users], kind="user")
+        fresh = sorted(names)
+    return users.extended(fresh) if fresh else users
+
+
+def _rows_of(users: Vocabulary, names: set[str]) -> Mapping[str, int]:
+    ordered = sorted(names)
+    if not ordered:
+        return {}
+    parsed = [users.parse(name) for name in ordered]
+    known = {name: identifier for name, identifier in zip(ordered, parsed, strict=True) if str(identifier) == name}
+    if users.holds_integers:
+        known = {name: identifier for name, identifier in known.items() if isinstance(identifier, int)}
+    found = users.find(list(known.values())) if known else np.empty(0, np.int32)
+    return {name: int(row) for name, row in zip(known, found, strict=True) if row >= 0}
+
+
+def refit_for_ever(settings: ServiceSettings, notice: Notice) -> None:
+    """Train again every so often, in a process of its own and of low priority; then have the new model served."""
+    pause = threading.Event()
+    while not pause.wait(settings.refit_every):
+        if refit_once(settings.model, settings.ratings):
+            notice.give()
+
+
+def refit_once(model: Path, ratings: str) -> bool:
+    """Train a model's file again in a process of its own; tell whether it went well."""
+    code = "import os, sys; os.nice(10); from cofactor.apps.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "refit", str(model), "-o", str(model), "--json"]
+    done = subprocess.run(
+        command, env={**os.environ, "COFACTOR_RATINGS": ratings}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        log.error("not refitted: %s", reason[:500], extra={"event": "refit_failed"})
+        return False
+    log.info("refitted", extra={"event": "refitted"})
+    return True

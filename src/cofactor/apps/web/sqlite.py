@@ -1,0 +1,37 @@
+"""What SQLite must be told so that a rating it has taken is never lost, and two writers never trip over each other."""
+
+import sqlite3
+from typing import Any
+
+__all__ = ["BUSY_SECONDS", "has_wal_fix", "journal_mode", "prepare"]
+
+BUSY_SECONDS = 20.0
+"""How long a writer waits for the others; far longer than any of them takes."""
+
+_FIXED = ((3, 44, 6), (3, 50, 7))
+"""Backports of the fix of 3.51.3, each good for the releases of its own branch alone."""
+
+
+def has_wal_fix(version: tuple[int, ...]) -> bool:
+    """Tell whether a release of SQLite has the fix of the WAL-reset bug, which could lose commits.
+
+    Examples
+    --------
+    >>> [has_wal_fix(version) for version in ((3, 40, 1), (3, 44, 6), (3, 50, 6), (3, 51, 3))]
+    [False, True, False, True]
+    """
+    if version >= (3, 51, 3):
+        return True
+    return any(version[:2] == fixed[:2] and version >= fixed for fixed in _FIXED)
+
+
+def journal_mode(version: tuple[int, ...]) -> str:
+    """Return the journal to keep: the write-ahead log where it is sound, a rollback journal elsewhere."""
+    return "WAL" if has_wal_fix(version) else "DELETE"
+
+
+def prepare(connection: sqlite3.Connection, *_: Any) -> None:
+    """Set up a new connection: transactions are begun by us, and a commit is on the disk when it returns."""
+    connection.isolation_level = None
+    connection.execute(f"pragma journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
+    connection.execute("pragma synchronous = FULL")

@@ -1,0 +1,23 @@
+"""The plane in which a map of the items is drawn: two principal directions of their vectors."""
+
+import numpy as np
+
+from cofactor.model.factors import Factors
+
+__all__ = ["item_plane"]
+
+
+def item_plane(model: Factors) -> np.ndarray:
+    """Return the items' two principal coordinates, shape (items, 2); the axes' signs are fixed.
+
+    They are the first two principal components of the item vectors, each item counted by how often it was rated.
+    """
+    weights = np.bincount(model.seen.indices, minlength=model.n_items).astype(np.float64)
+    weights = weights if weights.any() else np.ones(model.n_items)
+    vectors = model.item_vectors.astype(np.float64)
+    centred = vectors - np.average(vectors, axis=0, weights=weights)
+    values, axes = np.linalg.eigh((centred * weights[:, None]).T @ centred / weights.sum())
+    top = axes[:, np.argsort(values)[::-1][:2]]
+    top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
+    plane = centred @ top
+    return plane if plane.shape[1] == 2 else np.column_stack([plane[:, 0], np.zeros(len(plane))])

@@ -1,0 +1,73 @@
+"""What happens after each epoch of a training on Keras: progress is kept, and told."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cofactor.model.factors import Factors
+from cofactor.model.keras_network import keras
+from cofactor.solvers.base import Callback, Epoch
+from cofactor.solvers.epochs import Checkpoint, Progress
+from cofactor.solvers.keras_batches import Batches
+from cofactor.solvers.keras_negatives import RankingBatches
+
+__all__ = ["Keeper", "Reporter"]
+
+
+class Keeper(keras.callbacks.Callback):
+    """Keep the progress: on disk after each epoch, and of the best epoch where there is something to watch.
+
+    Keras's own early stopping forgets what was best when a process dies, so a resumed run could end elsewhere.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, watch: str | None, patience: int | None) -> None:
+        super().__init__()
+        self.progress = Progress({})
+        self._checkpoint = checkpoint
+        self._watch = watch
+        self._patience = patience
+
+    def resume(self, network: Any, batches: Batches | RankingBatches) -> int:
+        """Put a checkpoint's weights and optimizer state into a network; return how many epochs it has had."""
+        found = self._checkpoint.load()
+        if found is None:
+            return 0
+        network.optimizer.build(network.trainable_variables)
+        for variable, (_, array) in zip(_variables(network), sorted(found.arrays.items()), strict=True):
+            variable.assign(array)
+        batches.skip_to(found.epochs)
+        self.progress = found
+        return found.epochs
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        arrays = {f"{k:03d}": np.array(variable) for k, variable in enumerate(_variables(self.model))}
+        self.progress = self.progress.after(arrays, logs or {}, self._watch)
+        self._checkpoint.save(self.progress)
+        if self.progress.waited(self._patience):
+            self.model.stop_training = True
+
+    def restore_best(self, network: Any) -> None:
+        """Put back the best epoch's weights, where one was watched."""
+        if self.progress.best is not None:
+            for variable, (_, array) in zip(_variables(network), sorted(self.progress.best.items()), strict=True):
+                variable.assign(array)
+
+
+def _variables(network: Any) -> list[Any]:
+    """Return all that training changes: weights, then the optimizer's own state."""
+    return [*network.trainable_variables, *network.optimizer.variables]
+
+
+class Reporter(keras.callbacks.Callback):
+    """Pass Keras's figures on to a solver's callback, with the model as it is then."""
+
+    def __init__(self, callback: Callback, planned: int, model: Callable[[], Factors]) -> None:
+        super().__init__()
+        self._callback = callback
+        self._planned = planned
+        self._show = model
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        self._callback(Epoch(epoch + 1, self._planned, figures, self._show))

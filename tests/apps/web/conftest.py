@@ -1,0 +1,187 @@
+"""A real PostgreSQL, started for these tests alone, and a store on it or on SQLite."""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+from websupport import Service, free_port
+
+from cofactor.apps.web.app import create_app
+from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.store import RatingsStore
+
+
+@dataclass
+class Postgres:
+    """A server whose files are its own, so that it may be killed."""
+
+    binaries: Path
+    folder: Path
+    port: int
+    user: str | None
+
+    def run(self, *command, check=True):
+        """Run one of PostgreSQL's programs as a user that it accepts."""
+        return subprocess.run(
+            [str(self.binaries / command[0]), *command[1:]],
+            user=self.user, group=self.user, extra_groups=[] if self.user else None,
+            cwd=self.folder, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            check=check, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    def start(self):
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=60"
+        log = str(self.folder / "log")
+        command = ("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "-t", "30", "start")
+        for _ in range(120):  # what is left of one that was killed goes by itself, but takes a moment
+            if self.run(*command, check=False).returncode == 0:
+                return
+            time.sleep(0.25)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def stop(self, mode="fast"):
+        self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", mode, "-w", "stop", check=False)
+
+    def kill(self):
+        """End it as a power cut would: no goodbye, nothing written that was not written already."""
+        master = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        asked = subprocess.run(["ps", "-o", "pid=", "--ppid", str(master)], capture_output=True, text=True, check=False)
+        for pid in [master, *map(int, asked.stdout.split())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def url(self, database="postgres"):
+        return f"postgresql+psycopg://tester:secret@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self):
+        name = f"d{uuid.uuid4().hex[:12]}"
+        self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tester", name)
+        return self.url(name)
+
+
+def _binaries():
+    found = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))] or [shutil.which("initdb")]
+    return Path(found[-1]).parent if found[-1] else None
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A running PostgreSQL."""
+    binaries = _binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL's server is not installed: apt-get install postgresql")
+    folder = tmp_path_factory.mktemp("postgres")
+    user = None
+    if os.getuid() == 0:  # it refuses to run as root
+        import pwd
+
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        user = next((name for name in ("postgres", "nobody") if name in names), None)
+        for parent in (folder, *folder.parents):
+            if parent.stat().st_uid == 0 and str(parent) != "/" and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        shutil.chown(folder, user)
+    server = Postgres(binaries, folder, free_port(), user)
+    server.run("initdb", "-D", str(folder / "data"), "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
+    server.start()
+    yield server
+    server.stop("immediate")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    return f"sqlite:///{tmp_path}/ratings.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request):
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("sqlite_url")
+    return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture
+def store(store_url):
+    opened = RatingsStore(store_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def long_form():
+    """Whether the long form of a test was asked for."""
+    return os.environ.get("COFACTOR_TEST_LONG") == "1"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, titled):
+    """Model files by name: one that predicts ratings, one that puts in order, another of that kind."""
+    import polars as pl
+
+    from cofactor.data.texts import ItemTexts
+    from cofactor.solvers import ALS, ImplicitALS
+
+    genres = pl.Series(["Drama|War" if k % 2 else "Comedy" for k in range(titled.n_items)])
+    data = dataclasses.replace(titled, texts=ItemTexts(titled.texts.titles, genres))
+    likes = data.at_least(4).binary()
+    folder = tmp_path_factory.mktemp("models")
+    made = {
+        "rating": ALS(rank=3, epochs=5).fit(data),
+        "ranking": ImplicitALS(rank=4, epochs=4).fit(likes),
+        "other": ImplicitALS(rank=4, epochs=2).fit(likes),
+    }
+    return {name: model.save(folder / f"{name}.safetensors") for name, model in made.items()}
+
+
+@pytest.fixture
+def make_client(tmp_path):
+    """Return what makes a client of a service in this process."""
+    with contextlib.ExitStack() as stack:
+
+        def make(model, **settings):
+            settings = {"ratings": f"sqlite:///{tmp_path}/ratings.db", **settings}
+            app = create_app(ServiceSettings(model=Path(model), **settings))
+            return stack.enter_context(TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False))
+
+        yield make
+
+
+@pytest.fixture(params=["rating", "ranking"])
+def client(request, make_client, models):
+    return make_client(models[request.param])
+
+
+@pytest.fixture
+def ranking(make_client, models):
+    return make_client(models["ranking"])
+
+
+@pytest.fixture
+def serve(tmp_path, models):
+    """Return what starts a service, as people do."""
+    with contextlib.ExitStack() as stack:
+
+        def start(model=None, *options, **more):
+            service = Service(model or models["ranking"], tmp_path, *options, **more)
+            stack.callback(service.close)
+            return service
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_service(tmp_path_factory, models):
+    """One running service for tests that leave it as it was."""
+    service = Service(models["ranking"], tmp_path_factory.mktemp("service"))
+    yield service
+    service.close()

@@ -1,0 +1,172 @@
+"""A service with a small model, in a process of its own, and a real browser to look at its page with."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from websupport import free_port
+
+from cofactor.data.interactions import Interactions
+from cofactor.data.texts import ItemTexts
+from cofactor.data.vocabulary import Vocabulary
+
+N_USERS = 80
+N_TITLED = 20
+"""So few that all are in the list, whatever is rated."""
+
+HOSTILE = {
+    5: "<script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\"> (1999)",
+    6: "\"Quotes' & &amp; <b>bold</b> (1998)",
+    7: "فيلم طويل (2001)",
+    8: "An endless title " + "without " * 30 + "x" * 120,
+    9: "Hidden\u202edirection (2003)",
+}
+"""Titles, by item row, that must be shown as the text that they are."""
+
+
+def two_tastes(ids, titles=None, genres=None):
+    """Make ratings of people who love every other item and do without the rest; the first items are the best known."""
+    random = np.random.default_rng(3)
+    chances = np.linspace(1.0, 0.15, len(ids))
+    users, items = np.nonzero(random.random((N_USERS, len(ids))) < chances)
+    alike = users % 2 == items % 2
+    values = np.clip(np.where(alike, 4.6, 1.8) + random.normal(0, 0.6, len(users)), 1, 5).round()
+    table = Interactions.from_rows(
+        Vocabulary([f"u{k}" for k in range(N_USERS)], kind="user"), Vocabulary(ids, kind="item"), users, items, values,
+        None, name="two tastes",
+    )  # fmt: skip
+    texts = ItemTexts(*(None if text is None else pl.Series(text, dtype=pl.String) for text in (titles, genres)))
+    return dataclasses.replace(table, texts=texts)
+
+
+@pytest.fixture(scope="session")
+def page_models(tmp_path_factory):
+    """Model files by name: of ratings, of mere order over integer ids without titles, one that knows how sure it is."""
+    from cofactor.solvers import ALS, BayesianMF, ImplicitALS
+
+    titles = [HOSTILE.get(k, f"{'Tea' if k % 2 else 'Rye'} Story {k}, The ({1950 + k})") for k in range(N_TITLED)]
+    genres = ["Drama|War" if k % 3 else "Comedy" for k in range(N_TITLED)]
+    titled = two_tastes([f"i{k}" for k in range(N_TITLED)], titles, genres)
+    bare = two_tastes(range(100, 148))
+    made = {
+        "rating": ALS(rank=3, epochs=8).fit(titled),
+        "ranking": ImplicitALS(rank=4, epochs=8).fit(bare.at_least(4).binary()),
+        "unsure": BayesianMF(rank=2, sweeps=12, burn_in=4, kept=4).fit(titled),
+    }
+    folder = tmp_path_factory.mktemp("page-models")
+    return {name: model.save(folder / f"{name}.safetensors") for name, model in made.items()}
+
+
+@dataclass
+class RunningService:
+    """A service that may be stopped and started again, at the same address."""
+
+    model: Path
+    folder: Path
+    port: int
+    options: tuple[str, ...] = ()
+    process: subprocess.Popen | None = None
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        command = "from cofactor.apps.cli import main; main()"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", command, "serve", str(self.model), "--port", str(self.port),
+             "--ratings", f"sqlite:///{self.folder}/ratings.db", *self.options],
+            stdout=subprocess.DEVNULL, stderr=(self.folder / "log").open("ab"), start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/readyz", timeout=5):
+                return self.warmed()
+            time.sleep(0.1)
+        raise AssertionError(f"the service did not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def warmed(self):
+        """Ask once what may have to be compiled first, so that no test waits for that."""
+        first = urllib.request.urlopen(f"{self.address}/v1/popular?n=1").read()
+        item = json.loads(first)["items"][0]["item"]
+        ratings = [{"item": item, "value": 5}]
+        body = json.dumps({"ratings": ratings, "before": [], "reasons": 2}).encode()
+        request = urllib.request.Request(
+            f"{self.address}/v1/recommendations", body, {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=120).read()
+        return self
+
+    def stop(self):
+        """End it at once, with its workers."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def run_service(page_models, tmp_path_factory):
+    """Return what starts a service for a model; each is started once, and stopped at the end."""
+    running = {}
+
+    def run(name, *options):
+        if (name, options) not in running:
+            folder = tmp_path_factory.mktemp("page-service")
+            running[name, options] = RunningService(page_models[name], folder, free_port(), options).start()
+        return running[name, options]
+
+    yield run
+    for service in running.values():
+        service.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser, the machine's own."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Return what opens a service's page as a visitor who was never here; nothing may go wrong unseen meanwhile."""
+    contexts, troubles = [], []
+
+    def open_page(service, path="/", *, context=None, **options):
+        if context is None:
+            options = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+            context = chromium.new_context(base_url=service.address, **options)
+            contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: troubles.append(message.text) if "Policy" in message.text else None)
+        page.goto(path)
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("#list .row:not(.is-blank)")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles

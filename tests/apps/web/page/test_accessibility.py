@@ -1,0 +1,94 @@
+"""axe-core finds nothing serious in any state of the page, in the light and in the dark."""
+
+import pytest
+from pagesupport import rate
+
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="session")
+def axe_script():
+    """axe-core itself, out of a Python package that carries it."""
+    package = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
+    return package.AXE_SCRIPT
+
+
+def checked(page, axe_script):
+    """Return what axe-core finds that is serious: rules and elements."""
+    page.evaluate(axe_script)
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
+    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found if rule["impact"] in SERIOUS]
+
+
+def rated_twice(page):
+    rate(page, "i0", 5)
+    rate(page, "i3", 1)
+
+
+def searching(page):
+    page.fill("#search", "story")
+    page.wait_for_selector("#found [role=option]")
+    page.keyboard.press("ArrowDown")
+
+
+def in_the_drawer(page):
+    rated_twice(page)
+    page.click("#list .row:not(.is-rated) .title-button")
+    page.wait_for_selector("#details .similar .row")
+    page.wait_for_selector("#details .shares li")
+
+
+def naming(page):
+    page.click("#account-button")
+
+
+def at_the_table(page):
+    rated_twice(page)
+    page.locator("#map").scroll_into_view_if_needed()
+    page.wait_for_selector("#map circle")
+    page.check("input[name=map-view][value=table]")
+
+
+def in_trouble(page):
+    page.route("**/v1/**", lambda route: route.abort())
+    page.route("**/readyz", lambda route: route.abort())
+    page.click("#list .stars[data-item='i0'] input[value='5']")
+    page.wait_for_selector("#notice:not([hidden])")
+
+
+STATES = {
+    "first": lambda page: None, "rated": rated_twice, "search": searching, "drawer": in_the_drawer, "name": naming,
+    "table": at_the_table, "trouble": in_trouble,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing_serious(run_service, visit, axe_script, state):
+    page = visit(run_service("rating"))
+    STATES[state](page)
+    assert checked(page, axe_script) == []
+
+
+@pytest.mark.parametrize("state", ["drawer", "trouble"])
+def test_nor_in_the_dark(run_service, visit, axe_script, state):
+    page = visit(run_service("rating"), color_scheme="dark")
+    STATES[state](page)
+    assert checked(page, axe_script) == []
+
+
+def test_axe_finds_nothing_serious_on_a_phone(run_service, visit, axe_script):
+    page = visit(run_service("unsure"), viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
+    assert checked(page, axe_script) == []
+
+
+def test_focus_goes_in_the_order_of_what_is_seen(run_service, visit):
+    page = visit(run_service("rating"))
+    order = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        order.append(
+            page.evaluate("""() => { const one = document.activeElement;
+            return one.id || one.className || one.closest('.stars')?.dataset.item }""")
+        )
+    assert order == ["skip", "brand", "account-button", "search", "fame", "genre", "title-button", "i0", "title-button"]

@@ -1,0 +1,318 @@
+import numpy as np
+import pytest
+
+import cofactor as cf
+from cofactor.apps.web.metrics import ROUTES
+
+
+def put(client, user, item, value, **query):
+    return client.put(f"/v1/users/{user}/ratings/{item}", json={"value": value}, params=query)
+
+
+def items(answer):
+    return [entry["item"] for entry in answer.json()["items"]]
+
+
+def visit(client, ratings, **more):
+    listed = [{"item": item, "value": value} for item, value in ratings.items()]
+    return client.post("/v1/recommendations", json={"ratings": listed, **more})
+
+
+def test_a_known_user_gets_the_model_s_list(client, models):
+    model = cf.load(client.app.service.settings.model)
+    answer = client.get("/v1/users/u3/recommendations?n=7")
+    expected = model.recommend(["u3"], 7)
+    assert items(answer) == expected["item"].to_list()
+    assert [entry["score"] for entry in answer.json()["items"]] == expected["score"].to_list()
+    assert [entry["title"] for entry in answer.json()["items"]] == expected["title"].to_list()
+    assert [entry["place"] for entry in answer.json()["items"]] == list(range(1, 8))
+
+
+def test_a_visitor_gets_the_list_that_fold_in_gives_and_nothing_is_stored(client):
+    service = client.app.service
+    model = service.current.served.model
+    answer = visit(client, {"i1": 5, "i7": 4}, n=5)
+    values = {"i1": 5.0, "i7": 4.0} if model.objective.goal == "rating" else {"i1": 1.0, "i7": 1.0}
+    assert items(answer) == model.place({"v": values}).recommend(["v"], 5)["item"].to_list()
+    assert service.remembered.store.since(-1).rows == []
+
+
+def test_every_list_says_which_model_made_it(client):
+    digest = client.get("/v1/model").json()["model"]
+    answers = [
+        client.get("/v1/users/u1/recommendations"), visit(client, {"i1": 5}), client.get("/v1/popular"),
+        client.get("/v1/items/i3/similar"), client.get("/v1/items?search=film"), client.get("/v1/map"),
+        client.get("/v1/users/u1/explanations/i2"), visit(client, {}), client.get("/v1/users/nobody/recommendations"),
+    ]  # fmt: skip
+    for answer in answers:
+        document = answer.json()
+        assert (answer.status_code, document["model"], document["exact"]) == (200, digest, True)
+        assert document["solver"] in ("ALS", "ImplicitALS")
+
+
+def test_who_rated_nothing_gets_the_popular_items_marked_as_such(client, titled):
+    counts = np.bincount(client.app.service.current.served.model.seen.indices, minlength=titled.n_items)
+    for answer in (visit(client, {}), client.get("/v1/users/nobody/recommendations"), client.get("/v1/popular")):
+        document = answer.json()
+        assert document["popular"] is True
+        assert [entry["rated_by"] for entry in document["items"]] == sorted(counts, reverse=True)[:10]
+        assert all(entry["score"] is None for entry in document["items"])
+    assert client.get("/v1/users/u1/recommendations").json()["popular"] is False
+
+
+def test_a_put_answers_with_the_new_list_and_how_each_place_moved(client):
+    before = client.get("/v1/users/u3/recommendations?n=500").json()["items"]
+    places = {entry["item"]: entry["place"] for entry in before}
+    answer = put(client, "u3", before[0]["item"], 5, n=500).json()
+    assert answer["changed"] == [before[0]["item"]]
+    after = answer["list"]["items"]
+    assert before[0]["item"] not in [entry["item"] for entry in after]
+    for entry in after:
+        assert entry["was"] == places[entry["item"]]
+        assert entry["moved"] == places[entry["item"]] - entry["place"]
+    again = client.get("/v1/users/u3/recommendations?n=500").json()["items"]
+    assert [entry["item"] for entry in again] == [entry["item"] for entry in after]
+
+
+def test_stored_ratings_lie_over_those_of_the_training_data(client, models):
+    served = client.app.service.current.served
+    put(client, "u3", "i5", 5)
+    answer = client.get("/v1/users/u3/recommendations?n=40")
+    value = 5.0 if served.scale.liked_from is None else 1.0
+    expected = served.model.fold_in({"u3": {"i5": value}}).recommend(["u3"], 40)
+    assert items(answer) == expected["item"].to_list()
+
+
+def test_a_deletion_counts_from_the_next_answer_on(client):
+    first = client.get("/v1/users/new/recommendations?n=40")
+    put(client, "new", "i5", 5)
+    assert items(client.get("/v1/users/new/recommendations?n=40")) != items(first)
+    gone = client.delete("/v1/users/new/ratings/i5?n=40")
+    assert gone.status_code == 200
+    assert items(client.get("/v1/users/new/recommendations?n=40")) == items(first)
+    assert [entry["item"] for entry in gone.json()["list"]["items"]] == items(first)
+    assert client.get("/v1/users/new/ratings").json()["ratings"] == []
+
+
+def test_a_rating_of_the_training_data_can_be_taken_back(client):
+    kept = client.get("/v1/users/u3/ratings").json()["ratings"]
+    assert kept
+    assert {rating["source"] for rating in kept} == {"trained"}
+    item = kept[0]["item"]
+    client.delete(f"/v1/users/u3/ratings/{item}")
+    left = client.get("/v1/users/u3/ratings").json()["ratings"]
+    assert [rating["item"] for rating in left] == [rating["item"] for rating in kept if rating["item"] != item]
+    assert item in items(client.get("/v1/users/u3/recommendations?n=500"))
+    client.delete("/v1/users/u3/ratings")
+    assert client.get("/v1/users/u3/ratings").json()["ratings"] == []
+    assert client.get("/v1/users/u3/recommendations").json()["popular"] is True
+
+
+def test_doing_it_twice_changes_nothing(client):
+    for call in (lambda: put(client, "ann", "i5", 4), lambda: client.delete("/v1/users/ann/ratings/i5")):
+        first, second = call().json(), call().json()
+        assert [entry["item"] for entry in first["list"]["items"]] == [
+            entry["item"] for entry in second["list"]["items"]
+        ]
+        assert all(entry["moved"] == 0 for entry in second["list"]["items"])
+
+
+def test_putting_all_ratings_replaces_those_kept_before(client):
+    put(client, "ann", "i1", 5)
+    body = {"ratings": [{"item": "i2", "value": 4}, {"item": "i3", "value": 2}, {"item": "i3", "value": 3}]}
+    assert client.put("/v1/users/ann/ratings", json=body).json()["changed"] == ["i1", "i2", "i3"]
+    kept = client.get("/v1/users/ann/ratings").json()["ratings"]
+    assert {rating["item"]: rating["rating"] for rating in kept} == {"i2": 4.0, "i3": 3.0}
+    assert {rating["source"] for rating in kept} == {"stored"}
+
+
+def test_a_low_rating_is_no_like_but_keeps_the_item_out(ranking):
+    liked = visit(ranking, {"i1": 5}, n=40)
+    both = visit(ranking, {"i1": 5, items(liked)[0]: 2}, n=40)
+    assert items(both) == items(liked)[1:]
+    assert [entry["score"] for entry in both.json()["items"]] == [e["score"] for e in liked.json()["items"]][1:]
+    only_bad = visit(ranking, {"i1": 1})
+    assert only_bad.json()["popular"] is True
+    assert "i1" not in items(only_bad)
+
+
+def test_filters(client):
+    whole = client.get("/v1/users/u3/recommendations?n=500").json()["items"]
+    ask = lambda **query: client.get("/v1/users/u3/recommendations", params={"n": 500, **query}).json()["items"]  # noqa: E731
+    names = lambda entries: [entry["item"] for entry in entries]  # noqa: E731
+    kept = lambda passes: names(entry for entry in whole if passes(entry))  # noqa: E731
+    assert names(ask(exclude=["i1", "i2", "no such"])) == kept(lambda e: e["item"] not in ("i1", "i2"))
+    assert names(ask(candidates=["i1", "i2", "i9"])) == kept(lambda e: e["item"] in ("i1", "i2", "i9"))
+    assert names(ask(genres="WAR")) == kept(lambda e: "War" in e["genres"])
+    assert names(ask(genres=["war", "comedy"])) == []
+    assert names(ask(year_from=1960, year_to=1970)) == kept(lambda e: 1960 <= e["year"] <= 1970)
+    few = sorted(entry["rated_by"] for entry in whole)[5]
+    assert names(ask(raters_to=few)) == kept(lambda e: e["rated_by"] <= few)
+    assert names(ask(n=3)) == names(whole[:3])
+    popular = client.get("/v1/popular?n=500&genres=war").json()["items"]
+    assert popular
+    assert all("War" in entry["genres"] for entry in popular)
+    body = visit(client, {"i1": 5}, genres=["Comedy"], year_to=1960, n=500).json()["items"]
+    assert body
+    assert all("Comedy" in entry["genres"] and entry["year"] <= 1960 for entry in body)
+
+
+def test_a_visitor_is_told_how_places_moved_and_which_items_are_unknown(client):
+    before = visit(client, {"i1": 5}, n=500).json()["items"]
+    after = visit(client, {"i1": 5, "i2": 5, "no such": 3}, before=[{"item": "i1", "value": 5}], n=500).json()
+    places = {entry["item"]: entry["place"] for entry in before}
+    assert all(entry["was"] == places[entry["item"]] for entry in after["items"])
+    assert after["unknown"] == ["no such"]
+
+
+@pytest.mark.parametrize("who", ["u3", "visitor"])
+def test_the_shares_of_an_explanation_add_up_to_the_score(client, who):
+    ratings = {"i1": 5, "i7": 4, "i9": 2, "i11": 5}
+    if who == "visitor":
+        listed = visit(client, ratings, n=1).json()["items"][0]
+        body = {"ratings": [{"item": item, "value": value} for item, value in ratings.items()], "item": listed["item"]}
+        why = client.post("/v1/explanations", json=body).json()
+    else:
+        listed = client.get("/v1/users/u3/recommendations?n=1").json()["items"][0]
+        why = client.get(f"/v1/users/u3/explanations/{listed['item']}").json()
+    assert (why["place"], why["score"]) == (1, pytest.approx(listed["score"], abs=1e-6))
+    assert sum(reason["share"] for reason in why["reasons"]) + why["rest"] == pytest.approx(why["score"], abs=1e-9)
+
+
+def test_the_place_without_a_rating_is_the_place_in_the_list_without_it(client):
+    ratings = {"i1": 5, "i7": 4, "i9": 5, "i11": 5}
+    listed = visit(client, ratings, n=9).json()["items"][8]["item"]
+    body = {"ratings": [{"item": item, "value": value} for item, value in ratings.items()], "item": listed}
+    why = client.post("/v1/explanations", json=body).json()
+    assert why["place"] == 9
+    assert {reason["item"] for reason in why["reasons"]} == set(ratings)
+    for reason in why["reasons"]:
+        others = {item: value for item, value in ratings.items() if item != reason["item"]}
+        assert items(visit(client, others, n=500)).index(listed) + 1 == reason["place_without"]
+
+
+def test_the_only_rating_explained_leaves_the_popular_list(client):
+    listed = items(visit(client, {"i1": 5}))[0]
+    why = client.post("/v1/explanations", json={"ratings": [{"item": "i1", "value": 5}], "item": listed}).json()
+    assert why["reasons"][0]["place_without"] == items(client.get("/v1/popular?n=500")).index(listed) + 1
+
+
+def test_reasons_beside_a_list_are_the_largest_shares(client):
+    ratings = {"i1": 5, "i7": 4, "i9": 5}
+    entry = visit(client, ratings, n=3, reasons=2).json()["items"][2]
+    body = {"ratings": [{"item": item, "value": value} for item, value in ratings.items()], "item": entry["item"]}
+    shares = {r["item"]: r["share"] for r in client.post("/v1/explanations", json=body).json()["reasons"]}
+    best = sorted((share for share in shares.values() if share > 0), reverse=True)[:2]
+    assert [reason["share"] for reason in entry["reasons"]] == pytest.approx(best)
+    assert all(reason["rating"] == ratings[reason["item"]] for reason in entry["reasons"])
+
+
+def test_nothing_can_be_explained_to_who_rated_nothing(client):
+    why = client.get("/v1/users/nobody/explanations/i4").json()
+    assert (why["popular"], why["score"], why["reasons"]) == (True, None, [])
+    assert why["place"] == items(client.get("/v1/popular?n=500")).index("i4") + 1
+
+
+def test_items(client, titled):
+    assert client.get("/v1/items/i4").json()["title"] == "Film 4 (1954)"
+    near = client.get("/v1/items/i4/similar?n=3").json()
+    model = client.app.service.current.served.model
+    assert items(client.get("/v1/items/i4/similar?n=3")) == model.similar_items("i4", 3)["item"].to_list()
+    assert near["title"] == "Film 4 (1954)"
+    assert items(client.get("/v1/items?search=film 17")) == ["i17"]
+    shown = client.get("/v1/map?n=5&item=i4").json()["items"]
+    assert len({entry["item"] for entry in shown} | {"i4"}) in (5, 6)
+    assert all(-1 <= entry[axis] <= 1 for entry in shown for axis in "xy")
+
+
+def test_the_card_says_what_ratings_mean(make_client, models):
+    rating = make_client(models["rating"]).get("/v1/model").json()
+    assert rating["goal"] == "rating"
+    assert rating["scale"] == {"low": 1.0, "high": 5.0, "step": 1.0, "liked_from": None}
+    ranking = make_client(models["ranking"]).get("/v1/model").json()
+    assert ranking["scale"] == {"low": 1.0, "high": 5.0, "step": 1.0, "liked_from": 4.0}
+    assert ranking["genres"] == ["Comedy", "Drama", "War"]
+    assert ranking["years"] == {"from": 1950, "to": 1989}
+    assert (ranking["data"], ranking["trained_by"].split()[0], ranking["needs_token"]) == ("made-up", "cofactor", False)
+
+
+def test_a_reload_serves_the_new_file_and_a_bad_one_changes_nothing(make_client, models, tmp_path):
+    path = tmp_path / "served.safetensors"
+    path.write_bytes(models["ranking"].read_bytes())
+    client = make_client(path)
+    old = client.get("/v1/model").json()["model"]
+    path.write_bytes(models["other"].read_bytes())
+    assert client.get("/v1/model").json()["model"] == old
+    answer = client.post("/v1/admin/reload").json()
+    assert answer["changed"]
+    new = client.get("/v1/model").json()["model"]
+    assert new == answer["model"] != old
+    for garbage in (b"", b"garbage" * 1000, models["rating"].read_bytes()[:5000]):
+        path.write_bytes(garbage)
+        refused = client.post("/v1/admin/reload")
+        assert (refused.status_code, refused.headers["content-type"]) == (409, "application/problem+json")
+        assert client.get("/v1/users/u1/recommendations").json()["model"] == new
+    path.unlink()
+    assert client.post("/v1/admin/reload").status_code == 409
+
+
+def test_the_metrics_count(client):
+    visit(client, {"i1": 5})
+    put(client, "ann", "i1", 4)
+    client.get("/v1/users/secret-name/recommendations?n=-1")
+    client.get("/no/such/thing")
+    text = client.get("/metrics").text
+    assert 'cofactor_requests_total{route="/v1/recommendations",status="2xx"} 1\n' in text
+    assert 'cofactor_requests_total{route="/v1/users/{user}/recommendations",status="4xx"} 1\n' in text
+    assert 'cofactor_requests_total{route="other",status="4xx"} 1\n' in text
+    assert 'cofactor_request_seconds_count{route="/v1/recommendations"} 1\n' in text
+    assert "cofactor_ratings_written_total 1\n" in text
+    assert "cofactor_store_up 1\n" in text
+    assert "cofactor_model_age_seconds " in text
+    assert "secret-name" not in text
+
+
+def test_every_address_is_counted_by_its_name(client):
+    assert {*client.get("/openapi.json").json()["paths"], "/"} == set(ROUTES)
+
+
+def test_health_and_readiness(client):
+    assert client.get("/healthz").json() == {"status": "ok"}
+    ready = client.get("/readyz").json()
+    assert (ready["ready"], ready["store"], ready["writes"]) == (True, "current", True)
+
+
+def test_a_model_that_knows_how_sure_it_is_orders_by_it(make_client, titled, tmp_path):
+    from cofactor.solvers import BayesianMF
+
+    model = BayesianMF(rank=3, sweeps=20, burn_in=10, kept=8, seed=0).fit(titled)
+    client = make_client(model.save(tmp_path / "sure.safetensors"))
+    assert client.get("/v1/model").json()["has_spread"]
+    for by in ("mean", "optimistic", "cautious"):
+        answer = client.get(f"/v1/users/u3/recommendations?n=40&by={by}")
+        assert items(answer) == model.recommend(["u3"], 40, by=by)["item"].to_list()
+    placed = visit(client, {"i1": 5, "i7": 4}, by="cautious", n=40)
+    expected = model.place({"v": {"i1": 5, "i7": 4}}).recommend(["v"], 40, by="cautious")
+    assert items(placed) == expected["item"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/users/u3/recommendations?n=4&reasons=2", None), ("GET", "/v1/users/nobody/recommendations", None),
+        ("GET", "/v1/users/u3/recommendations?n=-1", None), ("GET", "/v1/users/u3/recommendations?by=cautious", None),
+        ("GET", "/v1/users/a%01/recommendations", None), ("GET", "/v1/users/%20/recommendations", None),
+        ("POST", "/v1/recommendations", {"ratings": [{"item": "i1", "value": 5}], "reasons": 1}),
+        ("POST", "/v1/recommendations", {"ratings": [{"item": "i1", "value": 6}]}),
+        ("POST", "/v1/recommendations", {"ratings": 5}), ("PUT", "/v1/recommendations", {}),
+    ],
+)  # fmt: skip
+def test_the_short_way_and_the_long_way_answer_the_same(client, monkeypatch, method, path, body):
+    short = client.request(method, path, json=body)
+    shortcut = client.app._app
+    monkeypatch.setattr(client.app, "_app", shortcut._app)
+    long = client.request(method, path, json=body)
+    assert (short.status_code, short.content) == (long.status_code, long.content)
+    assert {k: v for k, v in short.headers.items() if k != "x-request-id"} == {
+        k: v for k, v in long.headers.items() if k != "x-request-id"
+    }

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+import cofactor as cf
+from cofactor.apps.web.refitting import merged, refit, refit_once, solver_of
+from cofactor.apps.web.store import RatingsStore
+from cofactor.errors import SettingError
+from cofactor.solvers import ALS
+
+
+def values(data):
+    frame = data.to_frame()
+    return {(str(row["user"]), str(row["item"])): row["value"] for row in frame.iter_rows(named=True)}
+
+
+def test_nothing_new_gives_the_same_model(models, sqlite_url):
+    for name in ("rating", "ranking"):
+        model = cf.load(models[name])
+        again = refit(model, RatingsStore(sqlite_url))
+        assert np.array_equal(again.item_vectors, model.item_vectors)
+        assert np.array_equal(again.user_vectors, model.user_vectors)
+        assert again.texts.titles.equals(model.texts.titles)
+        assert again.origin.settings == model.origin.settings
+
+
+def test_new_ratings_join_changed_ones_change_and_those_gone_go(models):
+    model = cf.load(models["rating"])
+    old = values(merged(model, []))
+    (user, first), (_, second) = [pair for pair in old if pair[0] == "u3"][:2]
+    rows = [("u3", first, 1.0), ("u3", second, None), ("ann", "i1", 5.0), ("ann", "gone", 2.0), ("u4", "i0", None)]
+    new = merged(model, rows)
+    expected = {**old, ("u3", first): 1.0, ("ann", "i1"): 5.0}
+    del expected[user, second]
+    expected.pop(("u4", "i0"), None)
+    assert values(new) == expected
+    assert new.users.ids.to_list() == [*model.users.ids.to_list(), "ann"]
+
+
+def test_the_last_word_counts(models):
+    model = cf.load(models["rating"])
+    rows = [("ann", "i1", 5.0), ("ann", "i1", None), ("bob", "i1", None), ("bob", "i1", 2.0)]
+    assert {pair: value for pair, value in values(merged(model, rows)).items() if pair[0] in ("ann", "bob")} == {
+        ("bob", "i1"): 2.0
+    }
+
+
+def test_where_the_model_knows_likes_alone_a_low_rating_is_none(models):
+    model = cf.load(models["ranking"])
+    old = values(merged(model, []))
+    liked = next(iter(old))
+    new = values(merged(model, [(*liked, 2.0), ("ann", "i1", 4.0), ("ann", "i2", 3.0)]))
+    assert new == {pair: value for pair, value in old.items() if pair != liked} | {("ann", "i1"): 1.0}
+
+
+def test_integer_ids_stay_integers_unless_a_name_is_none():
+    data = cf.load_dataset("synthetic:30x20x300")
+    model = ALS(rank=2, epochs=1).fit(data)
+    more = merged(model, [("7", "3", 5.0), ("100", "3", 4.0), ("5", "3", None)])
+    assert more.users.holds_integers
+    assert 100 in more.users
+    assert values(more)["100", "3"] == 4.0
+    named = merged(model, [("ann", "3", 4.0), ("7", "3", 5.0)])
+    assert values(named)["ann", "3"] == 4.0
+    assert values(named)["7", "3"] == 5.0
+    assert set(values(more)) - {("100", "3")} | {("5", "3"), ("ann", "3")} >= set(values(named)) - {("5", "3")}
+
+
+def test_a_model_that_does_not_say_how_it_was_made_is_refused():
+    model = cf.Factors.from_arrays(np.eye(2), np.eye(2))
+    with pytest.raises(SettingError, match="cofactor fit"):
+        solver_of(model)
+
+
+def test_the_solver_is_the_one_of_the_file(models):
+    assert solver_of(cf.load(models["rating"])) == ALS(rank=3, epochs=5)
+
+
+def test_refit_in_a_process_of_its_own(models, sqlite_url, tmp_path, caplog):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(models["ranking"].read_bytes())
+    store = RatingsStore(sqlite_url)
+    store.write("ann", {"i1": 5.0, "i2": 4.0})
+    assert refit_once(path, sqlite_url)
+    new = cf.load(path)
+    assert "ann" in new.users
+    path.write_bytes(b"garbage")
+    assert not refit_once(path, sqlite_url)
+    assert path.read_bytes() == b"garbage"

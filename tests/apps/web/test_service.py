@@ -1,0 +1,281 @@
+"""The service as it runs: started, reloaded under load, killed, its store taken away and brought back."""
+
+import http.client
+import itertools
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from websupport import Load, Service
+
+import cofactor as cf
+
+
+def until(true, seconds=60):
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.1)
+
+
+def test_it_starts_answers_drains_and_ends(serve):
+    service = serve()
+    status, document = service.ask("GET", "/v1/users/u3/recommendations?n=3")
+    assert (status, len(document["items"])) == (200, 3)
+    assert service.ask("GET", "/readyz")[1]["ready"] is True
+    slow = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    slow.putrequest("POST", "/v1/recommendations")
+    body = b'{"ratings": [{"item": "i1", "value": 5}]}'
+    for name, value in (("content-type", "application/json"), ("content-length", str(len(body)))):
+        slow.putheader(name, value)
+    slow.endheaders()
+    slow.send(body[:10])
+    time.sleep(0.5)
+    service.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    slow.send(body[10:])
+    answer = slow.getresponse()
+    assert answer.status == 200
+    assert json.loads(answer.read())["popular"] is False
+    slow.close()
+    assert service.process.wait(timeout=30) == 0
+
+
+def test_it_refuses_what_cannot_work(models, tmp_path):
+    code = "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])"
+    model = str(models["ranking"])
+
+    def refused(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "serve", *arguments], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 2, done.stderr
+        return done.stderr
+
+    assert "--token-file" in refused(model, "--host", "0.0.0.0")
+    assert "is not there" in refused(str(tmp_path / "none.safetensors"))
+    assert "--ratings" in refused(model, "--ratings", "mysql://x/y")
+    assert "--refit-every" in refused(model, "--refit-every", "often")
+    assert "token" in refused(model, "--token-file", str(tmp_path / "none"))
+
+
+def test_two_services_do_not_share_an_address(serve):
+    service = serve()
+    done = subprocess.run(service.command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "another --port" in done.stderr
+
+
+def test_workers_agree_and_a_reload_reaches_all(serve, models, tmp_path):
+    path = tmp_path / "served.safetensors"
+    path.write_bytes(models["ranking"].read_bytes())
+    service = serve(path, "--workers", "2")
+    for value in (5, 4, 3, 2, 1):
+        assert service.put("ann", "i1", value)[0] == 200
+        assert [service.ratings("ann") for _ in range(8)] == [{"i1": float(value)}] * 8
+    assert service.ask("DELETE", "/v1/users/ann/ratings/i1")[0] == 200
+    assert [service.ratings("ann") for _ in range(8)] == [{}] * 8
+    old = service.ask("GET", "/v1/model")[1]["model"]
+    path.write_bytes(models["other"].read_bytes())
+    service.process.send_signal(signal.SIGHUP)
+    digests = lambda: {service.ask("GET", "/v1/model")[1]["model"] for _ in range(16)}  # noqa: E731
+    for _ in range(100):
+        if len(found := digests()) == 1 and old not in found:
+            break
+        time.sleep(0.1)
+    assert len(found) == 1
+    assert old not in found
+    path.write_bytes(models["ranking"].read_bytes())
+    assert service.ask("POST", "/v1/admin/reload")[1]["model"] == old
+    for _ in range(100):
+        if digests() == {old}:
+            break
+        time.sleep(0.1)
+    assert digests() == {old}
+    counted = service.ask("GET", "/metrics")[1]
+    asked = int(re.search(r'requests_total\{route="/v1/model",status="2xx"\} (\d+)', counted)[1])
+    assert asked % 16 in (1, 1 + 0)  # those of both workers
+
+
+def test_reloads_under_load_fail_no_request_and_mix_no_models(serve, models, tmp_path, long_form):
+    path = tmp_path / "served.safetensors"
+    path.write_bytes(models["ranking"].read_bytes())
+    expected = {}
+    for name in ("ranking", "other"):
+        model = cf.load(models[name])
+        expected[name] = {user: model.recommend([user], 10)["item"].to_list() for user in ("u1", "u2", "u3")}
+    service = serve(path)
+    digests, found = {}, []
+
+    def read(number, turn):
+        user = f"u{1 + (number + turn) % 3}"
+        status, document = service.ask("GET", f"/v1/users/{user}/recommendations")
+        assert status == 200
+        found.append((document["model"], user, [entry["item"] for entry in document["items"]]))
+
+    load = Load(read)
+    for turn in range(60 if long_form else 6):
+        name = ("other", "ranking")[turn % 2]
+        beside = tmp_path / "beside"
+        beside.write_bytes(models[name].read_bytes())
+        beside.replace(path)
+        status, document = service.ask("POST", "/v1/admin/reload")
+        assert status == 200
+        digests[document["model"]] = name
+        path.write_bytes(b"garbage")
+        assert service.ask("POST", "/v1/admin/reload")[0] == 409
+        time.sleep(0.3)
+    assert load.stop() == []
+    assert len(digests) == 2
+    assert {digest for digest, _, _ in found} == set(digests)
+    for digest, user, items in found:
+        assert items == expected[digests[digest]][user]
+
+
+def write_until_it_ends(service, kept):
+    """Return a load of writes; ``kept`` holds for each rating the values that it may have, None for none.
+
+    A write that is acknowledged leaves one; one that is not may have been done or not.
+    """
+    counter = itertools.count(1)
+
+    def write(number, turn):
+        user, item, value = f"user{number}", f"i{turn % 40}", float(1 + next(counter) % 5)
+        kept.setdefault((user, item), {None}).add(value)
+        if service.put(user, item, value)[0] == 200:
+            kept[user, item] = {value}
+
+    return Load(write)
+
+
+def check_kept(service, kept):
+    there = {user: service.ratings(user) for user in {user for user, _ in kept}}
+    for (user, item), values in kept.items():
+        assert there[user].get(item) in values, (user, item, values)
+
+
+def test_killed_again_and_again_it_keeps_every_acknowledged_rating(serve, store_url, long_form):
+    service, kept = serve(ratings=store_url), {}
+    for _ in range(20 if long_form else 2):
+        load = write_until_it_ends(service, kept)
+        time.sleep(random.uniform(0.5, 1.5))
+        service.kill()
+        load.stop()
+        service.start()
+        check_kept(service, kept)
+    assert sum(len(values) == 1 for values in kept.values()) > 20
+
+
+def test_postgresql_killed_under_load_loses_nothing_and_is_found_again(serve, postgres, long_form):
+    service, kept = serve(ratings=postgres.new_database()), {}
+    for _ in range(10 if long_form else 2):
+        load = write_until_it_ends(service, kept)
+        time.sleep(random.uniform(0.5, 1.5))
+        postgres.kill()
+        time.sleep(0.3)
+        status, document = service.ask("GET", "/v1/users/u3/recommendations")
+        assert (status, len(document["items"])) == (200, 10)
+        until(lambda: service.put("ann", "i1", 5)[0] == 503)
+        assert service.ask("GET", "/readyz")[1]["store"] == "away"
+        load.stop()
+        postgres.start()
+        until(lambda: service.ask("GET", "/readyz")[1]["writes"])
+        assert service.put("ann", "i1", 5)[0] == 200
+        check_kept(service, kept)
+    assert kept
+
+
+def test_without_its_store_it_says_when_to_try_again(serve, postgres):
+    service = serve(ratings=postgres.new_database())
+    assert service.put("ann", "i1", 5)[0] == 200
+    before = service.ask("GET", "/v1/users/ann/recommendations")[1]
+    postgres.stop()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        connection.request("PUT", "/v1/users/ann/ratings/i2", '{"value": 5}', {"content-type": "application/json"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert int(answer.headers["retry-after"]) > 0
+        during = service.ask("GET", "/v1/users/ann/recommendations")[1]
+        assert (during["current"], during["items"]) == (False, before["items"])
+        assert "cofactor_store_up 0" in service.ask("GET", "/metrics")[1]
+    finally:
+        postgres.start()
+
+
+def test_two_services_on_one_store_see_each_other_s_ratings_at_once(models, store_url, tmp_path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    one, two = (Service(models["ranking"], folder, ratings=store_url) for folder in folders)
+    try:
+        for k in range(10):
+            writer, reader = (one, two) if k % 2 else (two, one)
+            assert writer.put("ann", f"i{k}", 4)[0] == 200
+            assert reader.ratings("ann") == {f"i{j}": 4.0 for j in range(k + 1)}
+        load = Load(lambda number, turn: (one, two)[number % 2].put(f"v{number}", f"i{turn % 40}", 3), threads=8)
+        time.sleep(3)
+        assert load.stop() == []
+    finally:
+        one.close()
+        two.close()
+
+
+def test_a_refit_now_and_then_is_served(serve, models, tmp_path):
+    path = tmp_path / "served.safetensors"
+    path.write_bytes(models["ranking"].read_bytes())
+    service = serve(path, "--refit-every", "1s")
+    old = service.ask("GET", "/v1/model")[1]
+    assert service.ask("PUT", "/v1/users/ann/ratings", {"ratings": [{"item": "i1", "value": 5}]})[0] == 200
+    for _ in range(600):
+        new = service.ask("GET", "/v1/model")[1]
+        if new["users"] > old["users"]:
+            break
+        time.sleep(0.1)
+    assert (new["users"], new["ratings"]) == (old["users"] + 1, old["ratings"] + 1)
+    assert service.ask("GET", "/v1/users/ann/recommendations")[1]["popular"] is False
+
+
+def test_workers_end_with_the_process_that_started_them(serve):
+    service = serve()
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(service.process.pid)], capture_output=True, text=True)
+    workers = [int(pid) for pid in children.stdout.split()]
+    assert workers
+    os.kill(service.process.pid, signal.SIGKILL)
+    service.process.wait()
+    alive = lambda pid: os.path.exists(f"/proc/{pid}") and " Z " not in open(f"/proc/{pid}/stat").read()  # noqa: E731, PTH110, PTH123, SIM115
+    for _ in range(100):
+        if not any(map(alive, workers)):
+            break
+        time.sleep(0.1)
+    assert not any(map(alive, workers))
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_no_rating_token_name_or_query_is_ever_logged(serve, tmp_path, ok):
+    token = "secret-token-0123456789"
+    (tmp_path / "tokens").write_text(token + "\n")
+    service = serve(None, "--token-file", str(tmp_path / "tokens"))
+    given = token if ok else token + "-wrong"
+    status = service.put("secret-person", "i1", 4.625, authorization=f"Bearer {given}")[0]
+    assert status == (200 if ok else 401)
+    body = {"ratings": [{"item": "secret-item", "value": 4.625}]}
+    service.ask("POST", "/v1/recommendations", body)
+    service.ask("POST", "/v1/recommendations", {**body, "secret-key": 4.625})
+    service.ask("GET", "/v1/users/secret-person/recommendations?n=secret-query")
+    service.ask("GET", "/v1/items?search=secret-search")
+    service.ask("GET", "/secret-path")
+    service.ask("POST", "/v1/admin/reload", authorization=f"Bearer {token}")
+    service.stop()
+    log = service.log()
+    assert "secret" not in log.replace(str(tmp_path), "")
+    assert "4.625" not in log
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert {"serving", "worker_ready", "request", "reloaded"} <= {line.get("event") for line in lines}

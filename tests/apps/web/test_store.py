@@ -1,0 +1,203 @@
+import multiprocessing
+import sqlite3
+import threading
+
+import pytest
+import sqlalchemy as sql
+from websupport import open_at_once, write_for
+
+from cofactor.apps.web import schema, sqlite
+from cofactor.apps.web.store import RatingsStore, StoreAway, beside
+from cofactor.errors import SettingError
+
+
+def kept(store):
+    rows = {}
+    for user, item, value in store.since(-1).rows:
+        rows[user, item] = value
+    return rows
+
+
+def test_what_is_written_is_there(store):
+    store.write("ann", {"tea": 5.0, "rye": 2.5})
+    store.write("ann", {"tea": 4.0})
+    store.write("żółw 'x'; drop table cofactor_ratings; --", {"rye": 1.0})
+    assert kept(store) == {
+        ("ann", "tea"): 4.0, ("ann", "rye"): 2.5, ("żółw 'x'; drop table cofactor_ratings; --", "rye"): 1.0,
+    }  # fmt: skip
+
+
+def test_a_rating_taken_back_stays_taken_back(store):
+    store.write("ann", {"tea": 5.0})
+    store.write("ann", {"tea": None})
+    assert kept(store) == {("ann", "tea"): None}
+
+
+def test_replacing_takes_the_others_back_and_leaves_other_users_alone(store):
+    store.write("ann", {"tea": 5.0, "rye": 2.0})
+    store.write("bob", {"tea": 1.0})
+    store.replace("ann", {"oat": 3.0}, also=["figs"])
+    assert kept(store) == {
+        ("ann", "tea"): None, ("ann", "rye"): None, ("ann", "figs"): None, ("ann", "oat"): 3.0, ("bob", "tea"): 1.0,
+    }  # fmt: skip
+
+
+def test_who_knows_a_revision_is_told_what_came_after_it(store):
+    store.write("ann", {"tea": 5.0})
+    first = store.since(-1)
+    assert store.since(first.revision).rows == []
+    store.write("bob", {"rye": 1.0})
+    then = store.since(first.revision)
+    assert (then.born, then.rows) == (first.born, [("bob", "rye", 1.0)])
+    assert then.revision == first.revision + 1
+
+
+def test_a_new_connection_finds_what_an_old_one_left(store, store_url):
+    store.write("ann", {"tea": 5.0})
+    store.close()
+    again = RatingsStore(store_url)
+    assert kept(again) == {("ann", "tea"): 5.0}
+    again.close()
+
+
+def test_the_newest_migration_is_the_one_that_is_checked_for():
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", schema.__file__.replace("schema.py", "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+def test_the_migrated_tables_are_those_of_the_code(store):
+    store.since(-1)
+    found = sql.inspect(store._opened())
+    for table in (schema.RATINGS, schema.STATE):
+        columns = {column["name"]: column for column in found.get_columns(table.name)}
+        assert list(columns) == [column.name for column in table.columns]
+        for column in table.columns:
+            assert columns[column.name]["nullable"] == column.nullable, column
+        assert found.get_pk_constraint(table.name)["constrained_columns"] == [c.name for c in table.primary_key]
+
+
+def test_a_database_of_a_newer_version_is_left_alone(store, store_url):
+    store.since(-1)
+    with store._opened().begin() as connection:
+        connection.execute(sql.text("update cofactor_version set version_num = '9999'"))
+    store.close()
+    with pytest.raises(SettingError, match="newer cofactor"):
+        RatingsStore(store_url).since(-1)
+
+
+def test_services_that_start_at_once_make_the_tables_once(store_url):
+    spawn = multiprocessing.get_context("spawn")
+    ready, go, results = spawn.Semaphore(0), spawn.Event(), spawn.Queue()
+    starters = [spawn.Process(target=open_at_once, args=(store_url, ready, go, results)) for _ in range(4)]
+    for one in starters:
+        one.start()
+    for _ in starters:
+        assert ready.acquire(timeout=60)
+    go.set()
+    assert [results.get(timeout=60) for _ in starters] == ["ok"] * 4
+    for one in starters:
+        one.join()
+    assert RatingsStore(store_url).since(-1).revision == 4
+
+
+def test_eight_writers_never_meet_a_lock(store_url, long_form):
+    RatingsStore(store_url).since(-1)
+    spawn = multiprocessing.get_context("spawn")
+    results = spawn.Queue()
+    seconds = 60 if long_form else 3
+    writers = [spawn.Process(target=write_for, args=(store_url, f"w{k}", seconds, results)) for k in range(8)]
+    for one in writers:
+        one.start()
+    written = [results.get(timeout=seconds + 60) for _ in writers]
+    for one in writers:
+        one.join()
+    assert all(isinstance(one, list) and one for one in written), written
+    assert set(kept(RatingsStore(store_url))) == {pair for one in written for pair in one}
+
+
+def test_threads_of_one_process_share_a_store(store):
+    store.since(-1)
+    threads = [threading.Thread(target=store.write, args=(f"u{k}", {"tea": 1.0})) for k in range(16)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(kept(store)) == 16
+
+
+@pytest.mark.parametrize(
+    ("version", "sound"),
+    [
+        ((3, 40, 1), False), ((3, 44, 5), False), ((3, 44, 6), True), ((3, 45, 0), False), ((3, 50, 6), False),
+        ((3, 50, 7), True), ((3, 51, 0), False), ((3, 51, 2), False), ((3, 51, 3), True), ((3, 52, 0), True),
+        ((4, 0, 0), True),
+    ],
+)  # fmt: skip
+def test_the_write_ahead_log_is_kept_only_where_it_is_sound(version, sound):
+    assert sqlite.has_wal_fix(version) is sound
+    assert sqlite.journal_mode(version) == ("WAL" if sound else "DELETE")
+
+
+def test_sqlite_is_set_to_lose_nothing(sqlite_url):
+    store = RatingsStore(sqlite_url)
+    with store._opened().connect() as connection:
+        ask = lambda name: connection.exec_driver_sql(f"pragma {name}").scalar()  # noqa: E731
+        assert ask("synchronous") == 2
+        assert ask("journal_mode").upper() == sqlite.journal_mode(sqlite3.sqlite_version_info)
+        assert ask("busy_timeout") == 1000 * sqlite.BUSY_SECONDS
+
+
+def test_another_connection_s_write_shows_at_a_glance(sqlite_url):
+    one, other = RatingsStore(sqlite_url), RatingsStore(sqlite_url)
+    one.since(-1)
+    before = one.peek()
+    assert one.peek() == before
+    other.write("ann", {"tea": 1.0})
+    assert one.peek() != before
+
+
+def test_a_store_whose_file_was_taken_away_begins_anew(sqlite_url, tmp_path):
+    store = RatingsStore(sqlite_url)
+    store.write("ann", {"tea": 1.0})
+    first = store.since(-1).born
+    (tmp_path / "ratings.db").unlink()
+    assert store.peek() is None
+    store.write("bob", {"rye": 1.0})
+    assert kept(store) == {("bob", "rye"): 1.0}
+    assert store.since(-1).born != first
+    assert kept(RatingsStore(sqlite_url)) == {("bob", "rye"): 1.0}
+
+
+def test_a_locked_file_is_away_not_an_error_of_ours(sqlite_url, tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    store = RatingsStore(sqlite_url)
+    store.write("ann", {"tea": 1.0})
+    with sqlite3.connect(tmp_path / "ratings.db") as other:
+        other.execute("begin exclusive")
+        assert store.peek() is None
+        with pytest.raises(StoreAway, match="locked"):
+            store.write("ann", {"tea": 2.0})
+    other.close()
+    store.write("ann", {"tea": 3.0})
+    assert kept(store) == {("ann", "tea"): 3.0}
+
+
+def test_no_error_shows_the_password():
+    store = RatingsStore("postgresql+psycopg://me:hunter2@127.0.0.1:1/shop?connect_timeout=1")
+    with pytest.raises(StoreAway) as caught:
+        store.since(-1)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://a/b", "sqlite://", "sqlite:///:memory:", "http://x"])
+def test_a_url_that_is_no_store_is_refused(url):
+    with pytest.raises(SettingError, match="--ratings"):
+        RatingsStore(url)
+
+
+def test_the_store_of_a_model_lies_beside_it(tmp_path):
+    assert beside(tmp_path / "films.safetensors") == f"sqlite:///{tmp_path}/films.ratings.db"

@@ -1,0 +1,151 @@
+"""What the tests of the service share: ports, models, a running service."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from cofactor.apps.web.store import RatingsStore
+
+__all__ = ["Load", "Service", "free_port", "open_at_once", "raw", "write_for"]
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def open_at_once(url, ready, go, results):
+    store = RatingsStore(url)
+    ready.release()
+    go.wait()
+    try:
+        store.write("ann", {"tea": 5.0})
+        results.put("ok")
+    except Exception as error:
+        results.put(repr(error))
+
+
+def write_for(url, name, seconds, results):
+    store = RatingsStore(url)
+    written, end = [], time.monotonic() + seconds
+    try:
+        while time.monotonic() < end:
+            item = str(len(written))
+            store.write(name, {item: 3.0})
+            written.append((name, item))
+    except Exception as error:
+        results.put(repr(error))
+        return
+    results.put(written)
+
+
+class Service:
+    """A service in processes of its own, as ``cofactor serve`` starts it."""
+
+    def __init__(self, model, folder, *options, ratings=None):
+        self.port, self.log_file = free_port(), folder / "service.log"
+        code = "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])"
+        ratings = ratings or f"sqlite:///{folder}/ratings.db"
+        self.command = [sys.executable, "-c", code, "serve", str(model), "--port", str(self.port)]
+        self.command += ["--ratings", ratings, *options]
+        self.start()
+
+    def start(self):
+        with self.log_file.open("a") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+        for _ in range(1200):
+            with contextlib.suppress(OSError):
+                if self.ask("GET", "/healthz")[0] == 200:
+                    return self
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(self.log())
+
+    def ask(self, method, path, body=None, connection=None, **headers):
+        """Return status and document of one request."""
+        one = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        sent = None if body is None else json.dumps(body)
+        headers = {"content-type": "application/json", **headers} if sent else headers
+        try:
+            one.request(method, path, sent, headers)
+            answer = one.getresponse()
+            text = answer.read()
+        finally:
+            if connection is None:
+                one.close()
+        if "json" in answer.headers.get("content-type", ""):
+            return answer.status, json.loads(text)
+        return answer.status, text.decode()
+
+    def put(self, user, item, value, **more):
+        return self.ask("PUT", f"/v1/users/{user}/ratings/{item}", {"value": value}, **more)
+
+    def ratings(self, user):
+        return {one["item"]: one["rating"] for one in self.ask("GET", f"/v1/users/{user}/ratings")[1]["ratings"]}
+
+    def log(self):
+        return self.log_file.read_text()
+
+    def kill(self):
+        """End all its processes as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        """Ask it to end, and return how it did."""
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+    def close(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Load:
+    """Threads that do something over and over until told to stop, and keep what went wrong."""
+
+    def __init__(self, work, threads=4):
+        self.stopped, self.errors, self.done = threading.Event(), [], 0
+        self.threads = [threading.Thread(target=self._run, args=(work, k), daemon=True) for k in range(threads)]
+        for one in self.threads:
+            one.start()
+
+    def _run(self, work, number):
+        turn = 0
+        while not self.stopped.is_set():
+            try:
+                work(number, turn)
+                self.done += 1
+            except Exception as error:
+                self.errors.append(repr(error))
+            turn += 1
+
+    def stop(self):
+        self.stopped.set()
+        for one in self.threads:
+            one.join(60)
+        return self.errors
+
+
+def raw(port, sent, seconds=15):
+    """Send bytes as they are and return all that comes back until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as one:
+        with contextlib.suppress(OSError):
+            one.sendall(sent)
+        parts = []
+        with contextlib.suppress(OSError):
+            while part := one.recv(65536):
+                parts.append(part)
+                if b"\r\n\r\n" in b"".join(parts) and b"connection: close" not in sent.lower():
+                    break
+    return b"".join(parts)
