@@ -300,8 +300,7 @@ def test_every_solver_can_be_tuned(name, ratings, likes):
     fields = {field.name for field in dataclasses.fields(kind)}
     small = {"rank": (2, 3), "epochs": (1, 2), "sweeps": (12, 14) if name == "bayesian" else (1, 2)}
     fixed = {"burn_in": 2, "kept": 3, "batch_size": 256}
-    goal = kind().fit(likes if "implicit" in name else ratings).objective.goal if name in ("svd",) else None
-    metric = "ndcg@5" if goal == "ranking" or name in ("implicit-als", "bpr") else "rmse"
+    metric = "ndcg@5" if kind().goal == "ranking" else "rmse"
     tuned = tune(
         kind,
         likes if metric == "ndcg@5" else ratings,
