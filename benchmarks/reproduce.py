@@ -61,7 +61,7 @@ STEPS = ((0.002, 0.005), (0.003, 0.005), (0.003, 0.0065))
 """Learning rates and penalties of LogisticMF that validation chooses from: the paper's, and since our steps shorten in
 the second half, longer ones that go as far."""
 
-WEIGHTS = (2.0, 8.0, 32.0)
+WEIGHTS = (2.0, 4.0, 8.0, 16.0, 32.0)
 """Of ImplicitALS beside LogisticMF in their sum."""
 
 DRAWS = 5

@@ -1,4 +1,15 @@
-"""Whether a user chooses an item is a matter of chance that a product tells: epochs of logistic factorization."""
+"""Whether a user chooses an item is a matter of chance that a product tells: epochs of logistic factorization.
+
+**Model.** The logit ``mean + bias_u + bias_i + x_u.y_i``; vectors are padded to whole registers.
+
+**Loss.** ``log(1 + exp(-s))`` of each pair that was seen and ``log(1 + exp(s))`` of each item drawn beside it, evenly
+from all and anew each time, plus ``regularization / 2`` times the squares of the rows and biases that each touches.
+
+**Algorithm.** Stochastic descent in `cofactor.model.blocks`; newcomers are placed by `cofactor.model.logistic_rows`.
+
+Reference: S. Rendle, W. Krichene, L. Zhang, J. Anderson (2020), "Neural collaborative filtering vs. matrix
+factorization revisited".
+"""
 
 from dataclasses import dataclass
 

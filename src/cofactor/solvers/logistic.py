@@ -69,7 +69,7 @@ class LogisticMF:
 
     rank: int = 64
     learning_rate: float = 0.01
-    regularization: float = 0.005
+    regularization: float = 0.0075
     negatives: int = 8
     epochs: int = 100
     seed: int = 0
