@@ -25,9 +25,10 @@ optimization".
 
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,7 @@ class Equations:
     target: tuple[float, float] = (0.0, 1.0)
     count_offset: float = 0.0
     nu: float = 0.0
+    _padded: dict[int, tuple[Floats, Floats, Floats]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def rank(self) -> int:
@@ -128,7 +130,18 @@ class Equations:
         return ((counts + self.count_offset) ** self.nu).astype(np.float32)
 
     def shared(self, size: int) -> tuple[Floats, Floats, Floats]:
-        """Gram, penalty and prior padded to ``size``; a padded coordinate's equation is ``x = 0``."""
+        """Gram, penalty and prior padded to ``size``; a padded coordinate's equation is ``x = 0``.
+
+        Kept for the next newcomer, unless there is a prior for every row, which would take as much memory as they.
+        """
+        if size not in self._padded:
+            parts = self._pad(size)
+            if len(self.prior) > 1:
+                return parts
+            self._padded[size] = parts
+        return self._padded[size]
+
+    def _pad(self, size: int) -> tuple[Floats, Floats, Floats]:
         gram = np.eye(size, dtype=np.float32)
         gram[: self.rank, : self.rank] = self.gram
         penalty = np.zeros(size, np.float32)
@@ -281,8 +294,12 @@ def sum_of_penalties(rows: Rows, system: Equations, vectors: Floats) -> float:
 
 
 def _ratings(rows: Rows, system: Equations) -> tuple[Any, ...]:
-    pairs = [tuple(np.float32(number) for number in pair) for pair in (system.weight, system.target)]
-    return rows.indices, rows.values, system.offsets, *pairs
+    return rows.indices, rows.values, system.offsets, _singles(system.weight), _singles(system.target)
+
+
+@functools.lru_cache(maxsize=100)
+def _singles(pair: tuple[float, float]) -> tuple[np.float32, np.float32]:
+    return np.float32(pair[0]), np.float32(pair[1])
 
 
 def _improve(
@@ -312,7 +329,7 @@ def _run(
         _ratings(rows, system),
         system.vectors,
         system.shared(size),
-        system.scale(rows.counts),
+        system.scale(rows.counts) if system.nu else np.ones(len(rows), np.float32),
         *last,
         status,
     )

@@ -138,7 +138,10 @@ class FactorState:
 
     def queries(self, user_rows: np.ndarray) -> np.ndarray:
         """Return the user side of the product for some rows: biases are one more column."""
-        vectors = self.user_vectors[user_rows]
+        return self.query_columns(self.user_vectors[user_rows])
+
+    def query_columns(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the user side of the product for some vectors, of users here or of newcomers."""
         return vectors if self.item_bias is None else np.column_stack([vectors, np.ones(len(vectors), np.float32)])
 
     def keys(self) -> np.ndarray:
@@ -147,9 +150,7 @@ class FactorState:
 
     def index(self) -> "Index":
         """Return the item side laid out for the fast search; who calls this early spares the first list the wait."""
-        from cofactor.model.index import build  # brings numba, which a list of recommendations need not wait for
-
-        return self._prepare(("index", "user"), lambda: build(self.keys()))
+        return self._prepare(("index", "user"), self._build_index)
 
     @property
     def approximation(self) -> "Approximation | None":
@@ -174,11 +175,7 @@ class FactorState:
 
     def equations_of(self, side: Side) -> "Equations":
         """Return the normal equations that place a user, or an item, against the other side."""
-        from cofactor.model.losses import (
-            equations_of,  # brings numba, which a list of recommendations need not wait for
-        )
-
-        return self._prepare(("equations", side), lambda: equations_of(self, side))
+        return self._prepare(("equations", side), lambda: self._make_equations(side))
 
     def lanes_of(self, side: Side) -> np.ndarray:
         """Return a side's vectors with zeros up to whole registers, as the steps of BPR take them."""
@@ -186,6 +183,16 @@ class FactorState:
 
         other = "item" if side == "user" else "user"
         return self._prepare((f"{side} lanes", other), lambda: pad(getattr(self, f"{side}_vectors")))
+
+    def _build_index(self) -> "Index":
+        from cofactor.model.index import build  # brings numba, which a list of recommendations need not wait for
+
+        return build(self.keys())
+
+    def _make_equations(self, side: Side) -> "Equations":
+        from cofactor.model.losses import equations_of  # brings numba, too
+
+        return equations_of(self, side)
 
     def _item_columns(self) -> np.ndarray:
         return self.item_vectors if self.item_bias is None else np.column_stack([self.item_vectors, self.item_bias])

@@ -1,10 +1,10 @@
 """What is answered: the documents of the API, for its description and for whoever reads it."""
 
-import json
 from typing import Any, Literal
 
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from cofactor.apps.web.problems import MEDIA_TYPE
 
@@ -27,9 +27,8 @@ __all__ = [
 
 
 def answer(document: dict[str, Any], status: int = 200) -> Response:
-    """Return a document as JSON, without a detour through models of it."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(text.encode(), status, media_type="application/json")
+    """Return a document as JSON, without a detour through models of it; a figure that is no number is null."""
+    return Response(to_json(document, inf_nan_mode="null"), status, media_type="application/json")
 
 
 class ProblemDocument(BaseModel):

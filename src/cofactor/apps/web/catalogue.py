@@ -49,6 +49,7 @@ class Catalogue:
         self.raters = np.bincount(model.seen.indices, minlength=count)
         self.by_popularity = np.argsort(-self.raters, kind="stable")
         self.years = np.array([_year(title) for title in self.titles], dtype=np.int16)
+        self._described: list[dict[str, object] | None] = [None] * count
 
     @functools.cached_property
     def search(self) -> TitleSearch:
@@ -70,15 +71,16 @@ class Catalogue:
         return masks
 
     def describe(self, row: int) -> dict[str, object]:
-        """Return what an answer says of an item."""
-        year = int(self.years[row])
-        return {
-            "item": self.ids[row],
-            "title": self.titles[row],
-            "year": year or None,
-            "genres": self.genres[row],
-            "rated_by": int(self.raters[row]),
-        }
+        """Return what an answer says of an item; it is made once, and not to be changed."""
+        if (known := self._described[row]) is None:
+            known = self._described[row] = {
+                "item": self.ids[row],
+                "title": self.titles[row],
+                "year": int(self.years[row]) or None,
+                "genres": self.genres[row],
+                "rated_by": int(self.raters[row]),
+            }
+        return known
 
     def known(self, ids: tuple[str, ...]) -> list[int]:
         """Return the rows of those ids that there are."""

@@ -1,18 +1,22 @@
 """Who is asked for: what somebody rated, and their place in a model, without anything being retrained."""
 
-import copy
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from cofactor.apps.web.served import Served
 from cofactor.data.vocabulary import Vocabulary
+from cofactor.model import retrieval
 from cofactor.model.factors import Factors
 
-__all__ = ["Person", "Rated", "folded", "known_person", "placed", "rated_by", "visitor"]
+if TYPE_CHECKING:
+    from cofactor.model.placing import Placed
+
+__all__ = ["Newcomers", "Person", "Rated", "known_person", "newcomers", "placed", "rated_by", "visitor"]
 
 _ONE = Vocabulary(["visitor"], kind="user")
 
@@ -46,7 +50,7 @@ class Rated:
     @functools.cached_property
     def all_learnt(self) -> bool:
         """Whether all of them say something to the model."""
-        return bool(self.learnt.all())
+        return not np.isnan(self.values).any()
 
     def without(self, place: int) -> "Rated":
         """Return all but one of them."""
@@ -54,12 +58,51 @@ class Rated:
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
-    """Somebody in a model: a row of it, and what they rated. Without a model there is nothing to place them by."""
+class Newcomers:
+    """People who have been placed in a model: their vectors, and the table of what they rated."""
 
-    model: Factors | None
+    placed: "Placed"
+    seen: sparse.csr_array
+
+    def alone_in(self, model: Factors) -> Factors:
+        """Return the model with them alone in it, row by row."""
+        count = self.seen.shape[0]
+        names = _ONE if count == 1 else Vocabulary(range(count), kind="user")
+        bias = None if model.user_bias is None else self.placed.bias
+        if model.user_bias is not None and bias is None:
+            bias = np.zeros(count, np.float32)
+        changes = {"users": names, "user_vectors": self.placed.vectors, "user_bias": bias, "seen": self.seen}
+        return model.evolve(**changes, extras={**model.extras, **self.placed.extras})
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Somebody, and what they rated: a row of a model, or placed beside it. Without one nothing is known of them."""
+
+    base: Factors | None
     row: int
     rated: Rated
+    beside: Newcomers | None = None
+
+    @functools.cached_property
+    def model(self) -> Factors:
+        """A model that has them in their row."""
+        assert self.base is not None, "nothing is known of them"
+        return self.base if self.beside is None else self.beside.alone_in(self.base)
+
+    def best(self, n: int, allowed: np.ndarray | None, *, scan: bool) -> retrieval.Ranked:
+        """Return what `lists.ranked` would where a score is a product, without a model made for the occasion."""
+        assert self.base is not None, "nothing is known of them"
+        base, own, index = self.base, np.array([self.row]), self.base.index if scan else None
+        if self.beside is None:
+            queries, offsets, seen = base.queries(own), base.offsets(own), base.seen
+        else:
+            placed, seen = self.beside.placed, self.beside.seen
+            queries = base.query_columns(placed.vectors)
+            offsets = np.array([base.mean if placed.bias is None else base.mean + float(placed.bias[0])])
+        return retrieval.top_n(
+            queries, base.keys(), n, offsets=offsets, excluded=seen, excluded_rows=own, candidates=allowed, index=index
+        )
 
 
 def visitor(served: Served, ratings: Mapping[str, float]) -> Person:
@@ -106,33 +149,25 @@ def placed(served: Served, given: Mapping[int, float], trained: Rated | None = N
         columns = [(rated.rows, trained.rows), (rated.given, trained.given), (rated.values, trained.values)]
         order = np.argsort(np.concatenate(columns[0]))
         rated = Rated(*(np.concatenate(pair)[order] for pair in columns))
-    if not rated.learnt.any():
+    if not (rated.all_learnt or rated.learnt.any()) or not len(rated.rows):
         return Person(None, 0, rated)
-    return Person(folded(served, [rated]), 0, rated)
+    return Person(served.model, 0, rated, newcomers(served, [rated]))
 
 
-def folded(served: Served, people: list[Rated]) -> Factors:
-    """Return the model with some people alone in it, row by row, each with all that they rated as seen."""
+def newcomers(served: Served, people: list[Rated]) -> Newcomers:
+    """Place some people, each with all that they rated as seen."""
     from cofactor.model.placing import place_rows  # brings numba
 
-    model = served.model
     simple = all(rated.all_learnt for rated in people)
     learnt = people if simple else [Rated(*(part[rated.learnt] for part in rated.columns)) for rated in people]
     table = _table(served, learnt)
-    found = place_rows(model, table, "user")
-    seen = table if simple else _table(served, people)
-    names = _ONE if len(people) == 1 else Vocabulary(range(len(people)), kind="user")
-    bias = None if model.user_bias is None else found.bias
-    if model.user_bias is not None and bias is None:
-        bias = np.zeros(len(people), np.float32)
-    return model.evolve(
-        users=names, user_vectors=found.vectors, user_bias=bias, seen=seen, extras={**model.extras, **found.extras}
-    )
+    return Newcomers(place_rows(served.model, table, "user"), table if simple else _table(served, people))
 
 
 def _table(served: Served, people: list[Rated]) -> sparse.csr_array:
     """Return what people rated as a table; the rows are sorted, so scipy's checks, which take long, may be spared."""
-    table = copy.copy(served.blank)
+    table = object.__new__(sparse.csr_array)
+    table.__dict__.update(served.blank.__dict__)
     table._shape = (len(people), served.model.n_items)
     if len(people) == 1:
         table.indptr = np.array((0, len(people[0].rows)), dtype=np.int32)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import Path, Request
+from fastapi import Path
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
 from starlette.datastructures import QueryParams
+from typing_extensions import TypedDict
 
 from cofactor.apps.web.catalogue import Filters
 from cofactor.apps.web.ranking import Wish
@@ -26,10 +27,10 @@ __all__ = [
     "VisitorExplanation",
     "VisitorList",
     "as_ratings",
+    "checked_user",
     "schemas",
-    "user_of",
-    "visitor_list_of",
-    "wish_of",
+    "visitor_list_in",
+    "wish_in",
 ]
 
 MOST_RATINGS = 1000
@@ -61,8 +62,9 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Rating(_Strict):
-    """An item and what somebody gives it."""
+@with_config(ConfigDict(extra="forbid", strict=True))
+class Rating(TypedDict):
+    """An item and what somebody gives it; a plain dictionary, since many come at once."""
 
     item: Item
     value: Value
@@ -139,14 +141,14 @@ class VisitorExplanation(_Strict):
 
 def as_ratings(ratings: list[Rating]) -> dict[str, float]:
     """Return ratings by item; of an item that stands twice the last rating counts."""
-    return {rating.item: rating.value for rating in ratings}
+    return {rating["item"]: rating["value"] for rating in ratings}
 
 
 _LISTS = {"candidates", "exclude", "genres"}
 _SHORT = 200  # bytes of a query that is worth remembering
 
 
-def wish_of(request: Request) -> Wish:
+def wish_in(query: bytes) -> Wish:
     """Read how a list is to be from a query.
 
     FastAPI could do so, but looks at each of ten parameters of each request for longer than it takes to find the list.
@@ -156,7 +158,6 @@ def wish_of(request: Request) -> Wish:
     RequestValidationError
         If the query asks for something else.
     """
-    query: bytes = request.scope["query_string"]
     return _remembered(query) if len(query) < _SHORT else _read(query)
 
 
@@ -172,15 +173,14 @@ def _read(query: bytes) -> Wish:
 _remembered = functools.lru_cache(maxsize=1000)(_read)
 
 
-def user_of(request: Request) -> str:
-    """Read the user from a request's path, as `UserPath` does, but at once.
+def checked_user(user: str) -> str:
+    """Return a user's id out of a path, checked as `UserPath` does it, but at once.
 
     Raises
     ------
     RequestValidationError
         If it cannot be a user's id.
     """
-    user: str = request.path_params["user"]
     if _USER.fullmatch(user) is None:
         raise RequestValidationError([{"loc": ("path", "user"), "msg": "an id has 1 to 200 printable characters"}])
     return user
@@ -189,15 +189,14 @@ def user_of(request: Request) -> str:
 _USER = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 
-async def visitor_list_of(request: Request) -> VisitorList:
-    """Read what a visitor asks for from a body, in one step from bytes to checked values.
+def visitor_list_in(body: bytes) -> VisitorList:
+    """Read what a visitor asks for, in one step from bytes to checked values.
 
     Raises
     ------
     RequestValidationError
         If the body asks for something else.
     """
-    body = await request.body()
     with _saying("body"):
         return VisitorList.model_validate_json(body)
 
@@ -213,7 +212,7 @@ def _saying(part: str) -> Iterator[None]:
 
 
 def _parameters() -> list[dict[str, Any]]:
-    """Describe for OpenAPI what `wish_of` reads; in a query there is no null, what is not wanted is left out."""
+    """Describe for OpenAPI what `wish_in` reads; in a query there is no null, what is not wanted is left out."""
     found = []
     for name, part in Wanted.model_json_schema()["properties"].items():
         about = part.pop("description")

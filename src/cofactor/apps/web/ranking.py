@@ -9,7 +9,7 @@ from cofactor.apps.web.catalogue import Filters
 from cofactor.apps.web.people import Person
 from cofactor.apps.web.served import Served
 from cofactor.errors import SettingError
-from cofactor.model import lists, retrieval
+from cofactor.model import lists
 from cofactor.model.factors import Factors
 
 __all__ = ["Wish", "places", "recommended", "similar"]
@@ -51,31 +51,22 @@ def recommended(served: Served, person: Person, wish: Wish, before: Person | Non
             item["moved"] = old - item["place"] if old else None
     if wish.reasons:
         _add_reasons(served, person, rows, items, wish.reasons)
-    return {**served.label, "popular": person.model is None, "items": items}
+    return {**served.label, "popular": person.base is None, "items": items}
 
 
 def _best(
     served: Served, person: Person, wish: Wish, allowed: np.ndarray | None
 ) -> tuple[list[int], list[float] | list[None]]:
     """Return the rows of the best items and their scores; popular ones, without a score, where there is no model."""
-    if person.model is not None:
-        who = np.array([person.row])
-        if served.warmed.is_set() or served.is_slow or wish.by != "mean":
-            ranked = lists.ranked(person.model, who, wish.n, allowed=allowed, by=wish.by)
-        else:
-            ranked = _multiplied(person.model, who, wish.n, allowed)
+    if person.base is not None:
+        if wish.by != "mean" or lists.needs_every_draw(person.base):
+            ranked = lists.ranked(person.model, np.array([person.row]), wish.n, allowed=allowed, by=wish.by)
+        else:  # until the kernels are loaded, multiplied, without waiting for them
+            ranked = person.best(wish.n, allowed, scan=served.warmed.is_set() or served.is_slow)
         return ranked.items.tolist(), ranked.scores.tolist()
     order = served.catalogue.by_popularity
     rows = order[_open(served, person, allowed)[order]][: wish.n].tolist()
     return rows, [None] * len(rows)
-
-
-def _multiplied(model: Factors, who: np.ndarray, n: int, allowed: np.ndarray | None) -> retrieval.Ranked:
-    """Return the same list as `lists.ranked`, without waiting for a kernel that is being loaded."""
-    queries, offsets = model.queries(who), model.offsets(who)
-    return retrieval.top_n(
-        queries, model.keys(), n, offsets=offsets, excluded=model.seen, excluded_rows=who, candidates=allowed
-    )
 
 
 def _open(served: Served, person: Person, allowed: np.ndarray | None) -> np.ndarray:
@@ -91,7 +82,7 @@ def places(
     served: Served, person: Person, item_rows: np.ndarray, allowed: np.ndarray | None = None, by: By = "mean"
 ) -> np.ndarray:
     """Return the places of some items in somebody's whole list, from 1; 0 for an item that cannot stand in it."""
-    if person.model is None:
+    if person.base is None:
         scores = served.catalogue.raters.astype(np.float32)
     else:
         scores = scores_of_all(served, person.model, np.array([person.row]), by)[0]
@@ -124,7 +115,7 @@ def _add_reasons(served: Served, person: Person, rows: list[int], items: list[di
     learnt = person.rated.learnt
     for item in items:
         item["reasons"] = []
-    if person.model is None or not rows:
+    if person.base is None or not rows:
         return
     from cofactor.model.placing import shares_of  # brings numba
 

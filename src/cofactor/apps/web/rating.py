@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from cofactor.apps.web.answers import PROBLEMS, Changed, KeptRatings, answer
 from cofactor.apps.web.people import known_person, rated_by
 from cofactor.apps.web.problems import Problem
-from cofactor.apps.web.questions import WISH, ItemPath, RatingBody, RatingsBody, UserPath, as_ratings, wish_of
+from cofactor.apps.web.questions import WISH, ItemPath, RatingBody, RatingsBody, UserPath, as_ratings, wish_in
 from cofactor.apps.web.ranking import Wish
 from cofactor.apps.web.served import Served
 from cofactor.apps.web.service import Service
@@ -36,7 +36,7 @@ def rating(service: Service) -> APIRouter:
         service.check(served, {item: given.value})
         before = dict(await service.remembered.of(user))
         await service.remembered.write(user, {item: given.value})
-        return await changed(served, user, [item], before, wish_of(request))
+        return await changed(served, user, [item], before, wish_in(request.scope["query_string"]))
 
     @router.put("", response_model=Changed, openapi_extra=WISH)
     async def give_all(user: UserPath, given: RatingsBody, request: Request) -> Response:
@@ -47,7 +47,7 @@ def rating(service: Service) -> APIRouter:
             raise Problem(422, "the model does not have all of these items", "unknown-item")
         before = dict(await service.remembered.of(user))
         await service.remembered.replace(user, ratings)
-        return await changed(served, user, sorted({*before, *ratings}), before, wish_of(request))
+        return await changed(served, user, sorted({*before, *ratings}), before, wish_in(request.scope["query_string"]))
 
     @router.delete("/{item}", response_model=Changed, openapi_extra=WISH)
     async def take_back(user: UserPath, item: ItemPath, request: Request) -> Response:
@@ -56,7 +56,7 @@ def rating(service: Service) -> APIRouter:
         service.item_row(served, item)
         before = dict(await service.remembered.of(user))
         await service.remembered.write(user, {item: None})
-        return await changed(served, user, [item], before, wish_of(request))
+        return await changed(served, user, [item], before, wish_in(request.scope["query_string"]))
 
     @router.delete("", response_model=Changed, openapi_extra=WISH)
     async def take_all_back(user: UserPath, request: Request) -> Response:
@@ -65,7 +65,7 @@ def rating(service: Service) -> APIRouter:
         before = dict(await service.remembered.of(user))
         trained = [served.catalogue.ids[row] for row in rated_by(served, served.user_row(user)).rows]
         await service.remembered.replace(user, {}, tuple(trained))
-        return await changed(served, user, sorted({*before, *trained}), before, wish_of(request))
+        return await changed(served, user, sorted({*before, *trained}), before, wish_in(request.scope["query_string"]))
 
     async def changed(
         served: Served, user: str, items: list[str], before: Mapping[str, float | None], wish: Wish

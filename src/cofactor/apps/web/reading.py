@@ -27,9 +27,9 @@ from cofactor.apps.web.questions import (
     UserPath,
     VisitorExplanation,
     as_ratings,
-    user_of,
-    visitor_list_of,
-    wish_of,
+    checked_user,
+    visitor_list_in,
+    wish_in,
 )
 from cofactor.apps.web.ranking import recommended, similar
 from cofactor.apps.web.reasons import explained
@@ -49,14 +49,14 @@ def reading(service: Service) -> APIRouter:
     return router
 
 
-async def list_of_user(service: Service, request: Request) -> Response:
+async def list_of_user(service: Service, user: str, query: bytes) -> Response:
     """Answer with a user's list."""
-    return answer(await service.list_for(service.current.served, user_of(request), wish_of(request)))
+    return answer(await service.list_for(service.current.served, checked_user(user), wish_in(query)))
 
 
-async def list_of_visitor(service: Service, request: Request) -> Response:
+async def list_of_visitor(service: Service, body: bytes) -> Response:
     """Answer with a visitor's list."""
-    asked = await visitor_list_of(request)
+    asked = visitor_list_in(body)
     served, wish, ratings = service.current.served, asked.wish(), as_ratings(asked.ratings)
     before = None if asked.before is None else as_ratings(asked.before)
     service.check(served, ratings)
@@ -78,17 +78,17 @@ def _add_lists(router: APIRouter, service: Service) -> None:
 
         For a name that is not known the popular items, marked as such.
         """
-        return await list_of_user(service, request)
+        return await list_of_user(service, request.path_params["user"], request.scope["query_string"])
 
     @router.post("/recommendations", response_model=ItemList, openapi_extra=VISITOR_BODY, tags=["lists"])
     async def for_a_visitor(request: Request) -> Response:
         """The best items for somebody who is not known, by the ratings they send along. Nothing is stored."""
-        return await list_of_visitor(service, request)
+        return await list_of_visitor(service, await request.body())
 
     @router.get("/popular", response_model=ItemList, openapi_extra=WISH, tags=["lists"])
     async def popular(request: Request) -> Response:
         """The items that most people rated."""
-        served, wish = service.current.served, wish_of(request)
+        served, wish = service.current.served, wish_in(request.scope["query_string"])
         nobody = Person(None, -1, rated_by(served, -1))
         return answer(await service.work(served, wish, lambda: recommended(served, nobody, wish)))
 

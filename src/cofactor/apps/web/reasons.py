@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cofactor.apps.web.people import Person, Rated, folded
+from cofactor.apps.web.people import Person, Rated, newcomers
 from cofactor.apps.web.ranking import places
 from cofactor.apps.web.served import Served
 
@@ -21,8 +21,8 @@ def explained(served: Served, person: Person, item: int) -> dict[str, Any]:
     """
     rated, described = person.rated, served.catalogue.describe(item)
     place = int(places(served, person, np.array([item]))[0]) or None
-    answer = {**served.label, "popular": person.model is None, **described, "place": place}
-    if person.model is None:
+    answer = {**served.label, "popular": person.base is None, **described, "place": place}
+    if person.base is None:
         return {**answer, "score": None, "rest": None, "reasons": []}
     from cofactor.model.placing import shares_of  # brings numba
 
@@ -51,6 +51,6 @@ def _places_without(served: Served, rated: Rated, ratings: np.ndarray, item: int
     others = [rated.without(int(k)) for k in ratings]
     if not all(other.learnt.any() for other in others):  # it was the only one: what is left is the popular list
         return [int(places(served, Person(None, 0, other), np.array([item]))[0]) for other in others]
-    model = folded(served, others)
+    model = newcomers(served, others).alone_in(served.model)
     people = [Person(model, row, other) for row, other in enumerate(others)]
     return [int(places(served, person, np.array([item]))[0]) for person in people]

@@ -48,7 +48,9 @@ class Scale:
         """Return what `trained` makes of each of some ratings: float32."""
         if self.liked_from is None:
             return ratings
-        return np.where(ratings >= self.liked_from, np.float32(self.like), np.float32(np.nan))
+        values = np.full(len(ratings), self.like, np.float32)
+        values[ratings < self.liked_from] = np.nan
+        return values
 
 
 def scale_of(model: Factors) -> Scale:

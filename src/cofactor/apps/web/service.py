@@ -46,7 +46,8 @@ class Service:
     def check(self, served: Served, ratings: Mapping[str, float]) -> None:
         """End the request where a rating is off the model's scale."""
         scale = served.scale
-        if not all(scale.holds(value) for value in ratings.values()):
+        values = ratings.values()
+        if values and not (scale.holds(min(values)) and scale.holds(max(values))):
             raise Problem(422, f"a rating here is a number from {scale.low:g} to {scale.high:g}", "off-the-scale")
 
     def unknown(self, served: Served, ratings: Mapping[str, float]) -> list[str]:

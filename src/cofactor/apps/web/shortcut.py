@@ -7,7 +7,6 @@ ordinary goes the long way, where every error has its problem document; nothing 
 import re
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from cofactor.apps.web.reading import list_of_user, list_of_visitor
@@ -44,21 +43,21 @@ class Shortcut:
     async def _answer(self, scope: Any, receive: Any) -> tuple[Response | None, Any]:
         """Return an answer, or None, and what gives the next one the body that was read."""
         if scope["method"] == "GET" and (found := _USER.fullmatch(scope["path"])):
-            scope["path_params"], scope["short_route"] = {"user": found[1]}, USER_ROUTE
-            return await self._tried(list_of_user, Request(scope)), receive
+            scope["short_route"] = USER_ROUTE
+            return await self._tried(list_of_user, found[1], scope["query_string"]), receive
         if scope["method"] == "POST" and scope["path"] == VISITOR_ROUTE:
-            message = await receive()
+            scope["short_route"] = VISITOR_ROUTE
+            message = await receive()  # the whole body, since the guard has waited for it
 
             async def again() -> Any:
                 return message
 
-            scope["short_route"] = VISITOR_ROUTE
-            return await self._tried(list_of_visitor, Request(scope, again)), again
+            return await self._tried(list_of_visitor, message["body"]), again
         return None, receive
 
-    async def _tried(self, work: Any, request: Request) -> Response | None:
+    async def _tried(self, work: Any, *asked: Any) -> Response | None:
         try:
-            answer: Response = await work(self._service, request)
+            answer: Response = await work(self._service, *asked)
             return answer
         except Exception:  # it will come again, and be told from others, on the long way
             return None

@@ -21,6 +21,8 @@ RATINGS_IN_TASK = 4096
 def task_bounds(indptr: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Cut rows into tasks of about equal work, taking a row to cost as much as a few of its ratings."""
     rows = len(indptr) - 1
+    if rows == 1:
+        return np.array((0, 1))
     work = indptr + 16 * np.arange(rows + 1)
     tasks = min(TASKS, 1 + int(work[-1]) // RATINGS_IN_TASK)
     if tasks == 1:
