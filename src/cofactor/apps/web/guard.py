@@ -6,8 +6,10 @@ import re
 import secrets
 import time
 from typing import Any
+from urllib.parse import quote, unquote
 
 from cofactor.apps.web.problems import MEDIA_TYPE, body_of
+from cofactor.apps.web.questions import SLASH
 from cofactor.apps.web.security import HEADERS
 from cofactor.apps.web.service import Service
 
@@ -22,6 +24,7 @@ BODY_SECONDS = 10.0
 MOST_PATH_BYTES = 2_000
 MOST_QUERY_BYTES = 100_000
 
+_SLASH = quote(SLASH).encode()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_\-.]{1,64}")
 _FIXED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
@@ -91,6 +94,11 @@ class Guard:
             raise Refused(414, "the address is too long: send long lists in a body")
         if "\ufffd" in scope["path"]:  # what the server makes of bytes that mean no letter
             raise Refused(400, "the address is no sound UTF-8")
+        if SLASH in scope["path"]:
+            raise Refused(400, "the address has a control character in it")
+        raw: bytes = scope.get("raw_path") or b""
+        if b"%2f" in raw or b"%2F" in raw:
+            scope["path"] = unquote(raw.replace(b"%2f", _SLASH).replace(b"%2F", _SLASH).decode("latin-1"))
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
         if not self._doorkeeper.knows_host(host):

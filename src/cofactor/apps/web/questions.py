@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, with_config
 from starlette.datastructures import QueryParams
 from typing_extensions import TypedDict
 
@@ -16,6 +16,7 @@ from cofactor.apps.web.catalogue import Filters
 from cofactor.apps.web.ranking import Wish
 
 __all__ = [
+    "SLASH",
     "USER_AND_WISH",
     "VISITOR_BODY",
     "WISH",
@@ -41,9 +42,20 @@ MOST_REASONS = 5
 _ID = {"min_length": 1, "max_length": 200, "pattern": r"^[^\x00-\x1f\x7f]+$"}
 
 Item = Annotated[str, Field(description="An item's id.", examples=["50"], **_ID)]
-ItemPath = Annotated[str, Path(description="An item's id.", examples=["50"], **_ID)]
+
+SLASH = "\x1f"
+"""Stands in a path for a slash that belongs to an id, so that it does not part the path; no id has it otherwise."""
+
+
+def with_slashes(part: str) -> str:
+    """Return the id that stands in a path."""
+    return part.replace(SLASH, "/")
+
+
+ItemPath = Annotated[str, BeforeValidator(with_slashes), Path(description="An item's id.", examples=["50"], **_ID)]
 UserPath = Annotated[
     str,
+    BeforeValidator(with_slashes),
     Path(description="A user's id, or a name that somebody chose.", examples=["196"], **_ID),
 ]
 By = Literal["mean", "optimistic", "cautious"]
@@ -181,6 +193,7 @@ def checked_user(user: str) -> str:
     RequestValidationError
         If it cannot be a user's id.
     """
+    user = with_slashes(user)
     if _USER.fullmatch(user) is None:
         raise RequestValidationError([{"loc": ("path", "user"), "msg": "an id has 1 to 200 printable characters"}])
     return user

@@ -118,13 +118,13 @@ def _add_items(router: APIRouter, service: Service) -> None:
     @router.get("/map", response_model=ItemMap, tags=["items"])
     async def item_map(
         n: Annotated[int, Query(ge=0, le=2000, description="How many of the most rated items to show.")] = 500,
-        item: Annotated[list[Item] | None, Query(max_length=1000, description="And these.")] = None,
+        item: Annotated[list[Item], Query(max_length=1000, description="And these.")] = [],  # noqa: B006
     ) -> Response:
         """Where items lie in the plane of the two strongest directions of their vectors."""
         served = service.current.served
 
         def task() -> list[dict[str, Any]]:
-            rows = [*served.catalogue.by_popularity[:n].tolist(), *served.catalogue.known(tuple(item or ()))]
+            rows = [*served.catalogue.by_popularity[:n].tolist(), *served.catalogue.known(tuple(item))]
             plane = np.round(served.plane, 4)
             return [
                 {**served.catalogue.describe(row), "x": float(plane[row, 0]), "y": float(plane[row, 1])}

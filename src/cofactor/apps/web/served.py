@@ -1,7 +1,7 @@
 """The model that is being served, with all that answers need of it; loaded beside the old one, checked, and swapped."""
 
+import contextlib
 import functools
-import hashlib
 import logging
 import threading
 import time
@@ -14,13 +14,13 @@ from scipy import sparse
 
 from cofactor.apps.web.catalogue import Catalogue
 from cofactor.apps.web.scale import Scale, scale_of
-from cofactor.errors import ModelFileError
+from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
 from cofactor.model import lists
 from cofactor.model.factors import Factors
 from cofactor.model.storage import load
 
-__all__ = ["Current", "Served", "digest_of", "served"]
+__all__ = ["Current", "Served", "served"]
 
 log = logging.getLogger("cofactor.web")
 
@@ -116,10 +116,12 @@ class Served:
         if self.model.n_users and not self.is_slow:
             self.model.index()
             lists.ranked(self.model, np.zeros(1, np.int64), 1)
-        if self.model.objective.loss in ("squared", "weighted") and self.model.item_vectors.shape[1]:
+        if self.model.seen.nnz:
             from cofactor.model.placing import place_rows  # brings numba
 
-            place_rows(self.model, self.model.seen[:1], "user")
+            somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
+            with contextlib.suppress(CofactorError):  # a model that cannot place newcomers says so to each of them
+                place_rows(self.model, self.model.seen[somebody : somebody + 1], "user")
         self.warmed.set()
         _ = self.catalogue.search, self.plane
 
@@ -134,17 +136,6 @@ def _range(years: np.ndarray) -> dict[str, int] | None:
     return {"from": int(known.min()), "to": int(known.max())} if len(known) else None
 
 
-def digest_of(model: Factors) -> str:
-    """Return a name for a model's numbers: equal models have equal names, and no others do."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name in ("user_vectors", "item_vectors", "user_bias", "item_bias"):
-        if (array := getattr(model, name)) is not None:
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(array).data)
-    digest.update(repr((model.mean, model.objective, model.origin.trained_at)).encode())
-    return digest.hexdigest()
-
-
 def served(path: Path) -> Served:
     """Load a model and see that it answers.
 
@@ -156,7 +147,7 @@ def served(path: Path) -> Served:
     model = load(path)
     if not model.n_items:
         raise ModelFileError(f"{path} has no items: there is nothing to recommend")
-    made = Served(model, digest_of(model), Catalogue(model), scale_of(model))
+    made = Served(model, model.digest, Catalogue(model), scale_of(model))
     if model.n_users:
         lists.ranked(model, np.zeros(1, np.int64), 1)
     return made

@@ -2,7 +2,7 @@
 
 import { byId } from "./elements.js";
 
-const UNFIT = /[/\\]|^\.+$/; // the name stands in addresses
+const UNFIT = /^\.+$/; // the name stands in addresses
 
 /** The dialog that asks for a name. */
 export class Account {
@@ -31,7 +31,7 @@ export class Account {
   async submit() {
     const name = byId("account-name").value.trim();
     if (!name) return this.open("Give a name.");
-    if (UNFIT.test(name)) return this.open("A name has no slash in it, and more than dots.");
+    if (UNFIT.test(name)) return this.open("A name is more than dots.");
     const { ratings, keeper } = this;
     const isNew = ratings.owner !== name;
     if (isNew && ratings.owner !== null) ratings.leave();
