@@ -1,12 +1,16 @@
 """What SQLite must be told so that a rating it has taken is never lost, and two writers never trip over each other."""
 
+import random
 import sqlite3
+import time
 from typing import Any
 
-__all__ = ["BUSY_SECONDS", "has_wal_fix", "journal_mode", "prepare"]
+__all__ = ["BUSY_SECONDS", "has_wal_fix", "journal_mode", "prepare", "wait_for_turn"]
 
 BUSY_SECONDS = 20.0
 """How long a writer waits for the others; far longer than any of them takes."""
+
+_ASK_SECONDS = (0.0005, 0.003)
 
 _FIXED = ((3, 44, 6), (3, 50, 7))
 """Backports of the fix of 3.51.3, each good for the releases of its own branch alone."""
@@ -35,3 +39,24 @@ def prepare(connection: sqlite3.Connection, *_: Any) -> None:
     connection.isolation_level = None
     connection.execute(f"pragma journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
     connection.execute("pragma synchronous = FULL")
+
+
+def wait_for_turn(connection: sqlite3.Connection) -> bool:
+    """Begin a transaction that will write, as soon as no other does; tell whether it was begun in time.
+
+    SQLite's own wait asks ever more seldom, so that of many busy writers the one who waits longest has the least
+    chance, and gives up in the end. Here all ask equally often.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    connection.execute("pragma busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("begin immediate")
+                return True
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    return False
+            time.sleep(random.uniform(*_ASK_SECONDS))  # noqa: S311
+    finally:
+        connection.execute(f"pragma busy_timeout = {1000 * BUSY_SECONDS:.0f}")

@@ -247,8 +247,10 @@ class RatingsStore:
 
 def _begin(connection: "Connection") -> None:
     """Lock the file before the first look where something will be written, so that no writer must give up midway."""
-    reading = connection.get_execution_options().get("reading")
-    connection.exec_driver_sql("begin" if reading else "begin immediate")
+    if connection.get_execution_options().get("reading"):
+        connection.exec_driver_sql("begin")
+    elif not sqlite.wait_for_turn(connection.connection.dbapi_connection):
+        connection.exec_driver_sql("begin immediate")  # says what is the matter
 
 
 def _upsert(connection: "Connection") -> Any:
