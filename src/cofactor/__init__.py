@@ -13,6 +13,7 @@ from cofactor.version import __version__
 if TYPE_CHECKING:
     from cofactor.data.catalog import datasets, load_dataset
     from cofactor.data.interactions import Interactions
+    from cofactor.data.outofcore import open_parquet
     from cofactor.data.published import read_lightgcn, read_ncf
     from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql
     from cofactor.errors import (
@@ -44,6 +45,7 @@ __all__ = [
     "from_frame",
     "load",
     "load_dataset",
+    "open_parquet",
     "read_csv",
     "read_lightgcn",
     "read_ncf",
@@ -58,6 +60,7 @@ _HOMES = {
     "from_frame": "cofactor.data.readers",
     "load": "cofactor.model.storage",
     "load_dataset": "cofactor.data.catalog",
+    "open_parquet": "cofactor.data.outofcore",
     "read_csv": "cofactor.data.readers",
     "read_lightgcn": "cofactor.data.published",
     "read_ncf": "cofactor.data.published",

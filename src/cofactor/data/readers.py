@@ -20,7 +20,7 @@ from cofactor.data.opening import existing, inner_suffix
 from cofactor.data.titles import titles_beside
 from cofactor.errors import DataError
 
-__all__ = ["from_frame", "read_csv", "read_movielens", "read_parquet", "read_sql", "read_table"]
+__all__ = ["from_frame", "parquet_files", "read_csv", "read_movielens", "read_parquet", "read_sql", "read_table"]
 
 PathLike = str | os.PathLike[str]
 
@@ -128,7 +128,7 @@ def read_parquet(
     ...     read_parquet(folder, value=None)
     2 users × 1 items, 2 interactions, 100 %
     """
-    files = _parquet_files(Path(path))
+    files = parquet_files(Path(path))
     wanted = _wanted(user, item, value, time)
     try:
         names = pl.scan_parquet(files[0]).collect_schema().names()
@@ -142,10 +142,12 @@ def read_parquet(
     return from_columns(frame, str(path), on_bad_rows, duplicates, name or Path(path).name, titles)
 
 
-def _parquet_files(path: Path) -> list[Path]:
+def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
+    """Return a file, or the Parquet files of a folder in the order of their names, except those of a folder in it."""
     if not path.is_dir():
         return [existing(path)]
-    files = sorted(file for suffix in _PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
+    found = (file for suffix in _PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
+    files = sorted(file for file in found if apart_from is None or apart_from.resolve() not in file.resolve().parents)
     if not files:
         raise DataError(f"{path} is a folder without a .parquet file in it: give one that has some")
     return files
