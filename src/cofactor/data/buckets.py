@@ -9,24 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Buckets", "Transposing", "edges_of", "sums_between"]
+from cofactor.data.rooms import edges_of
+
+__all__ = ["Buckets", "Transposing", "sums_between"]
 
 Records = npt.NDArray[Any]
 """A structured array: a record an entry."""
-
-
-def edges_of(counts: np.ndarray, most: int) -> np.ndarray:
-    """Cut rows into consecutive ranges of at most ``most`` entries, given how many each row has; a row stays whole.
-
-    >>> edges_of(np.array([3, 1, 4, 9, 1]), most=5)
-    array([0, 2, 3, 4, 5])
-    """
-    ends = np.cumsum(counts, dtype=np.int64)
-    edges = [0]
-    while edges[-1] < len(counts):
-        before = ends[edges[-1] - 1] if edges[-1] else 0
-        edges.append(max(int(np.searchsorted(ends, before + most, side="right")), edges[-1] + 1))
-    return np.array(edges)
 
 
 def sums_between(edges: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -78,7 +66,7 @@ class Buckets:
         for number, (first, last) in enumerate(pairwise(self.edges.tolist())):
             records = np.empty(int(self._ends[number] - self._starts[number]), self._record)
             self._file.seek(int(self._starts[number]) * self._record.itemsize)
-            self._file.readinto(records.view(np.uint8).data)  # type: ignore[attr-defined]
+            self._file.readinto(records.view(np.uint8).data)
             yield first, last, records
 
 

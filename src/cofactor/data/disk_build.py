@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from cofactor.data.buckets import Buckets, Transposing, edges_of, sums_between
+from cofactor.data.buckets import Buckets, Transposing, sums_between
 from cofactor.data.building import Duplicates, Entries, distinct
 from cofactor.data.ondisk import ARRAYS, TRANSPOSED, ArrayFile, write_sides
 from cofactor.data.parquet_parts import Indexed, Part
+from cofactor.data.rooms import edges_of
 from cofactor.data.texts import ItemTexts
 from cofactor.errors import DataError
 

@@ -245,7 +245,7 @@ class Interactions:
         enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
         """
         kept, users, items = building.core(self.matrix, per_user, per_item)
-        return self._where(kept)._without_rows(~users, ~items)
+        return self.where(kept)._without_rows(~users, ~items)
 
     def describe(self) -> pl.DataFrame:
         """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
@@ -253,7 +253,7 @@ class Interactions:
 
     def at_least(self, value: float) -> "Interactions":
         """Keep the interactions whose value is ``value`` or more; users and items keep their rows."""
-        return self._where(self.matrix.data >= value)
+        return self.where(self.matrix.data >= value)
 
     def binary(self) -> "Interactions":
         """Set every value to 1."""
@@ -344,8 +344,8 @@ class Interactions:
         """
         held_out = splits.user_mask(self.n_users, n_users, test_fraction, seed)
         theirs, no_item = np.repeat(held_out, np.diff(self.matrix.indptr)), np.zeros(self.n_items, dtype=bool)
-        train = self._where(~theirs)._without_rows(held_out, no_item)
-        return train, self._where(theirs)._without_rows(~held_out, no_item)
+        train = self.where(~theirs)._without_rows(held_out, no_item)
+        return train, self.where(theirs)._without_rows(~held_out, no_item)
 
     def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
         """Yield ``n`` pairs (train, test) whose test parts hold every interaction once."""
@@ -371,7 +371,7 @@ class Interactions:
     def _split(self, held_out: np.ndarray) -> "tuple[Interactions, Interactions]":
         held_out = passes.scattered(held_out, self.order, self.room)
         rest = np.logical_not(held_out, out=self.room.zeros(len(self), bool))
-        return self._where(rest), self._where(held_out)
+        return self.where(rest), self.where(held_out)
 
     def _without_rows(self, users: np.ndarray, items: np.ndarray) -> "Interactions":
         """Drop users and items that have no interactions any more; both are masks of those to drop."""
@@ -384,7 +384,7 @@ class Interactions:
             texts=self.texts.take(kept_items),
         )
 
-    def _where(self, kept: np.ndarray) -> "Interactions":
+    def where(self, kept: np.ndarray) -> "Interactions":
         """Keep some of the stored values; ``kept`` is a mask over ``matrix.data``."""
         matrix, timestamps, order = passes.kept_where(self.matrix, self.timestamps, self.order, kept, self.room)
         return dataclasses.replace(self, matrix=matrix, timestamps=timestamps, order=order)

@@ -98,8 +98,8 @@ def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY) -> Interact
     try:
         name = str(json.loads((source / MANIFEST).read_text())["name"])
         users = Vocabulary(pl.read_parquet(source / "users.parquet")["user"], kind="user")
-        table = pl.read_parquet(source / "items.parquet")
-        items = Vocabulary(table["item"], kind="item")
+        known = pl.read_parquet(source / "items.parquet")
+        items = Vocabulary(known["item"], kind="item")
         matrix = _matrix(source, ARRAYS, (len(users), len(items)))
         by_item = None
         if (source / f"{TRANSPOSED[0]}.npy").exists():
@@ -113,7 +113,7 @@ def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY) -> Interact
         raise DataError(
             f"{source} is not a folder of interactions ({error}): write it with Interactions.write"
         ) from error
-    texts = ItemTexts(*(table[name] if name in table.columns else None for name in ("title", "genres")))
+    texts = ItemTexts(*(known[name] if name in known.columns else None for name in ("title", "genres")))
     table = Interactions(users, items, matrix, timestamps, order, texts, name, room)
     if by_item is not None:
         table.__dict__["by_item"] = by_item

@@ -157,8 +157,9 @@ class _Cached:
         files, columns = [Path(file) for file, _, _ in inputs["files"]], self._options["columns"]
         parts = ParquetParts(files, columns, self._room.entries_at_once)
         with new_folder(target) as beside:
-            found = indexed(parts, self._options["on_bad_rows"], self._notify)
-            self._notify(f"sorting {found.n_rows:,} ratings of {len(found.users.ids):,} users")
+            self._notify(f"reading the ids of {len(files):,} file{'s' * (len(files) > 1)}")
+            found = indexed(parts, self._options["on_bad_rows"])
+            self._notify(f"sorting {found.n_rows:,} ratings of {len(found.users.ids):,} users, once")
             build(parts, found, self._options["duplicates"], beside, self._room.entries_at_once)
             if self._inputs() != inputs:
                 raise DataError(f"{self._path} changed while it was read: open it again when it is whole")

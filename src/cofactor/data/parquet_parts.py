@@ -1,7 +1,7 @@
 """Parquet files a part at a time: checked columns, and errors that name the file, the row and the remedy."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +115,7 @@ class Indexed:
     n_rows: int
 
 
-def indexed(parts: ParquetParts, on_bad_rows: OnBadRows, notify: Callable[[str], None]) -> Indexed:
+def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
     """Go through the files once: check every row, and collect the ids and their counts.
 
     Raises
@@ -133,7 +133,6 @@ def indexed(parts: ParquetParts, on_bad_rows: OnBadRows, notify: Callable[[str],
         n_rows += len(part.frame)
         for role in ("user", "item"):
             known[role] = _with_counts(known.get(role), part, role)
-        notify(f"read the ids of {n_rows:,} ratings")
     if n_bad:
         _tell(first_bad, n_bad, n_rows, on_bad_rows)
     if not n_rows:
@@ -164,7 +163,7 @@ def _with_counts(known: pl.DataFrame | None, part: Part, role: str) -> pl.DataFr
                 f"{part.file}: the {role} ids reach from below 0 to above 2**63, which no integer of 64 bits does: "
                 "convert them to strings"
             ) from error
-    return pl.concat([known, fresh.cast(dict(known.schema))]).group_by("id").agg(pl.col("len").sum())
+    return pl.concat([known, fresh.cast(known.schema)]).group_by("id").agg(pl.col("len").sum())
 
 
 def _side(known: pl.DataFrame, kind: str) -> Side:

@@ -11,15 +11,28 @@ from scipy import sparse
 from cofactor.data.buckets import Transposing
 from cofactor.data.rooms import Disk, Room
 
-__all__ = ["as_csr", "counts_of", "kept_where", "scattered", "transposed", "valued"]
+__all__ = ["as_csr", "counts_of", "kept_where", "places_of", "scattered", "transposed", "valued"]
 
 
-def counts_of(rows: np.ndarray, n: int, room: Room) -> np.ndarray:
+_ROWS_AT_ONCE = 2**22
+
+
+def counts_of(rows: np.ndarray, n: int) -> np.ndarray:
     """Count how often each of ``n`` rows stands in a column: (n,), int64."""
     counts = np.zeros(n, np.int64)
-    for part in room.parts(len(rows)):
-        counts += np.bincount(rows[part], minlength=n)  # which makes 64-bit integers of its input
+    for first in range(0, len(rows), _ROWS_AT_ONCE):  # bincount makes 64-bit integers of its input
+        counts += np.bincount(rows[first : first + _ROWS_AT_ONCE], minlength=n)
     return counts
+
+
+def places_of(mask: np.ndarray, room: Room) -> np.ndarray:
+    """Return where a mask is true: int64."""
+    places, done = room.zeros(int(np.count_nonzero(mask)), np.int64), 0
+    for part in room.parts(len(mask)):
+        found = np.flatnonzero(mask[part])
+        places[done : done + len(found)] = found + part.start
+        done += len(found)
+    return places
 
 
 def as_csr(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
@@ -99,7 +112,7 @@ def transposed(matrix: sparse.csr_array, room: Room) -> sparse.csr_array:
         return matrix.T.tocsr()
     n_users, n_items = matrix.shape
     room.folder.mkdir(parents=True, exist_ok=True)
-    counts = counts_of(matrix.indices, n_items, room)
+    counts = counts_of(matrix.indices, n_items)
     sorting = Transposing(room.folder, counts, room.entries_at_once)
     for part in room.parts(matrix.nnz):
         users = np.searchsorted(matrix.indptr, np.arange(part.start, part.stop), side="right") - 1

@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["MEMORY", "Disk", "Memory", "Room", "bytes_of", "scratch_folder", "shown_bytes"]
+__all__ = ["MEMORY", "Disk", "Memory", "Room", "bytes_of", "edges_of", "scratch_folder", "shown_bytes"]
 
 BYTES_AN_ENTRY = 160
 """What an entry takes while it is sorted: its columns, the keys, the order, and what polars holds besides."""
@@ -41,6 +42,10 @@ class Room(Protocol):
         """Cut ``n`` entries into parts that are small enough to treat at once."""
         ...
 
+    def row_parts(self, counts: np.ndarray) -> Iterator[slice]:
+        """Cut rows into parts whose entries are few enough to treat at once, given how many each row has."""
+        ...
+
     def require(self, needed: int, what: str) -> None:
         """Raise SettingError where ``needed`` bytes that must be in memory are more than there may be."""
         ...
@@ -57,6 +62,10 @@ class Memory:
     def parts(self, n: int) -> Iterator[slice]:
         """Return everything as one part."""
         yield slice(0, n)
+
+    def row_parts(self, counts: np.ndarray) -> Iterator[slice]:
+        """Return all rows as one part."""
+        yield slice(0, len(counts))
 
     def require(self, needed: int, what: str) -> None:
         """Allow anything: no limit was given."""
@@ -113,6 +122,10 @@ class Disk:
         step = self.entries_at_once
         return (slice(first, min(first + step, n)) for first in range(0, n, step))
 
+    def row_parts(self, counts: np.ndarray) -> Iterator[slice]:
+        """Cut rows into parts of at most `entries_at_once` entries; a row stays whole."""
+        return (slice(*pair) for pair in pairwise(edges_of(counts, self.entries_at_once).tolist()))
+
     def require(self, needed: int, what: str) -> None:
         """Raise SettingError where ``needed`` bytes that must be in memory are more than the limit.
 
@@ -126,6 +139,20 @@ class Disk:
                 f"{what} must be in memory and take {shown_bytes(needed)}, but memory is {shown_bytes(self.memory)}: "
                 f"give memory='{-(-needed // 10**9)}GB' or more, or a smaller rank"
             )
+
+
+def edges_of(counts: np.ndarray, most: int) -> np.ndarray:
+    """Cut rows into consecutive ranges of at most ``most`` entries, given how many each row has; a row stays whole.
+
+    >>> edges_of(np.array([3, 1, 4, 9, 1]), most=5)
+    array([0, 2, 3, 4, 5])
+    """
+    ends = np.cumsum(counts, dtype=np.int64)
+    edges = [0]
+    while edges[-1] < len(counts):
+        before = ends[edges[-1] - 1] if edges[-1] else 0
+        edges.append(max(int(np.searchsorted(ends, before + most, side="right")), edges[-1] + 1))
+    return np.array(edges)
 
 
 def bytes_of(memory: str | int) -> int:
