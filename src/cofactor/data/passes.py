@@ -36,10 +36,14 @@ def places_of(mask: np.ndarray, room: Room) -> np.ndarray:
 
 
 def as_csr(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    """Assemble sorted and distinct entries, telling scipy so that it neither checks nor copies."""
+    """Assemble sorted and distinct entries; scipy neither checks them nor copies them.
+
+    Its constructor copies what is a view of an array more than twice as large, as a part of a mapped file is.
+    """
     index = np.int32 if len(values) < 2**31 else np.int64
-    arrays = values, indices.astype(index, copy=False), indptr.astype(index, copy=False)
-    matrix = sparse.csr_array(arrays, shape=shape, copy=False)
+    matrix = sparse.csr_array(shape, dtype=values.dtype)
+    matrix.data, matrix.indices = values, indices.astype(index, copy=False)
+    matrix.indptr = indptr.astype(index, copy=False)
     matrix.has_canonical_format = True
     return matrix
 

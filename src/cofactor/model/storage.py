@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.passes import as_csr
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import CofactorError, ModelFileError
@@ -249,11 +250,7 @@ def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> sparse.c
     if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(np.diff(indptr) < 0):
         raise ValueError("the table of seen items has rows that overlap")
     check_rows(indptr, indices, values, shape[1])
-    if len(indices) < 2**31:
-        indptr = indptr.astype(np.int32)
-    matrix = sparse.csr_array((values, indices, indptr), shape=shape)
-    matrix.has_canonical_format = True
-    return matrix
+    return as_csr(values, indices, indptr, shape)
 
 
 def _vocabulary(tensors: Mapping[str, np.ndarray], side: str) -> Vocabulary:
