@@ -1,6 +1,7 @@
 """Arrays in memory or in files, and what is done to tables part by part: the same bits either way."""
 
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -61,7 +62,8 @@ def test_a_full_disk_is_one_clear_error(disk, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(cf.DataError, match=r"cannot hold 2 GB more \(No space left on device\): make room, or give cache"):
+    says = r"cannot hold 2 GB more \(No space left on device\): make room, or give cache"
+    with pytest.raises(cf.DataError, match=says):
         disk.zeros(2 * 10**9, np.int8)
 
 
@@ -84,7 +86,7 @@ def test_amounts_of_memory_are_read(text, size):
 
 @pytest.mark.parametrize("text", ["", "GB", "-4GB", "4XB", "4GBs", "many", None, True, "1e9", "nan", 4.5e9j])
 def test_what_is_no_amount_is_refused(text):
-    with pytest.raises(cf.SettingError, match="memory is .*: give an amount such as '4GB'"):
+    with pytest.raises(cf.SettingError, match=r"memory is .*: give an amount such as '4GB'"):
         bytes_of(text)
 
 
@@ -100,7 +102,7 @@ def test_ranges_of_rows_hold_no_more_than_they_may(counts, most):
     assert edges[0] == 0
     assert edges[-1] == len(counts)
     assert (np.diff(edges) > 0).all()
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         assert sum(counts[first:last]) <= most or last == first + 1
         assert last == len(counts) or sum(counts[first : last + 1]) > most  # and no fewer than they can
 
@@ -109,7 +111,7 @@ def test_ranges_of_rows_hold_no_more_than_they_may(counts, most):
 @settings(max_examples=40, deadline=None)
 def test_buckets_give_back_what_was_added_in_order(disk, batches, edges):
     everything = [key for batch in batches for key in batch]
-    counts = [sum(first <= key < last for key in everything) for first, last in zip(edges[:-1], edges[1:], strict=True)]
+    counts = [sum(first <= key < last for key in everything) for first, last in pairwise(edges)]
     record = np.dtype([("key", np.int32), ("number", np.int64)])
     buckets, number = Buckets(disk.folder, np.array(edges), np.array(counts), record), 0
     for batch in batches:

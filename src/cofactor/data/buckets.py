@@ -48,18 +48,25 @@ class Buckets:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (it is closed when nobody needs it any more)
 
     def add(self, keys: np.ndarray, records: Records) -> None:
-        """Append records, in the order given, to the ranges of their keys."""
+        """Append records, in the order given, to the ranges of their keys.
+
+        Raises
+        ------
+        OverflowError
+            If a range gets more of them than it was said to.
+        """
         numbers = np.searchsorted(self.edges, keys, side="right") - 1
         if len(self._ends) < 2**16:
             numbers = numbers.astype(np.uint16)  # sorted as fast as counting
         order = np.argsort(numbers, kind="stable")
         counts = np.bincount(numbers, minlength=len(self._ends))
         ends = np.cumsum(counts)
+        if (self._ends + counts > self._starts[1:]).any():
+            raise OverflowError("a range has more records than were counted")
         for number in np.flatnonzero(counts):
             self._file.seek(int(self._ends[number]) * self._record.itemsize)
             self._file.write(records[order[ends[number] - counts[number] : ends[number]]].tobytes())
         self._ends += counts
-        assert (self._ends <= self._starts[1:]).all()
 
     def __iter__(self) -> Iterator[tuple[int, int, Records]]:
         """Yield each range, first to last, with its records in the order in which they were added."""

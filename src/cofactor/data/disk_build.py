@@ -63,9 +63,10 @@ def _by_user(
         if buckets is None:
             buckets = Buckets(folder, edges, sums_between(edges, found.users.counts), records.dtype)
         done += len(records)
-        if done > found.n_rows:
-            raise DataError(f"{part.file} changed while it was read: open it again when it is whole")
-        buckets.add(records["user"], records)
+        try:
+            buckets.add(records["user"], records)
+        except OverflowError:
+            raise DataError(f"{part.file} changed while it was read: open it again when it is whole") from None
     assert buckets is not None
     return iter(buckets)
 

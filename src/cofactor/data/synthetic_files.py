@@ -13,7 +13,7 @@ from cofactor.files import new_folder
 
 __all__ = ["write_synthetic"]
 
-_BLOCKS_A_FILE = 16
+_BLOCKS_A_FILE = 4
 _ROWS_A_GROUP = 1 << 20
 
 
