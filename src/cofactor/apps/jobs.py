@@ -100,7 +100,8 @@ def open_data(
         raise DataError(f"{data!r} is neither a file nor a named data set: {hint}")
     if not columns and readers.looks_like_movielens(path):
         return readers.read_movielens(path, ids=ids)
-    choices = {name: given[name] for name in ("separator", "ids", "duplicates", "on_bad_rows") if name in given}
+    of_text = () if readers.is_parquet(path) else ("separator", "ids")
+    choices = {name: given[name] for name in (*of_text, "duplicates", "on_bad_rows") if name in given}
     return readers.read_table(path, **columns, **choices)
 
 
@@ -110,7 +111,7 @@ def _open_in_bounds(
     """Open what can be trained on without being in memory: Parquet, or a folder that `Interactions.write` wrote."""
     if (path / "interactions.json").is_file():
         return Interactions.open(path, memory=given["memory"])
-    if not path.is_dir() and path.suffix not in (".parquet", ".pq"):
+    if not readers.is_parquet(path):
         raise SettingError(
             f"--memory needs a Parquet file or a folder of them, and {str(path)!r} is neither: leave --memory out, or "
             "write Parquet first ('cofactor synthesize' does so for synthetic sets)"

@@ -20,7 +20,16 @@ from cofactor.data.opening import existing, inner_suffix
 from cofactor.data.titles import titles_beside
 from cofactor.errors import DataError
 
-__all__ = ["from_frame", "parquet_files", "read_csv", "read_movielens", "read_parquet", "read_sql", "read_table"]
+__all__ = [
+    "from_frame",
+    "is_parquet",
+    "parquet_files",
+    "read_csv",
+    "read_movielens",
+    "read_parquet",
+    "read_sql",
+    "read_table",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -198,8 +207,12 @@ def read_table(path: PathLike, **options: Any) -> Interactions:
     ...     read_table(path, value=None)
     2 users × 1 items, 2 interactions, 100 %
     """
-    reader = read_parquet if Path(path).is_dir() or inner_suffix(path) in _PARQUET else read_csv
-    return reader(path, **options)
+    return (read_parquet if is_parquet(path) else read_csv)(path, **options)
+
+
+def is_parquet(path: PathLike) -> bool:
+    """Return whether a path is one for `read_parquet`, by its name or as a folder."""
+    return Path(path).is_dir() or inner_suffix(path) in _PARQUET
 
 
 def read_movielens(path: PathLike, *, ids: IdType = "str", name: str | None = None) -> Interactions:

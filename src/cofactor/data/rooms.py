@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["MEMORY", "Disk", "Memory", "Room", "bytes_of", "edges_of", "scratch_folder", "shown_bytes"]
+__all__ = ["MEMORY", "Disk", "Memory", "Room", "bytes_of", "copied", "edges_of", "scratch_folder", "shown_bytes"]
 
 BYTES_AN_ENTRY = 160
 """What an entry takes while it is sorted: its columns, the keys, the order, and what polars holds besides."""
@@ -139,6 +139,13 @@ class Disk:
                 f"{what} must be in memory and take {shown_bytes(needed)}, but memory is {shown_bytes(self.memory)}: "
                 f"give memory='{-(-needed // 10**9)}GB' or more, or a smaller rank"
             )
+
+
+def copied(array: npt.NDArray[Any], room: Room) -> npt.NDArray[Any]:
+    """Return a copy of an array that lies in a room."""
+    new = room.zeros(array.shape, array.dtype)
+    new[...] = array
+    return new
 
 
 def edges_of(counts: np.ndarray, most: int) -> np.ndarray:
