@@ -13,8 +13,10 @@ from cofactor.version import __version__
 if TYPE_CHECKING:
     from cofactor.data.catalog import datasets, load_dataset
     from cofactor.data.interactions import Interactions
+    from cofactor.data.outofcore import open_parquet
     from cofactor.data.published import read_lightgcn, read_ncf
     from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql
+    from cofactor.data.synthetic_files import write_synthetic
     from cofactor.errors import (
         CofactorError,
         DataError,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
         UnknownIdError,
     )
     from cofactor.model.factors import Factors
-    from cofactor.model.storage import load
+    from cofactor.model.storage import load, open_model
 
 __all__ = [
     "CofactorError",
@@ -44,11 +46,14 @@ __all__ = [
     "from_frame",
     "load",
     "load_dataset",
+    "open_model",
+    "open_parquet",
     "read_csv",
     "read_lightgcn",
     "read_ncf",
     "read_parquet",
     "read_sql",
+    "write_synthetic",
 ]
 
 _HOMES = {
@@ -58,11 +63,14 @@ _HOMES = {
     "from_frame": "cofactor.data.readers",
     "load": "cofactor.model.storage",
     "load_dataset": "cofactor.data.catalog",
+    "open_model": "cofactor.model.storage",
+    "open_parquet": "cofactor.data.outofcore",
     "read_csv": "cofactor.data.readers",
     "read_lightgcn": "cofactor.data.published",
     "read_ncf": "cofactor.data.published",
     "read_parquet": "cofactor.data.readers",
     "read_sql": "cofactor.data.readers",
+    "write_synthetic": "cofactor.data.synthetic_files",
 }
 
 

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["replacing"]
+__all__ = ["new_folder", "replacing"]
 
 
 @contextlib.contextmanager
@@ -30,6 +31,28 @@ def replacing(path: str | os.PathLike[str], *, inside: Path | None = None) -> It
         _sync_folder(target.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a folder beside ``path`` to write files in; afterwards it takes the name ``path``, which must be free.
+
+    A folder of that name is whole, whatever happens. If the block raises, nothing is left; a killed process leaves a
+    folder whose name starts with a point and ends with ``.part``.
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        for file in beside.iterdir():
+            with file.open("rb+") as written:
+                os.fsync(written.fileno())
+        _sync_folder(beside)
+        beside.rename(target)
+        _sync_folder(target.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,6 +23,7 @@ import cofactor as cf
 from cofactor.model.factors import Factors
 from cofactor.model.objective import Objective
 from cofactor.model.state import Origin
+from cofactor.model.tensors import check_rows
 
 
 def small(**changes):
@@ -77,7 +78,7 @@ def test_a_model_comes_back_as_it_was(tmp_path):
 
 
 @given(st.lists(st.text(), min_size=1, unique=True), st.integers(0, 3))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_any_ids_survive(tmp_path_factory, ids, rank):
     model = Factors.from_arrays(np.ones((len(ids), rank)), np.ones((2, rank)), users=ids)
     path = tmp_path_factory.mktemp("ids") / "model.safetensors"
@@ -238,9 +239,10 @@ def test_a_bad_file_gives_one_clear_error(tmp_path, name):
     spoil, text = HOSTILE[name]
     path = small().save(tmp_path / "model.safetensors")
     spoil(path)
-    with pytest.raises(cf.ModelFileError, match=text) as caught:
-        cf.load(path)
-    assert str(path) in str(caught.value)
+    for read in (cf.load, cf.open_model):
+        with pytest.raises(cf.ModelFileError, match=text) as caught:
+            read(path)
+        assert str(path) in str(caught.value)
 
 
 def test_promised_terabytes_are_never_allocated(tmp_path):
@@ -271,8 +273,9 @@ def test_every_cut_of_a_file_is_refused(tmp_path):
     cut = tmp_path / "cut.safetensors"
     for length in range(0, len(data), 37):
         cut.write_bytes(data[:length])
-        with pytest.raises(cf.ModelFileError):
-            cf.load(cut)
+        for read in (cf.load, cf.open_model):
+            with pytest.raises(cf.ModelFileError):
+                read(cut)
 
 
 @given(st.data())
@@ -283,8 +286,9 @@ def test_a_flipped_byte_never_crashes(tmp_path_factory, data):
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] ^= data.draw(st.integers(1, 255))
     (folder / "flipped.safetensors").write_bytes(content)
-    with contextlib.suppress(cf.CofactorError):
-        cf.load(folder / "flipped.safetensors").recommend(["a"], on_unknown="skip")
+    for read in (cf.load, cf.open_model):
+        with contextlib.suppress(cf.CofactorError):
+            read(folder / "flipped.safetensors").recommend(["a"], on_unknown="skip")
 
 
 def test_a_save_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
@@ -342,6 +346,47 @@ def test_values_of_one_are_not_stored(tmp_path):
     with safe_open(path, framework="numpy") as file:
         assert "seen.values" not in file.keys()  # noqa: SIM118
     assert_same(ones, cf.load(path))
+
+
+def test_many_values_of_one_are_stored_so_that_nobody_has_to_make_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("cofactor.model.storage.LARGE", 4)
+    ones = small(seen=sparse.csr_array(np.eye(5, 4, dtype=np.float32)))
+    again = cf.open_model(ones.save(tmp_path / "ones.safetensors"))
+    assert_same(ones, again)
+    assert is_mapped(again.seen.data)
+
+
+def is_mapped(array):
+    while array is not None and not isinstance(array, np.memmap):
+        array = array.base
+    return array is not None
+
+
+def test_an_opened_model_stays_in_its_file_and_says_the_same(tmp_path):
+    model = small()
+    path = model.save(tmp_path / "model.safetensors")
+    opened = cf.open_model(path)
+    assert_same(model, opened)
+    assert opened.digest == cf.load(path).digest
+    assert all(is_mapped(array) for array in (opened.user_vectors, opened.item_bias, opened.seen.indices))
+    small(mean=1.0).save(path)  # by another file of that name
+    assert_same(model, opened)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_rows_are_checked_part_by_part(monkeypatch, at_once):
+    monkeypatch.setattr("cofactor.model.tensors._AT_ONCE", at_once)
+    indptr, indices = np.array([0, 2, 2, 3, 6, 6]), np.array([1, 3, 0, 0, 2, 3], np.int32)
+    values = np.ones(6, np.float32)
+    check_rows(indptr, indices, values, 4)
+    for place, item in ((0, 3), (0, 4), (1, 1), (4, 0), (5, 2), (2, -1)):
+        wrong = indices.copy()
+        wrong[place] = item
+        with pytest.raises(ValueError, match="the table of seen items"):
+            check_rows(indptr, wrong, values, 4)
+    values[5] = np.inf
+    with pytest.raises(ValueError, match="not finite"):
+        check_rows(indptr, indices, values, 4)
 
 
 def test_titles_and_genres_both_survive(tmp_path):

@@ -46,6 +46,7 @@ def build(arguments: list[str]) -> typer.Typer:
     app.callback()(_version)
     for command in (
         datasets,
+        synthesize,
         evaluate,
         recommend,
         similar,
@@ -103,6 +104,24 @@ def datasets(json_output: Json = False) -> None:
     show.table(pl.DataFrame(rows).select("name", "users", "items", "ratings", megabytes, "cached"), decimals=1)
     show.say("GroupLens asks to be asked before its data is redistributed or used commercially; see --json for each.")
     show.say("Synthetic ones besides: synthetic:USERSxITEMSxRATINGS[:seed], such as synthetic:1000x500x50000.")
+
+
+def synthesize(
+    name: Annotated[str, typer.Argument(help="Such as synthetic:2000000x200000x200000000, with :SEED if you like.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A new folder for the Parquet files.")],
+    json_output: Json = False,
+) -> None:
+    """Write a synthetic data set to Parquet files, however large it is."""
+    from cofactor.data.synthetic import parse
+    from cofactor.data.synthetic_files import write_synthetic
+
+    spec = parse(name)
+    with show.progress_bar("writing", hidden=json_output) as bar:
+        written = write_synthetic(name, output, progress=lambda n: bar(n / spec.ratings, f"{n:,} ratings"))
+    if json_output:
+        show.as_json({"output": str(written), "n_ratings": spec.ratings})
+    else:
+        show.say(f"wrote {spec.ratings:,} ratings to {written}")
 
 
 def fit(
@@ -177,7 +196,7 @@ def evaluate(
     """Measure a model on ratings it was not trained on; a Bayesian model's intervals too."""
     from cofactor.apps import jobs, reports
 
-    loaded = jobs.load(model)
+    loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
     lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
     lengths = reports.lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
@@ -224,7 +243,7 @@ def recommend(
 
     if everyone == bool(users) or (everyone and output is None):
         raise typer.BadParameter("give user ids, or --all with -o FILE.parquet")
-    loaded = jobs.load(model)
+    loaded = jobs.open_model(model)
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
             written = jobs.recommend_everyone(loaded, output, n, include_seen, bar)
@@ -250,7 +269,7 @@ def similar(
     """List the items most like one item."""
     from cofactor.apps import jobs
 
-    loaded = jobs.load(model)
+    loaded = jobs.open_model(model)
     found = jobs.find_item(loaded, item)
     near = loaded.similar_items(found, n)
     if json_output:
@@ -263,7 +282,7 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
     """Say what a model is and describe its vectors, factor by factor."""
     from cofactor.apps import jobs
 
-    loaded = jobs.load(model)
+    loaded = jobs.open_model(model)
     if json_output:
         show.as_json({**jobs.card(loaded), "vectors": show.rows_of(loaded.describe())})
         return

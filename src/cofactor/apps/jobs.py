@@ -14,6 +14,7 @@ import polars as pl
 
 from cofactor.data import catalog, readers
 from cofactor.data.interactions import Interactions
+from cofactor.data.outofcore import open_parquet
 from cofactor.data.vocabulary import Id
 from cofactor.errors import CofactorError, DataError, SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
@@ -22,7 +23,7 @@ from cofactor.evaluation.report import Comparison, Report, compare, evaluate, wi
 from cofactor.files import replacing
 from cofactor.model.everyone import parts_folder
 from cofactor.model.factors import Factors
-from cofactor.model.storage import load
+from cofactor.model.storage import load, open_model
 from cofactor.solvers import SOLVER_FOR, solver_class
 from cofactor.solvers.base import Callback
 
@@ -38,6 +39,7 @@ __all__ = [
     "for_goal",
     "load",
     "open_data",
+    "open_model",
     "recommend_everyone",
     "solver_from",
     "split",
@@ -83,6 +85,8 @@ def open_data(
     if columns.get("value") == "none":
         columns["value"] = None
     ids = given.get("ids", "str")
+    if "memory" in given:
+        return _open_in_bounds(Path(data), given, columns, notify)
     if given.get("query") or re.match(r"\w[\w+]*://", data):
         if not given.get("query"):
             raise SettingError("a database URL needs --query 'select user, item, value from …'")
@@ -96,8 +100,24 @@ def open_data(
         raise DataError(f"{data!r} is neither a file nor a named data set: {hint}")
     if not columns and readers.looks_like_movielens(path):
         return readers.read_movielens(path, ids=ids)
-    choices = {name: given[name] for name in ("separator", "ids", "duplicates", "on_bad_rows") if name in given}
+    of_text = () if readers.is_parquet(path) else ("separator", "ids")
+    choices = {name: given[name] for name in (*of_text, "duplicates", "on_bad_rows") if name in given}
     return readers.read_table(path, **columns, **choices)
+
+
+def _open_in_bounds(
+    path: Path, given: Mapping[str, Any], columns: Mapping[str, Any], notify: Callable[[str], None] | None
+) -> Interactions:
+    """Open what can be trained on without being in memory: Parquet, or a folder that `Interactions.write` wrote."""
+    if (path / "interactions.json").is_file():
+        return Interactions.open(path, memory=given["memory"])
+    if not readers.is_parquet(path):
+        raise SettingError(
+            f"--memory needs a Parquet file or a folder of them, and {str(path)!r} is neither: leave --memory out, or "
+            "write Parquet first ('cofactor synthesize' does so for synthetic sets)"
+        )
+    choices = {name: given[name] for name in ("memory", "duplicates", "on_bad_rows") if name in given}
+    return open_parquet(path, **columns, **choices, notify=notify)
 
 
 def split(ratings: Interactions, how: str, fraction: float, seed: int) -> tuple[Interactions, Interactions | None]:

@@ -27,6 +27,7 @@ DATA_OPTIONS = [
     _option("ids", Literal["str", "int"], "str", "Type of the ids in a text file"),
     _option("duplicates", Literal["last", "first", "sum", "mean", "error"], "last", "What becomes of repeated pairs"),
     _option("on_bad_rows", Literal["error", "skip"], "error", "What becomes of rows that cannot be read"),
+    _option("memory", str | None, None, "Hold so much of a Parquet folder in memory, such as 4GB [default: all]"),
     _option("query", str | None, None, "SQL query, where DATA is a database URL"),
 ]
 """How to read DATA where it is a file or a database."""

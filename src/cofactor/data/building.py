@@ -1,7 +1,7 @@
 """The arrays under `Interactions`: entries sorted by user and item, each pair once, as compressed rows."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -9,11 +9,15 @@ from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
 
+if TYPE_CHECKING:
+    from cofactor.data.vocabulary import Vocabulary
+
 __all__ = [
     "Duplicates",
     "Entries",
     "check_lengths",
     "csr",
+    "distinct",
     "finite",
     "sorted_entries",
     "without_duplicates",
@@ -88,6 +92,20 @@ def without_duplicates(entries: Entries, duplicates: Duplicates) -> Entries:
         values = finite(sums if duplicates == "sum" else sums / (ends - starts + 1))
         return Entries(kept.keys, values, kept.timestamps, kept.rows)
     return kept
+
+
+def distinct(entries: Entries, duplicates: Duplicates, users: "Vocabulary", items: "Vocabulary") -> Entries:
+    """Do as `without_duplicates`; where they are an error, it names the user and the item."""
+    try:
+        return without_duplicates(entries, duplicates)
+    except DataError as error:
+        if len(error.args) == 1:
+            raise
+        user, item = users[error.args[1] // max(len(items), 1)], items[error.args[1] % max(len(items), 1)]
+        raise DataError(
+            f"user {user!r} and item {item!r} stand more than once: "
+            "choose what to keep with duplicates='last', 'first', 'sum' or 'mean'"
+        ) from None
 
 
 def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:

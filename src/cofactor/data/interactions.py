@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data import building, splits, summary
+from cofactor.data import building, passes, splits, summary
 from cofactor.data.building import Duplicates
+from cofactor.data.rooms import MEMORY, Disk, Room, bytes_of, scratch_folder
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError, SettingError
@@ -48,6 +49,8 @@ class Interactions:
         Titles and genres where they are known.
     name : str
         The data set's name, for people.
+    room : Room
+        Where arrays go that are made of it: memory, or files where it was opened with a limit.
 
     Examples
     --------
@@ -67,6 +70,7 @@ class Interactions:
     order: np.ndarray | None = None
     texts: ItemTexts = ItemTexts()
     name: str = ""
+    room: Room = MEMORY
 
     @classmethod
     def from_columns(
@@ -123,16 +127,7 @@ class Interactions:
         building.check_lengths(user_rows, item_rows, values, timestamps)
         width = max(len(items), 1)
         entries = building.Entries(user_rows.astype(np.int64) * width + item_rows, values, timestamps)
-        try:
-            entries = building.without_duplicates(entries, duplicates)
-        except DataError as error:
-            if len(error.args) == 1:
-                raise
-            user, item = users[error.args[1] // width], items[error.args[1] % width]
-            raise DataError(
-                f"user {user!r} and item {item!r} stand more than once: "
-                "choose what to keep with duplicates='last', 'first', 'sum' or 'mean'"
-            ) from None
+        entries = building.distinct(entries, duplicates, users, items)
         counts = np.bincount(entries.keys // width, minlength=len(users))
         matrix = building.csr(entries.values, entries.keys % width, counts, (len(users), len(items)))
         return cls(users, items, matrix, entries.timestamps, entries.reading_order, name=name)
@@ -170,7 +165,7 @@ class Interactions:
     @functools.cached_property
     def by_item(self) -> sparse.csr_array:
         """The transpose of ``matrix`` in row order: shape (items, users)."""
-        return self.matrix.T.tocsr()
+        return passes.transposed(self.matrix, self.room)
 
     def __repr__(self) -> str:
         low, high = self.value_range
@@ -226,11 +221,14 @@ class Interactions:
         return write_folder(self, folder)
 
     @staticmethod
-    def open(folder: str | os.PathLike[str]) -> "Interactions":
-        """Open a folder that `write` wrote, without reading its arrays into memory."""
+    def open(folder: str | os.PathLike[str], *, memory: str | int | None = None) -> "Interactions":
+        """Open a folder that `write` wrote, without reading its arrays into memory.
+
+        With ``memory``, such as ``"4GB"``, no more than that is held of it at once; see `open_parquet`.
+        """
         from cofactor.data.ondisk import open_folder
 
-        return open_folder(folder)
+        return open_folder(folder, MEMORY if memory is None else Disk(scratch_folder(), bytes_of(memory)))
 
     def filter(self, *conditions: pl.Expr) -> "Interactions":
         """Keep the interactions for which every condition on the columns of `to_frame` holds.
@@ -247,7 +245,7 @@ class Interactions:
         enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
         """
         kept, users, items = building.core(self.matrix, per_user, per_item)
-        return self._where(kept)._without_rows(~users, ~items)
+        return self.where(kept)._without_rows(~users, ~items)
 
     def describe(self) -> pl.DataFrame:
         """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
@@ -255,15 +253,19 @@ class Interactions:
 
     def at_least(self, value: float) -> "Interactions":
         """Keep the interactions whose value is ``value`` or more; users and items keep their rows."""
-        return self._where(self.matrix.data >= value)
+        return self.where(self.matrix.data >= value)
 
     def binary(self) -> "Interactions":
         """Set every value to 1."""
-        return self._valued(np.ones(len(self), np.float32))
+        return self._valued(np.ones_like)
 
-    def _valued(self, values: np.ndarray) -> "Interactions":
-        matrix = sparse.csr_array((values, self.matrix.indices, self.matrix.indptr), self.matrix.shape)
-        return dataclasses.replace(self, matrix=matrix)
+    def _valued(self, change: Callable[[np.ndarray], np.ndarray]) -> "Interactions":
+        """Replace values by a function of each; a transpose that is known already stays known."""
+        by_user = passes.valued(self.matrix, change, self.room)
+        new = dataclasses.replace(self, matrix=by_user)
+        if "by_item" in self.__dict__:
+            new.__dict__["by_item"] = passes.valued(self.by_item, change, self.room)
+        return new
 
     def as_confidences(self) -> "Interactions":
         """Divide every value by their mean: stars or counts as weights around 1, for a solver of implicit feedback.
@@ -282,7 +284,7 @@ class Interactions:
         if values.min() < 0 or values.max() <= 0:
             raise DataError(f"values from {values.min():g} to {values.max():g} cannot be confidences: see binary()")
         mean = values.mean(dtype=np.float64)
-        return self._valued((values / mean).astype(np.float32))
+        return self._valued(lambda some: some / mean)
 
     def with_texts(self, table: pl.DataFrame) -> "Interactions":
         """Add titles and genres from a frame with the columns item, title and perhaps genres."""
@@ -290,7 +292,9 @@ class Interactions:
         known = table.select(pl.col("item").cast(self.items.ids.dtype), pl.exclude("item"))
         joined = wanted.join(known.unique("item", keep="first"), on="item", how="left", maintain_order="left")
         genres = joined["genres"] if "genres" in joined.columns else None
-        return dataclasses.replace(self, texts=ItemTexts(joined["title"], genres))
+        new = dataclasses.replace(self, texts=ItemTexts(joined["title"], genres))
+        new.__dict__.update({"by_item": self.by_item} if "by_item" in self.__dict__ else {})
+        return new
 
     def split_rows(self, test_rows: Iterable[int] | np.ndarray) -> "tuple[Interactions, Interactions]":
         """Hold out given rows of the table, counted from 0 in reading order: (train, test).
@@ -306,7 +310,7 @@ class Interactions:
 
     def split_random(self, *, test_fraction: float = 0.2, seed: int = 0) -> "tuple[Interactions, Interactions]":
         """Hold out a random share of all interactions: (train, test). Both keep the same users and items."""
-        return self._split(splits.random_mask(len(self), test_fraction, seed))
+        return self._split(splits.random_mask(len(self), test_fraction, seed, self.room))
 
     def split_per_user(self, *, test_fraction: float = 0.25, seed: int = 0) -> "tuple[Interactions, Interactions]":
         """Hold out a random share of each user's interactions: (train, test)."""
@@ -340,8 +344,8 @@ class Interactions:
         """
         held_out = splits.user_mask(self.n_users, n_users, test_fraction, seed)
         theirs, no_item = np.repeat(held_out, np.diff(self.matrix.indptr)), np.zeros(self.n_items, dtype=bool)
-        train = self._where(~theirs)._without_rows(held_out, no_item)
-        return train, self._where(theirs)._without_rows(~held_out, no_item)
+        train = self.where(~theirs)._without_rows(held_out, no_item)
+        return train, self.where(theirs)._without_rows(~held_out, no_item)
 
     def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
         """Yield ``n`` pairs (train, test) whose test parts hold every interaction once."""
@@ -365,11 +369,9 @@ class Interactions:
         return column if self.order is None else column[self.order]
 
     def _split(self, held_out: np.ndarray) -> "tuple[Interactions, Interactions]":
-        if self.order is not None:
-            stored = np.empty_like(held_out)
-            stored[self.order] = held_out
-            held_out = stored
-        return self._where(~held_out), self._where(held_out)
+        held_out = passes.scattered(held_out, self.order, self.room)
+        rest = np.logical_not(held_out, out=self.room.zeros(len(self), bool))
+        return self.where(rest), self.where(held_out)
 
     def _without_rows(self, users: np.ndarray, items: np.ndarray) -> "Interactions":
         """Drop users and items that have no interactions any more; both are masks of those to drop."""
@@ -382,18 +384,7 @@ class Interactions:
             texts=self.texts.take(kept_items),
         )
 
-    def _where(self, kept: np.ndarray) -> "Interactions":
+    def where(self, kept: np.ndarray) -> "Interactions":
         """Keep some of the stored values; ``kept`` is a mask over ``matrix.data``."""
-        before = np.concatenate([[0], np.cumsum(kept)])
-        order = None if self.order is None else (before[:-1][self.order[kept[self.order]]])
-        return dataclasses.replace(
-            self,
-            matrix=building.csr(
-                self.matrix.data[kept],
-                self.matrix.indices[kept],
-                np.diff(before[self.matrix.indptr]),
-                self.matrix.shape,
-            ),
-            timestamps=None if self.timestamps is None else self.timestamps[kept],
-            order=None if order is None else order.astype(np.int32 if len(order) < 2**31 else np.int64),
-        )
+        matrix, timestamps, order = passes.kept_where(self.matrix, self.timestamps, self.order, kept, self.room)
+        return dataclasses.replace(self, matrix=matrix, timestamps=timestamps, order=order)

@@ -1,23 +1,28 @@
 """Interactions in a folder: memory-mapped arrays, so that they need not fit in memory."""
 
+import io
 import json
 import os
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import as_csr
+from cofactor.data.rooms import MEMORY, Room
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
+from cofactor.files import new_folder
 
-__all__ = ["open_folder", "write_folder"]
+__all__ = ["ARRAYS", "MANIFEST", "TRANSPOSED", "ArrayFile", "open_folder", "write_folder", "write_sides"]
 
-_ARRAYS = ("indptr", "indices", "values")
-_MANIFEST = "interactions.json"
+ARRAYS = ("indptr", "indices", "values")
+TRANSPOSED = tuple(f"by_item.{name}" for name in ARRAYS)
+MANIFEST = "interactions.json"
 
 
 def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
@@ -31,28 +36,58 @@ def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
     target = Path(folder)
     if target.exists():
         raise DataError(f"{target} is there already: remove it or name another folder")
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        arrays = dict(zip(_ARRAYS, (ratings.matrix.indptr, ratings.matrix.indices, ratings.matrix.data), strict=True))
+    with new_folder(target) as beside:
+        arrays = dict(zip(ARRAYS, (ratings.matrix.indptr, ratings.matrix.indices, ratings.matrix.data), strict=True))
         arrays |= {"timestamps": ratings.timestamps, "order": ratings.order}
         for name, array in arrays.items():
             if array is not None:
                 np.save(beside / f"{name}.npy", array, allow_pickle=False)
-        ratings.users.ids.alias("user").to_frame().write_parquet(beside / "users.parquet")
-        texts = {"title": ratings.texts.titles, "genres": ratings.texts.genres}
-        items = {"item": ratings.items.ids} | {name: text for name, text in texts.items() if text is not None}
-        pl.DataFrame(items).write_parquet(beside / "items.parquet")
-        (beside / _MANIFEST).write_text(json.dumps({"format": 1, "name": ratings.name}))
-        beside.rename(target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        write_sides(beside, ratings.users, ratings.items, ratings.texts)
+        (beside / MANIFEST).write_text(json.dumps({"format": 1, "name": ratings.name}))
     return target
 
 
-def open_folder(folder: str | os.PathLike[str]) -> Interactions:
+def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, texts: ItemTexts) -> None:
+    """Write the ids of both sides, and what is known of the items."""
+    users.ids.alias("user").to_frame().write_parquet(folder / "users.parquet")
+    known = {"title": texts.titles, "genres": texts.genres}
+    columns = {"item": items.ids} | {name: text for name, text in known.items() if text is not None}
+    pl.DataFrame(columns).write_parquet(folder / "items.parquet")
+
+
+class ArrayFile:
+    """A ``.npy`` file of one dimension that is written part by part."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._file = path.open("wb")
+        self._file.write(self._header(0))
+        self.length = 0
+
+    def append(self, part: np.ndarray) -> None:
+        """Write further entries."""
+        np.ascontiguousarray(part, self._dtype).tofile(self._file)
+        self.length += len(part)
+
+    def close(self) -> None:
+        """Write how many there are; without it the file has none."""
+        header = self._header(self.length)
+        self._file.seek(0)
+        self._file.write(header)
+        self._file.close()
+
+    def _header(self, length: int) -> bytes:
+        """NumPy leaves room in it for the length to grow."""
+        description = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (length,)}
+        stream = io.BytesIO()
+        np.lib.format.write_array_header_1_0(stream, description)
+        return stream.getvalue()
+
+
+def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY) -> Interactions:
     """Open a folder that `write_folder` wrote; the arrays stay on disk until they are read.
+
+    ``room`` is where arrays go that are made of it.
 
     Raises
     ------
@@ -61,15 +96,14 @@ def open_folder(folder: str | os.PathLike[str]) -> Interactions:
     """
     source = Path(folder)
     try:
-        name = str(json.loads((source / _MANIFEST).read_text())["name"])
+        name = str(json.loads((source / MANIFEST).read_text())["name"])
         users = Vocabulary(pl.read_parquet(source / "users.parquet")["user"], kind="user")
-        table = pl.read_parquet(source / "items.parquet")
-        items = Vocabulary(table["item"], kind="item")
-        indptr, indices, values = (_mapped(source, name) for name in _ARRAYS)
-        if len(indptr) != len(users) + 1 or indptr[-1] != len(indices) or len(indices) != len(values):
-            raise DataError(f"{source} is not whole: its arrays do not fit each other; write it again")
-        matrix = sparse.csr_array((values, indices, indptr), shape=(len(users), len(items)), copy=False)
-        matrix.has_canonical_format = True
+        known = pl.read_parquet(source / "items.parquet")
+        items = Vocabulary(known["item"], kind="item")
+        matrix = _matrix(source, ARRAYS, (len(users), len(items)))
+        by_item = None
+        if (source / f"{TRANSPOSED[0]}.npy").exists():
+            by_item = _matrix(source, TRANSPOSED, (len(items), len(users)))
         timestamps, order = (
             _mapped(source, name) if (source / f"{name}.npy").exists() else None for name in ("timestamps", "order")
         )
@@ -79,9 +113,20 @@ def open_folder(folder: str | os.PathLike[str]) -> Interactions:
         raise DataError(
             f"{source} is not a folder of interactions ({error}): write it with Interactions.write"
         ) from error
-    texts = ItemTexts(*(table[name] if name in table.columns else None for name in ("title", "genres")))
-    return Interactions(users, items, matrix, timestamps, order, texts, name)
+    texts = ItemTexts(*(known[name] if name in known.columns else None for name in ("title", "genres")))
+    table = Interactions(users, items, matrix, timestamps, order, texts, name, room)
+    if by_item is not None:
+        table.__dict__["by_item"] = by_item
+    return table
+
+
+def _matrix(folder: Path, names: tuple[str, ...], shape: tuple[int, int]) -> sparse.csr_array:
+    indptr, indices, values = (_mapped(folder, name) for name in names)
+    if len(indptr) != shape[0] + 1 or indptr[-1] != len(indices) or len(indices) != len(values):
+        raise DataError(f"{folder} is not whole: its arrays do not fit each other; write it again")
+    return as_csr(values, indices, indptr, shape)
 
 
 def _mapped(folder: Path, name: str) -> np.ndarray:
-    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    array: np.ndarray = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    return array.view(np.ndarray)

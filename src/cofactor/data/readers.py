@@ -20,7 +20,16 @@ from cofactor.data.opening import existing, inner_suffix
 from cofactor.data.titles import titles_beside
 from cofactor.errors import DataError
 
-__all__ = ["from_frame", "read_csv", "read_movielens", "read_parquet", "read_sql", "read_table"]
+__all__ = [
+    "from_frame",
+    "is_parquet",
+    "parquet_files",
+    "read_csv",
+    "read_movielens",
+    "read_parquet",
+    "read_sql",
+    "read_table",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -128,7 +137,7 @@ def read_parquet(
     ...     read_parquet(folder, value=None)
     2 users × 1 items, 2 interactions, 100 %
     """
-    files = _parquet_files(Path(path))
+    files = parquet_files(Path(path))
     wanted = _wanted(user, item, value, time)
     try:
         names = pl.scan_parquet(files[0]).collect_schema().names()
@@ -142,10 +151,12 @@ def read_parquet(
     return from_columns(frame, str(path), on_bad_rows, duplicates, name or Path(path).name, titles)
 
 
-def _parquet_files(path: Path) -> list[Path]:
+def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
+    """Return a file, or the Parquet files of a folder in the order of their names, except those of a folder in it."""
     if not path.is_dir():
         return [existing(path)]
-    files = sorted(file for suffix in _PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
+    found = (file for suffix in _PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
+    files = sorted(file for file in found if apart_from is None or apart_from.resolve() not in file.resolve().parents)
     if not files:
         raise DataError(f"{path} is a folder without a .parquet file in it: give one that has some")
     return files
@@ -196,8 +207,12 @@ def read_table(path: PathLike, **options: Any) -> Interactions:
     ...     read_table(path, value=None)
     2 users × 1 items, 2 interactions, 100 %
     """
-    reader = read_parquet if Path(path).is_dir() or inner_suffix(path) in _PARQUET else read_csv
-    return reader(path, **options)
+    return (read_parquet if is_parquet(path) else read_csv)(path, **options)
+
+
+def is_parquet(path: PathLike) -> bool:
+    """Return whether a path is one for `read_parquet`, by its name or as a folder."""
+    return Path(path).is_dir() or inner_suffix(path) in _PARQUET
 
 
 def read_movielens(path: PathLike, *, ids: IdType = "str", name: str | None = None) -> Interactions:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from cofactor.data.rooms import MEMORY, Room
 from cofactor.errors import SettingError
 
 __all__ = [
@@ -26,11 +27,16 @@ __all__ = [
 Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-def random_mask(n: int, test_fraction: float, seed: int) -> Mask:
+def random_mask(n: int, test_fraction: float, seed: int, room: Room = MEMORY) -> Mask:
     """Hold out the first part of ``default_rng(seed).permutation(n)``."""
     _check_fraction(test_fraction)
-    mask = np.zeros(n, dtype=bool)
-    mask[np.random.default_rng(seed).permutation(n)[: round(n * test_fraction)]] = True
+    places, mask = room.zeros(n, np.int64), room.zeros(n, bool)
+    for part in room.parts(n):
+        places[part] = np.arange(part.start, part.stop)
+    np.random.default_rng(seed).shuffle(places)
+    places = places[: round(n * test_fraction)]
+    for part in room.parts(len(places)):
+        mask[places[part]] = True
     return mask
 
 

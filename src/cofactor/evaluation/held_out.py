@@ -6,6 +6,8 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import as_csr, kept_where
+from cofactor.data.rooms import MEMORY, Room
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
 from cofactor.evaluation.large import kernels_for
@@ -38,21 +40,24 @@ class HeldOut:
         How many ratings were left out because the model knows the user or the item not.
     counts : numpy.ndarray of int64, shape (items,)
         How many users had each item in training.
+    room : Room
+        How much of it may be in memory at once.
     """
 
     users: np.ndarray
     matrix: sparse.csr_array
     n_unknown: int
     counts: np.ndarray
+    room: Room = MEMORY
 
     def relevant(self, relevant_from: float | None) -> sparse.csr_array:
         """Return those that count as relevant; see `relevant_among`."""
-        return relevant_among(self.matrix, relevant_from)
+        return relevant_among(self.matrix, relevant_from, self.room)
 
 
-def relevant_among(table: sparse.csr_array, relevant_from: float | None) -> sparse.csr_array:
+def relevant_among(table: sparse.csr_array, relevant_from: float | None, room: Room = MEMORY) -> sparse.csr_array:
     """Return the ratings of at least a value; all of them where that is None."""
-    return table if relevant_from is None else stored_where(table, table.data >= relevant_from)
+    return table if relevant_from is None else stored_where(table, table.data >= relevant_from, room)
 
 
 def matched(model: Factors, test: Interactions) -> HeldOut:
@@ -74,7 +79,7 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
             "flattering: evaluate on held-out ratings, or leave those out with without_training_rows(model, test)"
         )
     users = np.flatnonzero(lengths)
-    return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts)
+    return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts, test.room)
 
 
 def chosen_rows(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
@@ -82,7 +87,7 @@ def chosen_rows(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
     if len(rows) == table.shape[0]:
         return table
     indptr = np.append(table.indptr[rows], table.indptr[-1:])
-    return _as_csr(table.data, table.indices, indptr, (len(rows), table.shape[1]))
+    return as_csr(table.data, table.indices, indptr, (len(rows), table.shape[1]))
 
 
 def rows_between(table: sparse.csr_array, first: int, last: int) -> sparse.csr_array:
@@ -91,18 +96,24 @@ def rows_between(table: sparse.csr_array, first: int, last: int) -> sparse.csr_a
         return table
     start, stop = table.indptr[first], table.indptr[last]
     arrays = table.data[start:stop], table.indices[start:stop], table.indptr[first : last + 1] - start
-    return _as_csr(*arrays, (last - first, table.shape[1]))
+    return as_csr(*arrays, (last - first, table.shape[1]))
 
 
 def without_training_rows(model: Factors, ratings: Interactions) -> Interactions:
     """Leave out the ratings that the model was trained on."""
-    columns = ratings.triplets()
-    user_rows = _rows_in(ratings.users, model.users)[columns.user_rows]
-    item_rows = _rows_in(ratings.items, model.items)[columns.item_rows]
-    known = (user_rows >= 0) & (item_rows >= 0)
-    trained = np.zeros(len(ratings), dtype=bool)
-    trained[known] = among(model.seen, user_rows[known], item_rows[known])
-    return ratings.split_rows(np.flatnonzero(trained))[0]
+    user_of, item_of = _rows_in(ratings.users, model.users), _rows_in(ratings.items, model.items)
+    kept = ratings.room.zeros(len(ratings), bool)
+    lengths = np.diff(ratings.matrix.indptr) + np.diff(model.seen.indptr)[np.maximum(user_of, 0)]
+    for part in ratings.room.row_parts(lengths):
+        some = rows_between(ratings.matrix, part.start, part.stop)
+        user_rows = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
+        item_rows, known = item_of[some.indices], (user_of[part] >= 0)[user_rows]
+        known &= item_rows >= 0
+        seen = model.seen[np.maximum(user_of[part], 0)]
+        trained = np.zeros(len(known), bool)
+        trained[known] = among(seen, user_rows[known], item_rows[known])
+        kept[ratings.matrix.indptr[part.start] : ratings.matrix.indptr[part.stop]] = ~trained
+    return ratings.where(kept)
 
 
 def among(table: sparse.csr_array, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
@@ -125,14 +136,25 @@ def table_in_rows_of(users: Vocabulary, items: Vocabulary, ratings: Interactions
     """Return those ratings whose user and item stand in two vocabularies, in the rows of these."""
     if ratings.users == users and ratings.items == items:
         return ratings.matrix
-    user_rows = np.repeat(_rows_in(ratings.users, users), np.diff(ratings.matrix.indptr))
-    item_rows = _rows_in(ratings.items, items)[ratings.matrix.indices]
-    known = (user_rows >= 0) & (item_rows >= 0)
-    keys = user_rows[known] * np.int64(max(len(items), 1)) + item_rows[known]
-    order = np.argsort(keys, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(user_rows[known], minlength=len(users)))])
-    arrays = ratings.matrix.data[known][order], item_rows[known][order], indptr
-    return _as_csr(*arrays, (len(users), len(items)))
+    user_of, item_of = _rows_in(ratings.users, users), _rows_in(ratings.items, items)
+    theirs = np.full(len(users), -1)
+    theirs[user_of[user_of >= 0]] = np.flatnonzero(user_of >= 0)
+    lengths, room, done = np.diff(ratings.matrix.indptr), ratings.room, 0
+    values, indices = room.zeros(len(ratings), np.float32), room.zeros(len(ratings), np.int32)
+    counts = np.zeros(len(users), np.int64)
+    for part in room.row_parts(np.where(theirs >= 0, lengths[theirs], 0)):
+        present = np.flatnonzero(theirs[part] >= 0)
+        some = ratings.matrix[theirs[part][present]]
+        user_rows, item_rows = np.repeat(present, np.diff(some.indptr)), item_of[some.indices]
+        known = item_rows >= 0
+        user_rows, item_rows = user_rows[known], item_rows[known]
+        order = np.argsort(user_rows * np.int64(max(len(items), 1)) + item_rows, kind="stable")
+        target = slice(done, done + len(order))
+        values[target], indices[target] = some.data[known][order], item_rows[order]
+        counts[part] = np.bincount(user_rows, minlength=part.stop - part.start)
+        done = target.stop
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return as_csr(values[:done], indices[:done], indptr, (len(users), len(items)))
 
 
 def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, np.ndarray]:
@@ -144,15 +166,6 @@ def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, n
     return int(overlap), np.bincount(seen.indices, minlength=seen.shape[1])
 
 
-def stored_where(table: sparse.csr_array, kept: np.ndarray) -> sparse.csr_array:
+def stored_where(table: sparse.csr_array, kept: np.ndarray, room: Room = MEMORY) -> sparse.csr_array:
     """Return a table of some of the stored values; ``kept`` is a mask over them."""
-    before = np.concatenate([[0], np.cumsum(kept)])
-    return _as_csr(table.data[kept], table.indices[kept], before[table.indptr], table.shape)
-
-
-def _as_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    """Assemble sorted rows without a check."""
-    index = np.int32 if len(data) < 2**31 else np.int64
-    table = sparse.csr_array((data, indices.astype(index, copy=False), indptr.astype(index, copy=False)), shape=shape)
-    table.has_canonical_format = True
-    return table
+    return kept_where(table, None, None, kept, room)[0]

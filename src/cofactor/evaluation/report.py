@@ -11,7 +11,7 @@ import polars as pl
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.evaluation import metrics, ranking
-from cofactor.evaluation.held_out import HeldOut, matched, without_training_rows
+from cofactor.evaluation.held_out import HeldOut, matched, rows_between, without_training_rows
 from cofactor.evaluation.per_user import Column, PerUser, percentiles
 from cofactor.model.factors import Factors
 
@@ -230,13 +230,18 @@ def evaluate(
 
 def _errors(model: Factors, held_out: HeldOut, clip: bool) -> dict[str, Column]:
     """Sum each user's squared and absolute errors."""
-    lengths = np.diff(held_out.matrix.indptr)
-    predicted = ranking.scores_of(model, held_out.users, held_out.matrix).astype(np.float64)
-    if clip:
-        np.clip(predicted, *model.objective.scale, out=predicted)  # type: ignore[misc]
-    difference = predicted - held_out.matrix.data
-    who = np.repeat(np.arange(len(lengths)), lengths)
-    squares, sizes = (np.bincount(who, weights=of) for of in (difference * difference, np.abs(difference)))
+    lengths, table = np.diff(held_out.matrix.indptr), held_out.matrix
+    squares, sizes = np.zeros(len(lengths)), np.zeros(len(lengths))
+    for part in held_out.room.row_parts(lengths):
+        some, users = rows_between(table, part.start, part.stop), held_out.users[part]
+        predicted = ranking.scores_of(model, users, some).astype(np.float64)
+        if clip:
+            np.clip(predicted, *model.objective.scale, out=predicted)  # type: ignore[misc]
+        difference = predicted - some.data
+        who = np.repeat(np.arange(len(users)), lengths[part])
+        squares[part], sizes[part] = (
+            np.bincount(who, weights=of, minlength=len(users)) for of in (difference * difference, np.abs(difference))
+        )
     counts = lengths.astype(np.float64)
     return {"mse": Column(squares, counts), "rmse": Column(squares, counts), "mae": Column(sizes, counts)}
 

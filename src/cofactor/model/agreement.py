@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cofactor.data.passes import counts_of
 from cofactor.model.factors import Factors
 from cofactor.model.placing import place_rows
 
@@ -116,6 +117,6 @@ def _centred(model: Factors, rows: np.ndarray) -> Factors:
         typical = vectors[active].mean(axis=0)
         vectors, bias = np.where(active[:, None], vectors - typical, 0), bias + items @ typical
     bias = bias - float(np.mean(items @ vectors[rows].mean(axis=0) + bias))
-    chosen = np.bincount(model.seen.indices, minlength=model.n_items) > 0
+    chosen = counts_of(model.seen.indices, model.n_items) > 0
     bias[~chosen] = bias[chosen].min()  # what nobody chose is no better than the worst of the others
     return model.evolve(user_vectors=vectors.astype(np.float32), item_bias=bias.astype(np.float32))

@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from cofactor.data.passes import counts_of
+from cofactor.data.rooms import MEMORY, Room
 from cofactor.model.bayesian.counter_random import subkey
 from cofactor.model.kernels import pairs
 from cofactor.model.kernels.assembly import padded
 from cofactor.model.kernels.threads import share_out
-from cofactor.model.least_squares import Doubles, Floats
+from cofactor.model.least_squares import Doubles, Floats, readable
 
 __all__ = ["Blocks", "compressed", "pad"]
 
@@ -37,11 +39,13 @@ class Blocks:
     ----------
     matrix : scipy.sparse.csr_array, shape (users, items)
         Its values do not matter.
+    room : Room
+        Where the blocks are.
     """
 
-    def __init__(self, matrix: sparse.csr_array) -> None:
+    def __init__(self, matrix: sparse.csr_array, room: Room = MEMORY) -> None:
         self.indptr, self.indices = compressed(matrix)
-        self.counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
+        self.counts = counts_of(matrix.indices, matrix.shape[1])
         self.met = np.flatnonzero(self.counts)
         n_users = matrix.shape[0]
         self.blocks = max(
@@ -51,7 +55,7 @@ class Blocks:
         self.cuts = np.concatenate([[0], shares, [n_users]])
         self._ends = np.empty((self.blocks, n_users), np.int64)
         self._bases = np.empty((self.blocks, self.blocks), np.int64)
-        self._entries = np.empty(matrix.nnz, np.int32)
+        self._entries = room.zeros(matrix.nnz, np.int32)
 
     def epoch(self, descend: Callable[..., None], seed: int, number: int, *arguments: Any, figures: int) -> Doubles:
         """Go once through the pairs with a kernel; return the sums, (figures,), that it leaves in its last argument."""
@@ -77,11 +81,11 @@ class Blocks:
 
 def compressed(matrix: sparse.csr_array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Return where each row starts and its columns, as the kernels take them."""
-    return np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32)
+    return readable(matrix.indptr, np.int64), readable(matrix.indices, np.int32)
 
 
-def pad(vectors: Floats) -> Floats:
+def pad(vectors: Floats, room: Room = MEMORY) -> Floats:
     """Return a copy with zeros up to whole registers."""
-    wide = np.zeros((len(vectors), padded(vectors.shape[1])), np.float32)
+    wide = room.zeros((len(vectors), padded(vectors.shape[1])), np.float32)
     wide[:, : vectors.shape[1]] = vectors
     return wide

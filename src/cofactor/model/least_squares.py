@@ -49,6 +49,13 @@ GRAM_PARTS = 16
 GRAM_PART_ROWS = 4096
 
 
+def readable(array: npt.NDArray[Any], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return a view that cannot be written to, so that kernels are compiled once for arrays of memory and of disk."""
+    view = np.ascontiguousarray(array, kind).view(np.ndarray)
+    view.flags.writeable = False
+    return view
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Ratings by row, in compressed sparse row form.
@@ -70,7 +77,7 @@ class Rows:
 
     def __post_init__(self) -> None:
         for name, kind in (("indptr", np.int64), ("indices", np.int32), ("values", np.float32)):
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), kind))
+            object.__setattr__(self, name, readable(getattr(self, name), kind))
 
     @classmethod
     def of(cls, matrix: sparse.csr_array) -> "Rows":

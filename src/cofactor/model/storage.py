@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.passes import as_csr
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import CofactorError, ModelFileError
@@ -23,10 +24,14 @@ from cofactor.files import replacing
 from cofactor.model.factors import Factors
 from cofactor.model.objective import Objective
 from cofactor.model.state import Origin
+from cofactor.model.tensors import check_rows, mapped_tensors
 
-__all__ = ["FORMAT_VERSION", "load", "save"]
+__all__ = ["FORMAT_VERSION", "load", "open_model", "save"]
 
 FORMAT_VERSION = 1
+
+LARGE = 2**26
+"""From so many seen items on, their values are written even if all are 1, so that no reader has to make them."""
 
 _UNSOUND = (CofactorError, AttributeError, KeyError, TypeError, ValueError, RecursionError, OverflowError, MemoryError)
 """What reading a file that lies about its contents can end in."""
@@ -80,17 +85,42 @@ def load(path: str | os.PathLike[str]) -> Factors:
     ModelFileError
         If the file is missing, truncated, not a cofactor model, from a newer version, or not sound.
     """
+    return _read(Path(path), _in_memory)
+
+
+def open_model(path: str | os.PathLike[str]) -> Factors:
+    """Open a model that `Factors.save` wrote and leave its arrays in the file, mapped into memory.
+
+    A model larger than memory can be used so. The file must not be written to meanwhile; replacing it by another, as
+    `save` does, is fine.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Factors
+        With the same bits as `load` gives.
+
+    Raises
+    ------
+    ModelFileError
+        As `load` does.
+    """
+    return _read(Path(path), mapped_tensors)
+
+
+def _read(source: Path, tensors_of: Callable[[Path], dict[str, np.ndarray]]) -> Factors:
     from safetensors import SafetensorError, safe_open
 
-    source = Path(path)
     if not source.is_file():
         what = "a folder, not a file" if source.is_dir() else "not there"
         raise ModelFileError(f"{source} is {what}: give the path of a model written by save() or 'cofactor fit -o'")
     try:
         with safe_open(source, framework="numpy") as file:
             card = _card(file.metadata() or {}, source)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)
-        return _model(card, tensors)
+        return _model(card, tensors_of(source))
     except ModelFileError:
         raise
     except SafetensorError as error:
@@ -102,12 +132,19 @@ def load(path: str | os.PathLike[str]) -> Factors:
         raise ModelFileError(f"{source} cannot be read: {error}") from error
 
 
+def _in_memory(source: Path) -> dict[str, np.ndarray]:
+    from safetensors import safe_open
+
+    with safe_open(source, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)
+
+
 def _tensors(model: Factors) -> dict[str, np.ndarray]:
     tensors = {name: array for name in _VECTORS if (array := getattr(model, name)) is not None}
-    tensors["seen.indptr"] = model.seen.indptr.astype(np.int64)
-    tensors["seen.indices"] = model.seen.indices.astype(np.int32)
-    if np.any(model.seen.data != 1):
-        tensors["seen.values"] = model.seen.data.astype(np.float32)
+    tensors["seen.indptr"] = model.seen.indptr.astype(np.int64, copy=False)
+    tensors["seen.indices"] = model.seen.indices.astype(np.int32, copy=False)
+    if model.seen.nnz >= LARGE or np.any(model.seen.data != 1):
+        tensors["seen.values"] = model.seen.data.astype(np.float32, copy=False)
     for side in ("users", "items"):
         tensors |= _packed_ids(getattr(model, side), side)
     for name in ("titles", "genres"):
@@ -204,24 +241,16 @@ def _numbers(tensors: Mapping[str, np.ndarray], name: str, dtype: type) -> np.nd
 
 def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> sparse.csr_array:
     indptr, indices = _numbers(tensors, "seen.indptr", np.int64), _numbers(tensors, "seen.indices", np.int32)
-    values = np.ones(indices.shape, np.float32)
     if "seen.values" in tensors:
         values = _numbers(tensors, "seen.values", np.float32)
+    else:
+        values = np.ones(indices.shape, np.float32)
     if indptr.shape != (shape[0] + 1,) or indices.ndim != 1 or values.shape != indices.shape:
         raise ValueError("the table of seen items does not fit the users")
     if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(np.diff(indptr) < 0):
         raise ValueError("the table of seen items has rows that overlap")
-    if len(indices) and (indices.min() < 0 or indices.max() >= shape[1]):
-        raise ValueError("the table of seen items names an item that is not there")
-    within_row = np.diff(indices) > 0
-    within_row[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))] - 1] = True
-    if not within_row.all() or not np.isfinite(values).all():
-        raise ValueError("the table of seen items is not in order or not finite")
-    if len(indices) < 2**31:
-        indptr = indptr.astype(np.int32)
-    matrix = sparse.csr_array((values, indices, indptr), shape=shape)
-    matrix.has_canonical_format = True
-    return matrix
+    check_rows(indptr, indices, values, shape[1])
+    return as_csr(values, indices, indptr, shape)
 
 
 def _vocabulary(tensors: Mapping[str, np.ndarray], side: str) -> Vocabulary:

@@ -24,6 +24,7 @@ __all__ = [
     "check_train",
     "check_validation",
     "hold_out",
+    "narrowed",
     "origin_of",
     "parted",
     "started",
@@ -160,7 +161,7 @@ def started(
     sides = []
     for side, counts in (("user", np.diff(train.matrix.indptr)), ("item", np.diff(train.by_item.indptr))):
         n = len(counts)
-        vectors = np.zeros((n, solver.rank + biased), np.float32)
+        vectors = train.room.zeros((n, solver.rank + biased), np.float32)
         for first in range(
             0, n, _ROWS_AT_ONCE
         ):  # a whole side of random numbers beside the vectors would be in the way
@@ -178,12 +179,22 @@ def parted(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     The vectors move together within its memory: a copy would be as large as they are.
     """
-    bias, (n, columns) = table[:, -1].copy(), table.shape
-    vectors = table.reshape(-1)[: n * (columns - 1)].reshape(n, columns - 1)
+    bias = table[:, -1].copy()
+    return narrowed(table, table.shape[1] - 1), bias
+
+
+def narrowed(table: np.ndarray, columns: int) -> np.ndarray:
+    """Return the first columns of a side's own table, which is used up, as rows that follow each other."""
+    n = len(table)
+    if columns == table.shape[1]:
+        return table
+    vectors = table.reshape(-1)[: n * columns].reshape(n, columns)
     for first in range(0, n, _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
-        vectors[part] = table[part, :-1].copy()  # what it is written over belongs to it and to rows that have moved
-    return vectors, bias
+        vectors[part] = table[
+            part, :columns
+        ].copy()  # what it is written over belongs to it and to rows that have moved
+    return vectors
 
 
 def _copy_known(start: Factors, train: Interactions, side: str, vectors: np.ndarray, biased: bool) -> None:

@@ -12,7 +12,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
 from cofactor.model.objective import Goal, Objective
 from cofactor.model.pairwise import Pairs, Steps, pad
-from cofactor.solvers.base import Callback, check_settings, check_train, origin_of, started
+from cofactor.solvers.base import Callback, check_settings, check_train, narrowed, origin_of, started
 from cofactor.solvers.epochs import Arrays, Checkpoint, run_epochs
 
 __all__ = ["BPR"]
@@ -101,7 +101,7 @@ class BPR:
             If ``start`` does not fit.
         """
         check_train(train)
-        pairs = Pairs(train.matrix)
+        pairs = Pairs(train.matrix, train.room)
 
         def first() -> Arrays:
             known = start if start is None or start.user_bias is not None else start.evolve(item_bias=None)
@@ -110,7 +110,7 @@ class BPR:
             if start is not None and start.item_bias is not None:
                 rows = start.items.find(train.items.ids)
                 bias[rows >= 0] = start.item_bias[rows[rows >= 0]]
-            return {"users": pad(users), "items": pad(items), "bias": bias}
+            return {"users": pad(users, train.room), "items": pad(items, train.room), "bias": bias}
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * (1 - epoch / self.epochs)
@@ -134,8 +134,8 @@ class BPR:
         bias = arrays["bias"].copy()
         bias[pairs.counts == 0] = bias[pairs.met].min()
         return Factors(
-            arrays["users"][:, : self.rank],
-            arrays["items"][:, : self.rank],
+            narrowed(arrays["users"], self.rank),
+            narrowed(arrays["items"], self.rank),
             train.users,
             train.items,
             item_bias=bias,

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.rooms import MEMORY, Room, copied
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.files import replacing
 from cofactor.model.factors import Factors
@@ -44,13 +45,13 @@ class Progress:
         """Return whether the best epoch lies ``patience`` epochs back."""
         return patience is not None and self.best is not None and self.epochs - 1 - self.best_epoch >= patience
 
-    def after(self, arrays: Arrays, figures: Mapping[str, float], watch: str | None) -> "Progress":
+    def after(self, arrays: Arrays, figures: Mapping[str, float], watch: str | None, room: Room = MEMORY) -> "Progress":
         """Return the progress one epoch later; ``watch`` names the figure whose least value is the best."""
         history = {name: (*self.history.get(name, ()), float(value)) for name, value in figures.items()}
         if watch is None:
             return Progress(arrays, history)
         if history[watch][-1] == min(history[watch]) and self.history.get(watch, ()).count(history[watch][-1]) == 0:
-            kept = {name: array.copy() for name, array in arrays.items()}  # a step may write to its arrays
+            kept = {name: copied(array, room) for name, array in arrays.items()}  # a step may write to its arrays
             return Progress(arrays, history, kept, len(history[watch]) - 1)
         return Progress(arrays, history, self.best, self.best_epoch)
 
@@ -126,6 +127,7 @@ def run_epochs(
     watch: str | None = None,
     patience: int | None = None,
     model: Callable[[Arrays, History], Factors] | None = None,
+    room: Room = MEMORY,
 ) -> Progress:
     """Repeat a step, telling and keeping each epoch's outcome.
 
@@ -145,12 +147,14 @@ def run_epochs(
         are what is returned.
     model : callable, optional
         From the arrays and the figures so far to the model that they are, for whoever wants to see it between epochs.
+    room : Room
+        Where the best epoch's arrays are kept.
     """
     progress = checkpoint.load() or Progress(start())
     while progress.epochs < epochs and not progress.waited(patience):
         number = progress.epochs
         arrays, figures = step(number, progress.arrays)
-        progress = progress.after(arrays, figures, watch)
+        progress = progress.after(arrays, figures, watch, room)
         checkpoint.save(progress)
         if callback is not None:
             shown = None if model is None else functools.partial(_shown, model, progress)

@@ -23,7 +23,7 @@ from cofactor.solvers.base import (
 )
 from cofactor.solvers.epochs import Checkpoint
 from cofactor.solvers.keras_callbacks import Keeper, Reporter
-from cofactor.solvers.keras_tasks import RankingTask, RatingTask, Task
+from cofactor.solvers.keras_tasks import TABLES_HELD, RankingTask, RatingTask, Task
 
 __all__ = ["KerasMF", "Strengths", "keras_model"]
 
@@ -228,9 +228,15 @@ class KerasMF:
         DataError
             If there is nothing to learn from, or the training diverged.
         SettingError
-            If ``start`` or ``checkpoint`` does not fit.
+            If ``start`` or ``checkpoint`` does not fit, or ``train`` was opened with a limit of memory that the tables
+            do not fit.
         """
         check_train(train)
+        entries = (train.n_users + train.n_items + 2) * (self.rank + self.biases)
+        train.room.require(
+            int(4 * entries * TABLES_HELD[self.goal]),
+            f"KerasMF(rank={self.rank})'s tables and what their training holds",
+        )
         task: Task = RatingTask(self, train) if self.loss == "mse" else RankingTask(self, train)
         task.compile(self._optimizer(self.epochs * len(task.batches)))
         if start is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import counts_of, places_of
 from cofactor.data.splits import random_mask
 from cofactor.errors import DataError
 from cofactor.model.agreement import with_placement
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from cofactor.solvers.keras_mf import KerasMF
 
 __all__ = ["RankingTask", "RatingTask", "Task"]
+
+TABLES_HELD: Mapping[str, float] = {"rating": 9.0, "ranking": 14.0}
+"""What training takes at its peak, as a multiple of the tables: optimizer, gradients, their copies in a step, and what
+becomes of the weights in the end. Measured by ``benchmarks/out_of_core.py``."""
 
 _GROUP = 256  # positives in a batch that are each other's negatives
 
@@ -81,11 +86,13 @@ class RatingTask:
         solver, train = self._solver, self._train
         if not solver.validation_fraction:
             return Batches(train, solver.batch_size, seed=solver.seed), None
-        held_out = random_mask(len(train), solver.validation_fraction, solver.seed)
+        held_out = random_mask(len(train), solver.validation_fraction, solver.seed, train.room)
         if not 0 < held_out.sum() < len(train):
             raise DataError(f"{len(train):,} ratings are too few to hold out {solver.validation_fraction:g} of them")
-        validation = Batches(train, 65_536, positions=np.flatnonzero(held_out), seed=None)
-        return Batches(train, solver.batch_size, positions=np.flatnonzero(~held_out), seed=solver.seed), validation
+        validation = Batches(train, 65_536, positions=places_of(held_out, train.room), seed=None)
+        np.logical_not(held_out, out=held_out)
+        positions = places_of(held_out, train.room)
+        return Batches(train, solver.batch_size, positions=positions, seed=solver.seed), validation
 
     def compile(self, optimizer: Any) -> None:
         """Give the network its loss and its metrics."""
@@ -169,7 +176,7 @@ class RankingTask:
 
 
 def _item_counts(train: Interactions) -> np.ndarray:
-    return np.bincount(train.matrix.indices, minlength=train.n_items)
+    return counts_of(train.matrix.indices, train.n_items)
 
 
 def _counts(train: Interactions) -> dict[str, np.ndarray]:

@@ -1,0 +1,212 @@
+"""Where large arrays live: in memory, or in files that the system may page out and that vanish with their last use.
+
+`Memory` is the usual room. A table that was opened with a limit has a `Disk` as its room: whatever is made of it that
+grows with the data goes into files without a name, mapped into memory, and is worked on a part at a time. So a process
+holds no more of the data than the limit, and one that is killed leaves nothing behind.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cofactor.errors import DataError, SettingError
+
+__all__ = ["MEMORY", "Disk", "Memory", "Room", "bytes_of", "copied", "edges_of", "scratch_folder", "shown_bytes"]
+
+BYTES_AN_ENTRY = 160
+"""What an entry takes while it is sorted: its columns, the keys, the order, and what polars holds besides."""
+
+SHARE_OF_AN_ARRAY = 8
+"""An array stays in memory up to this part of the limit, as several are in use at a time."""
+
+LEAST = 16_000_000
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+class Room(Protocol):
+    """Makes arrays, and says how many entries to treat at a time."""
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return an array of zeros that may be written to."""
+        ...
+
+    def parts(self, n: int) -> Iterator[slice]:
+        """Cut ``n`` entries into parts that are small enough to treat at once."""
+        ...
+
+    def row_parts(self, counts: np.ndarray) -> Iterator[slice]:
+        """Cut rows into parts whose entries are few enough to treat at once, given how many each row has."""
+        ...
+
+    def require(self, needed: int, what: str) -> None:
+        """Raise SettingError where ``needed`` bytes that must be in memory are more than there may be."""
+        ...
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All in memory, and all at once."""
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return an array of zeros in memory."""
+        return np.zeros(shape, dtype)
+
+    def parts(self, n: int) -> Iterator[slice]:
+        """Return everything as one part."""
+        yield slice(0, n)
+
+    def row_parts(self, counts: np.ndarray) -> Iterator[slice]:
+        """Return all rows as one part."""
+        yield slice(0, len(counts))
+
+    def require(self, needed: int, what: str) -> None:
+        """Allow anything: no limit was given."""
+
+
+MEMORY = Memory()
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Small arrays in memory, large ones in files of a folder.
+
+    Parameters
+    ----------
+    folder : path
+        Of a file system with room for as much as the table itself takes.
+    memory : int
+        Bytes of the data to be held in memory at once, besides Python and its libraries and the ids of both sides.
+    """
+
+    folder: Path
+    memory: int
+
+    @property
+    def entries_at_once(self) -> int:
+        """How many entries are treated at a time."""
+        return max(self.memory // (2 * BYTES_AN_ENTRY), 1)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return an array of zeros: in memory where it is small against the limit, else in a file without a name.
+
+        Raises
+        ------
+        DataError
+            If the disk has no room for it.
+        """
+        kind = np.dtype(dtype)
+        size = int(np.prod(shape)) * kind.itemsize
+        if size * SHARE_OF_AN_ARRAY <= self.memory:
+            return np.zeros(shape, kind)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                _reserve(file.fileno(), size)
+                return np.memmap(file, kind, "r+", shape=shape).view(np.ndarray)  # it keeps the file open
+        except OSError as error:
+            raise DataError(
+                f"{self.folder} cannot hold {shown_bytes(size)} more ({error.strerror}): make room, or give "
+                "cache= a folder on another disk"
+            ) from error
+
+    def parts(self, n: int) -> Iterator[slice]:
+        """Cut ``n`` entries into parts of `entries_at_once`."""
+        step = self.entries_at_once
+        return (slice(first, min(first + step, n)) for first in range(0, n, step))
+
+    def row_parts(self, counts: np.ndarray) -> Iterator[slice]:
+        """Cut rows into parts of at most `entries_at_once` entries; a row stays whole."""
+        return (slice(*pair) for pair in pairwise(edges_of(counts, self.entries_at_once).tolist()))
+
+    def require(self, needed: int, what: str) -> None:
+        """Raise SettingError where ``needed`` bytes that must be in memory are more than the limit.
+
+        Raises
+        ------
+        SettingError
+            Saying how much is needed.
+        """
+        if needed > self.memory:
+            raise SettingError(
+                f"{what} must be in memory and take {shown_bytes(needed)}, but memory is {shown_bytes(self.memory)}: "
+                f"give memory='{-(-needed // 10**9)}GB' or more, or a smaller rank"
+            )
+
+
+def copied(array: npt.NDArray[Any], room: Room) -> npt.NDArray[Any]:
+    """Return a copy of an array that lies in a room."""
+    new = room.zeros(array.shape, array.dtype)
+    new[...] = array
+    return new
+
+
+def edges_of(counts: np.ndarray, most: int) -> np.ndarray:
+    """Cut rows into consecutive ranges of at most ``most`` entries, given how many each row has; a row stays whole.
+
+    >>> edges_of(np.array([3, 1, 4, 9, 1]), most=5)
+    array([0, 2, 3, 4, 5])
+    """
+    ends = np.cumsum(counts, dtype=np.int64)
+    edges = [0]
+    while edges[-1] < len(counts):
+        before = ends[edges[-1] - 1] if edges[-1] else 0
+        edges.append(max(int(np.searchsorted(ends, before + most, side="right")), edges[-1] + 1))
+    return np.array(edges)
+
+
+def bytes_of(memory: str | int) -> int:
+    """Read an amount of memory: a number of bytes, or a text such as ``"4GB"``, ``"512 MB"``, ``"1.5GiB"``.
+
+    Raises
+    ------
+    SettingError
+        If it is none, or less than 16 MB.
+
+    Examples
+    --------
+    >>> bytes_of("4GB"), bytes_of("0.5GiB")
+    (4000000000, 536870912)
+    """
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*(?:([KMGT]I?)B?|B?)\s*", str(memory).upper())
+    if isinstance(memory, bool) or not match:
+        raise SettingError(f"memory is {memory!r}: give an amount such as '4GB' or '512MB'")
+    size = int(float(match[1]) * _UNITS[match[2] or ""])
+    if size < LEAST:
+        raise SettingError(f"memory is {memory!r}: give 16MB at least, and better '1GB' or more")
+    return size
+
+
+def scratch_folder() -> Path:
+    """Return where large arrays go if nobody says where: under COFACTOR_DATA, or in the user's cache."""
+    moved = os.environ.get("COFACTOR_DATA")
+    if moved:
+        return Path(moved).expanduser() / "interactions"
+    import platformdirs  # only where it is asked
+
+    return platformdirs.user_cache_path("cofactor") / "interactions"
+
+
+def shown_bytes(size: int) -> str:
+    """Return an amount of memory for people.
+
+    >>> shown_bytes(1_234_000_000), shown_bytes(20_000_000)
+    ('1.23 GB', '20 MB')
+    """
+    unit, name = (10**9, "GB") if size >= 10**9 else (10**6, "MB")
+    return f"{size / unit:.3g} {name}"
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Take the disk's space now: a mapped file that finds none later ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, size)
+    else:
+        os.ftruncate(handle, size)

@@ -1,0 +1,235 @@
+"""Training, evaluation, lists and files within a limit of memory: the same bits as without one, and no more memory."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import cofactor as cf
+from cofactor.apps.cli import build
+from cofactor.data import rooms
+from cofactor.evaluation import evaluate, large
+from cofactor.evaluation.report import without_training_rows
+from cofactor.solvers import ALS, BPR, ImplicitALS
+
+STAGE = "synthetic:300x80x6000:1"
+
+
+def is_mapped(array):
+    while array is not None and not isinstance(array, np.memmap):
+        array = array.base
+    return array is not None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def in_small_parts():
+    """Let a limit of 16 MB mean 1000 entries at a time, and every array go to a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "BYTES_AN_ENTRY", 8000)
+        patch.setattr(rooms, "SHARE_OF_AN_ARRAY", 10**9)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Ratings as Parquet, in no particular order."""
+    home = tmp_path_factory.mktemp("ratings")
+    cf.load_dataset(STAGE).to_frame().drop("title").rename({"timestamp": "time"}).sample(
+        fraction=1.0, shuffle=True, seed=1
+    ).write_parquet(home / "part-0.parquet")
+    return home
+
+
+@pytest.fixture(scope="module")
+def tables(folder, tmp_path_factory):
+    """The same ratings twice: in memory, and within a limit."""
+    return cf.read_parquet(folder), cf.open_parquet(folder, memory="16MB", cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def halves(tables):
+    """Both split in the same way: (train, test) in memory, (train, test) within a limit."""
+    return [table.split_random(test_fraction=0.2, seed=3) for table in tables]
+
+
+def keras_mf(**settings):
+    from cofactor.solvers.keras_mf import KerasMF
+
+    return KerasMF(rank=4, epochs=2, batch_size=256, seed=0, **settings)
+
+
+SOLVERS = {
+    "als": lambda: ALS(rank=5, epochs=2, seed=0),
+    "als, validated": lambda: ALS(rank=3, epochs=2, validation_fraction=0.1, seed=0),
+    "implicit-als": lambda: ImplicitALS(rank=5, epochs=2, seed=0),
+    "implicit-als, cg": lambda: ImplicitALS(rank=5, epochs=2, method="cg", seed=0),
+    "bpr": lambda: BPR(rank=5, epochs=3, seed=0),
+    "keras, validated": lambda: keras_mf(validation_fraction=0.1),
+    "keras, ranking": lambda: keras_mf(loss="softmax"),
+}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_model_is_the_same_bit_by_bit(halves, name):
+    made = SOLVERS[name]()
+    (in_memory, _), (on_disk, _) = halves
+    one, other = made.fit(in_memory), made.fit(on_disk)
+    assert one.digest == other.digest
+    assert one.history == other.history
+    assert is_mapped(other.seen.indices)
+    if not name.startswith("keras"):
+        assert is_mapped(other.user_vectors)
+        assert not is_mapped(one.user_vectors)
+
+
+@pytest.fixture(scope="module")
+def models(halves):
+    (in_memory, _), (on_disk, _) = halves
+    return [(ALS(rank=3, epochs=2), ImplicitALS(rank=3, epochs=2))[goal].fit(train) for goal in (0, 1)
+            for train in (in_memory, on_disk)]  # fmt: skip
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_report_is_the_same(halves, models, monkeypatch, compiled):
+    if compiled:
+        monkeypatch.setattr(large, "COMPILED_FROM", dict.fromkeys(large.COMPILED_FROM, 0))
+    (_, in_memory), (_, on_disk) = halves
+    for one, other in (models[:2], models[2:]):
+        wanted = evaluate(one, in_memory, k=5, relevant_from=3)
+        found = evaluate(other, on_disk, k=5, relevant_from=3)
+        assert wanted.metrics == found.metrics
+        assert wanted.per_user.equals(found.per_user)
+
+
+def test_ratings_of_other_people_are_matched_the_same(tables, models, tmp_path, folder):
+    frame = pl.read_parquet(folder).with_columns(pl.col("user") - 40, pl.when(pl.col("item") < 70).then("item") * 1)
+    frame.drop_nulls().write_parquet(tmp_path / "others.parquet")
+    in_memory = cf.read_parquet(tmp_path / "others.parquet")
+    on_disk = cf.open_parquet(tmp_path / "others.parquet", memory="16MB", cache=tmp_path / "cache")
+    wanted, found = (without_training_rows(models[0], ratings) for ratings in (in_memory, on_disk))
+    assert 0 < len(wanted) < len(in_memory)
+    assert wanted.to_frame().equals(found.to_frame())
+    one, other = evaluate(models[0], wanted, k=5), evaluate(models[1], found, k=5)
+    assert one.n_unknown == other.n_unknown > 0
+    assert one.metrics == other.metrics
+
+
+def test_a_model_is_saved_opened_and_lists_for_all_of_it_are_the_same(models, tmp_path):
+    for number, model in enumerate(models):
+        path = model.save(tmp_path / f"{number}.safetensors")
+        for read in (cf.load, cf.open_model):
+            again = read(path)
+            assert again.digest == model.digest
+            again.recommend_all(tmp_path / f"{number}-{read.__name__}.parquet", n=5)
+    for first in (0, 2):
+        lists = [
+            (tmp_path / f"{k}-{how}.parquet").read_bytes() for k in (first, first + 1) for how in ("load", "open_model")
+        ]
+        assert len(set(lists)) == 1
+
+
+def test_tables_that_do_not_fit_say_how_much_they_need(tables, monkeypatch):
+    monkeypatch.setattr("cofactor.solvers.keras_tasks.TABLES_HELD", {"rating": 1e6, "ranking": 1e6})
+    large_tables = r"KerasMF\(rank=4\)'s tables .* take 7.64 GB, but memory is 16 MB: give memory='8GB' or more"
+    with pytest.raises(cf.SettingError, match=large_tables):
+        keras_mf().fit(tables[1])
+
+
+def run(*arguments, code=0):
+    arguments = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result
+
+
+def test_the_command_line_keeps_to_a_limit_and_says_the_same(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "cache"))
+    fit = ("fit", folder, "--solver", "implicit-als", "--rank", 3, "--epochs", 2, "--json")
+    outputs = []
+    for limit in ([], ["--memory", "16MB"]):
+        path = tmp_path / f"{len(limit)}.safetensors"
+        fitted = json.loads(run(*fit, "-o", path, *limit).stdout)
+        measured = json.loads(run("evaluate", path, folder, *limit, "--json").stdout)
+        outputs.append([{k: v for k, v in fitted.items() if k not in ("fit_seconds", "model")}, measured])
+    assert outputs[0] == outputs[1]
+    assert len(list((tmp_path / "cache").glob("interactions/*/*/interactions.json"))) == 1
+
+
+def test_a_limit_for_what_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "plays.csv").write_text("user,item\na,b\n")
+    result = run("fit", tmp_path / "plays.csv", "--memory", "1GB", code=2)
+    assert "--memory needs a Parquet file or a folder of them" in " ".join(result.output.split())
+    assert "give an amount such as" in run("fit", tmp_path, "--memory", "much", code=2).output.replace("\n", " ")
+
+
+def test_a_synthetic_set_can_be_written_and_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "cache"))
+    assert json.loads(run("synthesize", STAGE, "-o", tmp_path / "set", "--json").stdout)["n_ratings"] == 6000
+    fit = ("fit", tmp_path / "set", "--memory", "16MB", "--time-column", "time", "--test-fraction", 0)
+    run(*fit, "--rank", 2, "--epochs", 1)
+    assert "is there already: remove it or name another folder" in " ".join(
+        run("synthesize", STAGE, "-o", tmp_path / "set", code=1).output.split()
+    )
+
+
+MEASURED = """
+    import sys, threading, time
+    from pathlib import Path
+    import cofactor as cf
+    from cofactor.evaluation import evaluate
+    from cofactor.solvers import ImplicitALS
+
+    def held():
+        return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) / 1024
+
+    def work(ratings, home):
+        train, test = ratings.split_random(test_fraction=0.2, seed=0)
+        model = ImplicitALS(rank=8, epochs=1).fit(train.as_confidences())
+        model.save(home / "m.safetensors")
+        model = cf.open_model(home / "m.safetensors")
+        evaluate(model, test)
+        model.recommend_all(home / "lists.parquet", n=5)
+
+    folder, how, home = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    work(cf.load_dataset("synthetic:600x200x20000"), home)
+    before, peak, over = held(), 0.0, False
+    def watch():
+        global peak
+        while not over:
+            peak = max(peak, held())
+            time.sleep(0.002)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    if how == "limit":
+        work(cf.open_parquet(folder, time="time", memory="16MB", cache=home / "cache"), home)
+    else:
+        work(cf.read_parquet(folder, time="time"), home)
+    over = True
+    watcher.join()
+    print(peak - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
+def test_memory_does_not_grow_with_the_ratings(tmp_path):
+    n = 2_000_000
+    folder = cf.write_synthetic(f"synthetic:20000x2000x{n}", tmp_path / "set")
+    for number, part in enumerate(sorted(folder.iterdir())):  # in row groups that fit the limit, in another order
+        table = pl.read_parquet(part).sort("time")
+        part.unlink()
+        table.write_parquet(folder / f"sorted-{number}.parquet", row_group_size=50_000)
+    rises = {}
+    for how in ("limit", "memory"):
+        (tmp_path / how).mkdir()
+        command = [sys.executable, "-c", textwrap.dedent(MEASURED), folder, how, tmp_path / how]
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        rises[how] = float(done.stdout.splitlines()[-1])
+    a_table = n * (8 + 4 + 4) / 2**20  # times, items and values, and no transpose yet
+    assert rises["limit"] < 3 * a_table < rises["memory"], rises
