@@ -52,7 +52,7 @@ SMALL_SIZES = (20_000, 60_000)
 EPOCHS = 3
 REPEATED_BELOW = 3.0  # seconds
 MEMORY_SHARE = 0.75  # of the machine's
-TINY, WARM = "synthetic:60x40x600", "synthetic:3000x1000x100000"
+TINY, WARM = "synthetic:60x40x600", "synthetic:10000x4000x500000"
 MIB = 2**20
 ITERATIVE: dict[str, Any] = {"rank": 32, "epochs": EPOCHS}
 SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -131,17 +131,19 @@ def measure_fit(name: str, ratings: int, folder: str) -> dict[str, float]:
     train = in_memory(f"{folder}/train")
     if solver.goal == "ranking":
         train = train.binary()
-    ends: list[float] = []
+    epochs: list[float] = []
     keep: dict[str, Any] = {}
 
     def work() -> None:
-        ends.clear()
+        ends: list[float] = []
         anew = Interactions(train.users, train.items, train.matrix)  # which has no transpose yet
         keep["model"] = solver.fit(anew, callback=lambda epoch: ends.append(time.perf_counter()))
+        if len(ends) > 1:
+            epochs.append((ends[-1] - ends[0]) / (len(ends) - 1))
 
     seconds, peak = measured(work)
     keep["model"].save(f"{folder}/model")
-    epoch = {"epoch": (ends[-1] - ends[0]) / (len(ends) - 1)} if len(ends) > 1 else {}
+    epoch = {"epoch": min(epochs)} if epochs else {}
     return {"fit": seconds, **epoch, "memory": peak - held}
 
 
@@ -181,7 +183,7 @@ def measure_reading(folder: str) -> dict[str, float]:
 
 
 def measured(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds of some work, the least of some runs where it is short, and the peak of resident memory in MiB."""
+    """Return the seconds of some work, the least of some runs where it is short, and the peak of memory in MiB."""
     found = [seconds_of(work)]
     while sum(found) < REPEATED_BELOW and len(found) < 7:
         found.append(seconds_of(work))
@@ -276,9 +278,14 @@ def run(results: Results, sizes: tuple[int, ...], limit: float) -> dict[str, dic
     return found
 
 
+def points_of(rows: Mapping[int, Figures], figure: str) -> list[tuple[int, float]]:
+    """Return the numbers of ratings for which a figure is known, and what it is."""
+    return [(ratings, figures[figure]) for ratings, figures in rows.items() if figures.get(figure, 0) > 0]
+
+
 def slope(rows: Mapping[int, Figures], figure: str) -> float | None:
     """Return the power of the ratings that a figure grows with: least squares of its logarithm."""
-    known = [(ratings, figures[figure]) for ratings, figures in rows.items() if figures.get(figure, 0) > 0]
+    known = points_of(rows, figure)
     if len(known) < 2:
         return None
     ratings, values = np.log(np.array(known)).T
@@ -305,18 +312,16 @@ def draw(found: Mapping[str, Mapping[int, Figures]], path: Path) -> None:
     figure = Figure(figsize=(11, 8.5), dpi=150, layout="constrained", facecolor="white")
     panels = figure.subplots(2, 2, sharex=True).ravel()
     titles = {
-        "epoch": "An epoch, seconds",
+        "epoch": "An epoch (a fit where there are none), seconds",
         "memory": "Memory of a fit, MiB",
         "topn": "Lists of 10 for everyone, seconds",
         "evaluation": "Evaluation, seconds",
     }
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
         for number, name in enumerate(SOLVERS):
-            points = [(ratings, figures.get(key, 0.0)) for ratings, figures in found[name].items()]
-            points = [point for point in points if point[1] > 0]
-            if points:
-                style = ("-o", "--s")[number // len(COLORS)]
-                axes.plot(*zip(*points, strict=True), style, color=COLORS[number % 6], lw=1.6, ms=4, label=name)
+            points = points_of(found[name], key) or (points_of(found[name], "fit") if key == "epoch" else [])
+            style = ("-o", "--s")[number // len(COLORS)]
+            axes.plot(*zip(*points, strict=True), style, color=COLORS[number % 6], lw=1.6, ms=4, label=name)
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
         axes.set_xscale("log")
         axes.set_yscale("log")
