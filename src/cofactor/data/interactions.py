@@ -172,6 +172,9 @@ class Interactions:
         what = f"{len(self):,} interactions" if self.is_binary else f"{len(self):,} ratings from {low:g} to {high:g}"
         return f"{self.n_users:,} users × {self.n_items:,} items, {what}, {summary.percent(self.density)} %"
 
+    def _repr_html_(self) -> str:
+        return summary.card(self)
+
     def triplets(self) -> Triplets:
         """Return user rows (int32), item rows (int32) and values (float32) in reading order."""
         user_rows = np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.matrix.indptr))
@@ -205,13 +208,9 @@ class Interactions:
         span = slice(*self.matrix.indptr[row : row + 2])
         items = self.matrix.indices[span]
         titles = self.texts.take(items).titles
-        frame = pl.DataFrame(
-            {
-                "item": self.items.take(items),
-                "title": pl.Series([None] * len(items), dtype=pl.String) if titles is None else titles,
-                "value": self.matrix.data[span],
-            }
-        )
+        if titles is None:
+            titles = pl.Series([None] * len(items), dtype=pl.String)
+        frame = pl.DataFrame({"item": self.items.take(items), "title": titles, "value": self.matrix.data[span]})
         return frame.sort("value", descending=True, maintain_order=True)
 
     def write(self, folder: str | os.PathLike[str]) -> Path:

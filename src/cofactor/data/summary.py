@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from cofactor.data import notebook
+
 if TYPE_CHECKING:
     from cofactor.data.interactions import Interactions
 
-__all__ = ["described", "percent"]
+__all__ = ["card", "described", "percent"]
 
 
 def described(ratings: "Interactions") -> pl.DataFrame:
@@ -22,6 +24,25 @@ def described(ratings: "Interactions") -> pl.DataFrame:
     statistics = parts["value"]["statistic"]
     frame = pl.DataFrame({"statistic": statistics, **{name: part["value"] for name, part in parts.items()}})
     return frame.filter(pl.col("statistic") != "null_count")
+
+
+def card(ratings: "Interactions") -> str:
+    """Return what a notebook shows of a table: how much there is of what."""
+    (low, high), counts = ratings.value_range, np.diff(ratings.matrix.indptr)
+    each = "" if not len(counts) else f"{np.median(counts):g} in the middle, at most {counts.max():,}"
+    known = {"times": ratings.timestamps, "titles": ratings.texts.titles, "genres": ratings.texts.genres}
+    return notebook.facts(
+        ratings.name or "interactions",
+        {
+            "users": ratings.n_users,
+            "items": ratings.n_items,
+            "interactions" if ratings.is_binary else "ratings": len(ratings),
+            "values": "" if ratings.is_binary else f"{low:g} to {high:g}",
+            "density": f"{percent(ratings.density)} %",
+            "per user": each,
+            "also known": ", ".join(name for name, column in known.items() if column is not None),
+        },
+    )
 
 
 def percent(share: float) -> str:

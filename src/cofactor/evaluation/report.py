@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.evaluation import metrics, ranking
@@ -54,6 +55,12 @@ class Report:
 
     def __getitem__(self, name: str) -> float:
         return self.metrics[name]
+
+    def _repr_html_(self) -> str:
+        held_out = f"{self.n_test:,} held-out ratings of {self.n_users:,} users"
+        left_out = f", {self.n_unknown:,} left out as unknown" if self.n_unknown else ""
+        title = f"Report: {self.protocol}" if self.protocol else "Report"
+        return notebook.table(title, ("metric", "value"), self.metrics.items(), held_out + left_out)
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row with a column for each metric, the counts, and the protocol where lists were measured."""
@@ -133,6 +140,11 @@ class Comparison:
     models: Sequence[Factors]
     reports: Sequence[Report]
     seconds: Sequence[float]
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame()
+        held_out = f"{self.reports[0].n_test:,} held-out ratings" if self.reports else ""
+        return notebook.table("Comparison", frame.columns, frame.rows(), held_out)
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row a solver: its name, its rank, its metrics, the seconds its fit took."""

@@ -6,6 +6,7 @@ The weights are two tables of vectors, and with biases two tables of one number 
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ if "keras" not in sys.modules:  # whoever has imported keras already has chosen 
     _installed = (name for name in ("jax", "tensorflow", "torch") if importlib.util.find_spec(name))
     os.environ.setdefault("KERAS_BACKEND", next(_installed, "jax"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets with a page of notices otherwise
+if _pretended := re.search(r"xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", "")):
+    # One processor plays several devices: with a thread for each core, XLA's devices wait for one another for ever.
+    os.environ.setdefault("NPROC", str(16 * int(_pretended[1])))
 try:
     import keras
 except ImportError as error:
@@ -72,6 +76,7 @@ def keras_model(
     bias_regularization: float = 0.0,
     non_negative: bool = False,
     spare_rows: int = 1,
+    row_multiple: int = 1,
     seed: int = 0,
 ) -> "keras.Model":
     """Build the embedding model: the dot product of a user's and an item's vector, and perhaps biases.
@@ -92,6 +97,8 @@ def keras_model(
         Whether vectors are kept from having negative entries.
     spare_rows : int
         Rows beyond ``n_users`` and ``n_items`` in each table, as the article has one.
+    row_multiple : int
+        Each table has a multiple of so many rows, so that as many devices can share it evenly.
     seed : int
         Seed of the initial vectors.
 
@@ -113,7 +120,8 @@ def keras_model(
     if min(n_users, n_items, rank) < 1 or spare_rows < 0:
         raise SettingError(f"n_users={n_users}, n_items={n_items}, rank={rank}: each must be at least 1")
     sides = []
-    for place, (side, rows) in enumerate((("user", n_users + spare_rows), ("item", n_items + spare_rows))):
+    for place, (side, least) in enumerate((("user", n_users + spare_rows), ("item", n_items + spare_rows))):
+        rows = _rounded_up(least, row_multiple)
         row = keras.layers.Input(shape=(1,), dtype="int32", name=side)
         start = _initial(non_negative, seed + place)
         vector = _column(row, rows, rank, f"{side}_vectors", start, regularization, non_negative)
@@ -140,13 +148,14 @@ def ranking_network(
     regularization: float = 0.0,
     bias_regularization: float = 0.0,
     non_negative: bool = False,
+    row_multiple: int = 1,
     seed: int = 0,
 ) -> "keras.Model":
     """Build the embedding model as it is trained to rank: a positive's score beside those of its negatives.
 
     Parameters
     ----------
-    n_users, n_items, rank, regularization, bias_regularization, non_negative, seed
+    n_users, n_items, rank, regularization, bias_regularization, non_negative, row_multiple, seed
         As in `keras_model`.
     negatives : int, optional
         How many negatives each positive brings along; without it, the items of a group are each other's negatives.
@@ -167,9 +176,10 @@ def ranking_network(
     user, item = (keras.layers.Input(shape=(1,), dtype="int32", name=side) for side in ("user", "item"))
     scaled = keras.layers.UnitNormalization(axis=-1, name="cosine") if cosine else lambda vectors: vectors
     starts = [_initial(non_negative, seed + place) for place in (0, 1)]
-    users = _table(n_users + 1, rank, "user_vectors", starts[0], non_negative)
-    items = _table(n_items + 1, rank, "item_vectors", starts[1], non_negative)
-    biases = _table(n_items + 1, 1, "item_bias", "zeros", False) if item_bias else None
+    user_rows, item_rows = (_rounded_up(n + 1, row_multiple) for n in (n_users, n_items))
+    users = _table(user_rows, rank, "user_vectors", starts[0], non_negative)
+    items = _table(item_rows, rank, "item_vectors", starts[1], non_negative)
+    biases = _table(item_rows, 1, "item_bias", "zeros", False) if item_bias else None
     user_vector = scaled(_entry(user, users, regularization))
     item_vector = scaled(_entry(item, items, regularization))
     bias = _entry(item, biases, bias_regularization) if biases else None
@@ -192,6 +202,10 @@ def _in_groups(users: Any, items: Any, group: int) -> Any:
     """Multiply each user's row with all items' rows of its group: (batch, rank) twice to (batch, group)."""
     users, items = (keras.ops.reshape(side, (-1, group, side.shape[-1])) for side in (users, items))
     return keras.ops.reshape(keras.ops.matmul(users, keras.ops.transpose(items, (0, 2, 1))), (-1, group))
+
+
+def _rounded_up(rows: int, multiple: int) -> int:
+    return -(-rows // multiple) * multiple
 
 
 def _initial(non_negative: bool, seed: int) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy import sparse
 
+from cofactor.data import notebook
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model import checks
@@ -113,6 +114,21 @@ class FactorState:
         new.__dict__["_prepared"] = {key: value for key, value in known.items() if keeps[key[1]] and key[0] != outdated}
         checks.check_shapes(new)
         return new
+
+    def _repr_html_(self) -> str:
+        made, settings = self.origin, self.origin.settings.items()
+        return notebook.facts(
+            repr(self),
+            {
+                "trained for": {"rating": "ratings", "ranking": "lists"}[self.objective.goal],
+                "learnt from": made.data,
+                "at": made.trained_at,
+                "settings": ", ".join(f"{name}={value}" for name, value in settings if value is not None),
+                "known pairs": int(self.seen.nnz),
+                **{f"{name} at the end": values[-1] for name, values in self.history.items() if values},
+                **{f"{name}, held out": value for name, value in made.metrics.items()},
+            },
+        )
 
     @property
     def rank(self) -> int:

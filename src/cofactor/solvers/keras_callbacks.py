@@ -35,7 +35,7 @@ class Keeper(keras.callbacks.Callback):
             return 0
         network.optimizer.build(network.trainable_variables)
         for variable, (_, array) in zip(_variables(network), sorted(found.arrays.items()), strict=True):
-            variable.assign(array)
+            variable.assign(_of_height(array, variable.shape))
         batches.skip_to(found.epochs)
         self.progress = found
         return found.epochs
@@ -52,6 +52,16 @@ class Keeper(keras.callbacks.Callback):
         if self.progress.best is not None:
             for variable, (_, array) in zip(_variables(network), sorted(self.progress.best.items()), strict=True):
                 variable.assign(array)
+
+
+def _of_height(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Cut or fill up the spare rows of a table, whose number is another on another number of devices."""
+    if array.shape == shape:
+        return array
+    fitted = np.zeros(shape, array.dtype)
+    rows = min(len(array), len(fitted))
+    fitted[:rows] = array[:rows]
+    return fitted
 
 
 def _variables(network: Any) -> list[Any]:

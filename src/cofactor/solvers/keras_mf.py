@@ -23,6 +23,7 @@ from cofactor.solvers.base import (
 )
 from cofactor.solvers.epochs import Checkpoint
 from cofactor.solvers.keras_callbacks import Keeper, Reporter
+from cofactor.solvers.keras_devices import all_devices
 from cofactor.solvers.keras_tasks import TABLES_HELD, RankingTask, RatingTask, Task
 
 __all__ = ["KerasMF", "Strengths", "keras_model"]
@@ -75,6 +76,10 @@ class KerasMF:
     cosine. Every epoch sees the ratings in a new order, and draws new negatives, that depend on the seed alone; what a
     user had in training is never their negative. A new user is then placed by the weighted least squares that
     brings the training users nearest to their trained vectors.
+
+    **Devices**: with the JAX backend all that it lists, several GPUs say, train together: each batch and the tables'
+    rows are shared out among them, and the result is that of one device but for rounding. Other backends use one.
+    A ``keras.distribution`` of one's own, set before, is left as it is. ``CUDA_VISIBLE_DEVICES`` says which GPUs count.
 
     **Reference**: Koren, Bell, Volinsky (2009), Matrix factorization techniques for recommender systems; Rendle et al.
     (2009), BPR; He et al. (2017), Neural collaborative filtering (bce); Yi et al. (2019), Sampling-bias-corrected
@@ -237,33 +242,34 @@ class KerasMF:
             int(4 * entries * TABLES_HELD[self.goal]),
             f"KerasMF(rank={self.rank})'s tables and what their training holds",
         )
-        task: Task = RatingTask(self, train) if self.loss == "mse" else RankingTask(self, train)
-        task.compile(self._optimizer(self.epochs * len(task.batches)))
-        if start is not None:
-            self._start_from(start, train, task.network)
-        keeper = Keeper(
-            Checkpoint(checkpoint, self, train), task.watch if self.patience is not None else None, self.patience
-        )
-        begun = keeper.resume(task.network, task.batches)
-
-        def model() -> Factors:
-            return task.factors(keeper.progress.history)
-
-        watchers = [*keras_callbacks, keeper]
-        if callback is not None:
-            watchers.append(Reporter(callback, self.epochs, model))
-        if begun < self.epochs and not keeper.progress.waited(self.patience):
-            task.network.fit(
-                task.batches,
-                epochs=self.epochs,
-                initial_epoch=begun,
-                validation_data=task.validation,
-                callbacks=watchers,
-                shuffle=False,
-                verbose=0,
+        with all_devices() as row_multiple:
+            task: Task = (RatingTask if self.loss == "mse" else RankingTask)(self, train, row_multiple)
+            task.compile(self._optimizer(self.epochs * len(task.batches)))
+            if start is not None:
+                self._start_from(start, train, task.network)
+            keeper = Keeper(
+                Checkpoint(checkpoint, self, train), task.watch if self.patience is not None else None, self.patience
             )
-        keeper.restore_best(task.network)
-        return model()
+            begun = keeper.resume(task.network, task.batches)
+
+            def model() -> Factors:
+                return task.factors(keeper.progress.history)
+
+            watchers = [*keras_callbacks, keeper]
+            if callback is not None:
+                watchers.append(Reporter(callback, self.epochs, model))
+            if begun < self.epochs and not keeper.progress.waited(self.patience):
+                task.network.fit(
+                    task.batches,
+                    epochs=self.epochs,
+                    initial_epoch=begun,
+                    validation_data=task.validation,
+                    callbacks=watchers,
+                    shuffle=False,
+                    verbose=0,
+                )
+            keeper.restore_best(task.network)
+            return model()
 
     def _start_from(self, start: Factors, train: Interactions, network: Any) -> None:
         if start.item_bias is not None and start.user_bias is None:  # as ranking leaves it

@@ -64,7 +64,7 @@ class RatingTask:
 
     watch = "val_mse"
 
-    def __init__(self, solver: "KerasMF", train: Interactions) -> None:
+    def __init__(self, solver: "KerasMF", train: Interactions, row_multiple: int = 1) -> None:
         self._solver, self._train = solver, train
         self._mean = float(train.matrix.data.mean(dtype=np.float64)) if solver.biases else 0.0
         self.batches, self.validation = self._parts()
@@ -78,6 +78,7 @@ class RatingTask:
             regularization=strengths.regularization,
             bias_regularization=strengths.bias_regularization,
             non_negative=solver.non_negative,
+            row_multiple=row_multiple,
             seed=solver.seed,
         )
         _weigh_decay(self.network, train, solver.nu)
@@ -116,7 +117,7 @@ class RatingTask:
 class RankingTask:
     """Put what a user chose above what they did not."""
 
-    def __init__(self, solver: "KerasMF", train: Interactions) -> None:
+    def __init__(self, solver: "KerasMF", train: Interactions, row_multiple: int = 1) -> None:
         self._solver, self._train = solver, train
         self.watch = f"val_{solver.loss}"
         part, held_out = hold_out(solver, train)
@@ -139,6 +140,7 @@ class RankingTask:
             regularization=strengths.regularization,
             bias_regularization=strengths.bias_regularization,
             non_negative=solver.non_negative,
+            row_multiple=row_multiple,
             seed=solver.seed,
         )
         _weigh_decay(self.network, part, solver.nu)
@@ -191,14 +193,15 @@ def _weigh_decay(network: Any, train: Interactions, nu: float) -> None:
     """Let a row that has n ratings, and so is in n batches, be held by n^nu in all."""
     layers = _layers(network)
     for side, counts in _counts(train).items():
-        weights = np.append(np.maximum(counts, 1), 1).astype(np.float64) ** (nu - 1)
         for name in (f"{side}_vectors_decay", f"{side}_bias_decay"):
             if name in layers:
-                layers[name].row_weights.assign(weights.astype(np.float32))
+                weights = np.ones(layers[name].rows, np.float32)
+                weights[: len(counts)] = np.maximum(counts, 1).astype(np.float64) ** (nu - 1)
+                layers[name].row_weights.assign(weights)
 
 
 def _tables(network: Any, train: Interactions) -> dict[str, np.ndarray]:
-    """Return the network's tables without the spare row; a row without ratings is zeros."""
+    """Return the network's tables without the spare rows; a row without ratings is zeros."""
     layers, tables = _layers(network), {}
     for side, counts in _counts(train).items():
         for name in (f"{side}_vectors", f"{side}_bias"):

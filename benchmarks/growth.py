@@ -1,0 +1,384 @@
+"""How time and memory grow with the ratings: every solver at 1, 3, 10, 30 and 100 million of them.
+
+Claims: the seconds of an epoch grow with the ratings to a power of at most 1.1, and the memory of a fit by no more
+than the data do (power 1).
+
+How: the stages are synthetic, with 150 ratings for each user and 4 √ratings items, which is about how MovieLens grew
+from 1 to 20 million and what Netflix's 100 million are like. One rating in fifty is held out. Every measurement runs in
+a process of its own, which loads what it needs first and repeats what takes less than a second (the least counts), so
+that hardly a wait for imports and kernels is in the figure:
+
+- *fit*: two epochs of rank 32 (BayesianMF three sweeps), from `Interactions` in memory to `Factors`; for KerasMF with
+  the compilation of its network. *epoch*: what the epochs after the first took.
+- *evaluation*: lists of 10 for all users with held-out ratings, and the errors of a model for ratings.
+- *top n*: `Factors.recommend_all`, lists of 10 for everyone, written as Parquet.
+- *save*, *load*: of the model with all that its users have seen, to a file that is synced, and back.
+- *memory*, *evaluation_memory*, *topn_memory*: the peak of resident memory over what the process held before it loaded
+  the data, or the model (Linux).
+- *reading*: a tab-separated file of the training ratings, to `Interactions`.
+
+KerasMF's batches grow with the ratings, 1024 for a million: an optimizer's step costs the whole tables, however few the
+batch's ratings. Where a measurement at the next stage would pass the limit of seconds or of memory if it grew as the
+ratings do, the solver (or that one figure) stops, and the table says so.
+
+Run: ``python benchmarks/growth.py [--small] [--largest 100] [--limit 60]``, ``--largest`` in millions.
+"""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import polars as pl
+from results import FOLDER, Results, arguments, short
+
+import cofactor as cf
+from cofactor.data.interactions import Interactions
+from cofactor.evaluation import evaluate
+from cofactor.solvers import solver_class
+
+warnings.simplefilter("ignore", cf.GoalWarning)  # models for ratings make lists here, too
+SIZES = (1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000)
+SMALL_SIZES = (20_000, 60_000)
+EPOCHS = 2
+REPEATED_BELOW = 0.7  # seconds, all runs together
+MEMORY_SHARE = 0.75  # of the machine's
+TINY, WARM = "synthetic:60x40x600", "synthetic:10000x4000x500000"
+MIB = 2**20
+ITERATIVE: dict[str, Any] = {"rank": 32, "epochs": EPOCHS}
+SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ALS": ("als", ITERATIVE),
+    "ImplicitALS": ("implicit-als", ITERATIVE),
+    "NMF": ("nmf", ITERATIVE),
+    "BPR": ("bpr", ITERATIVE),
+    "LogisticMF": ("logistic", ITERATIVE),
+    "BayesianMF": ("bayesian", {"rank": 32, "sweeps": 3, "burn_in": 1, "kept": 2}),
+    "KerasMF": ("keras", ITERATIVE),
+    "KerasMF, softmax": ("keras", {**ITERATIVE, "loss": "softmax"}),
+    "PureSVD": ("svd", {"rank": 32}),
+    "Popularity": ("popularity", {}),
+    "BiasOnly": ("bias", {}),
+}
+FIGURES = ("fit", "epoch", "evaluation", "topn", "save", "load", "memory", "evaluation_memory", "topn_memory")
+TABLE = "Seconds, and MiB of memory"
+READING = "reading a file"
+COLUMNS = (*FIGURES, "reading")
+USES = ("evaluation", "topn", "save", "load")
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many ratings, and where they lie."""
+
+    ratings: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"synthetic:{self.ratings // 150}x{4 * math.isqrt(self.ratings)}x{self.ratings}"
+
+
+def solver_for(name: str, ratings: int) -> Any:
+    """Return a solver as it is measured."""
+    kind, settings = SOLVERS[name]
+    if kind == "keras":
+        settings = {**settings, "batch_size": max(1024 * ratings // 1_000_000, 64)}
+    return solver_class(kind)(**settings)
+
+
+# In a process of its own.
+
+
+def make(name: str, folder: str) -> None:
+    """Write a stage's training part, twice, and its test part."""
+    train, test = cf.load_dataset(name).split_random(test_fraction=0.02, seed=0)
+    train.write(f"{folder}/train")
+    test.write(f"{folder}/test")
+    rows = train.triplets()
+    columns = {"user": rows.user_rows, "item": rows.item_rows, "rating": rows.values}
+    pl.DataFrame(columns).write_csv(f"{folder}/train.tsv", separator="\t")
+
+
+def compile_all(folder: str) -> None:
+    """Have every kernel compiled, which happens once on a machine, and leave a model for `load_kernels`."""
+    ratings, (train, test) = cf.load_dataset(TINY), cf.load_dataset(WARM).split_random(test_fraction=0.02, seed=0)
+    for name, (kind, _) in SOLVERS.items():
+        if kind != "keras":
+            solver_for(name, len(ratings)).fit(ratings)
+    solver_for("ALS", len(train)).fit(train).save(f"{folder}/model")
+    test.write(f"{folder}/test")
+    load_kernels(folder)
+
+
+def load_kernels(folder: str) -> None:
+    """Do once, on little data, what is measured afterwards."""
+    model = cf.load(f"{folder}/model")
+    evaluate(model, Interactions.open(f"{folder}/test"), k=10)
+    with tempfile.TemporaryDirectory() as lists:
+        model.recommend_all(f"{lists}/lists.parquet", n=10)
+
+
+def measure_fit(name: str, ratings: int, folder: str) -> dict[str, float]:
+    """Fit a solver, and leave the model behind."""
+    solver = solver_for(name, ratings)
+    if SOLVERS[name][0] != "keras":  # whose code is compiled anew for each fit
+        solver.fit(cf.load_dataset(TINY))  # loads the kernels
+    held = resident()
+    train = in_memory(f"{folder}/train")
+    if solver.goal == "ranking":
+        train = train.binary()
+    epochs: list[float] = []
+    keep: dict[str, Any] = {}
+
+    def work() -> None:
+        ends: list[float] = []
+        keep.clear()
+        anew = Interactions(train.users, train.items, train.matrix)  # which has no transpose yet
+        keep["model"] = solver.fit(anew, callback=lambda epoch: ends.append(time.perf_counter()))
+        if len(ends) > 1:
+            epochs.append((ends[-1] - ends[0]) / (len(ends) - 1))
+
+    seconds, peak = measured(work)
+    keep["model"].save(f"{folder}/model")
+    epoch = {"epoch": min(epochs)} if epochs else {}
+    return {"fit": seconds, **epoch, "memory": peak - held}
+
+
+def measure_evaluation(folder: str) -> dict[str, float]:
+    """Evaluate the model that is there."""
+    load_kernels(f"{folder}/../warm")
+    held = resident()
+    model, test = cf.load(f"{folder}/model"), Interactions.open(f"{folder}/test")
+    seconds, peak = measured(lambda: evaluate(model, test, k=10))
+    return {"evaluation": seconds, "evaluation_memory": peak - held}
+
+
+def measure_topn(folder: str) -> dict[str, float]:
+    """Recommend to everyone."""
+    load_kernels(f"{folder}/../warm")
+    held = resident()
+    model, path = cf.load(f"{folder}/model"), Path(f"{folder}/lists.parquet")
+
+    def work() -> None:
+        path.unlink(missing_ok=True)
+        model.recommend_all(path, n=10)
+
+    seconds, peak = measured(work)
+    return {"topn": seconds, "topn_memory": peak - held}
+
+
+def measure_save(folder: str) -> dict[str, float]:
+    """Save the model once more."""
+    model = cf.load(f"{folder}/model")
+    return {"save": measured(lambda: model.save(f"{folder}/again"))[0]}
+
+
+def measure_load(folder: str) -> dict[str, float]:
+    """Load the model."""
+    return {"load": measured(lambda: cf.load(f"{folder}/model"))[0]}
+
+
+def measure_reading(folder: str) -> dict[str, float]:
+    """Read the text file."""
+    held = resident()
+    seconds, peak = measured(lambda: cf.read_csv(f"{folder}/train.tsv", separator="\t", value="rating"))
+    return {"reading": seconds, "memory": peak - held}
+
+
+def measured(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of some work, the least of some runs where it is short, and the peak of memory in MiB."""
+    found = [seconds_of(work)]
+    while sum(found) < REPEATED_BELOW and len(found) < 7:
+        found.append(seconds_of(work))
+    return min(found), status("VmHWM")
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def in_memory(folder: str) -> Interactions:
+    """Open a folder and read all of it."""
+    ratings = Interactions.open(folder)
+    matrix = ratings.matrix.copy()
+    matrix.has_canonical_format = True
+    return Interactions(ratings.users, ratings.items, matrix)
+
+
+def resident() -> float:
+    return status("VmRSS")
+
+
+def status(name: str) -> float:
+    """Return a line of the process's status, in MiB."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024 / MIB
+
+
+# In the process that starts them.
+
+
+def fresh(function: str, *settings: object) -> dict[str, float]:
+    """Call a function of this file in a process of its own."""
+    call = f"import json, growth; print(json.dumps(growth.{function}(*{settings!r})))"
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "NUMBA_NUM_THREADS": str(threads())}
+    done = subprocess.run([sys.executable, "-c", call], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1]) or {}
+
+
+def threads() -> int:
+    return min(2, numba.config.NUMBA_NUM_THREADS)
+
+
+def too_much(before: Figures, growth: float, limit: float, *names: str) -> str:
+    """Say what would pass a limit if figures grew as the ratings do; an empty text where nothing would."""
+    for name in names:
+        expected = before.get(name, 0.0) * growth
+        most = limit if name != "memory" else MEMORY_SHARE * memory_of_machine()
+        if expected > most:
+            return f"{name} would take {expected:,.0f} {'MiB' if name == 'memory' else 's'}"
+    return ""
+
+
+def memory_of_machine() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
+
+
+def measure(name: str, stage: Stage, before: Figures, growth: float, limit: float) -> dict[str, float]:
+    """Return all figures of a solver at a stage, but for those that would pass the limit."""
+    folder = str(stage.folder)
+    if name == READING:
+        return fresh("measure_reading", folder)
+    figures = fresh("measure_fit", name, stage.ratings, folder)
+    for use in USES:
+        if not too_much(before, growth, limit, use):
+            figures |= fresh(f"measure_{use}", folder)
+    return figures
+
+
+def run(results: Results, sizes: tuple[int, ...], limit: float, folder: Path) -> dict[str, dict[int, Figures]]:
+    """Measure all solvers at all stages; by solver and number of ratings."""
+    found: dict[str, dict[int, Figures]] = {name: {} for name in (*SOLVERS, READING)}
+    going = set(found)
+    (folder / "warm").mkdir()
+    fresh("compile_all", str(folder / "warm"))
+    for previous, ratings in zip((1, *sizes), sizes, strict=False):
+        stage = Stage(ratings, folder / "stage")
+        stage.folder.mkdir()
+        fresh("make", stage.name, str(stage.folder))
+        for name in [name for name in found if name in going]:
+            before, growth = found[name].get(previous, {}), ratings / previous
+            if why := too_much(before, growth, limit, "fit", "reading", "memory"):
+                results.add(TABLE, solver=name, ratings=ratings, stops=why)
+                going.remove(name)
+                continue
+            found[name][ratings] = measure(name, stage, before, growth, limit)
+            shown = {figure: short(value, 3) for figure, value in found[name][ratings].items()}
+            results.add(TABLE, solver=name, ratings=ratings, **{figure: shown.get(figure) for figure in COLUMNS})
+        shutil.rmtree(stage.folder)
+    return found
+
+
+def points_of(rows: Mapping[int, Figures], figure: str) -> list[tuple[int, float]]:
+    """Return the numbers of ratings for which a figure is known, and what it is."""
+    return [(ratings, figures[figure]) for ratings, figures in rows.items() if figures.get(figure, 0) > 0]
+
+
+def slope(rows: Mapping[int, Figures], figure: str) -> float | None:
+    """Return the power of the ratings that a figure grows with: least squares of its logarithm."""
+    known = points_of(rows, figure)
+    if len(known) < 2:
+        return None
+    ratings, values = np.log(np.array(known)).T
+    return round(float(np.polyfit(ratings, values, 1)[0]), 2)
+
+
+def add_slopes(results: Results, found: Mapping[str, Mapping[int, Figures]]) -> None:
+    for name, rows in found.items():
+        last = dict(sorted(rows.items())[-2:])
+        results.add(
+            "Powers of the ratings that they grow with",
+            solver=name,
+            up_to=max(rows),
+            **{figure: slope(rows, figure) for figure in COLUMNS},
+            epoch_last_step=slope(last, "epoch"),
+            memory_last_step=slope(last, "memory"),
+        )
+
+
+def draw(found: Mapping[str, Mapping[int, Figures]], path: Path) -> None:
+    """Write one picture: four figures against the ratings, both on logarithmic axes."""
+    from cofactor.evaluation.plots import COLORS, GRID, INK, MUTED, Figure
+
+    figure = Figure(figsize=(11, 8.5), dpi=150, layout="constrained", facecolor="white")
+    panels = figure.subplots(2, 2, sharex=True).ravel()
+    titles = {
+        "epoch": "An epoch (a fit where there are none), seconds",
+        "memory": "Memory of a fit, MiB",
+        "topn": "Lists of 10 for everyone, seconds",
+        "evaluation": "Evaluation, seconds",
+    }
+    for axes, (key, title) in zip(panels, titles.items(), strict=True):
+        for number, name in enumerate(SOLVERS):
+            points = points_of(found[name], key) or (points_of(found[name], "fit") if key == "epoch" else [])
+            style = ("-o", "--s")[number // len(COLORS)]
+            axes.plot(*zip(*points, strict=True), style, color=COLORS[number % 6], lw=1.6, ms=4, label=name)
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.grid(True, color=GRID, linewidth=0.8)
+        axes.tick_params(colors=MUTED, labelsize=9)
+        low, high = min(found["ALS"]), max(max(rows) for rows in found.values())
+        bottom = axes.get_ylim()[0] * 1.3
+        axes.plot([low, high], [bottom, bottom * high / low], ":", color=MUTED, lw=1.2, label="in proportion")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    for axes in panels[2:]:
+        axes.set_xlabel("ratings", color=MUTED)
+    handles = {
+        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=9, labelcolor=INK
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main() -> None:
+    args = arguments(__doc__, largest=100, limit=60)
+    sizes = SMALL_SIZES if args.small else tuple(size for size in SIZES if size <= args.largest * 1_000_000)
+    results = Results("growth", args.small, {"largest": sizes[-1], "limit": args.limit, "epochs": EPOCHS})
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        found = run(results, sizes, args.limit, Path(folder))
+    results.tables[TABLE].sort(key=lambda row: list(found).index(row["solver"]))
+    add_slopes(results, found)
+    pictures = FOLDER / "small" if args.small else FOLDER.parents[1] / "docs" / "pictures"
+    draw(found, pictures / "growth.png")
+    results.note(
+        f"Rank 32, {EPOCHS} epochs (BayesianMF 3 sweeps), {threads()} threads; 150 ratings a user, 4 √ratings items; "
+        f"one rating in fifty held out. A solver stops where a figure would pass {args.limit} s or {MEMORY_SHARE:.0%} "
+        f"of the memory. All of it took {time.perf_counter() - started:,.0f} s."
+    )
+    results.write()
+
+
+if __name__ == "__main__":
+    main()
