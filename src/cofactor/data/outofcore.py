@@ -93,10 +93,10 @@ def open_parquet(
     >>> import polars as pl
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for day in (1, 2):
-    ...         plays = pl.DataFrame({"user": ["ann", "bob"], "item": [7, day], "value": [1.0, 3.0]})
+    ...         plays = pl.DataFrame({"user": ["ann", "bob"], "item": [day, day], "value": [1.0, 3.0]})
     ...         plays.write_parquet(Path(folder) / f"day-{day}.parquet")
     ...     open_parquet(folder, memory="1GB", cache=Path(folder) / "cache")
-    2 users × 3 items, 4 ratings from 1 to 3, 67 %
+    2 users × 2 items, 4 ratings from 1 to 3, 100 %
     """
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
     room = Disk(Path(scratch_folder() if cache is None else cache), bytes_of(memory))
