@@ -22,7 +22,7 @@ COFACTOR = str(Path(sys.executable).parent / "cofactor")
 
 def command(*arguments, failing=False):
     """Run the installed command, and return what it prints."""
-    done = subprocess.run([COFACTOR, *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([COFACTOR, *arguments], capture_output=True, text=True, timeout=1200)
     assert (done.returncode != 0) is failing, f"cofactor {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stderr if failing else done.stdout
 
