@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long check format clean clean-kernels
+.PHONY: help venv demo test test-long release-check check format public-api clean clean-kernels
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,16 +25,23 @@ test: .venv/ready  ## run the tests
 test-long: .venv/ready  ## the tests, with the long form of those that have one
 	COFACTOR_TEST_LONG=1 $(BIN)/pytest -q
 
-check: .venv/ready  ## formatting, lint, types, the import contract, doctests
+release-check: .venv/ready  ## wheel and sdist in empty environments, each extra, the oldest dependencies (an hour)
+	COFACTOR_TEST_LONG=1 $(BIN)/pytest -q tests/release
+
+check: .venv/ready  ## formatting, lint, types, the import contract, the project's metadata, doctests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/sp-repo-review .
 	$(BIN)/pytest -q src
 
 format: .venv/ready  ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+public-api: .venv/ready  ## write tests/public_api.txt anew, to agree to a change of it
+	$(BIN)/python tools/public_api.py
 
 clean-kernels:  ## forget compiled kernels; needed after an edit to one that others call
 	find src -name '*.nb[ic]' -delete

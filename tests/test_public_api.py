@@ -1,8 +1,10 @@
 """The public names are what is visible, and importing the library loads nothing heavy."""
 
+import difflib
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,20 @@ def test_public_names_have_a_docstring():
             value = getattr(module, name)
             if callable(value):
                 assert value.__doc__, name
+
+
+def test_a_change_to_the_public_api_is_a_decision():
+    pytest.importorskip("keras")
+    pytest.importorskip("optuna")
+    from public_api import public_api
+
+    agreed = (Path(__file__).parent / "public_api.txt").read_text(encoding="utf-8")
+    changes = difflib.unified_diff(agreed.splitlines(), public_api().splitlines(), "agreed", "now", lineterm="", n=0)
+    told = "\n".join(changes)
+    assert not told, (
+        f"the public API has changed:\n{told}\n"
+        "If this is meant: 'make public-api', a line in CHANGELOG.md, and the rules of docs/policy.md"
+    )
 
 
 @pytest.mark.parametrize(

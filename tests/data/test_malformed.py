@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from cofactor.data.readers import read_csv, read_parquet
@@ -69,9 +70,7 @@ def parquet(**columns: Any) -> bytes:
 
 
 def zstd(content: str) -> bytes:
-    buffer = io.BytesIO()
-    pl.DataFrame({"user": [content], "item": ["x"]}).write_csv(buffer, compression="zstd")
-    return buffer.getvalue()
+    return pa.compress(b"user,item\n%s,x\n" % content.encode(), codec="zstd", asbytes=True)
 
 
 PACKED = gzip.compress(HEAD + b"".join(b"u%d,i%d,3\n" % (k * 7919 % 10007, k * 104729 % 9973) for k in range(3000)))

@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, example, given, settings
@@ -45,12 +46,6 @@ def zipped(name: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def zstd(text: str) -> bytes:
-    buffer = io.BytesIO()
-    pl.read_csv(io.StringIO(text)).write_csv(buffer, compression="zstd")
-    return buffer.getvalue()
-
-
 PACKINGS = {
     "plays.csv": CSV.encode(),
     "plays.tsv": CSV.replace(",", "\t").encode(),
@@ -58,7 +53,7 @@ PACKINGS = {
     "pipes.txt": CSV.replace(",", "|").encode(),
     "plays.dat": CSV.replace(",", "::").encode(),
     "plays.csv.gz": gzip.compress(CSV.encode()),
-    "plays.csv.zst": zstd(CSV),
+    "plays.csv.zst": pa.compress(CSV.encode(), codec="zstd", asbytes=True),
     "plays.zip": zipped("inner/plays.csv", CSV.encode()),
     "bom.csv": b"\xef\xbb\xbf" + CSV.encode(),
     "crlf.csv": CSV.replace("\n", "\r\n").encode(),
