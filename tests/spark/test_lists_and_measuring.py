@@ -13,8 +13,10 @@ import pytest
 from scipy import sparse
 
 import cofactor as cf
-from cofactor.errors import SettingError
+from cofactor.data.interactions import Interactions
+from cofactor.errors import DataError, ModelFileError, SettingError
 from cofactor.model.factors import Factors
+from cofactor.solvers import ALS, ImplicitALS
 
 pytestmark = [
     pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not installed: cofactor[spark] brings it"),
@@ -149,5 +151,100 @@ def test_finished_lists_are_not_written_over(spark, tmp_path):
 def test_a_folder_that_is_no_model_is_named(spark, tmp_path):
     from cofactor.spark.lists import recommend_all
 
-    with pytest.raises(cf.errors.ModelFileError, match=r"holds no model\.json"):
+    with pytest.raises(ModelFileError, match=r"holds no model\.json"):
         recommend_all(tmp_path, tmp_path / "lists", spark=spark)
+
+
+def frame_of(spark, ratings):
+    """Return interactions as a frame of Spark's."""
+    return spark.createDataFrame(ratings.to_frame().select("user", "item", "value").to_arrow())
+
+
+def assert_same(found, expected) -> None:
+    metrics = {name: value for name, value in found.metrics.items() if name != "known_share"}
+    assert metrics == pytest.approx(dict(expected.metrics), rel=1e-12, nan_ok=True)
+    names = ("n_test", "n_unknown", "n_users", "n_without_relevant", "protocol")
+    assert [getattr(found, name) for name in names] == [getattr(expected, name) for name in names]
+
+
+@pytest.fixture(scope="module")
+def rated():
+    """Training and held-out ratings, and a model of the former with biases."""
+    train, test = cf.load_dataset("synthetic:120x60x2400").split_random(test_fraction=0.25, seed=0)
+    return train, test, ALS(rank=4, epochs=2, seed=0).fit(train)
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 8])
+def test_figures_are_those_of_one_machine_however_ratings_are_divided(spark, tmp_path, rated, partitions):
+    from cofactor.spark.measuring import evaluate
+
+    _, test, model = rated
+    folder = write_folder(model, tmp_path / "model", parts=partitions)
+    found = evaluate(folder, frame_of(spark, test).repartition(partitions), k=[1, 10], relevant_from=4, spark=spark)
+    assert_same(found, cf.evaluate(model, test, k=[1, 10], relevant_from=4))
+    assert found["known_share"] == 1
+
+
+def test_lists_of_a_model_for_ranking_with_text_ids(spark, tmp_path):
+    from cofactor.spark.measuring import evaluate
+
+    data = (
+        cf.load_dataset("synthetic:80x50x1200")
+        .to_frame()
+        .select(user="u" + pl.col("user").cast(pl.String), item=pl.col("item").cast(pl.String))
+    )
+    train, test = Interactions.from_columns(data["user"], data["item"]).split_random(test_fraction=0.25, seed=0)
+    model = ImplicitALS(rank=4, epochs=2, seed=0).fit(train)
+    frame_of(spark, test).drop("value").write.parquet(f"file://{tmp_path}/test")
+    found = evaluate(write_folder(model, tmp_path / "model"), tmp_path / "test", spark=spark)
+    assert_same(found, cf.evaluate(model, test))
+
+
+def test_newcomers_are_placed_by_what_is_given_and_the_rest_is_counted(spark, tmp_path, rated):
+    from cofactor.spark.measuring import evaluate
+
+    train, test, _ = rated
+    later = pl.col("user") > 100
+    known = pl.col("item") != 7
+    everything = train.to_frame().select("user", "item", "value")
+    model = ALS(rank=4, epochs=2, seed=0).fit(table_of(everything.filter(~later & known)))
+    news = everything.filter((later | (pl.col("user") < 5)) & (pl.col("user") != 110) & known)
+    given = pl.concat([news.filter(later), news.filter(~later).with_columns(pl.lit(1.0, pl.Float32).alias("value"))])
+    tested = test.to_frame().select("user", "item", "value")
+    strangers = pl.concat([given, pl.DataFrame({"user": [110], "item": [7], "value": [3.0]}, schema=given.schema)])
+
+    found = evaluate(
+        write_folder(model, tmp_path / "model"),
+        spark.createDataFrame(tested.to_arrow()),
+        given=spark.createDataFrame(strangers.to_arrow()),
+        k=5,
+        spark=spark,
+    )
+    expected = cf.evaluate(model.fold_in(table_of(given)), table_of(tested), k=5)
+    assert_same(found, expected)
+    assert expected.n_unknown > 0
+    assert found["known_share"] == expected.n_test / (expected.n_test + expected.n_unknown)
+
+
+def table_of(frame: pl.DataFrame) -> Interactions:
+    return Interactions.from_columns(frame["user"], frame["item"], frame["value"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda test, train: test.unionAll(train.limit(3)), "3 of the test ratings were in the training data"),
+        (lambda test, train: test.unionAll(test.limit(2)), "2 of the ratings are of a user and an item that stand"),
+        (lambda test, train: test.unionAll(test.limit(1).selectExpr("user", "null", "value")), "1 of the ratings lack"),
+        (lambda test, train: test.selectExpr("user + 9999 as user", "item", "value"), "none of the test ratings has"),
+        (lambda test, train: test.selectExpr("string(user) as user", "item"), "user ids of the ratings are of type st"),
+        (lambda test, train: test.drop("item"), "the ratings have no column 'item', but user, value"),
+    ],
+)
+def test_ratings_that_would_make_figures_meaningless_are_refused(spark, tmp_path, rated, change, text):
+    from cofactor.spark.measuring import evaluate
+
+    train, test, model = rated
+    wrong = change(frame_of(spark, test), frame_of(spark, train))
+    with pytest.raises(DataError, match=text):
+        evaluate(write_folder(model, tmp_path / "model", parts=1), wrong, spark=spark)

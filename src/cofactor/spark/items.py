@@ -22,22 +22,13 @@ from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.objective import Objective
+from cofactor.spark.batches import vectors_of
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = [
-    "Items",
-    "broadcast_items",
-    "flat",
-    "found_session",
-    "located",
-    "read_card",
-    "read_part",
-    "rows_of",
-    "vectors_of",
-]
+__all__ = ["Items", "broadcast_items", "found_session", "located", "read_card", "read_part"]
 
 KIND = "cofactor-factors"
 FORMAT = 1
@@ -174,33 +165,3 @@ def _read_items(spark: "SparkSession", folder: str) -> Items:
         batch["id"],
         batch["title"].cast(pa.string()) if known else pa.nulls(count, pa.string()),
     )
-
-
-def vectors_of(batch: pa.RecordBatch, rank: int) -> np.ndarray:
-    """Return a batch's column of vectors as an array of shape (rows, rank), zeros where it is null."""
-    column = batch["vector"]
-    vectors = np.zeros((batch.num_rows, rank), np.float32)
-    numbers = flat(column).to_numpy(zero_copy_only=False)
-    there = np.ones(batch.num_rows, bool) if not column.null_count else ~column.is_null().to_numpy(zero_copy_only=False)
-    if len(numbers) != there.sum() * rank:
-        raise ModelFileError(f"a vector is not {rank} numbers long: the folder is not sound, train the model again")
-    vectors[there] = numbers.reshape(-1, rank)
-    return vectors
-
-
-def flat(column: pa.ListArray) -> pa.Array:
-    """Return the entries of a column of lists, one list after the other."""
-    return column.flatten()
-
-
-def rows_of(column: pa.ListArray, n_items: int, values: bool = False) -> sparse.csr_array:
-    """Return a column of lists of item rows, or of pairs (row, value), as compressed rows; null is an empty one."""
-    lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    entries = flat(column)
-    rows, data = (entries.field("row"), entries.field("value")) if values else (entries, None)
-    indices = rows.to_numpy(zero_copy_only=False).astype(np.int32)
-    numbers = np.ones(len(indices), np.float32) if data is None else data.to_numpy(zero_copy_only=False)
-    table = sparse.csr_array((numbers.astype(np.float32, copy=False), indices, indptr), shape=(len(column), n_items))
-    table.sort_indices()
-    return table

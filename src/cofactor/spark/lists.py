@@ -11,13 +11,14 @@ import pyarrow as pa
 from cofactor.errors import SettingError
 from cofactor.model import retrieval
 from cofactor.model.lists import checked
-from cofactor.spark.items import Items, broadcast_items, found_session, located, read_part, rows_of, vectors_of
+from cofactor.spark.batches import rows_of, use_own_cores, vectors_of
+from cofactor.spark.items import Items, broadcast_items, found_session, located, read_part
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["recommend_all", "use_own_cores"]
+__all__ = ["recommend_all"]
 
 USERS_IN_A_PARTITION = 200_000
 """The most users that one task ranks, so that little is lost with an executor."""
@@ -135,15 +136,3 @@ def _lists(items: Items, batch: pa.RecordBatch, n: int) -> pa.RecordBatch:
         "score": pa.array(best.scores),
     }
     return pa.RecordBatch.from_pydict(columns)
-
-
-def use_own_cores() -> None:
-    """Compute on as many threads as Spark gives a task: beside it stand the others of the same executor."""
-    import numba
-    from pyspark import TaskContext
-
-    import cofactor.model.index  # noqa: F401  (loaded, it is used however few users a batch has)
-
-    context = TaskContext.get()
-    cores = 1 if context is None else context.cpus()
-    numba.set_num_threads(max(1, min(cores, numba.config.NUMBA_NUM_THREADS)))
