@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
@@ -16,7 +17,17 @@ from cofactor.evaluation.held_out import HeldOut, matched, rows_between, without
 from cofactor.evaluation.per_user import Column, PerUser, percentiles
 from cofactor.model.factors import Factors
 
-__all__ = ["Comparison", "Report", "compare", "evaluate", "list_columns", "without_training_rows"]
+__all__ = [
+    "FULL",
+    "Comparison",
+    "Report",
+    "compare",
+    "evaluate",
+    "list_columns",
+    "measured_columns",
+    "of_all_lists",
+    "without_training_rows",
+]
 
 FULL = "full ranking"
 FURTHER = ("auc",)
@@ -216,15 +227,9 @@ def evaluate(
     cut_offs = ranking.cut_offs_of(10 if k is None else k)
     held_out = matched(model, test)
     relevant = held_out.relevant(relevant_from)
-    columns: dict[str, Column] = {}
-    catalogue: dict[str, float] = {}
-    if model.objective.goal == "rating":
-        columns |= _errors(model, held_out, clip and model.objective.scale is not None)
-    if lists_too:
-        audience = metrics.Audience.of(held_out.counts, model.n_users)
-        measured = ranking.measured_lists(model, held_out.users, relevant, cut_offs, audience)
-        columns |= list_columns(measured.values, cut_offs)
-        catalogue |= of_all_lists(measured.counts, cut_offs)
+    audience = metrics.Audience.of(held_out.counts, model.n_users)
+    columns, counts = measured_columns(model, held_out, relevant, audience, cut_offs if lists_too else None, clip=clip)
+    catalogue = of_all_lists(counts, cut_offs) if lists_too else {}
     if "auc" in further:
         columns["auc"] = Column.of(ranking.areas_under(model, held_out.users, relevant))
     n_test = np.diff(held_out.matrix.indptr).astype(np.int64)
@@ -238,6 +243,33 @@ def evaluate(
         FULL if lists_too or further else "",
         users,
     )
+
+
+def measured_columns(
+    model: Factors,
+    held_out: HeldOut,
+    relevant: sparse.csr_array,
+    audience: metrics.Audience,
+    cut_offs: np.ndarray | None,
+    *,
+    clip: bool,
+) -> tuple[dict[str, Column], np.ndarray]:
+    """Measure each user's errors, where ratings are predicted, and each user's lists, where lengths are given.
+
+    Returns
+    -------
+    dict of str to Column, numpy.ndarray of int64
+        The figures of each user, and how often each item is listed: shape (cut-offs, items).
+    """
+    columns: dict[str, Column] = {}
+    counts = np.zeros((0, model.n_items), np.int64)
+    if model.objective.goal == "rating":
+        columns |= _errors(model, held_out, clip and model.objective.scale is not None)
+    if cut_offs is not None:
+        of_lists = ranking.measured_lists(model, held_out.users, relevant, cut_offs, audience)
+        columns |= list_columns(of_lists.values, cut_offs)
+        counts = of_lists.counts
+    return columns, counts
 
 
 def _errors(model: Factors, held_out: HeldOut, clip: bool) -> dict[str, Column]:

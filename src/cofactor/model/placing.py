@@ -20,7 +20,7 @@ from cofactor.model.objective import Side
 if TYPE_CHECKING:
     from cofactor.model.factors import Factors
 
-__all__ = ["Newcomers", "Placed", "explain", "fold_in", "place_rows", "shares_of", "update"]
+__all__ = ["Newcomers", "Placed", "explain", "fold_in", "laid_over", "place_rows", "shares_of", "update"]
 
 Newcomers = Interactions | Mapping[Id, Mapping[Id, float] | Iterable[Id]]
 """Interactions, or for each newcomer what they met: ids with values, or ids alone."""
@@ -90,7 +90,7 @@ def fold_in(model: "Factors", newcomers: Newcomers, side: Side, *, alone: bool) 
     own: Vocabulary = getattr(model, f"{side}s")
     known = own.find(ids)
     if (known >= 0).any():
-        matrix = _over(_seen_of(model, side), known, matrix)
+        matrix = laid_over(_seen_of(model, side), known, matrix)
     placed = place_rows(model, matrix, side)
     if alone:
         return _with_rows(model, side, Vocabulary(ids, kind=side), placed, matrix, None)
@@ -138,7 +138,7 @@ def _seen_of(model: "Factors", side: Side) -> sparse.csr_array:
     return model.seen if side == "user" else model.seen.T.tocsr()
 
 
-def _over(seen: sparse.csr_array, known: np.ndarray, news: sparse.csr_array) -> sparse.csr_array:
+def laid_over(seen: sparse.csr_array, known: np.ndarray, news: sparse.csr_array) -> sparse.csr_array:
     """Lay new values over those a known row has already; rows of -1 have none."""
     old = seen[np.maximum(known, 0)].tocoo()
     kept = known[old.row] >= 0

@@ -1,0 +1,52 @@
+"""What arrives in an executor: Arrow batches as NumPy arrays, and how many cores there are for them."""
+
+import numba
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+import cofactor.model.index  # noqa: F401  (once it is loaded, it is used however few users a batch has)
+from cofactor.errors import ModelFileError
+
+__all__ = ["compressed", "lengths_of", "rows_of", "use_own_cores", "vectors_of"]
+
+
+def use_own_cores() -> None:
+    """Compute on as many threads as Spark gives a task: beside it stand the others of the same executor."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    cores = 1 if context is None else context.cpus()
+    numba.set_num_threads(max(1, min(cores, numba.config.NUMBA_NUM_THREADS)))
+
+
+def vectors_of(batch: pa.RecordBatch, rank: int) -> np.ndarray:
+    """Return a batch's column of vectors as an array of shape (rows, rank), zeros where it is null."""
+    column = batch["vector"]
+    vectors = np.zeros((batch.num_rows, rank), np.float32)
+    numbers = column.flatten().to_numpy(zero_copy_only=False)
+    there = np.ones(batch.num_rows, bool) if not column.null_count else ~column.is_null().to_numpy(zero_copy_only=False)
+    if len(numbers) != there.sum() * rank:
+        raise ModelFileError(f"a vector is not {rank} numbers long: the folder is not sound, train the model again")
+    vectors[there] = numbers.reshape(-1, rank)
+    return vectors
+
+
+def rows_of(column: pa.ListArray, n_items: int) -> sparse.csr_array:
+    """Return a column of lists of item rows as compressed rows; null is an empty one."""
+    indices = column.flatten().to_numpy(zero_copy_only=False)
+    return compressed(lengths_of(column), indices, np.ones(len(indices), np.float32), n_items)
+
+
+def lengths_of(column: pa.ListArray) -> np.ndarray:
+    """Return how long each list is, 0 where it is null."""
+    lengths: np.ndarray = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    return lengths
+
+
+def compressed(lengths: np.ndarray, indices: np.ndarray, values: np.ndarray, n_items: int) -> sparse.csr_array:
+    """Return compressed rows, each sorted by item, from entries that stand row by row."""
+    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    table = sparse.csr_array((values, indices.astype(np.int32), indptr), shape=(len(lengths), n_items))
+    table.sort_indices()
+    return table

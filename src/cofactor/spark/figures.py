@@ -1,0 +1,147 @@
+"""What each executor does in an evaluation: place newcomers, predict, rank, and add up what is measured."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from cofactor.evaluation import metrics
+from cofactor.evaluation.held_out import HeldOut, among, relevant_among
+from cofactor.evaluation.report import measured_columns
+from cofactor.model.placing import laid_over, place_rows
+from cofactor.spark.batches import compressed, lengths_of, use_own_cores, vectors_of
+from cofactor.spark.items import Items
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+
+__all__ = ["COUNTS", "SCHEMA", "Wanted", "listed_name", "measure"]
+
+SCHEMA = "name string, item long, total double, weight double"
+"""Sums as they leave an executor; the item is null but where it is counted how often one is listed."""
+
+COUNTS = ("test", "unknown", "users", "irrelevant", "repeated", "trained on", "unusable")
+"""The sums that are no metrics."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What is to be measured: lengths of lists, if any, and the choices of `evaluate`."""
+
+    cut_offs: np.ndarray | None
+    clip: bool
+    relevant_from: float | None
+    audience: metrics.Audience
+
+
+def measure(
+    batches: Iterable[pa.RecordBatch], *, items: "Broadcast[Items]", wanted: Wanted
+) -> Iterator[pa.RecordBatch]:
+    """Measure the users of all batches of a part, and return the sums."""
+    use_own_cores()
+    if wanted.cut_offs is not None:
+        items.value.model.index()  # made once here, it serves the models of all batches
+    sums = Sums(len(items.value.vectors), wanted.cut_offs)
+    for batch in batches:
+        _measure_users(items.value, wanted, batch, sums)
+    yield sums.to_batch()
+
+
+class Sums:
+    """Sums over the users of a part: of each figure its total and weight, and how often each item is listed."""
+
+    def __init__(self, n_items: int, cut_offs: np.ndarray | None) -> None:
+        self.names = [] if cut_offs is None else [listed_name(k) for k in cut_offs]
+        self.listed = np.zeros((len(self.names), n_items), np.int64)
+        self.figures: dict[str, tuple[float, float]] = {}
+
+    def add(self, name: str, total: float, weight: float = 0.0) -> None:
+        """Add to a figure."""
+        before = self.figures.get(name, (0.0, 0.0))
+        self.figures[name] = (before[0] + float(total), before[1] + float(weight))
+
+    def to_batch(self) -> pa.RecordBatch:
+        """Return what is not zero, as Spark is told to expect it."""
+        rows: list[tuple[str, int | None, float, float]] = [(name, None, *both) for name, both in self.figures.items()]
+        for name, counts in zip(self.names, self.listed, strict=True):
+            rows += [(name, int(item), float(counts[item]), 0.0) for item in np.flatnonzero(counts)]
+        kinds = (pa.string(), pa.int64(), pa.float64(), pa.float64())
+        columns = [pa.array([row[k] for row in rows], kind) for k, kind in enumerate(kinds)]
+        return pa.RecordBatch.from_arrays(columns, names=["name", "item", "total", "weight"])
+
+
+def listed_name(length: int) -> str:
+    """Return the name of the counts of how often each item is in lists of a length."""
+    return f"listed@{length}"
+
+
+def _measure_users(items: Items, wanted: Wanted, batch: pa.RecordBatch, sums: Sums) -> None:
+    """Measure those users of a batch with ratings that can be predicted."""
+    sums.add("unusable", lengths_of(batch["tested"])[batch["user"].is_null().to_numpy(zero_copy_only=False)].sum())
+    tested = _ratings(batch["tested"], len(items.vectors), sums)
+    users = _placed(items, batch, sums)
+    lengths = np.diff(tested.indptr)
+    sums.add("unknown", lengths_of(batch["tested"]).sum() - lengths[users.known].sum())
+    chosen = np.flatnonzero(users.known & (lengths > 0))
+    if not len(chosen):
+        return
+    table = tested[chosen]
+    bias = None if users.bias is None else users.bias[chosen]
+    model = items.with_users(users.vectors[chosen], bias, users.seen[chosen])
+    rows = np.arange(len(chosen))
+    sums.add("trained on", among(model.seen, np.repeat(rows, np.diff(table.indptr)), table.indices).sum())
+    relevant = relevant_among(table, wanted.relevant_from)
+    held_out = HeldOut(rows, table, 0, np.zeros(0, np.int64))
+    columns, listed = measured_columns(model, held_out, relevant, wanted.audience, wanted.cut_offs, clip=wanted.clip)
+    for name, column in columns.items():
+        sums.add(name, column.total.sum(), column.weight.sum())
+    sums.listed += listed
+    sums.add("test", table.nnz)
+    sums.add("users", len(rows))
+    sums.add("irrelevant", (np.diff(relevant.indptr) == 0).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Users:
+    """The users of a batch: vectors, biases, what they have seen, and whether the model knows or could place them."""
+
+    vectors: np.ndarray
+    bias: np.ndarray | None
+    seen: sparse.csr_array
+    known: np.ndarray
+
+
+def _placed(items: Items, batch: pa.RecordBatch, sums: Sums) -> Users:
+    """Return the users of a batch, those who were given ratings placed anew by all that they have."""
+    vectors = vectors_of(batch, items.vectors.shape[1])
+    known = batch["vector"].is_valid().to_numpy(zero_copy_only=False)
+    bias = None
+    if items.card["user_bias"]:
+        bias = batch["bias"].fill_null(0).to_numpy(zero_copy_only=False).astype(np.float32)
+    seen = _ratings(batch["seen"], len(items.vectors), sums)
+    if "given" not in batch.schema.names:
+        return Users(vectors, bias, seen, known)
+    given = _ratings(batch["given"], len(items.vectors), sums)
+    met = np.flatnonzero(np.diff(given.indptr))
+    seen = laid_over(seen, np.arange(batch.num_rows), given)
+    placed = place_rows(items.model, seen[met], "user")
+    vectors[met] = placed.vectors
+    if bias is not None and placed.bias is not None:
+        bias = np.array(bias)
+        bias[met] = placed.bias
+    return Users(vectors, bias, seen, known | np.isin(np.arange(batch.num_rows), met))
+
+
+def _ratings(column: pa.ListArray, n_items: int, sums: Sums) -> sparse.csr_array:
+    """Return a column of lists of ratings as compressed rows, without items that the model does not know."""
+    entries = column.flatten()
+    rows = entries.field("row").fill_null(-1).to_numpy(zero_copy_only=False)
+    values = entries.field("value").fill_null(np.nan).to_numpy(zero_copy_only=False)
+    sums.add("unusable", (~np.isfinite(values)).sum() + entries.field("row").null_count)
+    who = np.repeat(np.arange(len(column)), lengths_of(column))[rows >= 0]
+    table = compressed(np.bincount(who, minlength=len(column)), rows[rows >= 0], values[rows >= 0], n_items)
+    sums.add("repeated", table.nnz - len(np.unique(who * n_items + rows[rows >= 0])))
+    return table

@@ -1,0 +1,167 @@
+"""The item side of a model folder, as every executor holds it: vectors, ids, titles, and what users are placed by.
+
+Users stay where they are, in Parquet, however many there are. Items go to every executor: a catalogue of ten million
+items at rank 64 takes about 3 GB there, and as much again for the index that lists are found with.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from cofactor.data.vocabulary import Vocabulary
+from cofactor.errors import ModelFileError, SettingError
+from cofactor.model.factors import Factors
+from cofactor.model.objective import Objective
+from cofactor.spark.batches import vectors_of
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["Items", "broadcast_items", "found_session", "located", "read_card", "read_part"]
+
+KIND = "cofactor-factors"
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """What an executor knows of a model: its card and its items in row order.
+
+    Parameters
+    ----------
+    card : mapping
+        The contents of ``model.json``.
+    vectors : numpy.ndarray of float32, shape (items, rank)
+    bias : numpy.ndarray of float32, shape (items,), or None
+    ids : pyarrow.Array
+        Strings or 64-bit integers.
+    titles : pyarrow.Array
+        Strings, null where they are not known.
+    """
+
+    card: Mapping[str, Any]
+    vectors: np.ndarray
+    bias: np.ndarray | None
+    ids: pa.Array
+    titles: pa.Array
+
+    @functools.cached_property
+    def model(self) -> Factors:
+        """A model of these items and of no user, made once in a process: its index and its equations serve all."""
+        rank = self.vectors.shape[1]
+        return Factors(
+            np.zeros((0, rank), np.float32),
+            self.vectors,
+            Vocabulary([], kind="user"),
+            Vocabulary(range(len(self.vectors)), kind="item"),
+            np.zeros(0, np.float32) if self.card["user_bias"] else None,
+            self.bias,
+            float(self.card["mean"]),
+            objective=Objective.from_mapping(self.card["objective"]),
+        )
+
+    def with_users(self, vectors: np.ndarray, bias: np.ndarray | None, seen: sparse.csr_array) -> Factors:
+        """Return the model with some users in it, whose ids are their places."""
+        return self.model.evolve(
+            users=Vocabulary(range(len(vectors)), kind="user"), user_vectors=vectors, user_bias=bias, seen=seen
+        )
+
+
+def found_session(spark: "SparkSession | None") -> "SparkSession":
+    """Return the session that was given, or the one that there is."""
+    if spark is not None:
+        return spark
+    from cofactor.spark.session import session
+
+    return session(None)
+
+
+def located(place: str | os.PathLike[str]) -> str:
+    """Return a URL for Spark: a path without a scheme is one of this machine's, whatever the cluster's default is."""
+    text = os.fspath(place).rstrip("/")
+    return text if re.match(r"[A-Za-z][\w+.-]+:/", text) else f"file://{Path(text).absolute()}"
+
+
+def read_card(spark: "SparkSession", folder: str) -> dict[str, Any]:
+    """Return what ``model.json`` says.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not there, not whole, or from a newer version.
+    """
+    from pyspark.errors import AnalysisException
+
+    try:
+        text = spark.read.text(f"{folder}/model.json", wholetext=True).first()
+        card: dict[str, Any] = json.loads(text[0])
+    except AnalysisException:
+        raise ModelFileError(
+            f"{folder} holds no model.json: give the folder that fit_table() or fit -o wrote"
+        ) from None
+    except (ValueError, TypeError):
+        raise ModelFileError(f"{folder}/model.json is not whole: train the model again") from None
+    if card.get("kind") != KIND or card.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{folder} is a {card.get('kind')!r} of format {card.get('format')!r}, and this version reads "
+            f"{KIND!r} of format {FORMAT}: update cofactor, or train the model again"
+        )
+    return card
+
+
+def read_part(spark: "SparkSession", folder: str, part: str) -> "DataFrame":
+    """Return a table of a model folder, its row numbers as 64-bit integers.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not there.
+    """
+    from pyspark.errors import AnalysisException
+
+    try:
+        table = spark.read.parquet(f"{folder}/{part}")
+    except AnalysisException as error:
+        raise ModelFileError(f"{folder}/{part} cannot be read: train the model again ({error})") from error
+    rows = [name for name in ("row", "user_row", "item_row") if name in table.columns]
+    return table.withColumns({name: table[name].cast("long") for name in rows})
+
+
+@contextlib.contextmanager
+def broadcast_items(spark: "SparkSession", folder: str) -> Iterator["Broadcast[Items]"]:
+    """Send the items to the executors, and take them back after the block."""
+    sent = spark.sparkContext.broadcast(_read_items(spark, folder))
+    try:
+        yield sent
+    finally:
+        sent.destroy()
+
+
+def _read_items(spark: "SparkSession", folder: str) -> Items:
+    card = read_card(spark, folder)
+    if card["objective"].get("draws", 1) > 1:
+        raise SettingError(f"{folder} holds draws of a posterior, which Spark cannot rank: open it with cofactor.load")
+    table = read_part(spark, folder, "items").toArrow().combine_chunks().sort_by("row")
+    count = int(card["n_items"])
+    if not np.array_equal(table["row"].to_numpy(), np.arange(count)):
+        raise ModelFileError(f"{folder}/items is not whole: it should hold {count:,} rows; train the model again")
+    batch = table.to_batches()[0] if count else pa.RecordBatch.from_pylist([], schema=table.schema)
+    known = "title" in table.column_names
+    return Items(
+        card,
+        vectors_of(batch, int(card["rank"])),
+        batch["bias"].to_numpy(zero_copy_only=False).astype(np.float32) if card["item_bias"] else None,
+        batch["id"],
+        batch["title"].cast(pa.string()) if known else pa.nulls(count, pa.string()),
+    )

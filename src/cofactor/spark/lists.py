@@ -1,0 +1,138 @@
+"""Top n for everyone on Spark: users in blocks where they are, items at every executor, our own search in between."""
+
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from cofactor.errors import SettingError
+from cofactor.model import retrieval
+from cofactor.model.lists import checked
+from cofactor.spark.batches import rows_of, use_own_cores, vectors_of
+from cofactor.spark.items import Items, broadcast_items, found_session, located, read_part
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["recommend_all"]
+
+USERS_IN_A_PARTITION = 200_000
+"""The most users that one task ranks, so that little is lost with an executor."""
+
+
+def recommend_all(
+    folder: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    n: int = 10,
+    *,
+    exclude_seen: bool = True,
+    partitions: int | None = None,
+    spark: "SparkSession | None" = None,
+) -> str:
+    """Write everyone's ``n`` best items to a folder of Parquet files, on all executors of a cluster.
+
+    The lists are those of `Factors.recommend_all` on the same vectors, ties included, however the users are
+    partitioned. Users and what they have seen never pass through the driver.
+
+    Parameters
+    ----------
+    folder : path or URL
+        A model folder, as `SparkALS.fit_table` writes it.
+    output : path or URL
+        The folder to write; it has the columns user, place (from 1), item, title (null where not known) and score. Its
+        files are not in the order of users, but each user's list stands in one of them, in order. Spark's mark
+        ``_SUCCESS`` is in it once it is whole; what a stopped run has left is written over.
+    n : int
+        The length of a list. A user with fewer items left gets fewer rows.
+    exclude_seen : bool
+        Whether to leave out what each user had in the training data.
+    partitions : int, optional
+        Into how many parts to divide the users; by the cluster's cores and the number of users if not given.
+    spark : pyspark.sql.SparkSession, optional
+        The cluster; the session that there is if not given.
+
+    Returns
+    -------
+    str
+        The URL of what was written.
+
+    Raises
+    ------
+    ModelFileError
+        If ``folder`` is not a whole model folder.
+    SettingError
+        If ``n`` is not a whole number, or ``output`` holds something already.
+    """
+    n, source, target = checked(n), located(folder), located(output)
+    if partitions is not None and partitions < 1:
+        raise SettingError(f"partitions is {partitions!r}: divide the users into 1 part or more")
+    spark = found_session(spark)
+    _refuse_to_overwrite(spark, target)
+    with broadcast_items(spark, source) as items:
+        parts = partitions or _partitions(spark, int(items.value.card["n_users"]))
+        users = _users(spark, source, parts, exclude_seen)
+        kinds = {name: users.schema["id"].dataType.simpleString() for name in ("user",)}
+        kinds["item"] = read_part(spark, source, "items").schema["id"].dataType.simpleString()
+        schema = f"user {kinds['user']}, place int, item {kinds['item']}, title string, score float"
+        ranked = users.mapInArrow(functools.partial(_ranked, items=items, n=n), schema)
+        ranked.write.mode("overwrite").parquet(target)
+    return target
+
+
+def _partitions(spark: "SparkSession", n_users: int) -> int:
+    return max(spark.sparkContext.defaultParallelism, -(-n_users // USERS_IN_A_PARTITION))
+
+
+def _users(spark: "SparkSession", folder: str, partitions: int, exclude_seen: bool) -> "DataFrame":
+    """Return id, vector, bias and the item rows that each user has seen, divided by user."""
+    from pyspark.sql import functions as F  # noqa: N812  (its usual name)
+
+    users = read_part(spark, folder, "users").repartition(partitions, "row")
+    if not exclude_seen:
+        return users
+    pairs = read_part(spark, folder, "seen").withColumnRenamed("user_row", "row").repartition(partitions, "row")
+    return users.join(pairs.groupBy("row").agg(F.collect_list("item_row").alias("seen")), "row", "left")
+
+
+def _refuse_to_overwrite(spark: "SparkSession", target: str) -> None:
+    """Go on only where nothing is, or what a stopped job of Spark left."""
+    path = spark._jvm.org.apache.hadoop.fs.Path(target)
+    files = path.getFileSystem(spark._jsc.hadoopConfiguration())
+    if files.exists(path):
+        there = [entry.getPath().getName() for entry in files.listStatus(path)]
+        if files.getFileStatus(path).isFile() or any(name != "_temporary" for name in there):
+            raise SettingError(f"{target} is there already: give the name of another folder, or remove this one")
+
+
+def _ranked(batches: Iterable[pa.RecordBatch], *, items: "Broadcast[Items]", n: int) -> Iterator[pa.RecordBatch]:
+    """Rank the users of each batch; this runs in the executors."""
+    use_own_cores()
+    for batch in batches:
+        yield _lists(items.value, batch, n)
+
+
+def _lists(items: Items, batch: pa.RecordBatch, n: int) -> pa.RecordBatch:
+    """Return the lists of a batch of users: user, place, item, title, score."""
+    model = items.model
+    vectors = vectors_of(batch, items.vectors.shape[1])
+    offsets = np.full(batch.num_rows, model.mean)
+    if items.card["user_bias"]:
+        offsets += batch["bias"].to_numpy(zero_copy_only=False).astype(np.float64)
+    excluded = rows_of(batch["seen"], model.n_items) if "seen" in batch.schema.names else None
+    best = retrieval.top_n(
+        model.query_columns(vectors), model.keys(), n, offsets=offsets, excluded=excluded, index=model.index
+    )
+    counts = np.bincount(best.users, minlength=batch.num_rows)
+    place = np.arange(1, len(best.users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    columns = {
+        "user": batch["id"].take(pa.array(best.users)),
+        "place": pa.array(place.astype(np.int32)),
+        "item": items.ids.take(pa.array(best.items)),
+        "title": items.titles.take(pa.array(best.items)),
+        "score": pa.array(best.scores),
+    }
+    return pa.RecordBatch.from_pydict(columns)

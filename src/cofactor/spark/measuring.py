@@ -1,0 +1,198 @@
+"""Evaluation on Spark: the figures of one machine, summed over executors that each measure the users they have."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cofactor.errors import DataError
+from cofactor.evaluation import metrics, ranking
+from cofactor.evaluation.per_user import finished
+from cofactor.evaluation.report import FULL, Report, of_all_lists
+from cofactor.spark.figures import COUNTS, SCHEMA, Wanted, listed_name, measure
+from cofactor.spark.items import Items, broadcast_items, found_session, located, read_part
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    folder: str | os.PathLike[str],
+    test: "DataFrame | str | os.PathLike[str]",
+    *,
+    given: "DataFrame | str | os.PathLike[str] | None" = None,
+    k: int | Sequence[int] | None = None,
+    clip: bool = True,
+    relevant_from: float | None = None,
+    spark: "SparkSession | None" = None,
+) -> Report:
+    """Measure a model folder on ratings that were held out from its training, on all executors of a cluster.
+
+    The figures are those of `cofactor.evaluate` on the same data, up to the last digits of sums. No figure is ever
+    NaN for the sake of a user or an item that the model does not know: such ratings are left out and counted, and
+    ``known_share`` says how many are not.
+
+    Parameters
+    ----------
+    folder : path or URL
+        A model folder, as `SparkALS.fit_table` writes it.
+    test : pyspark.sql.DataFrame, or path or URL of Parquet
+        Columns user, item, and value; without a value, each counts 1.
+    given : the same, optional
+        What users had since training, or before the test if they are new. They are placed by it on the executors, as
+        `Factors.fold_in` does, and then measured like all others; items that the model does not know are left out.
+    k : int or several, optional
+        The lengths of the lists to measure; 10 for a model that is trained for ranking.
+    clip, relevant_from
+        As in `cofactor.evaluate`.
+    spark : pyspark.sql.SparkSession, optional
+        The cluster; the session that there is if not given.
+
+    Returns
+    -------
+    Report
+        Of averages; it holds no users, and so has no intervals.
+
+    Raises
+    ------
+    DataError
+        If a test rating was in the training data or stands twice, has no id or no number, or none can be predicted.
+    ModelFileError
+        If ``folder`` is not a whole model folder.
+    SettingError
+        If a length is below 1.
+    """
+    source, spark = located(folder), found_session(spark)
+    cut_offs = ranking.cut_offs_of(10 if k is None else k)
+    with broadcast_items(spark, source) as items:
+        model = items.value.model
+        lists_too = k is not None or model.objective.goal == "ranking"
+        part = functools.partial(read_part, spark, source)
+        tested, more = _ratings(spark, test, part), None if given is None else _ratings(spark, given, part)
+        audience = _audience(part, more, items.value) if lists_too else metrics.Audience.of(np.zeros(0), 0)
+        wanted = Wanted(cut_offs if lists_too else None, clip, relevant_from, audience)
+        frame = _by_user(part, tested, more)
+        sums = frame.mapInArrow(functools.partial(measure, items=items, wanted=wanted), SCHEMA)
+        return _report(_added_up(sums), wanted, model.n_items)
+
+
+def _ratings(spark: "SparkSession", source: Any, part: Callable[[str], "DataFrame"]) -> "DataFrame":
+    """Return user, row (of the item, −1 where it is unknown) and value."""
+    from pyspark.sql import functions as F  # noqa: N812  (its usual name)
+
+    table = source if hasattr(source, "sparkSession") else spark.read.parquet(located(source))
+    if missing := [name for name in ("user", "item") if name not in table.columns]:
+        raise DataError(f"the ratings have no column {missing[0]!r}, but {', '.join(table.columns)}: rename one")
+    value = table["value"].cast("float") if "value" in table.columns else F.lit(1.0).cast("float")
+    users, items = (_comparable(table, side, part(f"{side}s")) for side in ("user", "item"))
+    table = table.select(users.alias("user"), items.alias("item"), value.alias("value"))
+    rows = part("items").select(F.col("id").alias("item"), "row")
+    found = F.when(F.col("item").isNotNull(), F.coalesce("row", F.lit(-1)))
+    return table.join(rows, "item", "left").select("user", found.alias("row"), "value")
+
+
+def _comparable(table: "DataFrame", side: str, known: "DataFrame") -> Any:
+    """Return a column of ids as the model has them."""
+    theirs, ours = dict(table.dtypes)[side], dict(known.dtypes)["id"]
+    if (theirs == "string") != (ours == "string"):
+        raise DataError(
+            f"the {side} ids of the ratings are of type {theirs}, those of the model of type {ours}: convert the "
+            f"former, such as ratings.withColumn({side!r}, ratings[{side!r}].cast({ours!r}))"
+        )
+    return table[side].cast(ours)
+
+
+def _audience(part: Callable[[str], "DataFrame"], given: "DataFrame | None", items: Items) -> metrics.Audience:
+    """Count how many users had each item, what was given since included."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    pairs, n_users = part("seen").select("user_row", "item_row"), int(items.card["n_users"])
+    if given is not None:
+        users = part("users").select(F.col("id").alias("user"), F.col("row").alias("user_row"))
+        met = given.where("row >= 0").join(users, "user", "left")
+        n_users += met.where("user_row is null").select("user").distinct().count()
+        news = met.select("user", "user_row", F.col("row").alias("item_row")).distinct()
+        pairs = pairs.select("item_row").unionAll(
+            news.join(pairs, ["user_row", "item_row"], "left_anti").select("item_row")
+        )
+    counts = np.zeros(len(items.vectors), np.int64)
+    table = pairs.groupBy("item_row").count().toArrow()
+    counts[table["item_row"].to_numpy()] = table["count"].to_numpy()
+    return metrics.Audience.of(counts, n_users)
+
+
+def _by_user(part: Callable[[str], "DataFrame"], tested: "DataFrame", given: "DataFrame | None") -> "DataFrame":
+    """Return a row for each user with test ratings: vector, bias, and what was seen, given and tested."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    def gathered(ratings: "DataFrame", key: str, name: str) -> "DataFrame":
+        return ratings.groupBy(key).agg(F.collect_list(F.struct("row", "value")).alias(name))
+
+    users = part("users").withColumnsRenamed({"id": "user", "row": "user_row"})
+    seen = part("seen").withColumnRenamed("item_row", "row")
+    frame = gathered(tested, "user", "tested").join(users, "user", "left")
+    frame = frame.join(gathered(seen, "user_row", "seen"), "user_row", "left")
+    if given is None:
+        return frame
+    return frame.join(gathered(given.where("row is null or row >= 0"), "user", "given"), "user", "left")
+
+
+def _added_up(sums: "DataFrame") -> Mapping[str, Any]:
+    """Return the sums of all executors: for each name its rows of item, total and weight."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    whole = sums.groupBy("name", "item").agg(F.sum("total").alias("total"), F.sum("weight").alias("weight"))
+    found: dict[str, list[tuple[int | None, float, float]]] = {}
+    for row in whole.toArrow().to_pylist():
+        found.setdefault(row["name"], []).append((row["item"], row["total"], row["weight"]))
+    return found
+
+
+def _report(sums: Mapping[str, Any], wanted: Wanted, n_items: int) -> Report:
+    counts = {name: int(sums[name][0][1]) if name in sums else 0 for name in COUNTS}
+    _refuse(counts)
+    averages = {
+        name: float(finished(name, np.asarray(rows[0][1]), np.asarray(rows[0][2])))
+        for name, rows in sums.items()
+        if name not in COUNTS and rows[0][0] is None
+    }
+    catalogue: dict[str, float] = {}
+    if wanted.cut_offs is not None:
+        listed = np.zeros((len(wanted.cut_offs), n_items), np.int64)
+        for place, length in enumerate(wanted.cut_offs):
+            for item, total, _ in sums.get(listed_name(length), []):
+                listed[place, item] = total
+        catalogue = of_all_lists(listed, wanted.cut_offs)
+    known = {"known_share": counts["test"] / (counts["test"] + counts["unknown"])}
+    return Report(
+        {**averages, **catalogue, **known},
+        counts["test"],
+        counts["unknown"],
+        counts["users"],
+        counts["irrelevant"],
+        "" if wanted.cut_offs is None else FULL,
+    )
+
+
+def _refuse(counts: Mapping[str, int]) -> None:
+    """Refuse ratings that would make figures meaningless."""
+    if counts["unusable"]:
+        raise DataError(
+            f"{counts['unusable']:,} of the ratings lack a user, an item or a finite value: filter those rows out"
+        )
+    if counts["repeated"]:
+        raise DataError(
+            f"{counts['repeated']:,} of the ratings are of a user and an item that stand there already: keep one of "
+            "each, such as with ratings.dropDuplicates(['user', 'item'])"
+        )
+    if counts["trained on"]:
+        raise DataError(
+            f"{counts['trained on']:,} of the test ratings were in the training data or among those given, so the "
+            "result would be flattering: evaluate on held-out ratings"
+        )
+    if not counts["test"]:
+        raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")

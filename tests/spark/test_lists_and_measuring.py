@@ -1,0 +1,250 @@
+"""Lists for everyone and evaluation on Spark: those of one machine, on the same vectors."""
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict
+from importlib.util import find_spec
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import sparse
+
+import cofactor as cf
+from cofactor.data.interactions import Interactions
+from cofactor.errors import DataError, ModelFileError, SettingError
+from cofactor.model.factors import Factors
+from cofactor.solvers import ALS, ImplicitALS
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not installed: cofactor[spark] brings it"),
+    pytest.mark.skipif(
+        shutil.which("java") is None and "JAVA_HOME" not in os.environ,
+        reason="Java is not installed, and Spark needs it",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def spark():
+    from pyspark.sql import SparkSession
+
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.driver.host": "127.0.0.1",
+        "spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "spark.log.level": "ERROR",
+    }
+    session = SparkSession.builder.master("local[2]").appName("tests").config(map=settings).getOrCreate()
+    yield session
+    session.stop()
+
+
+def write_folder(model: Factors, folder, parts: int = 3):
+    """Write a model as a folder of Parquet files, rows scattered over the files and out of order."""
+    card = {
+        "format": 1, "kind": "cofactor-factors", "rank": model.rank, "mean": model.mean,
+        "objective": asdict(model.objective), "origin": {}, "n_users": model.n_users, "n_items": model.n_items,
+        "user_bias": model.user_bias is not None, "item_bias": model.item_bias is not None,
+    }  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text(json.dumps(card))
+    for side in ("user", "item"):
+        table = pl.DataFrame(
+            {
+                "id": getattr(model, f"{side}s").ids,
+                "row": np.arange(len(getattr(model, f"{side}s")), dtype=np.int32),
+                "vector": pl.Series(list(getattr(model, f"{side}_vectors")), dtype=pl.List(pl.Float32)),
+            }
+        )
+        if (bias := getattr(model, f"{side}_bias")) is not None:
+            table = table.with_columns(bias=pl.Series(bias))
+        if side == "item" and model.texts.titles is not None:
+            table = table.with_columns(title=model.texts.titles)
+        _write_parts(table, folder / f"{side}s", parts)
+    seen = model.seen.tocoo()
+    pairs = pl.DataFrame({"user_row": seen.row, "item_row": seen.col, "value": seen.data.astype(np.float32)})
+    _write_parts(pairs, folder / "seen", parts)
+    return folder
+
+
+def _write_parts(table: pl.DataFrame, folder, parts: int) -> None:
+    folder.mkdir()
+    scattered = table.sample(fraction=1, shuffle=True, seed=0)
+    for part in range(parts):
+        scattered.gather_every(parts, part).write_parquet(folder / f"part-{part:05}.parquet")
+
+
+def read_lists(output) -> pl.DataFrame:
+    return pl.read_parquet(f"{output}/*.parquet").sort("user", "place")
+
+
+def one_machine(model: Factors, n: int, **choices) -> pl.DataFrame:
+    return model.recommend(model.users.ids, n, **choices).sort("user", "place")
+
+
+def made_up(n_users=300, n_items=120, rank=8, *, strings=False, biased=True, titles=None, seed=0) -> Factors:
+    """A model of small whole numbers, so that many scores are equal; user 0 has seen everything."""
+    random = np.random.default_rng(seed)
+    seen = sparse.random_array((n_users, n_items), density=0.1, rng=random, format="lil", dtype=np.float32)
+    seen[0] = 1
+    return Factors.from_arrays(
+        random.integers(-2, 3, (n_users, rank)),
+        random.integers(-2, 3, (n_items, rank)),
+        users=[f"u{row:04}" for row in range(n_users)] if strings else None,
+        items=[f"i{row * 7 % n_items:04}" for row in range(n_items)] if strings else None,
+        user_bias=random.integers(-2, 3, n_users) if biased else None,
+        item_bias=random.integers(-2, 3, n_items) if biased else None,
+        mean=3.5 if biased else 0.0,
+        seen=seen.tocsr(),
+        titles=titles,
+    )
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 8])
+def test_lists_are_those_of_one_machine_however_users_are_divided(spark, tmp_path, partitions):
+    from cofactor.spark.lists import recommend_all
+
+    model = made_up()
+    folder = write_folder(model, tmp_path / "model", parts=partitions)
+    written = recommend_all(folder, tmp_path / "lists", 10, partitions=partitions, spark=spark)
+    assert written == f"file://{tmp_path}/lists"
+    found = read_lists(tmp_path / "lists")
+    assert found.equals(one_machine(model, 10))
+    assert 0 not in found["user"]  # who has seen everything
+
+
+def test_text_ids_titles_and_lists_longer_than_the_catalogue(spark, tmp_path):
+    from cofactor.spark.lists import recommend_all
+
+    titles = [None if row % 5 == 0 else f"film {row}" for row in range(40)]
+    model = made_up(50, 40, strings=True, biased=False, titles=titles)
+    recommend_all(write_folder(model, tmp_path / "model"), tmp_path / "lists", 1200, spark=spark)
+    assert read_lists(tmp_path / "lists").equals(one_machine(model, 1200))
+
+
+def test_seen_items_come_back_where_they_may(spark, tmp_path):
+    from cofactor.spark.lists import recommend_all
+
+    model = made_up()
+    recommend_all(write_folder(model, tmp_path / "model"), tmp_path / "lists", 5, exclude_seen=False, spark=spark)
+    assert read_lists(tmp_path / "lists").equals(one_machine(model, 5, exclude_seen=False))
+
+
+def test_finished_lists_are_not_written_over(spark, tmp_path):
+    from cofactor.spark.lists import recommend_all
+
+    folder = write_folder(made_up(20, 10), tmp_path / "model")
+    (tmp_path / "lists" / "_temporary").mkdir(parents=True)  # of a job that was stopped
+    recommend_all(folder, tmp_path / "lists", 3, spark=spark)
+    before = read_lists(tmp_path / "lists")
+    with pytest.raises(SettingError, match="is there already: give the name of another folder"):
+        recommend_all(folder, tmp_path / "lists", 4, spark=spark)
+    assert read_lists(tmp_path / "lists").equals(before)
+
+
+def test_a_folder_that_is_no_model_is_named(spark, tmp_path):
+    from cofactor.spark.lists import recommend_all
+
+    with pytest.raises(ModelFileError, match=r"holds no model\.json"):
+        recommend_all(tmp_path, tmp_path / "lists", spark=spark)
+
+
+def frame_of(spark, ratings):
+    """Return interactions as a frame of Spark's."""
+    return spark.createDataFrame(ratings.to_frame().select("user", "item", "value").to_arrow())
+
+
+def assert_same(found, expected) -> None:
+    metrics = {name: value for name, value in found.metrics.items() if name != "known_share"}
+    assert metrics == pytest.approx(dict(expected.metrics), rel=1e-12, nan_ok=True)
+    names = ("n_test", "n_unknown", "n_users", "n_without_relevant", "protocol")
+    assert [getattr(found, name) for name in names] == [getattr(expected, name) for name in names]
+
+
+@pytest.fixture(scope="module")
+def rated():
+    """Training and held-out ratings, and a model of the former with biases."""
+    train, test = cf.load_dataset("synthetic:120x60x2400").split_random(test_fraction=0.25, seed=0)
+    return train, test, ALS(rank=4, epochs=2, seed=0).fit(train)
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 8])
+def test_figures_are_those_of_one_machine_however_ratings_are_divided(spark, tmp_path, rated, partitions):
+    from cofactor.spark.measuring import evaluate
+
+    _, test, model = rated
+    folder = write_folder(model, tmp_path / "model", parts=partitions)
+    found = evaluate(folder, frame_of(spark, test).repartition(partitions), k=[1, 10], relevant_from=4, spark=spark)
+    assert_same(found, cf.evaluate(model, test, k=[1, 10], relevant_from=4))
+    assert found["known_share"] == 1
+
+
+def test_lists_of_a_model_for_ranking_with_text_ids(spark, tmp_path):
+    from cofactor.spark.measuring import evaluate
+
+    data = (
+        cf.load_dataset("synthetic:80x50x1200")
+        .to_frame()
+        .select(user="u" + pl.col("user").cast(pl.String), item=pl.col("item").cast(pl.String))
+    )
+    train, test = Interactions.from_columns(data["user"], data["item"]).split_random(test_fraction=0.25, seed=0)
+    model = ImplicitALS(rank=4, epochs=2, seed=0).fit(train)
+    frame_of(spark, test).drop("value").write.parquet(f"file://{tmp_path}/test")
+    found = evaluate(write_folder(model, tmp_path / "model"), tmp_path / "test", spark=spark)
+    assert_same(found, cf.evaluate(model, test))
+
+
+def test_newcomers_are_placed_by_what_is_given_and_the_rest_is_counted(spark, tmp_path, rated):
+    from cofactor.spark.measuring import evaluate
+
+    train, test, _ = rated
+    later = pl.col("user") > 100
+    known = pl.col("item") != 7
+    everything = train.to_frame().select("user", "item", "value")
+    model = ALS(rank=4, epochs=2, seed=0).fit(table_of(everything.filter(~later & known)))
+    news = everything.filter((later | (pl.col("user") < 5)) & (pl.col("user") != 110) & known)
+    given = pl.concat([news.filter(later), news.filter(~later).with_columns(pl.lit(1.0, pl.Float32).alias("value"))])
+    tested = test.to_frame().select("user", "item", "value")
+    strangers = pl.concat([given, pl.DataFrame({"user": [110], "item": [7], "value": [3.0]}, schema=given.schema)])
+
+    found = evaluate(
+        write_folder(model, tmp_path / "model"),
+        spark.createDataFrame(tested.to_arrow()),
+        given=spark.createDataFrame(strangers.to_arrow()),
+        k=5,
+        spark=spark,
+    )
+    expected = cf.evaluate(model.fold_in(table_of(given)), table_of(tested), k=5)
+    assert_same(found, expected)
+    assert expected.n_unknown > 0
+    assert found["known_share"] == expected.n_test / (expected.n_test + expected.n_unknown)
+
+
+def table_of(frame: pl.DataFrame) -> Interactions:
+    return Interactions.from_columns(frame["user"], frame["item"], frame["value"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda test, train: test.unionAll(train.limit(3)), "3 of the test ratings were in the training data"),
+        (lambda test, train: test.unionAll(test.limit(2)), "2 of the ratings are of a user and an item that stand"),
+        (lambda test, train: test.unionAll(test.limit(1).selectExpr("user", "null", "value")), "1 of the ratings lack"),
+        (lambda test, train: test.selectExpr("user + 9999 as user", "item", "value"), "none of the test ratings has"),
+        (lambda test, train: test.selectExpr("string(user) as user", "item"), "user ids of the ratings are of type st"),
+        (lambda test, train: test.drop("item"), "the ratings have no column 'item', but user, value"),
+    ],
+)
+def test_ratings_that_would_make_figures_meaningless_are_refused(spark, tmp_path, rated, change, text):
+    from cofactor.spark.measuring import evaluate
+
+    train, test, model = rated
+    wrong = change(frame_of(spark, test), frame_of(spark, train))
+    with pytest.raises(DataError, match=text):
+        evaluate(write_folder(model, tmp_path / "model", parts=1), wrong, spark=spark)
