@@ -1,0 +1,102 @@
+"""The API reference: a page for every public class, one for the functions of each part, from the docstrings."""
+
+import importlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["pages"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module whose public names are documented, and what it is for; ``names`` in place of its ``__all__``."""
+
+    title: str
+    module: str
+    names: Sequence[str] = ()
+
+    def public(self) -> Sequence[str]:
+        """Return the names in order: classes first."""
+        module = importlib.import_module(self.module)
+        names = self.names or [name for name in module.__all__ if not name.startswith("_")]
+        return [name for name in names if _documented(getattr(module, name))]
+
+
+PARTS = (
+    Part("Data and models", "cofactor"),
+    Part("Solvers", "cofactor.solvers"),
+    Part("Evaluation", "cofactor.evaluation"),
+    Part("Metrics, defined", "cofactor.evaluation.metrics"),
+    Part("What tuning searches", "cofactor.evaluation.search_space", ("search_space", "Range", "Choices")),
+    Part(
+        "Pictures",
+        "cofactor.evaluation.plots",
+        ("training_curve", "error_by_rank", "item_map", "calibration_plot", "model_diagram"),
+    ),
+    Part("Pictures of lists", "cofactor.evaluation.list_plots"),
+    Part("Pictures of a search", "cofactor.evaluation.tuning_plots"),
+    Part("More readers", "cofactor.data.readers", ("read_table", "read_movielens")),
+    Part("Titles", "cofactor.data.titles", ("read_titles",)),
+    Part("Ids", "cofactor.data.vocabulary", ("Vocabulary",)),
+    Part("What a model remembers of its training", "cofactor.model.objective", ("Objective",)),
+    Part("How sure a score is", "cofactor.model.uncertainty", ("interval", "score_with_spread")),
+    Part("While a solver runs", "cofactor.solvers.base", ("Epoch", "Solver")),
+    Part("The network on Keras", "cofactor.solvers.keras_mf", ("keras_model",)),
+)
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by its name below the folder of generated pages."""
+    written = {"api/index.md": _index()}
+    for part in PARTS:
+        module = importlib.import_module(part.module)
+        classes = [name for name in part.public() if inspect.isclass(getattr(module, name))]
+        functions = [name for name in part.public() if name not in classes]
+        for name in classes:
+            written[f"api/{part.module}.{name}.rst"] = _class_page(part.module, name)
+        if functions:
+            written[f"api/{part.module}.rst"] = _functions_page(part, functions)
+    return written
+
+
+def _documented(value: Any) -> bool:
+    return (inspect.isclass(value) or callable(value)) and bool(inspect.getdoc(value))
+
+
+def _class_page(module: str, name: str) -> str:
+    inherited = "\n   :inherited-members: Exception, object, tuple" if name in ("Factors",) else ""
+    return f"{_heading(name)}\n\n.. autoclass:: {module}.{name}\n   :members:{inherited}\n"
+
+
+def _functions_page(part: Part, functions: Sequence[str]) -> str:
+    intro = f"The functions of ``{part.module}``."
+    return "\n\n".join(
+        [_heading(part.title), intro, *(f".. autofunction:: {part.module}.{name}" for name in functions)]
+    ) + ("\n")
+
+
+def _heading(title: str) -> str:
+    return f"{title}\n{'=' * len(title)}"
+
+
+def _index() -> str:
+    lines = ["# API reference", "", "Made from the docstrings, where each function and class has an example that runs."]
+    listed: list[str] = []
+    for part in PARTS:
+        module = importlib.import_module(part.module)
+        lines += ["", f"## {part.title}", "", f"`{part.module}`", "", "| name | |", "| --- | --- |"]
+        for name in part.public():
+            value = getattr(module, name)
+            page = f"{part.module}.{name}" if inspect.isclass(value) else part.module
+            kind = "class" if inspect.isclass(value) else "func"
+            lines.append(f"| {{py:{kind}}}`~{part.module}.{name}` | {_first_sentence(value)} |")
+            listed += [page] if page not in listed else []
+    toctree = ["", "```{toctree}", ":hidden:", ":maxdepth: 1", "", *listed, "```", ""]
+    return "\n".join(lines + toctree)
+
+
+def _first_sentence(value: Any) -> str:
+    first = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+    return first.replace("|", "\\|")

@@ -1,0 +1,85 @@
+"""What was measured and reproduced: a page for every file that the benchmarks wrote."""
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from result_tables import RESULTS, card_of, made, table
+
+__all__ = ["pages"]
+
+BENCHMARKS = RESULTS.parent
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by its name below the folder of generated pages."""
+    names = sorted(path.stem for path in RESULTS.glob("*.json"))
+    written = {f"results/{name}.md": _page(name, card_of(name)) for name in names}
+    return {"results/index.md": _index(names), **written}
+
+
+def _index(names: list[str]) -> str:
+    rows = [
+        f"| [{_title(name)}]({name}.md) | {_about(name)} | {card_of(name)['date'][:10]} |" for name in names
+    ]
+    machines = sorted({_machine(card_of(name)) for name in names})
+    return "\n".join(
+        [
+            "# Benchmarks and reproduced results",
+            "",
+            _INTRODUCTION,
+            "",
+            f"All of it was measured on: {'; '.join(machines)}.",
+            "",
+            "| page | what it shows | date |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+            "```{toctree}",
+            ":hidden:",
+            "",
+            *names,
+            "```",
+            "",
+        ]
+    )
+
+
+def _page(name: str, card: Mapping[str, Any]) -> str:
+    packages = ", ".join(f"{package} {version}" for package, version in card["packages"].items())
+    peers = [_peer(peer, versions) for peer, versions in card["peers"].items()]
+    lines = [f"# {_title(name)}", "", _about(name), "", f"Made by {made(card)}; {packages}.", ""]
+    lines += [f"Peers, each in an environment of its own: {'; '.join(peers)}.", ""] if peers else []
+    for title, rows in card["tables"].items():
+        lines += [f"## {title}", "", table(rows), ""]
+    return "\n".join([*lines, *(f"{note}\n" for note in card["notes"])])
+
+
+def _peer(name: str, versions: Mapping[str, str]) -> str:
+    spelt = {"surprise": "scikit-surprise", "faiss": "faiss-cpu"}.get(name, name)
+    return f"{spelt} {versions[spelt]} with numpy {versions['numpy']} on Python {versions['python']}"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ", 1).capitalize().replace("Als", "ALS").replace(" als", " ALS")
+
+
+def _about(name: str) -> str:
+    """Return the first sentence of the program that wrote the results."""
+    program = BENCHMARKS / Path(card_of(name)["command"].split()[1]).name
+    text = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def _machine(card: Mapping[str, Any]) -> str:
+    host = card["machine"]
+    return f"{host['cpu']}, {host['cores']} cores, {host['memory_gib']:.0f} GiB, {host['system']}"
+
+
+_INTRODUCTION = """Nobody types a figure on this site by hand. The programs in `benchmarks/` measure, and write down the
+machine, the versions, the date and the command; these pages are made from what they wrote. Settings and stopping points
+are chosen on a part of the training data, never on the test part.
+
+A *ratio* is ours divided by the peer's, each a median of runs in turn: where seconds are compared, below 1 is faster.
+*pairs* is the range of the ratios of neighbouring runs. Judge by the ratios; seconds change with the machine."""
