@@ -45,8 +45,9 @@ def every_figure(material: Material) -> Section:
 
 
 def _cell(material: Material, metric: str) -> Markup:
-    bounds = tag("span", with_interval(material.report, metric), class_="bounds")
-    return joined([data(material.report[metric], metric), bounds])
+    bounds = with_interval(material.report, metric)
+    below = tag("span", bounds, class_="bounds") if bounds != "–" else Markup()
+    return joined([data(material.report[metric], metric), below])
 
 
 def model_card(material: Material) -> Section:

@@ -83,7 +83,7 @@ def map_picture(shown: ItemMap, words: str) -> Markup:
     shades = (
         np.searchsorted(shown.edges, shown.means, side="right") if len(shown.edges) else [SHADES - 2] * len(shown.rows)
     )
-    radii = 2.2 + 7 * np.sqrt(shown.counts / max(shown.counts.max(), 1))
+    radii = _radii(shown)
     points = [
         tag("circle", tag("title", f"{name} · {count:,}"), cx=x(a), cy=y(b), r=float(r), class_=f"item m{shade}")
         for name, count, (a, b), r, shade in zip(shown.names, shown.counts, shown.plane, radii, shades, strict=True)
@@ -95,25 +95,52 @@ def map_picture(shown: ItemMap, words: str) -> Markup:
     )
 
 
+def _radii(shown: ItemMap) -> np.ndarray:
+    """Return how large each point is: its area grows with the number of people."""
+    radii: np.ndarray = 2.2 + 7 * np.sqrt(shown.counts / max(shown.counts.max(), 1))
+    return radii
+
+
 def _labels(shown: ItemMap, x: Axis, y: Axis, letters: _Letters) -> Markup:
     """Write titles, the most rated first, wherever one covers no other."""
-    taken: list[tuple[float, float, float, float]] = []
-    written = []
-    for name, (a, b) in zip(shown.names, shown.plane, strict=True):
+    taken: list[_Label] = []
+    for name, (a, b), radius in zip(shown.names, shown.plane, _radii(shown), strict=True):
         text = shortened(_YEAR.sub("", name), letters.width)
-        width, left, middle = breadth(text) * letters.size * 0.54, x(a) + letters.size * 0.7, y(b)
-        to_left = left + width > WIDTH - 4
-        start = x(a) - letters.size * 0.7 - width if to_left else left
-        box = (start, middle - letters.size * 0.7, start + width, middle + letters.size * 0.7)
-        if start < 4 or box[1] < 2 or box[3] > HEIGHT - 2 or any(_overlap(box, other) for other in taken):
-            continue
-        taken.append(box)
-        place = x(a) - letters.size * 0.7 if to_left else left
-        written.append(tag("text", text, x=place, y=middle + letters.size * 0.35, class_="end" if to_left else None))
-        if len(written) == letters.most:
+        label = _label(text, x(a), y(b), radius + letters.size * 0.25, letters.size)
+        if label.is_inside() and not any(label.covers(other) for other in taken):
+            taken.append(label)
+        if len(taken) == letters.most:
             break
-    return tag("g", joined(written), class_=letters.kind)
+    return tag("g", joined(label.written(letters.size) for label in taken), class_=letters.kind)
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+@dataclass(frozen=True)
+class _Label:
+    """A title beside a point: the box that it fills, and whether it ends at the point rather than begins there."""
+
+    text: str
+    left: float
+    right: float
+    top: float
+    bottom: float
+    ends: bool
+
+    def is_inside(self) -> bool:
+        return self.left > 4 and self.top > 2 and self.bottom < HEIGHT - 2
+
+    def covers(self, other: "_Label") -> bool:
+        beside = self.left >= other.right or other.left >= self.right
+        return not beside and self.top < other.bottom and other.top < self.bottom
+
+    def written(self, size: float) -> Markup:
+        base = float((self.top + self.bottom) / 2 + size * 0.35)
+        x = float(self.right if self.ends else self.left)
+        return tag("text", self.text, x=x, y=base, class_="end" if self.ends else None)
+
+
+def _label(text: str, x: float, y: float, gap: float, size: float) -> _Label:
+    """Put a title to the right of a point, and to the left where the picture ends."""
+    width, half = breadth(text) * size * 0.54, size * 0.7
+    ends = x + gap + width > WIDTH - 4
+    left = x - gap - width if ends else x + gap
+    return _Label(text, left, left + width, y - half, y + half, ends)
