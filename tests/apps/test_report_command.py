@@ -65,8 +65,8 @@ def test_errors_say_what_to_do_and_leave_no_page(model, tmp_path):
 
 
 def test_a_folder_is_no_page(model, tmp_path):
-    result = run("report", model, DATA, "-o", tmp_path, code=1)
-    assert str(tmp_path) in result.stderr
+    result = run("report", model, DATA, "-o", tmp_path, code=2)
+    assert "is a folder: name the page's file" in " ".join(result.stderr.split())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -268,9 +268,17 @@ def with_metrics(comparison: Comparison) -> list[Factors]:
 
 
 def write_page(model: Factors, ratings: Interactions, path: Path, **choices: Any) -> Path:
-    """Write a model's page, whole or not at all; ``choices`` are those of `cofactor.evaluation.report_page`."""
+    """Write a model's page, whole or not at all; ``choices`` are those of `cofactor.evaluation.report_page`.
+
+    Raises
+    ------
+    SettingError
+        If ``path`` is a folder, or a choice cannot be.
+    """
     from cofactor.evaluation.page.whole import report_page
 
+    if path.is_dir():
+        raise SettingError(f"{path} is a folder: name the page's file, such as {path / 'report.html'}")
     page = report_page(model, ratings, **choices)
     with replacing(path) as beside:
         beside.write_text(page, encoding="utf-8")

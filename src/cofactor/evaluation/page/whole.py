@@ -69,7 +69,7 @@ def report_page(
     >>> ratings = cf.load_dataset("synthetic:60x40x600")
     >>> train, test = ratings.split_random(test_fraction=0.2, seed=0)
     >>> page = report_page(ImplicitALS(rank=4, seed=0).fit(train.binary()), ratings)
-    >>> page.startswith("<!doctype html>"), "http" in page
+    >>> page.startswith("<!doctype html>"), "://" in page
     (True, False)
     """
     if isinstance(examples, bool) or examples < 0:
