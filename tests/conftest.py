@@ -1,6 +1,7 @@
-"""What several tests need: small made-up data, and the real data where it is at hand."""
+"""What several tests need: small made-up data, the real data where it is at hand, a browser."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,31 @@ def ml100k():
         return cf.load_dataset("ml-100k")
     except cf.DownloadError as error:
         pytest.skip(f"ml-100k cannot be had here: {error}")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser, the machine's own; while it runs, this thread has an event loop, which other tests must not meet."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def findings():
+    """Return what finds the serious faults of a page that axe-core knows of: rules and elements."""
+    package = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+    def find(page):
+        page.evaluate(package.AXE_SCRIPT)
+        found = page.evaluate("options => axe.run(document, options)", options)["violations"]
+        serious = [rule for rule in found if rule["impact"] in ("serious", "critical")]
+        return [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in serious]
+
+    return find

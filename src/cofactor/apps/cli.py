@@ -54,6 +54,7 @@ def build(arguments: list[str]) -> typer.Typer:
         compare,
         tune,
         plot,
+        report,
         quickstart,
         serving.serve,
         serving.refit,
@@ -348,6 +349,34 @@ def plot(
         return
     for path in written:
         show.say(f"wrote {path}")
+
+
+@taking(DATA_OPTIONS)
+def report(
+    model: ModelPath,
+    data: Data,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
+    k: K = None,
+    rank: Annotated[
+        list[int] | None, typer.Option(help="Another rank to train its solver at and compare with; repeat for more.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="How many people to show with their lists; 0 shows nobody.")] = 3,
+    json_output: Json = False,
+    **options: Any,
+) -> None:
+    """Write one page about a model: its data, accuracy, lists, map and card, on ratings it was not trained on."""
+    from cofactor.apps import jobs
+
+    loaded = jobs.load(model)
+    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    with show.progress_bar("reporting", hidden=json_output) as bar:
+        choices = {"name": model.stem, "k": k, "ranks": rank or (), "examples": examples}
+        written = jobs.write_page(loaded, ratings, output, **choices, done=bar)
+    if json_output:
+        show.as_json({"page": str(written)})
+    else:
+        show.say(f"wrote {written}: one file, which any browser opens and a mail can carry")
 
 
 def quickstart(

@@ -18,6 +18,7 @@ from cofactor.data.outofcore import open_parquet
 from cofactor.data.vocabulary import Id
 from cofactor.errors import CofactorError, DataError, SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.held_out import held_out_of
 from cofactor.evaluation.protocols import evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate, without_training_rows
 from cofactor.files import replacing
@@ -46,6 +47,7 @@ __all__ = [
     "title_of",
     "with_metrics",
     "write_figure",
+    "write_page",
     "write_pictures",
 ]
 
@@ -205,9 +207,7 @@ def evaluate_fairly(
     DataError
         If it was trained on all of them.
     """
-    held_out = without_training_rows(model, ratings)
-    if not len(held_out):
-        raise DataError("the model was trained on every one of these ratings: evaluate on held-out ones")
+    held_out = held_out_of(model, ratings)
     left_out = len(ratings) - len(held_out)
     if negatives is not None:
         return evaluate_sampled(model, held_out, k=k or 10, negatives=negatives), left_out
@@ -285,6 +285,24 @@ def with_metrics(comparison: Comparison) -> list[Factors]:
         dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
         for model, report in zip(comparison.models, comparison.reports, strict=True)
     ]
+
+
+def write_page(model: Factors, ratings: Interactions, path: Path, **choices: Any) -> Path:
+    """Write a model's page, whole or not at all; ``choices`` are those of `cofactor.evaluation.report_page`.
+
+    Raises
+    ------
+    SettingError
+        If ``path`` is a folder, or a choice cannot be.
+    """
+    from cofactor.evaluation.page.whole import report_page
+
+    if path.is_dir():
+        raise SettingError(f"{path} is a folder: name the page's file, such as {path / 'report.html'}")
+    page = report_page(model, ratings, **choices)
+    with replacing(path) as beside:
+        beside.write_text(page, encoding="utf-8")
+    return path
 
 
 def write_figure(figure: Any, path: Path) -> Path:

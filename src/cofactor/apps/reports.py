@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from cofactor.apps.jobs import write_figure
+from cofactor.evaluation.ranking import lengths_for_pictures
 from cofactor.evaluation.report import Comparison, Report
 from cofactor.evaluation.significance import better
 from cofactor.files import replacing
@@ -25,16 +26,8 @@ __all__ = [
     "write_report",
 ]
 
-LENGTHS = (1, 5, 10, 20, 50, 100)
-"""Lengths of lists that a picture shows."""
-
 HEADLINES = ("mse", "mae", "ndcg", "recall", "novelty")
 """What a comparison's table has columns for; everything else is in its JSON and CSV."""
-
-
-def lengths_for_pictures(k: Sequence[int] | None, n_items: int) -> list[int]:
-    """Return the lengths of lists to measure where pictures are drawn: those asked for, and some to draw a curve by."""
-    return sorted({*(k or ()), *(length for length in LENGTHS if length < n_items)})
 
 
 def shown_metrics(report: Report, k: Sequence[int] | None) -> list[str]:

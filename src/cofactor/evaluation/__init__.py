@@ -8,6 +8,7 @@ from cofactor.evaluation.report import Comparison, Report, compare, evaluate
 from cofactor.evaluation.significance import Difference, better
 
 if TYPE_CHECKING:
+    from cofactor.evaluation.page.whole import report_page
     from cofactor.evaluation.tuning import Tuned, tune
 
 __all__ = [
@@ -21,12 +22,17 @@ __all__ = [
     "evaluate",
     "evaluate_by_fold_in",
     "evaluate_sampled",
+    "report_page",
     "tune",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs Optuna when it is first used."""
+    """Load the page when it is first used, and what needs Optuna."""
+    if name == "report_page":
+        from cofactor.evaluation.page.whole import report_page
+
+        return report_page
     if name in ("Tuned", "tune"):
         from cofactor.evaluation import tuning
 

@@ -17,6 +17,7 @@ __all__ = [
     "HeldOut",
     "among",
     "chosen_rows",
+    "held_out_of",
     "matched",
     "relevant_among",
     "rows_between",
@@ -114,6 +115,20 @@ def without_training_rows(model: Factors, ratings: Interactions) -> Interactions
         trained[known] = among(seen, user_rows[known], item_rows[known])
         kept[ratings.matrix.indptr[part.start] : ratings.matrix.indptr[part.stop]] = ~trained
     return ratings.where(kept)
+
+
+def held_out_of(model: Factors, ratings: Interactions) -> Interactions:
+    """Return those of the ratings that the model was not trained on, to measure it by.
+
+    Raises
+    ------
+    DataError
+        If it was trained on all of them.
+    """
+    held_out = without_training_rows(model, ratings)
+    if not len(held_out):
+        raise DataError("the model was trained on every one of these ratings: evaluate on held-out ones")
+    return held_out
 
 
 def among(table: sparse.csr_array, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:

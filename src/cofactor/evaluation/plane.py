@@ -1,10 +1,10 @@
-"""The plane in which a map of the items is drawn: two principal directions of their vectors."""
+"""The plane in which a map of the items is drawn: two principal directions of their vectors; what they are called."""
 
 import numpy as np
 
 from cofactor.model.factors import Factors
 
-__all__ = ["item_plane"]
+__all__ = ["item_plane", "names_of"]
 
 
 def item_plane(model: Factors) -> np.ndarray:
@@ -21,3 +21,10 @@ def item_plane(model: Factors) -> np.ndarray:
     top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
     plane = centred @ top
     return plane if plane.shape[1] == 2 else np.column_stack([plane[:, 0], np.zeros(len(plane))])
+
+
+def names_of(model: Factors, rows: np.ndarray) -> list[str]:
+    """Return the titles of some items, and the ids of those that have none."""
+    titles = model.texts.take(rows).titles
+    ids = [str(identifier) for identifier in model.items.take(rows)]
+    return ids if titles is None else [title or name for title, name in zip(titles, ids, strict=True)]

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from cofactor.errors import DataError, missing_extra
-from cofactor.evaluation.plane import item_plane
+from cofactor.evaluation.plane import item_plane, names_of
 from cofactor.model.factors import Factors
 
 try:
@@ -195,14 +195,8 @@ def item_map(model: Factors, *, labels: int = 36) -> Figure:
     bar.ax.tick_params(colors=MUTED, labelsize=8)
     axes.set_xlabel("first direction", color=MUTED)
     axes.set_ylabel("second direction", color=MUTED)
-    _write_titles(figure, axes, plane[shown], _names(model, shown), labels)
+    _write_titles(figure, axes, plane[shown], names_of(model, shown), labels)
     return figure
-
-
-def _names(model: Factors, rows: np.ndarray) -> list[str]:
-    titles = model.texts.take(rows).titles
-    ids = [str(identifier) for identifier in model.items.take(rows)]
-    return ids if titles is None else [title or name for title, name in zip(titles, ids, strict=True)]
 
 
 def _write_titles(figure: Figure, axes: Any, points: np.ndarray, names: list[str], limit: int) -> None:

@@ -14,10 +14,13 @@ from cofactor.evaluation.large import kernels_for
 from cofactor.model import lists, retrieval
 from cofactor.model.factors import Factors
 
-__all__ = ["MeasuredLists", "areas_under", "cut_offs_of", "measured_lists", "scores_of"]
+__all__ = ["MeasuredLists", "areas_under", "cut_offs_of", "lengths_for_pictures", "measured_lists", "scores_of"]
 
 NUMBERS_AT_ONCE = 8_000_000
 """The most places of lists, or numbers in the vectors of their users, in a block."""
+
+LENGTHS = (1, 5, 10, 20, 50, 100)
+"""Lengths of lists that a picture shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,11 @@ def cut_offs_of(k: int | Sequence[int]) -> np.ndarray:
     if not asked:
         raise SettingError("k is empty: give the lengths of lists to measure, such as 10")
     return np.unique(np.asarray(asked, dtype=np.int64))
+
+
+def lengths_for_pictures(k: Sequence[int] | None, n_items: int) -> list[int]:
+    """Return the lengths of lists to measure where pictures are drawn: those asked for, and some to draw a curve by."""
+    return sorted({*(k or ()), *(length for length in LENGTHS if length < n_items)})
 
 
 def measured_lists(

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 import cofactor as cf
-from cofactor.apps.web.refitting import merged, refit, refit_once, solver_of
+from cofactor.apps.web.refitting import merged, refit, refit_once
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import SettingError
 from cofactor.solvers import ALS
+from cofactor.solvers.again import solver_of
 
 
 def values(data):

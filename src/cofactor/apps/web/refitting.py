@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,10 +17,10 @@ from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.store import RatingsStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
-from cofactor.errors import SettingError
 from cofactor.model.factors import Factors
+from cofactor.solvers.again import solver_of, trained_on
 
-__all__ = ["merged", "refit", "refit_for_ever", "solver_of"]
+__all__ = ["merged", "refit", "refit_for_ever"]
 
 log = logging.getLogger("cofactor.web")
 
@@ -49,38 +48,12 @@ def refit(model: Factors, store: RatingsStore, data: Interactions | None = None)
     return trained
 
 
-def solver_of(model: Factors) -> Any:
-    """Return the solver that a model was trained by, with the same settings.
-
-    Raises
-    ------
-    SettingError
-        If the model does not say, or the solver is not one of ours.
-    """
-    from cofactor.solvers import SOLVERS, solver_class
-
-    origin = model.origin
-    name = next((name for name, (_, kind) in SOLVERS.items() if kind == origin.solver), None)
-    if name is None:
-        raise SettingError(
-            f"the model was made by {origin.solver or 'an unknown solver'}: train it with 'cofactor fit'"
-        )
-    kind = solver_class(name)
-    fields = {field.name for field in dataclasses.fields(kind)}
-    settings = {key: _plain(value) for key, value in origin.settings.items() if key in fields}
-    return kind(**settings)
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value  # JSON has no tuples
-
-
 def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Interactions | None = None) -> Interactions:
     """Return the training data with stored ratings in it: new ones added, changed ones changed, those gone left out.
 
     Ratings of items that the data does not have are left out: nothing is known of such items but an id.
     """
-    old = _trained_on(model) if data is None else data
+    old = trained_on(model) if data is None else data
     scale = scale_of(model)
     last = {(user, item): value for user, item, value in rows}
     items = {str(identifier): row for row, identifier in enumerate(old.items)}
@@ -101,10 +74,6 @@ def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Inte
     ]
     joined = Interactions.from_rows(users, old.items, *columns, name=old.name)
     return dataclasses.replace(joined, texts=old.texts)
-
-
-def _trained_on(model: Factors) -> Interactions:
-    return Interactions(model.users, model.items, model.seen, texts=model.texts, name=model.origin.data)
 
 
 def _joined(users: Vocabulary, names: set[str]) -> Vocabulary:

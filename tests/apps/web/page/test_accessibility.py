@@ -3,23 +3,6 @@
 import pytest
 from pagesupport import rate
 
-SERIOUS = ("serious", "critical")
-
-
-@pytest.fixture(scope="session")
-def axe_script():
-    """axe-core itself, out of a Python package that carries it."""
-    package = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
-    return package.AXE_SCRIPT
-
-
-def checked(page, axe_script):
-    """Return what axe-core finds that is serious: rules and elements."""
-    page.evaluate(axe_script)
-    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
-    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found if rule["impact"] in SERIOUS]
-
 
 def rated_twice(page):
     rate(page, "i0", 5)
@@ -64,22 +47,22 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_axe_finds_nothing_serious(run_service, visit, axe_script, state):
+def test_axe_finds_nothing_serious(run_service, visit, findings, state):
     page = visit(run_service("rating"))
     STATES[state](page)
-    assert checked(page, axe_script) == []
+    assert findings(page) == []
 
 
 @pytest.mark.parametrize("state", ["drawer", "trouble"])
-def test_nor_in_the_dark(run_service, visit, axe_script, state):
+def test_nor_in_the_dark(run_service, visit, findings, state):
     page = visit(run_service("rating"), color_scheme="dark")
     STATES[state](page)
-    assert checked(page, axe_script) == []
+    assert findings(page) == []
 
 
-def test_axe_finds_nothing_serious_on_a_phone(run_service, visit, axe_script):
+def test_axe_finds_nothing_serious_on_a_phone(run_service, visit, findings):
     page = visit(run_service("unsure"), viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
-    assert checked(page, axe_script) == []
+    assert findings(page) == []
 
 
 def test_focus_goes_in_the_order_of_what_is_seen(run_service, visit):

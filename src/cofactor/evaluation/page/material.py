@@ -1,0 +1,151 @@
+"""What a model's page is made of: its report, those of the baselines and other ranks, calibration; all on one part."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from cofactor.data.interactions import Interactions
+from cofactor.errors import SettingError
+from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.held_out import held_out_of
+from cofactor.evaluation.ranking import lengths_for_pictures
+from cofactor.evaluation.report import Report, compare, evaluate
+from cofactor.model.factors import Factors
+from cofactor.solvers import BiasOnly, Popularity
+from cofactor.solvers.again import solver_of, trained_on
+
+__all__ = ["Contender", "Material", "gathered"]
+
+Done = Callable[[float, str], None]
+"""Told how much is done, from 0 to 1, and a word on it."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model to compare with: what it is called, itself, and its report on the same held-out part."""
+
+    label: str
+    model: Factors
+    report: Report
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Everything that the page shows of a model.
+
+    Parameters
+    ----------
+    name : str
+        What the page calls the model.
+    ratings, held_out : Interactions
+        The data as it was given, and the part of it that the model was not trained on.
+    this : Contender
+        The model itself.
+    baselines, ranks : sequence of Contender
+        Popularity, and biases alone for ratings; the same solver at other ranks. Trained on what the model was.
+    calibration : polars.DataFrame, or None
+        Where the model knows how sure it is; see `cofactor.evaluation.calibration`.
+    length : int
+        The length of the lists that single figures are of.
+    examples : int
+        How many people to show.
+    """
+
+    name: str
+    ratings: Interactions
+    held_out: Interactions
+    this: Contender
+    baselines: Sequence[Contender]
+    ranks: Sequence[Contender]
+    calibration: pl.DataFrame | None
+    length: int
+    examples: int
+
+    @property
+    def model(self) -> Factors:
+        """The model itself."""
+        return self.this.model
+
+    @property
+    def report(self) -> Report:
+        """The model's report."""
+        return self.this.report
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the model's scores are predicted ratings."""
+        return self.model.objective.goal == "rating"
+
+
+def gathered(
+    model: Factors,
+    ratings: Interactions,
+    *,
+    name: str,
+    k: Sequence[int] | None,
+    ranks: Sequence[int],
+    examples: int,
+    done: Done,
+) -> Material:
+    """Measure a model, and what it is to be compared with, on what it was not trained on.
+
+    Raises
+    ------
+    DataError
+        If the model was trained on all of the ratings, or knows none of their people and items.
+    SettingError
+        If other ranks are asked of a model that has none, or whose solver is not known.
+    """
+    tried = _to_train(model, ranks)
+    lengths = sorted({*lengths_for_pictures(k, model.n_items), max(k or (10,))})
+    held_out = held_out_of(model, ratings)
+    done(0, "measuring")
+    this = Contender(name, model, evaluate(model, held_out, k=lengths))
+    others = _trained(tried, model, held_out, lengths, done)
+    of_solver = [other for other in others if other.model.origin.solver == model.origin.solver]
+    return Material(
+        name,
+        ratings,
+        held_out,
+        this,
+        [other for other in others if other.model.origin.solver != model.origin.solver],
+        sorted([this, *of_solver], key=lambda one: one.model.rank) if ranks else [],
+        calibration(model, held_out) if model.objective.draws > 1 else None,
+        max(k or (10,)),
+        examples,
+    )
+
+
+def _to_train(model: Factors, ranks: Sequence[int]) -> list[Any]:
+    """Return the solvers to compare with: baselines, and the model's own at other ranks than it has."""
+    baselines: list[Any] = [BiasOnly()] if model.objective.goal == "rating" else []
+    baselines.append(Popularity())
+    tried = [one for one in baselines if type(one).__name__ != model.origin.solver and model.seen.nnz]
+    if not ranks:
+        return tried
+    solver = solver_of(model)
+    if "rank" not in {field.name for field in dataclasses.fields(solver)}:
+        raise SettingError(f"{type(solver).__name__} has no rank: leave the ranks to compare out")
+    return tried + [dataclasses.replace(solver, rank=rank) for rank in sorted({*ranks} - {model.rank})]
+
+
+def _trained(
+    tried: Sequence[Any], model: Factors, held_out: Interactions, lengths: Sequence[int], done: Done
+) -> list[Contender]:
+    """Train each on what the model was trained on, and measure it on the same held-out part."""
+    if not tried:
+        return []
+    finished = iter(range(1, len(tried) + 1))
+    tell = lambda solver, _: done(next(finished) / len(tried), type(solver).__name__)  # noqa: E731
+    found = compare(tried, trained_on(model), held_out, k=lengths, done=tell)
+    labels = [_label(solver, one) for solver, one in zip(found.solvers, found.models, strict=True)]
+    return [Contender(*parts) for parts in zip(labels, found.models, found.reports, strict=True)]
+
+
+def _label(solver: Any, model: Factors) -> str:
+    words = {"Popularity": "popularity alone", "BiasOnly": "biases alone"}
+    name = type(solver).__name__
+    return words.get(name, f"{name}, rank {model.rank}")

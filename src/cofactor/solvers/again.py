@@ -1,0 +1,40 @@
+"""To train again as a model was trained: its solver with its settings, and the data it learnt from."""
+
+import dataclasses
+from typing import Any
+
+from cofactor.data.interactions import Interactions
+from cofactor.errors import SettingError
+from cofactor.model.factors import Factors
+from cofactor.solvers import SOLVERS, solver_class
+
+__all__ = ["solver_of", "trained_on"]
+
+
+def solver_of(model: Factors) -> Any:
+    """Return the solver that a model was trained by, with the same settings.
+
+    Raises
+    ------
+    SettingError
+        If the model does not say, or the solver is not one of ours.
+    """
+    origin = model.origin
+    name = next((name for name, (_, kind) in SOLVERS.items() if kind == origin.solver), None)
+    if name is None:
+        raise SettingError(
+            f"the model was made by {origin.solver or 'an unknown solver'}: train it with 'cofactor fit'"
+        )
+    kind = solver_class(name)
+    fields = {field.name for field in dataclasses.fields(kind)}
+    settings = {key: _plain(value) for key, value in origin.settings.items() if key in fields}
+    return kind(**settings)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+
+
+def trained_on(model: Factors) -> Interactions:
+    """Return what a model learnt from, its values as the solver was given them; times are not kept in a model."""
+    return Interactions(model.users, model.items, model.seen, texts=model.texts, name=model.origin.data)

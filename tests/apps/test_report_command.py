@@ -1,0 +1,79 @@
+"""cofactor report: a model and data in, one page out, or one line that says why not."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import cofactor as cf
+from cofactor.apps.cli import build
+
+DATA = "synthetic:80x50x1600:3"
+
+
+def run(*arguments, code=0):
+    arguments = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    run("fit", DATA, "--rank", "3", "--epochs", "2", "-o", path)
+    return path
+
+
+def test_it_writes_one_page_with_the_figures_of_evaluate(model, tmp_path):
+    told = run("report", model, DATA, "-o", tmp_path / "pages" / "my.html", "--rank", "2").stdout
+    assert f"wrote {tmp_path / 'pages' / 'my.html'}" in told
+    page = (tmp_path / "pages" / "my.html").read_text()
+    measured = json.loads(run("evaluate", model, DATA, "--json").stdout)
+    assert f'<data value="{measured["ndcg@10"]!r}" data-metric="ndcg@10">' in page
+    assert "<title>small – cofactor report</title>" in page
+    assert '<section id="ranks"' in page
+    assert [path.name for path in (tmp_path / "pages").iterdir()] == ["my.html"]
+
+
+def test_it_writes_report_html_unless_told_otherwise(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert json.loads(run("report", model, DATA, "--json", "--examples", "0").stdout) == {"page": "report.html"}
+    page = (tmp_path / "report.html").read_text()
+    assert '<section id="people"' not in page
+    assert '<section id="ranks"' not in page
+
+
+def test_errors_say_what_to_do_and_leave_no_page(model, tmp_path):
+    output = tmp_path / "report.html"
+    everything, popular = tmp_path / "all.safetensors", tmp_path / "popular.safetensors"
+    run("fit", DATA, "--rank", "3", "--epochs", "2", "--test-fraction", "0", "-o", everything)
+    run("fit", DATA, "--solver", "popularity", "-o", popular)
+    for arguments, code, words in (
+        ([everything, DATA], 1, "trained on every one of these ratings: evaluate on held-out ones"),
+        ([popular, DATA, "--rank", "5"], 2, "Popularity has no rank: leave the ranks to compare out"),
+        ([model, "nothing.csv"], 1, "neither a file nor a named data set"),
+        ([tmp_path / "missing.safetensors", DATA], 1, "missing.safetensors"),
+        ([model, DATA, "--examples", "-1"], 2, "examples is -1"),
+        ([model, "synthetic:5x5x10:1", "-k", "0"], 2, "k is 0"),
+    ):
+        result = run("report", *arguments, "-o", output, code=code)
+        assert words in " ".join(result.stderr.split())
+        assert not output.exists()
+    told = json.loads(run("report", model, "nothing.csv", "--json", code=1).stdout)
+    assert "neither a file" in told["error"]
+
+
+def test_a_folder_is_no_page(model, tmp_path):
+    result = run("report", model, DATA, "-o", tmp_path, code=2)
+    assert "is a folder: name the page's file" in " ".join(result.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_of_a_file_names_its_columns_as_evaluate_does(model, tmp_path):
+    ratings = cf.load_dataset(DATA)
+    table = tmp_path / "plays.csv"
+    ratings.to_frame().select(listener="user", track="item", plays="value").write_csv(table)
+    columns = ["--user-column", "listener", "--item-column", "track", "--value-column", "plays", "--ids", "int"]
+    run("report", model, table, *columns, "-o", tmp_path / "page.html", "--examples", "1")
+    assert (tmp_path / "page.html").read_text().count("<article") == 1

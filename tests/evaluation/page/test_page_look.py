@@ -1,0 +1,78 @@
+"""The page in a real browser: light, dark, on a phone, with its titles beside the pointer."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def address(stars, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(stars[1], encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def look(chromium, address):
+    """Return what opens the page; it may ask for nothing but itself, and nothing may go wrong in it."""
+    contexts, troubles = [], []
+
+    def open_page(**options):
+        context = chromium.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("request", lambda request: None if request.url == address else troubles.append(request.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(look, findings, scheme):
+    page = look(color_scheme=scheme)
+    page.evaluate("() => document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert findings(page) == []
+    assert page.title() == "Stars & co – cofactor report"  # as no title's script has run
+
+
+def test_it_fits_a_phone(look):
+    page = look(viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 360
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("svg text")].filter((one) => one.getClientRects().length)
+        .map((one) => parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().a).filter((size) => size < 8.5)"""
+    )
+    assert small == []
+
+
+def test_a_title_stands_beside_the_pointer(look):
+    page = look()
+    tip, point = page.locator(".tip"), page.locator("#map circle.item").last  # nothing is drawn above the last
+    assert not tip.is_visible()
+    point.hover(force=True)
+    assert tip.is_visible()
+    assert tip.text_content() == point.get_attribute("data-title")
+    page.mouse.move(5, 5)
+    assert not tip.is_visible()
+
+
+def test_without_scripts_the_browser_has_the_titles(look):
+    page = look(java_script_enabled=False)
+    assert page.locator("#map circle.item title").count() > 20
+    assert page.locator("#people article").count() == 3
+
+
+def test_paper_is_white_with_everything_on_it(look):
+    page = look(color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    ink = page.evaluate("() => getComputedStyle(document.body).color")
+    assert ink == "rgb(31, 28, 25)"
+    assert not page.locator("nav").is_visible()
+    assert page.locator("#figures table").first.is_visible()

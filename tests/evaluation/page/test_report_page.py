@@ -1,0 +1,194 @@
+"""The page about a model: its figures are evaluate's, its texts are escaped, and it needs nothing but itself."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+import cofactor as cf
+from cofactor.data.interactions import Interactions
+from cofactor.evaluation import calibration, evaluate, report_page
+from cofactor.solvers import ALS, BiasOnly, ImplicitALS, Popularity
+
+SECTIONS = ["data", "training", "ranks", "calibration", "lists", "map", "people", "figures", "card", "missing"]
+
+
+def sections(page):
+    return re.findall(r'<section id="(\w+)"', page)
+
+
+def test_every_figure_is_the_one_that_evaluate_gives(stars, lists, parts, read):
+    for (model, page), lengths in ((stars, [1, 3, 5, 10, 20]), (lists, [1, 5, 10, 20])):
+        expected = evaluate(model, parts[1], k=lengths)
+        shown = read(page).figures
+        assert {name: {value} for name, value in expected.metrics.items()} == {
+            name: shown[name] for name in expected.metrics
+        }
+        low, high = expected.interval("ndcg@10")
+        assert f"{low:.4f} – {high:.4f}" in read(page).text
+
+
+def test_baselines_are_trained_on_what_the_model_was_trained_on(stars, lists, parts, read):
+    train, test = parts
+    shown = read(stars[1]).figures
+    assert shown["popularity alone ndcg@10"] == {evaluate(Popularity().fit(train), test, k=10)["ndcg@10"]}
+    assert shown["biases alone recall@3"] == {evaluate(BiasOnly().fit(train), test, k=3)["recall@3"]}
+    assert "biases alone" not in read(lists[1]).text
+
+
+def test_calibration_is_that_of_the_model(stars, parts, read):
+    shown = read(stars[1]).figures
+    for level, share, _ in calibration(stars[0], parts[1]).iter_rows():
+        assert shown[f"inside {level}"] == {share}
+
+
+def test_other_ranks_learn_from_the_training_part_alone(predictor, parts, read, monkeypatch):
+    seen, fit = [], ALS.fit
+    monkeypatch.setattr(
+        ALS, "fit", lambda solver, train, **more: seen.append((solver, train)) or fit(solver, train, **more)
+    )
+    whole = report_page(predictor, joined(parts), ranks=[1, 3, 2])
+    assert [solver for solver, _ in seen] == [ALS(rank=rank, epochs=4) for rank in (1, 2)]  # its own is 3
+    for _, train in seen:
+        assert (train.matrix != parts[0].matrix).nnz == 0
+    shown = read(whole).figures
+    assert shown["rank 3 mse"] == shown["mse"]
+    assert shown["rank 1 mse"] == {evaluate(ALS(rank=1, epochs=4).fit(parts[0]), parts[1])["mse"]}
+
+
+def joined(parts):
+    """Return both parts as one table, as a file holds them."""
+    one, other = parts
+    whole = (one.matrix + other.matrix).tocsr()
+    return dataclasses.replace(one, matrix=whole, timestamps=None, order=None)
+
+
+def test_training_ratings_among_the_data_change_no_figure(lists, parts, read):
+    model, page = lists
+    whole = read(report_page(model, joined(parts)))
+    assert whole.figures == read(page).figures
+    assert "720 of these ratings trained the model; 180 were held out" in whole.text
+    assert "0 of these ratings trained the model; 180 were held out" in read(page).text
+
+
+def test_the_page_has_every_section_that_can_be_had(stars, lists):
+    assert sections(stars[1]) == SECTIONS[:-1]
+    assert sections(lists[1]) == [name for name in SECTIONS if name not in ("ranks", "calibration")]
+    assert "Calibration</b>: the model does not say how sure it is" in lists[1]
+
+
+def test_whatever_stands_in_titles_ids_and_names_is_text(stars, parts, read):
+    page = read(stars[1])
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert "img" not in {tag for tag, _ in page.elements}
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert " ".join(parts[0].texts.titles[0].replace("\x07", "\ufffd").split()) in page.text
+    assert "Stars & co – cofactor report" in page.text
+    assert "<b>stars</b>" in page.text
+    assert "\x07" not in stars[1]
+
+
+def test_nothing_is_fetched_from_anywhere(stars, lists, read):
+    for _, page in (stars, lists):
+        for tag, attributes in read(page).elements:
+            assert not {"src", "srcset", "data", "style", "xlink:href"} & set(attributes), tag
+            assert attributes.get("href", "#").startswith("#")
+        style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)[1]
+        assert not re.search(r"url\(|@import|@font-face|http", style)
+        assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
+
+
+def test_the_html_is_sound(stars, lists, read):
+    for _, page in (stars, lists):
+        found = read(page)
+        assert page.startswith("<!doctype html>\n<html lang=")
+        assert found.faults == []
+        ids = found.ids()
+        assert len(set(ids)) == len(ids)
+        for _, attributes in found.elements:
+            for name in ("aria-labelledby", "href"):
+                if name in attributes:
+                    assert attributes[name].removeprefix("#") in ids
+
+
+def test_every_picture_has_words_and_a_table(stars, read):
+    figures = re.findall(r"<figure.*?</figure>", stars[1], re.DOTALL)
+    assert len(figures) == 11
+    for figure in figures:
+        found = read(figure)
+        pictures = [
+            attributes for tag, attributes in found.elements if tag == "svg" and attributes.get("role") == "img"
+        ]
+        assert len(pictures) == 1
+        assert len(pictures[0]["aria-label"]) > 20
+        assert [tag for tag, _ in found.elements].count("table") == 1
+        assert [tag for tag, _ in found.elements].count("td") > 3
+
+
+def test_people_are_shown_with_what_they_had_and_their_list(lists, parts, read):
+    model, page = lists
+    people = re.findall(r"<article.*?</article>", page, re.DOTALL)
+    assert len(people) == 3
+    had = []
+    for article in people:
+        found = read(article)
+        user = re.search(r"User (u\d+)", found.text)[1]
+        row = int(model.users.rows([user])[0])
+        had.append(int(np.diff(model.seen.indptr)[row]))
+        assert f"{had[-1]} in training" in found.text
+        listed = model.recommend([user], n=10)
+        assert all(title in found.text for title in listed["title"] if title.startswith("Film"))
+        held = set(parts[1].user_history(user)["item"]) & set(listed["item"])
+        assert found.text.count("✓ held out") == len(held)
+    assert had == sorted(had)
+    assert "<article" not in report_page(model, parts[1], examples=0)
+
+
+def test_a_page_may_have_no_titles_times_history_or_spread(ratings, read):
+    train, test = dataclasses.replace(ratings, timestamps=None, order=None).split_random(seed=1)
+    model = Popularity().fit(train)
+    page = report_page(model, test)
+    assert sections(page) == ["data", "lists", "people", "figures", "card", "missing"]
+    assert read(page).faults == []
+    for reason in ("the model holds no history", "no other rank was asked for", "the model has no vectors"):
+        assert reason in page
+    assert "popularity alone" not in page  # it is the model itself
+
+
+def test_vectors_from_elsewhere_have_a_page(ratings, read):
+    model = cf.Factors.from_arrays(
+        np.ones((60, 1)), np.ones((40, 1)), users=ratings.users.ids.to_list(), items=ratings.items.ids.to_list()
+    )
+    page = report_page(model, ratings, name="elsewhere")
+    assert read(page).faults == []
+    assert read(page).figures["rmse"] == {evaluate(model, ratings)["rmse"]}
+    assert sections(page) == ["data", "lists", "map", "figures", "card", "missing"]
+    with pytest.raises(cf.SettingError, match="made by from_arrays"):
+        report_page(model, ratings, ranks=[2])
+
+
+@pytest.mark.parametrize("values", [None, [5.0, 1.0, 3.0], [1.0, 900.0, 20_000.0]])
+def test_three_interactions_are_enough(read, values):
+    values = None if values is None else np.array(values)
+    tiny = Interactions.from_columns([1, 1, 2], [7, 8, 7], values)
+    train, test = tiny.split_rows([1])
+    model = ImplicitALS(rank=2, epochs=2).fit(train.binary())
+    page = report_page(model, tiny)
+    assert read(page).faults == []
+    assert read(page).figures["hit@10"] == {evaluate(model, test)["hit@10"]}
+    assert "nan" not in re.sub(r"[\w-]*nan\w+", "", read(page).text.lower())
+
+
+def test_what_cannot_be_is_refused(lists, parts, read):
+    model, _ = lists
+    with pytest.raises(cf.DataError, match="trained on every one of these"):
+        report_page(model, parts[0])
+    with pytest.raises(cf.SettingError, match="Popularity has no rank"):
+        report_page(Popularity().fit(parts[0]), parts[1], ranks=[5])
+    with pytest.raises(cf.SettingError, match="examples is -1"):
+        report_page(model, parts[1], examples=-1)
+    with pytest.raises(cf.SettingError, match="k is 0"):
+        report_page(model, parts[1], k=0)
+    with pytest.raises(cf.SettingError, match=r"rank=0"):
+        report_page(model, parts[1], ranks=[0])
