@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from cofactor.data.interactions import Interactions
 from cofactor.evaluation.page.axes import linear, linear_from_zero, logarithmic
 from cofactor.evaluation.page.charts import Series, Spot, bars, lines, spots
 from cofactor.evaluation.page.density import density_grid
@@ -107,7 +108,10 @@ def test_the_map_names_every_point_and_no_label_covers_another():
     titles = [f"A film called {k} ({1900 + k})" for k in range(80)]
     seen = sparse.csr_array((random.random((30, 80)) < 0.5) * random.integers(1, 6, (30, 80)).astype(np.float32))
     model = Factors.from_arrays(random.normal(size=(30, 3)), random.normal(size=(80, 3)), seen=seen, titles=titles)
-    shown = map_of(model)
+    data = Interactions(model.users, model.items, seen)
+    shown = map_of(model, data)
+    dense = seen.toarray()[:, shown.rows]
+    assert shown.means == pytest.approx(dense.sum(axis=0) / (dense > 0).sum(axis=0))
     picture = map_picture(shown, "w")
     assert picture.count("<title>") == len(shown.rows) == 53
     assert shown.counts.tolist() == sorted(shown.counts.tolist(), reverse=True)

@@ -107,25 +107,27 @@ def item_map(material: Material) -> Section | None:
     """Show the items in a plane; None where the model has no vectors, or nothing to place."""
     if not material.model.rank or not material.model.n_items:
         return None
-    shown = map_of(material.model)
+    shown = map_of(material.model, material.ratings)
     title = f"The {count(len(shown.rows))} best known of {count(material.model.n_items)} items"
     words = f"Map of {count(len(shown.rows))} items; the table names the nearest to the best known of them"
-    note = "The two principal directions of the item vectors. Larger: had by more people. Point at one for its title."
-    picture = joined([_shades(shown, material), tag("div", map_picture(shown, words), class_="map-frame")])
+    note = (
+        "The two principal directions of the item vectors; those that lie far out stand at the edge. Larger: had by "
+        "more people. Point at one for its title."
+    )
+    picture = joined([_shades(shown), tag("div", map_picture(shown, words), class_="map-frame")])
     one = figure(title, note, picture, _neighbours(material, shown))
     lead = "Items that the same people like lie near each other. Nobody told the model what they are."
     return Section("map", "Map", "The items, as the model sees them", lead, one)
 
 
-def _shades(shown: ItemMap, material: Material) -> Markup:
+def _shades(shown: ItemMap) -> Markup:
     """Return what the colours stand for; empty where all values are the same."""
     if not len(shown.edges):
         return Markup()
     keys = "".join(f'<circle cx="{7 + 16 * shade}" cy="7" r="6" class="item m{shade}"/>' for shade in range(SHADES))
     key = tag("svg", Markup(keys), viewBox=f"0 0 {16 * SHADES} 14", class_="shades", aria_hidden="true")
-    what = "mean rating" if material.predicts else "mean weight in training"
     low, high = decimals(float(shown.edges[0]), 2), decimals(float(shown.edges[-1]), 2)
-    return tag("p", f"{what}: below {low} ", key, f" {high} and more", class_="key-line quiet")
+    return tag("p", f"mean rating: below {low} ", key, f" {high} and more", class_="key-line quiet")
 
 
 def _neighbours(material: Material, shown: ItemMap) -> Markup:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cofactor.data.interactions import Interactions
+from cofactor.evaluation.held_out import table_in_rows_of
 from cofactor.evaluation.page.axes import Axis
 from cofactor.evaluation.page.markup import Markup, breadth, joined, shortened, tag
 from cofactor.evaluation.plane import item_plane, names_of
@@ -15,6 +17,12 @@ __all__ = ["ItemMap", "map_of", "map_picture"]
 WIDTH, HEIGHT, MARGIN = 960, 600, 26
 MOST = 1500
 """How many items are drawn: a page must stay small enough to send."""
+
+APART = 4
+"""How far labels stand from each other."""
+
+OUTLYING = 0.01
+"""The share of the items on either side that must not decide how large the rest is drawn."""
 
 SHADES = 5
 """Into how many classes the items are divided by their mean rating."""
@@ -29,11 +37,11 @@ class ItemMap:
     rows : numpy.ndarray of int, shape (items,)
         The model's rows of the items shown.
     plane : numpy.ndarray, shape (items, 2)
-        Where each lies.
+        Where each is drawn.
     counts : numpy.ndarray of int, shape (items,)
         How many users had each in training.
     means : numpy.ndarray, shape (items,)
-        Its mean value in training.
+        Its mean value in the data, NaN where it has none.
     edges : numpy.ndarray
         The means that divide the shades; empty where all values are the same.
     names : list of str
@@ -65,24 +73,38 @@ PHONE = _Letters(29.0, 22, 14, "phone")
 """A phone shows the same picture a third as large, with fewer and larger letters."""
 
 
-def map_of(model: Factors) -> ItemMap:
+def map_of(model: Factors, ratings: Interactions) -> ItemMap:
     """Choose what to show: two thirds of the items that anybody had, the most rated, and 50 if there are so many."""
     counts = np.bincount(model.seen.indices, minlength=model.n_items)
-    sums = np.bincount(model.seen.indices, weights=model.seen.data, minlength=model.n_items)
     wanted = max(int((counts > 0).sum()) * 2 // 3, min(model.n_items, 50))
     rows = np.argsort(-counts, kind="stable")[: min(wanted, MOST)]
-    means = sums[rows] / np.maximum(counts[rows], 1)
-    edges = np.unique(np.quantile(means, np.arange(1, SHADES) / SHADES)) if np.ptp(means) > 1e-6 else np.empty(0)
-    return ItemMap(rows, item_plane(model)[rows], counts[rows], means, edges, names_of(model, rows))
+    means = _mean_ratings(model, ratings)[rows]
+    known = means[~np.isnan(means)]
+    edges = np.unique(np.quantile(known, np.arange(1, SHADES) / SHADES)) if len(np.unique(known)) > 1 else np.empty(0)
+    return ItemMap(rows, _drawn_in(item_plane(model)[rows]), counts[rows], means, edges, names_of(model, rows))
+
+
+def _mean_ratings(model: Factors, ratings: Interactions) -> np.ndarray:
+    """Return each item's mean in the data, which may hold more than a solver was given; NaN where it has none."""
+    table = table_in_rows_of(model.users, model.items, ratings)
+    counts, sums = (np.bincount(table.indices, of, model.n_items) for of in (None, table.data))
+    means: np.ndarray = np.divide(sums, counts, out=np.full(model.n_items, np.nan), where=counts > 0)
+    return means
+
+
+def _drawn_in(plane: np.ndarray) -> np.ndarray:
+    """Draw those few that lie far out to the edge of where the others are, so that these have room."""
+    low, high = np.quantile(plane, [OUTLYING, 1 - OUTLYING], axis=0)
+    reach = 0.2 * (high - low)
+    drawn: np.ndarray = np.clip(plane, low - reach, high + reach)
+    return drawn
 
 
 def map_picture(shown: ItemMap, words: str) -> Markup:
     """Draw the map; every point has its title in it."""
     (left, low), (right, high) = shown.plane.min(axis=0), shown.plane.max(axis=0)
     x, y = Axis(left, right, MARGIN, WIDTH - MARGIN), Axis(low, high, HEIGHT - MARGIN, MARGIN)
-    shades = (
-        np.searchsorted(shown.edges, shown.means, side="right") if len(shown.edges) else [SHADES - 2] * len(shown.rows)
-    )
+    shades = _shades(shown)
     radii = _radii(shown)
     points = [
         tag("circle", tag("title", f"{name} · {count:,}"), cx=x(a), cy=y(b), r=float(r), class_=f"item m{shade}")
@@ -93,6 +115,14 @@ def map_picture(shown: ItemMap, words: str) -> Markup:
     return tag(
         "svg", frame, *points, *labels, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=words, class_="map"
     )
+
+
+def _shades(shown: ItemMap) -> np.ndarray:
+    """Return the class of each mean, from the least; the middle one where there is none, or all are the same."""
+    if not len(shown.edges):
+        return np.full(len(shown.rows), SHADES // 2)
+    classes = np.searchsorted(shown.edges, np.nan_to_num(shown.means), side="right")
+    return np.where(np.isnan(shown.means), SHADES // 2, classes)
 
 
 def _radii(shown: ItemMap) -> np.ndarray:
@@ -129,7 +159,7 @@ class _Label:
         return self.left > 4 and self.top > 2 and self.bottom < HEIGHT - 2
 
     def covers(self, other: "_Label") -> bool:
-        beside = self.left >= other.right or other.left >= self.right
+        beside = self.left >= other.right + APART or other.left >= self.right + APART
         return not beside and self.top < other.bottom and other.top < self.bottom
 
     def written(self, size: float) -> Markup:
