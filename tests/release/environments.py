@@ -31,9 +31,15 @@ def uv(*arguments):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=clean())
 
 
+def interpreter(version):
+    """Return what uv is to look for: an interpreter that pyenv keeps, or the version, which uv finds or fetches."""
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    return next(iter(sorted(kept.glob(f"{version}.*/bin/python"))), version)
+
+
 def new_environment(folder, version):
     """Make an empty environment of a Python version, or skip where no such interpreter can be had."""
-    done = uv("venv", "--python", version, folder)
+    done = uv("venv", "--python", interpreter(version), folder)
     if done.returncode:
         pytest.skip(f"Python {version} cannot be had here: {done.stderr.strip().splitlines()[-1].strip()}")
     return folder / "bin" / "python"
