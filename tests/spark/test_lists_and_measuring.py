@@ -15,6 +15,7 @@ from scipy import sparse
 import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, ModelFileError, SettingError
+from cofactor.evaluation.report import evaluate as evaluate_here
 from cofactor.model.factors import Factors
 from cofactor.solvers import ALS, ImplicitALS
 
@@ -181,7 +182,7 @@ def test_figures_are_those_of_one_machine_however_ratings_are_divided(spark, tmp
     _, test, model = rated
     folder = write_folder(model, tmp_path / "model", parts=partitions)
     found = evaluate(folder, frame_of(spark, test).repartition(partitions), k=[1, 10], relevant_from=4, spark=spark)
-    assert_same(found, cf.evaluate(model, test, k=[1, 10], relevant_from=4))
+    assert_same(found, evaluate_here(model, test, k=[1, 10], relevant_from=4))
     assert found["known_share"] == 1
 
 
@@ -197,7 +198,7 @@ def test_lists_of_a_model_for_ranking_with_text_ids(spark, tmp_path):
     model = ImplicitALS(rank=4, epochs=2, seed=0).fit(train)
     frame_of(spark, test).drop("value").write.parquet(f"file://{tmp_path}/test")
     found = evaluate(write_folder(model, tmp_path / "model"), tmp_path / "test", spark=spark)
-    assert_same(found, cf.evaluate(model, test))
+    assert_same(found, evaluate_here(model, test))
 
 
 def test_newcomers_are_placed_by_what_is_given_and_the_rest_is_counted(spark, tmp_path, rated):
@@ -220,7 +221,7 @@ def test_newcomers_are_placed_by_what_is_given_and_the_rest_is_counted(spark, tm
         k=5,
         spark=spark,
     )
-    expected = cf.evaluate(model.fold_in(table_of(given)), table_of(tested), k=5)
+    expected = evaluate_here(model.fold_in(table_of(given)), table_of(tested), k=5)
     assert_same(found, expected)
     assert expected.n_unknown > 0
     assert found["known_share"] == expected.n_test / (expected.n_test + expected.n_unknown)

@@ -32,7 +32,7 @@ def evaluate(
 ) -> Report:
     """Measure a model folder on ratings that were held out from its training, on all executors of a cluster.
 
-    The figures are those of `cofactor.evaluate` on the same data, up to the last digits of sums. No figure is ever
+    The figures are those of `cofactor.evaluation.report.evaluate` on the same data, up to the last digits of sums. No figure is ever
     NaN for the sake of a user or an item that the model does not know: such ratings are left out and counted, and
     ``known_share`` says how many are not.
 
@@ -48,7 +48,7 @@ def evaluate(
     k : int or several, optional
         The lengths of the lists to measure; 10 for a model that is trained for ranking.
     clip, relevant_from
-        As in `cofactor.evaluate`.
+        As in `cofactor.evaluation.report.evaluate`.
     spark : pyspark.sql.SparkSession, optional
         The cluster; the session that there is if not given.
 
