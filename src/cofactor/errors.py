@@ -1,6 +1,7 @@
 """Every error and warning that cofactor raises on purpose; its text names the place and the remedy."""
 
 __all__ = [
+    "ClusterError",
     "CofactorError",
     "DataError",
     "DownloadError",
@@ -15,6 +16,10 @@ __all__ = [
 
 class CofactorError(Exception):
     """The parent of every error below: catch it to catch them all."""
+
+
+class ClusterError(CofactorError, RuntimeError):
+    """A Spark cluster, or the Java under it, that is missing, cannot be reached, or broke down."""
 
 
 class DataError(CofactorError, ValueError):

@@ -183,6 +183,6 @@ def equations_of(model: "FactorState", side: Side) -> Equations:
         offsets=offsets,
         weight=(1.0, 0.0) if objective.loss == "matched" else (0.0, 1.0),
         target=(1.0 - model.mean, 0.0),
-        count_offset=objective.unseen_weight * len(fixed),
+        count_offset=0.0 if objective.loss == "confident" else objective.unseen_weight * len(fixed),
         nu=objective.nu,
     )

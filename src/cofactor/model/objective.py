@@ -9,7 +9,7 @@ __all__ = ["Goal", "Loss", "Objective", "Side"]
 
 Goal = Literal["rating", "ranking"]
 Side = Literal["user", "item"]
-Loss = Literal["squared", "weighted", "matched", "complete", "posterior", "pairwise", "logistic"]
+Loss = Literal["squared", "weighted", "confident", "matched", "complete", "posterior", "pairwise", "logistic"]
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,12 @@ class Objective:
 
     Parameters
     ----------
-    loss : {"squared", "weighted", "matched", "complete", "posterior", "pairwise", "logistic"}
+    loss : {"squared", "weighted", "confident", "matched", "complete", "posterior", "pairwise", "logistic"}
         ``"squared"``: the squared error over the observed values alone. ``"weighted"``: observed pairs
         count by their value and aim at 1, all pairs together aim at 0 with the weight ``unseen_weight``
-        (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"matched"``: a loss without
+        (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"confident"``: the same in the form of
+        2008, where an observed pair aims at 1 with the weight ``unseen_weight`` plus its value, and a row's penalty
+        grows with its observed pairs alone. ``"matched"``: a loss without
         equations; what comes nearest to it is ``"weighted"`` with every observed pair counting 1, whatever its
         value. ``"complete"``: the squared error over all pairs, those that were not observed counting as 0.
         ``"posterior"``: none; the vectors are draws from a posterior. ``"pairwise"``: an observed pair is to
@@ -35,7 +37,7 @@ class Objective:
     nu : float
         The penalty of a row grows with its number of observations to this power.
     unseen_weight : float
-        Weight of the pairs that were not observed; only with ``loss="weighted"`` and ``"matched"``.
+        Weight of the pairs that were not observed; with ``"weighted"``, ``"confident"`` and ``"matched"``.
     learning_rate : float
         Length of the first steps; only with ``loss="pairwise"``.
     negatives : int

@@ -69,12 +69,20 @@ def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed
     if fixed.shape[1] == 0 and not biased:
         return Placed(np.zeros((matrix.shape[0], 0), np.float32), None)
     system, rows = model.equations_of(side), Rows.of(matrix)
+    if model.objective.loss == "confident":
+        system = dataclasses.replace(system, prior=_unseen_share(matrix, fixed, model.objective.unseen_weight))
     if model.objective.non_negative:
         start = np.zeros((len(rows), system.rank), np.float32)
         solved = improve_nonnegative_rows(rows, system, start, sweeps=_SWEEPS, free=int(biased))
     else:
         solved = solve_rows(rows, system)
     return Placed(solved[:, :-1], solved[:, -1]) if biased else Placed(solved, None)
+
+
+def _unseen_share(matrix: sparse.csr_array, fixed: np.ndarray, unseen_weight: float) -> np.ndarray:
+    """Return what the weight that observed pairs have as all pairs do adds to the right-hand sides: (rows, rank)."""
+    met = sparse.csr_array(((matrix.data != 0).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
+    return np.asarray(unseen_weight * (met @ fixed), np.float32)
 
 
 def _projected(matrix: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
@@ -277,7 +285,8 @@ def shares_of(
         vector = np.append(model.user_vectors[user_row], [1.0] * (system.rank - model.user_vectors.shape[1]))
         support = np.flatnonzero(vector)
     effect = np.linalg.lstsq(matrix[np.ix_(support, support)], asked[:, support].T, rcond=None)[0]
-    found: np.ndarray = (weights * targets)[:, None] * (rated[:, support] @ effect)
+    own = model.objective.unseen_weight if loss == "confident" else 0.0
+    found: np.ndarray = (weights * targets + own)[:, None] * (rated[:, support] @ effect)
     return found
 
 

@@ -65,7 +65,7 @@ def save(model: Factors, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> Factors:
-    """Read a model that `Factors.save` wrote.
+    """Read a model that `Factors.save` wrote, or a model folder of `SparkALS`.
 
     Parameters
     ----------
@@ -78,11 +78,17 @@ def load(path: str | os.PathLike[str]) -> Factors:
     Raises
     ------
     ModelFileError
-        If the file is missing, truncated, not a cofactor model, from a newer version, or not sound.
+        If the file is missing, truncated, not a cofactor model, from a newer version, or not sound; or if a folder
+        does not fit the memory.
     """
     from safetensors import SafetensorError, safe_open
 
     source = Path(path)
+    if source.is_dir():
+        from cofactor.model.folder import is_model_folder, load_folder  # few models are folders
+
+        if is_model_folder(source):
+            return load_folder(source)
     if not source.is_file():
         what = "a folder, not a file" if source.is_dir() else "not there"
         raise ModelFileError(f"{source} is {what}: give the path of a model written by save() or 'cofactor fit -o'")

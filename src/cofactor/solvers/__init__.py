@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cofactor.solvers.keras_mf import KerasMF
     from cofactor.solvers.logistic import LogisticMF
     from cofactor.solvers.nmf import NMF
+    from cofactor.spark.solver import SparkALS
 
 __all__ = [
     "ALS",
@@ -30,6 +31,7 @@ __all__ = [
     "LogisticMF",
     "Popularity",
     "PureSVD",
+    "SparkALS",
     "solver_class",
 ]
 
@@ -44,6 +46,7 @@ SOLVERS = {
     "svd": ("cofactor.solvers.baselines", "PureSVD"),
     "popularity": ("cofactor.solvers.baselines", "Popularity"),
     "bias": ("cofactor.solvers.baselines", "BiasOnly"),
+    "spark-als": ("cofactor.spark.solver", "SparkALS"),
 }
 """The solvers' names on the command line, with where each is."""
 

@@ -199,8 +199,9 @@ def _copy_known(start: Factors, train: Interactions, side: str, vectors: np.ndar
         vectors[rows >= 0, -1] = bias[rows[rows >= 0]]
 
 
-def origin_of(solver: Any, train: Interactions) -> Origin:
-    """Return where a model comes from, for its file and its card."""
+def origin_of(solver: Any, train: Interactions | str) -> Origin:
+    """Return where a model comes from, for its file and its card; the data by their name where they are elsewhere."""
     settings = {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Origin(type(solver).__name__, settings, train.name, now, __version__)
+    name = train if isinstance(train, str) else train.name
+    return Origin(type(solver).__name__, settings, name, now, __version__)

@@ -1,1 +1,4 @@
-"""What runs on a Spark cluster: training, lists for everyone, and evaluation, all on folders of Parquet."""
+"""Ratings past one machine: the same models, learnt on Spark and kept in folders of Parquet.
+
+pyspark is imported only where a session is asked for, so that everything else works without it.
+"""

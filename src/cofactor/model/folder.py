@@ -1,0 +1,245 @@
+"""A model as a folder of Parquet, which may be larger than memory: read whole if it fits, else a few users at a time.
+
+::
+
+    DIR/model.json            what the model is: format, rank, mean, objective, origin, sizes
+    DIR/users/part-*.parquet  id, row, vector, and bias where the model has biases; in row order
+    DIR/items/part-*.parquet  the same, and title and genres where they are known
+    DIR/seen/part-*.parquet   user_row, item_row, value; in this order
+"""
+
+import functools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from cofactor.data.texts import ItemTexts
+from cofactor.data.vocabulary import Id, Vocabulary, id_series
+from cofactor.errors import CofactorError, ModelFileError
+from cofactor.model.factors import Factors
+from cofactor.model.objective import Objective
+from cofactor.model.state import Origin
+
+__all__ = ["CARD", "FOLDER_FORMAT", "KIND", "FolderModel", "is_model_folder", "load_folder", "open_folder"]
+
+CARD, FOLDER_FORMAT, KIND = "model.json", 1, "cofactor-factors"
+
+_UNSOUND = (CofactorError, pl.exceptions.PolarsError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
+_MARGIN = 2.5  # vectors as they are read and as they are kept, side by side, and the index for lists
+_MEMORY = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True)
+class FolderModel:
+    """A model in a folder, of which only what a question needs is read.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    card : dict
+        What ``model.json`` says.
+    """
+
+    path: Path
+    card: dict[str, Any]
+
+    @property
+    def rank(self) -> int:
+        """The length of a vector."""
+        return int(self.card["rank"])
+
+    @property
+    def n_users(self) -> int:
+        """The number of users."""
+        return int(self.card["n_users"])
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return int(self.card["n_items"])
+
+    @property
+    def objective(self) -> Objective:
+        """What the vectors minimize."""
+        return Objective.from_mapping(self.card["objective"])
+
+    @property
+    def origin(self) -> Origin:
+        """Solver, settings, data."""
+        return Origin(**self.card["origin"])
+
+    def recommend(self, users: Iterable[Id], n: int = 10, **options: Any) -> pl.DataFrame:
+        """Return each user's ``n`` best items; see `Factors.recommend`. Reads those users and all items.
+
+        Raises
+        ------
+        UnknownIdError
+            If a user is not in the model.
+        """
+        wanted = list(users)
+        return self.of(wanted).recommend(wanted, n, **options)
+
+    def score(self, users: Iterable[Id], items: Iterable[Id], *, clip: bool = False) -> np.ndarray:
+        """Score pairs: the k-th user with the k-th item; see `Factors.score`.
+
+        Raises
+        ------
+        UnknownIdError
+            If a user or an item is not in the model.
+        """
+        wanted = list(users)
+        return self.of(wanted).score(wanted, items, clip=clip)
+
+    def of(self, users: Iterable[Id]) -> Factors:
+        """Return the model of all items and those of some users that it knows, found by their ids in the files."""
+        known = self._scan("users").collect_schema()["id"]
+        wanted = id_series(users, "user")
+        same = wanted.dtype.is_integer() == known.is_integer()
+        chosen = self._scan("users").filter(pl.col("id").is_in(wanted.unique().implode()) if same else pl.lit(False))
+        return _sound(self.path, lambda: self._model(chosen.sort("row").collect(), self._items))
+
+    def whole(self) -> Factors:
+        """Return the model of everyone, in memory."""
+        return _sound(self.path, lambda: self._model(_checked(self._scan("users"), self.n_users), self._items))
+
+    @functools.cached_property
+    def _items(self) -> pl.DataFrame:
+        return _sound(self.path, lambda: _checked(self._scan("items"), self.n_items))
+
+    def _scan(self, part: str) -> pl.LazyFrame:
+        files = sorted((self.path / part).glob("*.parquet"))
+        if not files:
+            raise ModelFileError(f"{self.path} has no {part} in it: copy it whole or train it again")
+        return pl.scan_parquet(files)
+
+    def _model(self, users: pl.DataFrame, items: pl.DataFrame) -> Factors:
+        texts = (items[name] if name in items.columns else None for name in ("title", "genres"))
+        return Factors(
+            _vectors(users, self.rank),
+            _vectors(items, self.rank),
+            Vocabulary(users["id"], kind="user"),
+            Vocabulary(items["id"], kind="item"),
+            users["bias"].to_numpy() if self.card["user_bias"] else None,
+            items["bias"].to_numpy() if self.card["item_bias"] else None,
+            float(self.card["mean"]),
+            self._seen(users["row"]),
+            ItemTexts(*texts),
+            self.objective,
+            self.origin,
+        )
+
+    def _seen(self, rows: pl.Series) -> sparse.csr_array:
+        """Return what the users in some rows (ascending) had: (rows, items)."""
+        seen = self._scan("seen")
+        if len(rows) < self.n_users:
+            seen = seen.filter(pl.col("user_row").is_in(rows.implode()))
+        frame = seen.sort("user_row", "item_row").collect()
+        places = np.searchsorted(rows.to_numpy(), frame["user_row"].to_numpy())
+        entries = frame["value"].to_numpy(), (places, frame["item_row"].to_numpy())
+        return sparse.csr_array(entries, shape=(len(rows), self.n_items), dtype=np.float32)
+
+
+def open_folder(path: str | PathLike[str]) -> FolderModel:
+    """Open a model folder without reading its vectors: for models that are larger than memory.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    FolderModel
+        It answers ``recommend`` and ``score`` for a few users at a time.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no model folder, or it is of a newer version.
+    """
+    source = Path(path)
+    if not is_model_folder(source):
+        raise ModelFileError(f"{source} is not a model folder: there is no {CARD} in it")
+    return FolderModel(source, _sound(source, lambda: _card(source)))
+
+
+def load_folder(path: str | PathLike[str]) -> Factors:
+    """Read a model folder whole.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not sound, or does not fit the memory that is available; the text says what to do instead.
+    """
+    opened = open_folder(path)
+    needed, there = bytes_of(opened.card), available_memory()
+    if there is not None and needed > there:
+        raise ModelFileError(
+            f"{path} needs {needed / 1e9:,.1f} GB of memory, and {there / 1e9:,.1f} GB are available: for some users, "
+            "cofactor.model.folder.open_folder() reads what they need; for everyone, recommend and evaluate on Spark"
+        )
+    return opened.whole()
+
+
+def is_model_folder(path: Path) -> bool:
+    """Return whether there is a model folder."""
+    return (path / CARD).is_file()
+
+
+def bytes_of(card: dict[str, Any]) -> int:
+    """Return how much memory a model takes while it is read, from what its card says."""
+    vectors = (card["n_users"] + card["n_items"]) * (card["rank"] + 4) * 4
+    return int(_MARGIN * (vectors + card["n_seen"] * 12))
+
+
+def available_memory() -> int | None:
+    """Return the bytes of memory that may be used; None where the system does not say."""
+    if not _MEMORY.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines() if ":" in line)
+    return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None
+
+
+def _card(source: Path) -> dict[str, Any]:
+    card = json.loads((source / CARD).read_text())
+    if card.get("kind") != KIND:
+        raise ValueError(f"{CARD} says {str(card.get('kind'))[:40]!r}, not {KIND!r}")
+    if card["format"] > FOLDER_FORMAT:
+        raise ValueError(f"it has format {card['format']}, this cofactor reads up to {FOLDER_FORMAT}: upgrade it")
+    for name in ("rank", "n_users", "n_items", "n_seen"):
+        if not isinstance(card[name], int) or card[name] < 0:
+            raise ValueError(f"{name} is {card[name]!r}")
+    Objective.from_mapping(card["objective"])
+    Origin(**card["origin"])
+    return dict(card)
+
+
+def _checked(side: pl.LazyFrame, n: int) -> pl.DataFrame:
+    frame = side.sort("row").collect()
+    if len(frame) != n or not np.array_equal(frame["row"].to_numpy(), np.arange(n)):
+        raise ValueError(f"there are {len(frame):,} rows where {n:,} should be, numbered from 0")
+    return frame
+
+
+def _vectors(frame: pl.DataFrame, rank: int) -> np.ndarray:
+    if not len(frame):
+        return np.zeros((0, rank), np.float32)
+    return np.asarray(frame["vector"].list.to_array(rank).to_numpy(), np.float32).reshape(len(frame), rank)
+
+
+def _sound(source: Path, read: Any) -> Any:
+    try:
+        return read()
+    except ModelFileError:
+        raise
+    except OSError as error:
+        raise ModelFileError(f"{source} cannot be read: {error}") from error
+    except _UNSOUND as error:
+        raise ModelFileError(f"{source} is not a sound model folder: {error}") from error

@@ -1,0 +1,191 @@
+"""Tables by URL → a frame of user, item, value and time, clean and frozen on disk before anything is learnt from it."""
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal
+
+from cofactor.errors import DataError, SettingError
+from cofactor.spark import storage
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+__all__ = ["Layout", "Source", "frozen", "open_table"]
+
+Source = Any
+"""A URL or path of Parquet or text files, or a Spark DataFrame."""
+
+_PARQUET = (".parquet", ".pq")
+_TEXT = (".csv", ".tsv", ".txt", ".data", ".csv.gz", ".tsv.gz", ".txt.gz", ".csv.bz2", ".csv.zst")
+_INTEGERS = ("tinyint", "smallint", "int", "bigint")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is laid out, and what becomes of what is wrong in it.
+
+    Parameters
+    ----------
+    user, item : str
+        Names of the columns with the ids.
+    value : str or None
+        Name of the column with ratings or counts; None where every row counts 1.
+    time : str or None
+        Name of a column of numbers or dates that says which of two equal pairs came last.
+    separator : str or None
+        Between the columns of a text file; tabs for ``.tsv``, else commas, where not given.
+    ids : {"str", "int"}
+        How ids in text files are read.
+    duplicates : {"last", "first", "sum", "mean", "error"}
+        What becomes of a pair that stands more than once. Rows of a distributed table have no order: the first and the
+        last need a ``time``, unless all values of the pair are equal.
+    on_bad_rows : {"error", "skip"}
+        What becomes of rows without an id or a finite number.
+    """
+
+    user: str = "user"
+    item: str = "item"
+    value: str | None = "value"
+    time: str | None = None
+    separator: str | None = None
+    ids: Literal["str", "int"] = "str"
+    duplicates: Literal["last", "first", "sum", "mean", "error"] = "last"
+    on_bad_rows: Literal["error", "skip"] = "error"
+
+    def columns(self) -> dict[str, str]:
+        """Return the wanted columns by what they are for."""
+        roles = {"user": self.user, "item": self.item, "value": self.value, "time": self.time}
+        return {role: name for role, name in roles.items() if name is not None}
+
+
+def open_table(spark: "SparkSession", source: Source, layout: Layout) -> "DataFrame":
+    """Return the frame of a source with the columns user, item, value and perhaps time; nothing is read yet.
+
+    Raises
+    ------
+    DataError
+        If there is nothing, a column is missing, or ids are neither strings nor integers.
+    """
+    frame, text = (source, False) if hasattr(source, "sparkSession") else _read(spark, source, layout.separator)
+    _check_columns(frame, layout, source)
+    chosen = frame.select([frame[name].alias(role) for role, name in layout.columns().items()])
+    return _typed(chosen, text and layout.ids == "int", layout)
+
+
+def _read(spark: "SparkSession", source: str | PathLike[str], separator: str | None) -> "tuple[DataFrame, bool]":
+    url = storage.url_of(source)
+    if not storage.exists(spark, url):
+        raise DataError(f"{source} is not there: give the URL or path of a table")
+    if _is_parquet(spark, url):
+        return spark.read.parquet(url), False
+    between = separator or ("\t" if ".tsv" in url.rpartition("/")[2] else ",")
+    return spark.read.csv(url, sep=between, header=True, escape='"', mode="PERMISSIVE"), True
+
+
+def _is_parquet(spark: "SparkSession", url: str) -> bool:
+    if url.endswith(_PARQUET):
+        return True
+    names = [name for name in storage.names_in(spark, url) if name[0] not in "._"]
+    if not names:
+        return False
+    if any(name.endswith(_TEXT) for name in names):
+        return False
+    return any(name.endswith(_PARQUET) or "=" in name for name in names)
+
+
+def _check_columns(frame: "DataFrame", layout: Layout, source: Source) -> None:
+    missing = [name for name in layout.columns().values() if name not in frame.columns]
+    if missing:
+        there = ", ".join(map(repr, frame.columns[:20]))
+        where = source if isinstance(source, str | PathLike) else "the frame"
+        raise DataError(
+            f"{where} has no column {missing[0]!r}, but {there}: "
+            "name them with user_column, item_column, value_column (--value-column none for feedback without values)"
+        )
+
+
+def _typed(frame: "DataFrame", numeric_ids: bool, layout: Layout) -> "DataFrame":
+    from pyspark.sql import functions as f
+
+    kinds = dict(frame.dtypes)
+    chosen = [_id(frame, role, kinds[role], numeric_ids) for role in ("user", "item")]
+    value = f.lit(1.0) if layout.value is None else f.col("value").try_cast("double")
+    chosen.append(value.alias("value"))
+    if layout.time is not None:
+        chosen.append(_moment(kinds["time"]).alias("time"))
+    return frame.select(chosen)
+
+
+def _id(frame: "DataFrame", role: str, kind: str, numeric: bool) -> "Column":
+    from pyspark.sql import functions as f
+
+    if numeric:
+        return f.col(role).try_cast("bigint").alias(role)
+    if kind in _INTEGERS:
+        return f.col(role).cast("bigint").alias(role)
+    if kind != "string":
+        raise DataError(f"{role} ids of type {kind} cannot be used: convert them to strings or integers")
+    return f.col(role)
+
+
+def _moment(kind: str) -> "Column":
+    from pyspark.sql import functions as f
+
+    if kind == "string":
+        return f.coalesce(f.col("time").try_cast("double"), f.col("time").try_cast("timestamp").try_cast("double"))
+    return f.col("time").cast("timestamp").cast("double") if kind == "date" else f.col("time").cast("double")
+
+
+def frozen(table: "DataFrame", folder: str, layout: Layout) -> "DataFrame":
+    """Write the sound rows of a table to a folder and return them from there, so that every later pass sees the same.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, or bad ones that are not to be skipped.
+    """
+    from pyspark.sql import functions as f
+
+    sound = f.col("user").isNotNull() & f.col("item").isNotNull() & _finite("value")
+    if layout.time is not None:
+        sound = sound & _finite("time")
+    table.withColumn("sound", sound).write.parquet(folder)
+    kept = table.sparkSession.read.parquet(folder)
+    if layout.on_bad_rows == "error":
+        _refuse_bad(kept.filter(~f.col("sound")).drop("sound"))
+    return kept.filter("sound").drop("sound")
+
+
+def _finite(name: str) -> "Column":
+    from pyspark.sql import functions as f
+
+    column = f.col(name)
+    return column.isNotNull() & ~f.isnan(column) & (f.abs(column) < float("inf"))
+
+
+def _refuse_bad(bad: "DataFrame") -> None:
+    first = bad.limit(1).collect()
+    if first:
+        shown = ", ".join(f"{name} {value!r}" for name, value in first[0].asDict().items())
+        raise DataError(
+            f"{bad.count():,} rows have no id or no finite number, such as {shown}: "
+            "correct them, or leave them out with on_bad_rows='skip' (--on-bad-rows skip)"
+        )
+
+
+def check_choices(layout: Layout) -> None:
+    """Refuse choices that there are not.
+
+    Raises
+    ------
+    SettingError
+        Naming the choice.
+    """
+    allowed = {
+        "ids": ("str", "int"),
+        "duplicates": ("last", "first", "sum", "mean", "error"),
+        "on_bad_rows": ("error", "skip"),
+    }
+    for name, choices in allowed.items():
+        if getattr(layout, name) not in choices:
+            raise SettingError(f"{name}={getattr(layout, name)!r}: it must be {' or '.join(map(repr, choices))}")

@@ -1,0 +1,198 @@
+"""The one place that makes or finds a Spark session, and says at once what stands in its way."""
+
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cofactor
+from cofactor.errors import ClusterError, SettingError, missing_extra
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["LEAST_JAVA", "check_java", "check_master", "executors", "first_line", "java_version", "session"]
+
+LEAST_JAVA = 17
+_CONNECT_SECONDS = 5.0
+_EXECUTOR_SECONDS = 60.0
+
+_SETTINGS = {
+    "spark.app.name": "cofactor",
+    "spark.ui.enabled": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+}
+
+
+def session(master: str | None = None) -> "SparkSession":
+    """Return the running Spark session, or start one.
+
+    Parameters
+    ----------
+    master : str, optional
+        Where Spark runs: ``local[4]``, ``spark://host:7077``, ``yarn``, ``k8s://…``. Without it the session that is
+        running, else what ``spark-submit`` or ``SPARK_MASTER`` say, else all processors of this machine.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyspark is not installed.
+    ClusterError
+        If Java is missing or too old, the master cannot be reached, or it gives no executor.
+    SettingError
+        If another session is running already.
+
+    Examples
+    --------
+    >>> session("local[2]").range(3).count()  # doctest: +SKIP
+    3
+    """
+    if importlib.util.find_spec("pyspark") is None:
+        raise missing_extra("pyspark", "spark")
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        _check_same_master(running, master)
+        return running
+    wanted = master or os.environ.get("SPARK_MASTER") or _submitted() or "local[*]"
+    check_java(os.environ)
+    check_master(wanted)
+    return _start(wanted)
+
+
+def check_java(environment: Mapping[str, str]) -> None:
+    """Refuse to go on without a Java that Spark can run on.
+
+    Raises
+    ------
+    ClusterError
+        If there is none, or it is too old; the text says where it was looked for and what to install.
+    """
+    home = environment.get("JAVA_HOME")
+    found = str(Path(home) / "bin" / "java") if home else shutil.which("java", path=environment.get("PATH", ""))
+    remedy = f"install Java {LEAST_JAVA} or newer, and set JAVA_HOME to it"
+    if found is None or not Path(found).exists():
+        where = f"at JAVA_HOME={home}" if home else "on the PATH, and JAVA_HOME is not set"
+        raise ClusterError(f"Spark needs Java, and there is none {where}: {remedy}")
+    try:
+        said = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ClusterError(f"{found} cannot be run ({error}): {remedy}") from error
+    version = java_version(said.stderr + said.stdout)
+    if version is None:
+        raise ClusterError(f"{found} does not say which Java it is: {remedy}")
+    if version < LEAST_JAVA:
+        raise ClusterError(f"{found} is Java {version}, and Spark needs {LEAST_JAVA}: {remedy}")
+
+
+def java_version(text: str) -> int | None:
+    """Return the main version in what ``java -version`` says; before Java 9 it stood in the second place.
+
+    >>> java_version('openjdk version "17.0.15" 2025-04-15'), java_version('java version "1.8.0_401"')
+    (17, 8)
+    """
+    found = re.search(r'version "(?:1\.)?(\d+)', text)
+    return int(found[1]) if found else None
+
+
+def check_master(master: str) -> None:
+    """Refuse a standalone master that nobody answers for, within seconds; of several one is enough.
+
+    Raises
+    ------
+    ClusterError
+        Naming the master and the reason.
+    """
+    if not master.startswith("spark://"):
+        return
+    reasons = []
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise SettingError(f"{master!r} is not a Spark master: it must look like spark://host:7077")
+        try:
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+            return
+        except OSError as error:
+            reasons.append(f"{address}: {error}")
+    raise ClusterError(
+        f"the Spark master {master} cannot be reached ({'; '.join(reasons)}): "
+        "check the address and that the master is running, or leave --master out to use this machine"
+    )
+
+
+def _submitted() -> str | None:
+    """Return an empty name under spark-submit, which knows the master itself."""
+    return "" if "PYSPARK_GATEWAY_PORT" in os.environ else None
+
+
+def _start(master: str) -> "SparkSession":
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder: Any = SparkSession.builder
+    builder = builder.master(master) if master else builder
+    for name, value in {**_SETTINGS, **_paths(master)}.items():
+        builder = builder.config(name, value)
+    try:
+        made: SparkSession = builder.getOrCreate()
+    except Exception as error:  # py4j's errors and pyspark's have no common parent
+        raise ClusterError(f"Spark could not be started on {master}: {first_line(str(error))}") from error
+    made.sparkContext.setLogLevel("ERROR")
+    if master.startswith("spark://"):
+        _await_executors(made, master)
+    return made
+
+
+def _paths(master: str) -> dict[str, str]:
+    """Let executors on this machine find cofactor; those elsewhere need it installed."""
+    here = str(Path(cofactor.__file__).parents[1])
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"spark.executorEnv.PYTHONPATH": path} | _local_address(master)
+
+
+def _local_address(master: str) -> dict[str, str]:
+    """Bind to loopback where all is on this machine: a laptop's own name often leads nowhere."""
+    local = master.startswith(("local", "spark://127.0.0.1", "spark://localhost"))
+    return {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if local else {}
+
+
+def _await_executors(made: "SparkSession", master: str) -> None:
+    """Wait until the master has given an executor: without one, the first job would wait for ever."""
+    give_up = time.monotonic() + _EXECUTOR_SECONDS
+    while executors(made) < 1:
+        if time.monotonic() > give_up:
+            made.stop()
+            raise ClusterError(
+                f"the Spark master {master} gave no executor within {_EXECUTOR_SECONDS:.0f} seconds: check that it "
+                "has workers, that they have cores and memory to spare, and that it is a Spark master of this version"
+            )
+        time.sleep(0.2)
+
+
+def executors(running: "SparkSession") -> int:
+    """Return how many executors a session has, the driver not counted."""
+    context: Any = running.sparkContext._jsc.sc()
+    return int(context.getExecutorMemoryStatus().size()) - 1
+
+
+def _check_same_master(running: "SparkSession", master: str | None) -> None:
+    current = running.sparkContext.master
+    if master is not None and master != current:
+        raise SettingError(
+            f"a Spark session on {current} is running in this process: stop() it before one on {master} is started"
+        )
+
+
+def first_line(text: str) -> str:
+    """Return the first line of one of Java's long complaints."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "nothing")

@@ -1,0 +1,256 @@
+"""Alternating least squares on Spark, for ratings past one machine (`SparkALS`)."""
+
+import tempfile
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cofactor.data.interactions import Interactions
+from cofactor.errors import SettingError
+from cofactor.model.factors import Factors
+from cofactor.model.objective import Goal, Objective
+from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
+from cofactor.spark import storage
+from cofactor.spark.als import Learnt, Recipe, learn
+from cofactor.spark.failures import clear_errors
+from cofactor.spark.folder import check_target, write_folder
+from cofactor.spark.reading import Layout, Source, check_choices, open_table
+from cofactor.spark.session import session
+
+__all__ = ["SparkALS"]
+
+_ROWS = Layout(user="user", item="item", value="value", duplicates="error")
+
+
+@dataclass(frozen=True)
+class SparkALS:
+    r"""Vectors and biases for tables that outgrow one machine, by the ALS of Spark's MLlib.
+
+    **Model**: explicit: score = mean + user bias + item bias + user vector · item vector. Implicit: user vector · item
+    vector, near 1 for what a user would choose.
+
+    **Loss**: explicit: the squared errors of all ratings, plus for each row with n ratings
+    :math:`n \lambda |x|^2`: that of `ALS` with ``nu=1``, but the biases are found first and then held, and cost
+    :math:`n \lambda_b b^2`. Implicit: :math:`\sum_{seen} (\alpha_0 + c_{ui}) (\hat s_{ui} - 1)^2 + \alpha_0
+    \sum_{unseen} \hat s_{ui}^2` plus :math:`n \lambda |x|^2`: that of `ImplicitALS` with ``nu=1``, but that a seen
+    pair's own share of the unseen weight aims at 1 too, and that the penalty leaves the unseen pairs out.
+
+    MLlib's ``regParam`` is scaled by a row's number of ratings as here, and is :math:`\lambda` in the explicit case. In
+    the implicit one MLlib's confidence is :math:`1 + \alpha r`: that is the loss above divided by :math:`\alpha_0`, so
+    ``alpha`` = :math:`1 / \alpha_0` and ``regParam`` = :math:`\lambda / \alpha_0`.
+
+    **Algorithm**: alternating least squares by blocks of users and items that exchange vectors; all epochs in one call,
+    so that progress is reported once, at the end.
+
+    **Reference**: Zhou, Wilkinson, Schreiber, Pan (2008), Large-scale parallel collaborative filtering for the Netflix
+    Prize; Hu, Koren, Volinsky (2008), Collaborative filtering for implicit feedback datasets; Meng et al. (2016),
+    MLlib: Machine learning in Apache Spark.
+
+    Parameters
+    ----------
+    rank : int
+        Length of the vectors.
+    regularization : float
+        Weight of the vectors' squared norms, for each rating.
+    epochs : int
+        How often both sides are solved.
+    implicit : bool
+        Whether values say how sure it is that a user chose an item, rather than how they rated it.
+    unseen_weight : float
+        Weight of a pair that was not seen, against 1 for one that was; only where implicit.
+    biased : bool
+        Whether mean and biases are taken off the ratings first; only where not implicit.
+    bias_regularization : float
+        Weight of the biases' squares, for each rating.
+    partitions : int
+        Into how many blocks users, items and ratings are cut, whatever the table's own parts are.
+    checkpoint_every : int
+        After how many epochs MLlib writes down where it is, without which its plan grows until the stack overflows.
+    seed : int
+        Of the initial vectors.
+    master : str, optional
+        Where Spark runs, such as spark://host:7077; the session that runs already, else this machine.
+    working : str, optional
+        Folder by URL for intermediate results, which all machines can reach; beside the output if not given.
+
+    Examples
+    --------
+    >>> SparkALS(rank=8, implicit=True).goal
+    'ranking'
+    >>> SparkALS(master="spark://host:7077").fit_table("s3a://shop/ratings", "s3a://shop/model")  # doctest: +SKIP
+    """
+
+    rank: int = 20
+    regularization: float = 0.1
+    epochs: int = 12
+    implicit: bool = False
+    unseen_weight: float = 0.1
+    biased: bool = True
+    bias_regularization: float = 0.05
+    partitions: int = 10
+    checkpoint_every: int = 5
+    seed: int = 0
+    master: str | None = None
+    working: str | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self, rank=1, epochs=1, seed=0, partitions=1, checkpoint_every=1)
+        check_settings(self, regularization=0.0, unseen_weight=0.0, bias_regularization=0.0)
+        if self.implicit and not self.unseen_weight:
+            raise SettingError("SparkALS(unseen_weight=0): pairs that were not seen need some weight, such as 0.1")
+
+    @property
+    def goal(self) -> Goal:
+        """Lists where values are implicit, else ratings."""
+        return "ranking" if self.implicit else "rating"
+
+    def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
+        """Learn vectors for every user and item of ``train``, which goes to Spark and comes back as a model in memory.
+
+        Parameters
+        ----------
+        train : Interactions
+        callback : callable, optional
+            Called once, with an `Epoch` that stands for all: MLlib does not report in between.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to learn from, or a value is negative where that makes no sense.
+        ClusterError
+            If Java or the master are not there, or the cluster breaks down.
+        """
+        check_train(train)
+        spark = session(self.master)
+        with tempfile.TemporaryDirectory(prefix="cofactor-spark-") as folder, clear_errors(spark):
+            beside = f"{self.working or storage.url_of(folder)}/fit"
+            with storage.working_folder(spark, beside) as working:
+                learnt = self._learn(spark.createDataFrame(_rows_of(train)), _ROWS, working)
+                model = self._factors(train, learnt)
+        if callback is not None:
+            callback(Epoch(1, 1, {}, lambda: model))
+        return model
+
+    def fit_table(
+        self, source: Source, output: str | PathLike[str], *, layout: Layout | None = None, name: str | None = None
+    ) -> str:
+        """Learn from a table of any size and write the model as a folder, whole or not at all.
+
+        Parameters
+        ----------
+        source : str, path or pyspark.sql.DataFrame
+            Parquet or text files by URL (``s3a://``, ``hdfs://``, ``file://``) or path, or a frame.
+        output : str or path
+            The folder to write, by URL or path; a model folder that is there is replaced.
+        layout : Layout, optional
+            Which columns are what, and what becomes of duplicates and bad rows.
+        name : str, optional
+            The data's name for people; the source where it is not given.
+
+        Returns
+        -------
+        str
+            The folder's URL. `cofactor.load` reads it where it fits memory, `cofactor.model.folder.open_folder` always.
+
+        Raises
+        ------
+        DataError
+            If the table is not there, lacks a column, has bad rows, or there is nothing to learn from.
+        ModelFileError
+            If ``output`` is something other than a model folder.
+        ClusterError
+            If Java or the master are not there, or the cluster breaks down.
+        """
+        layout = layout or Layout()
+        check_choices(layout)
+        spark, url = session(self.master), storage.url_of(output)
+        with clear_errors(spark):
+            check_target(spark, url)
+            table = open_table(spark, source, layout)
+            beside = f"{self.working}/{url.rpartition('/')[2]}" if self.working else url
+            with storage.working_folder(spark, beside) as working:
+                learnt = self._learn(table, layout, working)
+                origin = origin_of(self, name or _name_of(source))
+                write_folder(spark, learnt, self._objective(learnt.scale), origin, url)
+        return url
+
+    def _learn(self, table: Any, layout: Layout, working: str) -> Learnt:
+        scale = 1 / self.unseen_weight if self.implicit else 1.0
+        recipe = Recipe(
+            rank=self.rank,
+            epochs=self.epochs,
+            regularization=self.regularization * scale,
+            bias_regularization=self.bias_regularization if self.biased and not self.implicit else None,
+            alpha=scale if self.implicit else None,
+            partitions=self.partitions,
+            checkpoint_every=self.checkpoint_every,
+            seed=self.seed,
+        )
+        return learn(table, recipe, layout, working)
+
+    def _objective(self, scale: tuple[float, float]) -> Objective:
+        if self.implicit:
+            return Objective(
+                loss="confident",
+                goal="ranking",
+                regularization=self.regularization,
+                nu=1.0,
+                unseen_weight=self.unseen_weight,
+            )
+        return Objective(
+            regularization=self.regularization, bias_regularization=self.bias_regularization, nu=1.0, scale=scale
+        )
+
+    def _factors(self, train: Interactions, learnt: Learnt) -> Factors:
+        users, items = (
+            _Side.of(frame, n, self.rank) for frame, n in ((learnt.users, train.n_users), (learnt.items, train.n_items))
+        )
+        return Factors(
+            users.vectors,
+            items.vectors,
+            train.users,
+            train.items,
+            users.bias,
+            items.bias,
+            learnt.mean,
+            train.matrix,
+            train.texts,
+            self._objective(train.value_range),
+            origin_of(self, train),
+        )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side's vectors (rows, rank), and biases (rows,) or None; zeros for rows without ratings."""
+
+    vectors: np.ndarray
+    bias: np.ndarray | None
+
+    @classmethod
+    def of(cls, frame: Any, n: int, rank: int) -> "_Side":
+        """Collect a frame whose ids are row numbers."""
+        known = pl.DataFrame(frame.toArrow())
+        rows = known["id"].to_numpy()
+        vectors = np.zeros((n, rank), np.float32)
+        vectors[rows] = known["vector"].list.to_array(rank).to_numpy()
+        if "bias" not in known.columns:
+            return cls(vectors, None)
+        bias = np.zeros(n, np.float32)
+        bias[rows] = known["bias"].to_numpy()
+        return cls(vectors, bias)
+
+
+def _rows_of(train: Interactions) -> Any:
+    """Return the interactions as an Arrow table of row numbers, which serve as ids."""
+    columns = train.triplets()
+    names = ("user", "item", "value")
+    arrays = (columns.user_rows.astype(np.int64), columns.item_rows.astype(np.int64), columns.values)
+    return pl.DataFrame(dict(zip(names, arrays, strict=True))).to_arrow()
+
+
+def _name_of(source: Source) -> str:
+    return str(source) if isinstance(source, str | PathLike) else "a Spark frame"
