@@ -28,6 +28,7 @@ SMALL = {
     "svd": {"rank": 4},
     "popularity": {},
     "bias": {},
+    "spark-als": {"rank": 4, "epochs": 6, "partitions": 1},
 }
 """Settings with which each solver learns a small table in a moment."""
 
@@ -54,6 +55,17 @@ def fields_of(name):
 def small_solver(name, **changes):
     known = {field: value for field, value in changes.items() if field in fields_of(name)}
     return solver_class(name)(**{**SMALL[name], **known})
+
+
+def skip_without_spark():
+    """Skip where pyspark or a Java that it can run on is missing, and say which."""
+    pytest.importorskip("pyspark", reason="pyspark is not installed")
+    from cofactor.spark.session import check_java
+
+    try:
+        check_java(os.environ)
+    except cf.CofactorError as error:
+        pytest.skip(str(error))
 
 
 def skip_without(name, parameter):
@@ -83,6 +95,12 @@ def trained(ratings):
 
 
 pytestmark = pytest.mark.parametrize("name", SOLVERS)
+
+
+@pytest.fixture(autouse=True)
+def _only_where_it_can_run(name):
+    if name == "spark-als":
+        skip_without_spark()
 
 
 def test_every_solver_has_small_settings(name):
@@ -130,6 +148,8 @@ def digest(name, cpus, threads):
 @pytest.mark.skipif(os.environ.get("COFACTOR_INNER") == "1", reason="the outer process has tried it")
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to processors")
 def test_processors_and_threads_do_not_matter(name):
+    if name == "spark-als":
+        pytest.skip("each process would wait for a Java of its own; tests/spark tries partitions instead")
     available = set(os.sched_getaffinity(0))
     settings = [({min(available)}, 1), (available, 2), (available, 4)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -115,7 +115,10 @@ def fit(
         str | None, typer.Option(help="Which solver; its own options are below [default: by the goal]")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the model.")] = None,
-    test_fraction: Fraction = 0.2,
+    test_fraction: Annotated[
+        float | None,
+        typer.Option(help="Share held out for testing; 0 trains on all [default: 0.2; 0 for spark-als]"),
+    ] = None,
     split: How = "random",
     seed: Seed = 0,
     json_output: Json = False,
@@ -126,6 +129,13 @@ def fit(
     from cofactor.solvers import SOLVER_FOR
 
     made = jobs.solver_from(solver or SOLVER_FOR[goal or "ranking"], {**options, "seed": seed}, goal)
+    if solver == "spark-als":
+        from cofactor.apps.spark import fit_table
+
+        result = fit_table(made, data, output, test_fraction, _data_options(options))
+        show.as_json(result) if json_output else show.fitted_folder(result)
+        return
+    test_fraction = 0.2 if test_fraction is None else test_fraction
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
     train, test = jobs.split(ratings, split, test_fraction, seed)
     train = jobs.for_goal(made, train)

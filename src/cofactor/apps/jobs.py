@@ -58,6 +58,7 @@ SPLITS: Mapping[str, Callable[[Interactions, float, int], tuple[Interactions, In
 _ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("nmf", "ranking"): {"feedback": "implicit"},
     ("keras", "ranking"): {"loss": "softmax"},
+    ("spark-als", "ranking"): {"implicit": True},
 }
 """What makes a solver learn for a goal that is not its usual one."""
 

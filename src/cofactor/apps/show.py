@@ -163,6 +163,12 @@ def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
         say(f"saved to {result['model']}; next: cofactor recommend {result['model']} {ratings.users[0]} -n 5")
 
 
+def fitted_folder(result: Mapping[str, Any]) -> None:
+    """Say how a fit on Spark went."""
+    say(f"trained {result['solver']} in {result['fit_seconds']:.2f} s")
+    say(f"saved to {result['model']}; next: cofactor recommend {result['model']} USER -n 5")
+
+
 def embeddings(model: "Factors", factors: int = 8) -> None:
     """Print the description of both tables of vectors, for the first few factors."""
     import polars as pl

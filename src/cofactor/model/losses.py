@@ -169,12 +169,13 @@ def equations_of(model: "FactorState", side: Side) -> Equations:
     """Return the normal equations that place a user (or an item) against the other side."""
     other = "item" if side == "user" else "user"
     fixed, offsets = getattr(model, f"{other}_vectors"), getattr(model, f"{other}_bias")
-    objective, biased = model.objective, getattr(model, f"{side}_bias") is not None
+    objective = model.objective
+    biased = getattr(model, f"{side}_bias") is not None and objective.loss != "residual"
     columns = np.column_stack([fixed, np.ones(len(fixed), np.float32)]) if biased else fixed
     penalty = np.full(columns.shape[1], objective.regularization)
     if biased:
         penalty[-1] = objective.bias_regularization
-    if objective.loss == "squared":
+    if objective.loss in ("squared", "residual"):
         return equations(columns, penalty, offsets=offsets, target=(-model.mean, 1.0), nu=objective.nu)
     return equations(
         columns,

@@ -9,7 +9,9 @@ __all__ = ["Goal", "Loss", "Objective", "Side"]
 
 Goal = Literal["rating", "ranking"]
 Side = Literal["user", "item"]
-Loss = Literal["squared", "weighted", "confident", "matched", "complete", "posterior", "pairwise", "logistic"]
+Loss = Literal[
+    "squared", "residual", "weighted", "confident", "matched", "complete", "posterior", "pairwise", "logistic"
+]
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,9 @@ class Objective:
 
     Parameters
     ----------
-    loss : {"squared", "weighted", "confident", "matched", "complete", "posterior", "pairwise", "logistic"}
-        ``"squared"``: the squared error over the observed values alone. ``"weighted"``: observed pairs
+    loss : {"squared", "residual", "weighted", "confident", "matched", "complete", "posterior", "pairwise", "logistic"}
+        ``"squared"``: the squared error over the observed values alone. ``"residual"``: the same, but a row's bias
+        comes first, as if there were no vectors, and is held while they are found. ``"weighted"``: observed pairs
         count by their value and aim at 1, all pairs together aim at 0 with the weight ``unseen_weight``
         (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"confident"``: the same in the form of
         2008, where an observed pair aims at 1 with the weight ``unseen_weight`` plus its value, and a row's penalty

@@ -68,6 +68,8 @@ def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed
         return Placed(_projected(matrix, fixed), None)
     if fixed.shape[1] == 0 and not biased:
         return Placed(np.zeros((matrix.shape[0], 0), np.float32), None)
+    if model.objective.loss == "residual" and biased:
+        return _placed_bias_first(model, matrix, side)
     system, rows = model.equations_of(side), Rows.of(matrix)
     if model.objective.loss == "confident":
         system = dataclasses.replace(system, prior=_unseen_share(matrix, fixed, model.objective.unseen_weight))
@@ -77,6 +79,17 @@ def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed
     else:
         solved = solve_rows(rows, system)
     return Placed(solved[:, :-1], solved[:, -1]) if biased else Placed(solved, None)
+
+
+def _placed_bias_first(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed:
+    """Place rows by their biases alone, and then by vectors for what these leave."""
+    system, counts = model.equations_of(side), np.diff(matrix.indptr)
+    left = matrix.data - np.float64(model.mean) - system.offsets[matrix.indices]
+    sums = np.bincount(np.repeat(np.arange(len(counts)), counts), weights=left, minlength=len(counts))
+    penalty = model.objective.bias_regularization * counts.astype(np.float64) ** model.objective.nu
+    bias = (sums / np.maximum(counts + penalty, 1)).astype(np.float32)
+    rest = sparse.csr_array((matrix.data - np.repeat(bias, counts), matrix.indices, matrix.indptr), matrix.shape)
+    return Placed(solve_rows(Rows.of(rest), system), bias)
 
 
 def _unseen_share(matrix: sparse.csr_array, fixed: np.ndarray, unseen_weight: float) -> np.ndarray:
@@ -277,6 +290,8 @@ def shares_of(
     rated, asked = system.vectors[rows].astype(np.float64), system.vectors[item_rows].astype(np.float64)
     weights = system.weight[0] + system.weight[1] * values
     targets = system.target[0] + system.target[1] * values - system.offsets[rows]
+    if loss == "residual" and model.user_bias is not None:
+        targets = targets - model.user_bias[user_row]
     scale = float(system.scale(np.array([len(rows)]))[0])
     matrix = system.gram + np.diag(scale * system.penalty.astype(np.float64))
     matrix = matrix + (rated.T * weights) @ rated

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Learnt", "Recipe", "learn"]
 
-_BIAS_ROUNDS = 3
+_BIAS_ROUNDS = 2
 
 
 @dataclass(frozen=True)

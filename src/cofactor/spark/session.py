@@ -27,6 +27,7 @@ _EXECUTOR_SECONDS = 60.0
 _SETTINGS = {
     "spark.app.name": "cofactor",
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
 }
@@ -57,10 +58,11 @@ def session(master: str | None = None) -> "SparkSession":
     """
     if importlib.util.find_spec("pyspark") is None:
         raise missing_extra("pyspark", "spark")
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    running = SparkSession.getActiveSession()
-    if running is not None:
+    if SparkContext._active_spark_context is not None:  # a session is active in its own thread alone
+        running: SparkSession = SparkSession.builder.getOrCreate()
         _check_same_master(running, master)
         return running
     wanted = master or os.environ.get("SPARK_MASTER") or _submitted() or "local[*]"
@@ -157,13 +159,16 @@ def _paths(master: str) -> dict[str, str]:
     """Let executors on this machine find cofactor; those elsewhere need it installed."""
     here = str(Path(cofactor.__file__).parents[1])
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"spark.executorEnv.PYTHONPATH": path} | _local_address(master)
+    return {"spark.executorEnv.PYTHONPATH": path} | _for_this_machine(master)
 
 
-def _local_address(master: str) -> dict[str, str]:
-    """Bind to loopback where all is on this machine: a laptop's own name often leads nowhere."""
-    local = master.startswith(("local", "spark://127.0.0.1", "spark://localhost"))
-    return {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if local else {}
+def _for_this_machine(master: str) -> dict[str, str]:
+    """Bind to loopback where all is on this machine, as a laptop's own name often leads nowhere; cut work in less."""
+    if not master.startswith(("local", "spark://127.0.0.1", "spark://localhost")):
+        return {}
+    parts = str(4 * (os.cpu_count() or 1))
+    loopback = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return {**loopback, "spark.sql.shuffle.partitions": parts}
 
 
 def _await_executors(made: "SparkSession", master: str) -> None:

@@ -177,6 +177,12 @@ class SparkALS:
                 write_folder(spark, learnt, self._objective(learnt.scale), origin, url)
         return url
 
+    def fit_named(self, train: Interactions, output: str | PathLike[str]) -> str:
+        """Learn from a table in memory and write the model as a folder; see `fit_table`."""
+        check_train(train)
+        frame = train.to_frame().select("user", "item", "value")
+        return self.fit_table(session(self.master).createDataFrame(frame.to_arrow()), output, name=train.name)
+
     def _learn(self, table: Any, layout: Layout, working: str) -> Learnt:
         scale = 1 / self.unseen_weight if self.implicit else 1.0
         recipe = Recipe(
@@ -201,7 +207,11 @@ class SparkALS:
                 unseen_weight=self.unseen_weight,
             )
         return Objective(
-            regularization=self.regularization, bias_regularization=self.bias_regularization, nu=1.0, scale=scale
+            loss="residual" if self.biased else "squared",
+            regularization=self.regularization,
+            bias_regularization=self.bias_regularization,
+            nu=1.0,
+            scale=scale,
         )
 
     def _factors(self, train: Interactions, learnt: Learnt) -> Factors:

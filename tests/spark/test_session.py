@@ -1,0 +1,136 @@
+"""What stands in Spark's way is said at once and clearly: no Java, an old one, a master that is not there."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from cofactor.errors import ClusterError, DataError, SettingError
+from cofactor.spark.failures import explained
+from cofactor.spark.session import check_java, check_master, java_version
+
+
+def java_saying(folder, text):
+    """Write a program called java that says it is of some version."""
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "java"
+    program.write_text(f"#!/bin/sh\necho '{text}' >&2\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', 17),
+        ('java version "1.8.0_401"', 8),
+        ('openjdk version "25" 2025-09-16', 25),
+        ("command not found", None),
+    ],
+)
+def test_the_version_of_java_is_read_from_what_it_says(text, version):
+    assert java_version(text) == version
+
+
+def test_no_java_says_what_to_install(tmp_path):
+    with pytest.raises(ClusterError, match=r"none on the PATH, and JAVA_HOME is not set: install Java 17"):
+        check_java({"PATH": str(tmp_path)})
+    with pytest.raises(ClusterError, match=r"none at JAVA_HOME=.*: install Java 17"):
+        check_java({"PATH": "/usr/bin", "JAVA_HOME": str(tmp_path)})
+
+
+def test_an_old_java_is_named_with_its_version(tmp_path):
+    program = java_saying(tmp_path, 'openjdk version "1.8.0_402"')
+    with pytest.raises(ClusterError, match=rf"{program} is Java 8, and Spark needs 17: install Java 17"):
+        check_java({"JAVA_HOME": str(tmp_path)})
+    with pytest.raises(ClusterError, match="is Java 8"):
+        check_java({"PATH": str(tmp_path / "bin")})
+
+
+def test_something_else_called_java_is_no_java(tmp_path):
+    java_saying(tmp_path, "hello")
+    with pytest.raises(ClusterError, match="does not say which Java it is"):
+        check_java({"JAVA_HOME": str(tmp_path)})
+
+
+def test_a_master_that_is_not_there_is_named_within_seconds():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match=rf"master spark://127\.0\.0\.1:{port} cannot be reached"):
+        check_master(f"spark://127.0.0.1:{port}")
+    assert time.monotonic() - start < 20
+    check_master("local[2]")
+    check_master("yarn")
+    with pytest.raises(SettingError, match="must look like spark://host:7077"):
+        check_master("spark://nowhere")
+
+
+def test_one_master_of_several_is_enough():
+    with socket.socket() as listening, socket.socket() as bound:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        bound.bind(("127.0.0.1", 0))
+        check_master(f"spark://127.0.0.1:{bound.getsockname()[1]},127.0.0.1:{listening.getsockname()[1]}")
+
+
+def test_the_command_line_says_it_in_one_line(tmp_path):
+    pytest.importorskip("pyspark", reason="pyspark is not installed")
+    program = java_saying(tmp_path, 'openjdk version "1.8.0_402"')
+    code = "from cofactor.apps.cli import main; main()"
+    command = [sys.executable, "-c", code, "fit", "x.csv", "--solver", "spark-als", "-o", str(tmp_path / "m")]
+    environment = {**os.environ, "JAVA_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode != 0
+    assert f"{program} is Java 8" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_without_pyspark_the_remedy_is_the_extra():
+    code = """
+        import importlib.util
+        real = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *rest: None if name == "pyspark" else real(name, *rest)
+        from cofactor.errors import MissingExtraError
+        from cofactor.spark.session import session
+        try:
+            session()
+        except MissingExtraError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "pyspark is not installed: pip install 'cofactor[spark]'"
+
+
+def test_another_master_than_the_running_one_is_an_error(spark):
+    from cofactor.spark.session import session
+
+    assert session() is session(spark.sparkContext.master)
+    with pytest.raises(SettingError, match=r"a Spark session on local\[.*\] is running"):
+        session("local[1]")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "remedy"),
+    [
+        ("ExecutorLostFailure (executor 1 exited: java.lang.OutOfMemoryError)", ClusterError, "out of memory"),
+        ("Container killed by YARN for exceeding memory limits. 1.5 GB", ClusterError, r"spark\.executor\.memory"),
+        ("Job 3 cancelled because SparkContext was shut down", ClusterError, "whether its master still runs"),
+        ("ExecutorLostFailure (executor 1 exited unrelated to the tasks)", ClusterError, "executors were lost"),
+        ("[FAILED_READ_FILE.NO_HINT] Encountered error while reading file", DataError, "cannot be read"),
+    ],
+)
+def test_a_failure_of_spark_is_explained(text, kind, remedy):
+    found = explained(text)
+    assert type(found) is kind
+    assert re.search(remedy, str(found))
+
+
+def test_a_failure_that_means_nothing_known_is_left_as_it_is():
+    assert explained("something new") is None

@@ -1,0 +1,263 @@
+"""SparkALS on this machine: the same as the local solvers, whatever the partitions, the ids and the tasks that die."""
+
+import json
+import os
+
+import numpy as np
+import polars as pl
+import pytest
+
+import cofactor as cf
+from cofactor.model.folder import open_folder
+from cofactor.model.least_squares import Rows, equations, gram, solve_rows
+from cofactor.solvers import ImplicitALS, SparkALS
+from cofactor.spark.reading import Layout
+
+SMALL = {"rank": 3, "epochs": 4, "partitions": 2, "regularization": 0.1}
+BOUND = 1e-4
+"""Between vectors of length about 1 that are solved by MLlib and by us from the same other side, in 32-bit floats."""
+
+
+@pytest.fixture(scope="module")
+def table(ratings, tmp_path_factory):
+    """Return the small ratings as one Parquet file."""
+    path = tmp_path_factory.mktemp("ratings") / "ratings.parquet"
+    ratings.to_frame().write_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(spark, table, tmp_path_factory):
+    """Return a model folder learnt from it."""
+    path = tmp_path_factory.mktemp("model") / "model"
+    SparkALS(**SMALL).fit_table(table, path)
+    return path
+
+
+def lists_of(model):
+    return model.recommend(model.users.ids, n=5).drop("score")
+
+
+def furthest(one, other):
+    sides = ("user_vectors", "item_vectors", "user_bias", "item_bias")
+    return max(float(np.abs(getattr(one, side) - getattr(other, side)).max()) for side in sides)
+
+
+@pytest.mark.parametrize("partitions", [2, 8])
+def test_the_parts_of_a_table_change_no_list(spark, table, folder, tmp_path, partitions):
+    shuffled = spark.read.parquet(str(table)).orderBy("timestamp").repartition(partitions)
+    SparkALS(**SMALL).fit_table(shuffled, tmp_path / "model")
+    one, other = cf.load(folder), cf.load(tmp_path / "model")
+    assert lists_of(one).equals(lists_of(other))
+    assert furthest(one, other) < BOUND
+
+
+def test_the_folder_holds_the_ratings_and_rows_in_the_order_of_ids(ratings, folder):
+    model = cf.load(folder)
+    assert list(model.users) == sorted(ratings.users)
+    order = ratings.users.rows(model.users.ids)
+    columns = ratings.items.rows(model.items.ids)
+    assert np.array_equal(model.seen.toarray(), ratings.matrix.toarray()[order][:, columns])
+    assert model.mean == pytest.approx(ratings.matrix.data.mean())
+
+
+def test_the_vectors_of_explicit_ratings_are_those_of_our_own_equations(folder):
+    """MLlib solves users last: with its items held, our normal equations at nu=1 must give its users."""
+    model = cf.load(folder)
+    left = model.seen.copy()
+    users = np.repeat(np.arange(model.n_users), np.diff(left.indptr))
+    left.data = (left.data - model.mean - model.user_bias[users] - model.item_bias[left.indices]).astype(np.float32)
+    ours = solve_rows(Rows.of(left), equations(model.item_vectors, SMALL["regularization"], nu=1.0))
+    assert np.abs(ours - model.user_vectors).max() < BOUND
+
+
+def test_the_biases_explain_the_ratings_best_before_the_vectors(folder):
+    model = cf.load(folder)
+    row = 3
+    met = slice(*model.seen.indptr[row : row + 2])
+    left = model.seen.data[met] - model.mean - model.item_bias[model.seen.indices[met]]
+    assert model.user_bias[row] == pytest.approx(left.mean() / 1.05, abs=1e-5)
+
+
+def test_the_vectors_of_implicit_feedback_are_those_of_the_equations_of_2008(spark, ratings):
+    weight, penalty = 0.2, 0.05
+    solver = SparkALS(rank=3, epochs=3, partitions=2, implicit=True, unseen_weight=weight, regularization=penalty)
+    model = solver.fit(ratings)
+    items, dense = model.item_vectors.astype(float), ratings.matrix.toarray().astype(float)
+    for row in range(0, ratings.n_users, 7):
+        met, values = items[dense[row] > 0], dense[row][dense[row] > 0]
+        matrix = weight * gram(model.item_vectors) + (met.T * values) @ met + penalty * len(values) * np.eye(3)
+        expected = np.linalg.solve(matrix, met.T @ (weight + values))
+        assert np.abs(expected - model.user_vectors[row]).max() < BOUND
+    own = dict(zip(*ratings.user_history("u3").select("item", "value"), strict=True))
+    placed = model.place({"u3": own})
+    assert np.abs(placed.user_vectors[0] - model.user_vectors[ratings.users.row("u3")]).max() < BOUND
+    assert model.explain("u3", "i7")["share"].sum() == pytest.approx(float(model.score(["u3"], ["i7"])[0]), abs=1e-4)
+
+
+def test_lists_of_implicit_feedback_are_near_the_local_solvers(spark, ratings):
+    likes = ratings.at_least(4).binary()
+    ours = ImplicitALS(rank=3, epochs=15, unseen_weight=0.1, regularization=0.02).fit(likes)
+    spark_als = SparkALS(rank=3, epochs=8, partitions=2, implicit=True, unseen_weight=0.1, regularization=0.02)
+    theirs = spark_als.fit(likes)
+    users = np.repeat(np.arange(ratings.n_users), ratings.n_items)
+    items = np.tile(np.arange(ratings.n_items), ratings.n_users)
+    agreement = np.corrcoef(ours.score_rows(users, items), theirs.score_rows(users, items))[0, 1]
+    assert agreement > 0.8
+
+
+def write(path, rows, header="user,item,value"):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_ids_in_a_text_file_stay_as_they_are_spelt(spark, tmp_path):
+    rows = ["007,b,5", "7,b,3", "ann,9223372036854775808,4", '"a,b",x,1', "7,x,2"]
+    url = SparkALS(rank=2, epochs=1, partitions=1).fit_table(write(tmp_path / "r.csv", rows), tmp_path / "model")
+    assert url == (tmp_path / "model").as_uri()
+    model = cf.load(tmp_path / "model")
+    assert list(model.users) == ["007", "7", "a,b", "ann"]
+    assert list(model.items) == ["9223372036854775808", "b", "x"]
+    assert model.recommend(["ann"])["item"].to_list().count("9223372036854775808") == 0
+
+
+def test_integers_beyond_32_bits_are_fine_and_in_numeric_order(spark, tmp_path):
+    ids = [5, 2**31 + 7, 2**62, -3]
+    frame = spark.createDataFrame(
+        [(user, item, 1.0) for user in ids for item in ids[:3]], "user long, item long, value double"
+    )
+    SparkALS(rank=2, epochs=1, partitions=1).fit_table(frame, tmp_path / "model")
+    model = cf.load(tmp_path / "model")
+    assert list(model.users) == sorted(ids)
+    texts = write(tmp_path / "r.csv", ["10,a,1", "9,a,1", "9,b,1"])
+    SparkALS(rank=2, epochs=1, partitions=1).fit_table(texts, tmp_path / "model")  # replaces it
+    assert list(cf.load(tmp_path / "model").users) == ["9", "10"]
+
+
+def test_a_task_that_dies_is_repeated_and_changes_nothing(spark, table, folder, tmp_path):
+    once = tmp_path / "died"
+
+    def die_once(batches):
+        if not once.exists():
+            once.touch()
+            os._exit(1)
+        yield from batches
+
+    frame = spark.read.parquet(str(table)).select("user", "item", "value")
+    SparkALS(**SMALL).fit_table(frame.mapInArrow(die_once, frame.schema), tmp_path / "model")
+    assert once.exists()
+    one, other = cf.load(folder), cf.load(tmp_path / "model")
+    assert lists_of(one).equals(lists_of(other))
+    assert furthest(one, other) < BOUND
+
+
+def test_a_folder_answers_for_a_few_users_without_reading_the_rest(folder):
+    whole, lazy = cf.load(folder), open_folder(folder)
+    assert (lazy.n_users, lazy.n_items, lazy.rank) == (whole.n_users, whole.n_items, whole.rank)
+    assert lazy.recommend(["u5", "u3"], n=4).equals(whole.recommend(["u5", "u3"], n=4))
+    assert np.array_equal(lazy.score(["u5", "u5"], ["i1", "i2"]), whole.score(["u5", "u5"], ["i1", "i2"]))
+    assert lazy.of(["u3"]).n_users == 1
+    with pytest.raises(cf.UnknownIdError, match="unknown user 'nobody'"):
+        lazy.recommend(["nobody"])
+    with pytest.raises(cf.UnknownIdError, match="unknown user 3"):
+        lazy.recommend([3])
+
+
+def test_a_folder_larger_than_memory_says_how_it_can_be_used(folder, monkeypatch):
+    monkeypatch.setattr("cofactor.model.folder.available_memory", lambda: 1000)
+    with pytest.raises(cf.ModelFileError, match=r"needs .* GB of memory.*open_folder"):
+        cf.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "diary"}, "says 'diary'"),
+        ({"format": 9}, "format 9"),
+        ({"n_users": 61}, "60 rows where 61"),
+        ({"rank": "three"}, "rank is 'three'"),
+        ({"objective": {"loss": "none"}}, "unknown loss"),
+    ],
+)
+def test_a_folder_that_lies_is_refused(folder, tmp_path, change, reason):
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    card = json.loads((copy / "model.json").read_text())
+    (copy / "model.json").write_text(json.dumps({**card, **change}))
+    with pytest.raises(cf.ModelFileError, match=reason):
+        cf.load(copy)
+
+
+def test_nothing_is_left_beside_a_model_and_nothing_else_is_overwritten(spark, folder, table, tmp_path):
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(cf.ModelFileError, match="is not a model folder: give another name"):
+        SparkALS(**SMALL).fit_table(table, tmp_path / "thesis")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "layout", "reason"),
+    [
+        (["a,b,5", "a,c,many"], {}, "1 rows have no id or no finite number"),
+        ([",b,5"], {}, "1 rows have no id"),
+        (["a,b,nan"], {}, "1 rows have no id or no finite number"),
+        (["a,b,5", "a,b,4"], {}, "1 pairs .* no time says which is the last"),
+        (["a,b,5", "a,b,5"], {"duplicates": "error"}, "1 pairs .* stand more than once"),
+        ([], {}, "no interactions to learn from"),
+        (["a,b,5"], {"user": "listener"}, "has no column 'listener', but 'user', 'item', 'value'"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_and_leaves_nothing(spark, tmp_path, rows, layout, reason):
+    path = write(tmp_path / "r.csv", rows)
+    with pytest.raises(cf.DataError, match=reason):
+        SparkALS(rank=2, epochs=1).fit_table(path, tmp_path / "model", layout=Layout(**layout))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["r.csv"]
+
+
+def test_a_table_that_is_not_there_is_named(spark, tmp_path):
+    with pytest.raises(cf.DataError, match=r"nowhere\.parquet is not there"):
+        SparkALS().fit_table(tmp_path / "nowhere.parquet", tmp_path / "model")
+
+
+@pytest.mark.parametrize(("duplicates", "value"), [("last", 2.0), ("first", 4.0), ("sum", 6.0), ("mean", 3.0)])
+def test_repeated_pairs_become_one(spark, tmp_path, duplicates, value):
+    rows = ["a,b,4,2020-01-01", "a,b,2,2021-01-01", "c,b,1,2020-05-05", "c,b,oops,2020-05-05"]
+    path = write(tmp_path / "r.csv", rows, "user,item,value,day")
+    layout = Layout(time="day", duplicates=duplicates, on_bad_rows="skip")
+    SparkALS(rank=1, epochs=1, partitions=1).fit_table(path, tmp_path / "model", layout=layout)
+    assert cf.load(tmp_path / "model").seen.toarray().tolist() == [[value], [1.0]]
+
+
+def test_negative_confidences_are_refused(spark, tmp_path):
+    path = write(tmp_path / "r.csv", ["a,b,-1", "a,c,2"])
+    with pytest.raises(cf.DataError, match="a value is negative"):
+        SparkALS(rank=1, epochs=1, implicit=True).fit_table(path, tmp_path / "model")
+
+
+def test_the_command_line_writes_a_folder(spark, table, tmp_path, capsys):
+    from cofactor.apps.cli import build
+
+    output = tmp_path / "model"
+    arguments = ["fit", str(table), "--solver", "spark-als", "--rank", "2", "--epochs", "1", "--partitions", "1"]
+    with pytest.raises(SystemExit) as ended:
+        build(arguments)(args=[*arguments, "--goal", "ranking", "-o", str(output), "--json"], prog_name="cofactor")
+    assert ended.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["model"] == str(output)
+    assert cf.load(output).objective.goal == "ranking"
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(cf.SettingError, match="unseen_weight=0"):
+        SparkALS(implicit=True, unseen_weight=0.0)
+    with pytest.raises(cf.SettingError, match="partitions=0"):
+        SparkALS(partitions=0)
+
+
+def test_frames_of_a_folder_have_the_columns_that_are_promised(folder):
+    users, seen = (pl.read_parquet(folder / part / "*.parquet") for part in ("users", "seen"))
+    assert dict(users.schema) == {"id": pl.String, "row": pl.Int32, "vector": pl.List(pl.Float32), "bias": pl.Float32}
+    assert dict(seen.schema) == {"user_row": pl.Int32, "item_row": pl.Int32, "value": pl.Float32}
