@@ -1,48 +1,30 @@
 """Lists for everyone and evaluation on Spark: those of one machine, on the same vectors."""
 
 import json
-import os
-import shutil
-import sys
 from dataclasses import asdict
-from importlib.util import find_spec
 
 import numpy as np
 import polars as pl
 import pytest
 from scipy import sparse
+from typer.testing import CliRunner
 
 import cofactor as cf
+from cofactor.apps.cli import build
 from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, ModelFileError, SettingError
+from cofactor.evaluation.report import evaluate as evaluate_here
 from cofactor.model.factors import Factors
 from cofactor.solvers import ALS, ImplicitALS
 
-pytestmark = [
-    pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not installed: cofactor[spark] brings it"),
-    pytest.mark.skipif(
-        shutil.which("java") is None and "JAVA_HOME" not in os.environ,
-        reason="Java is not installed, and Spark needs it",
-    ),
-]
 
-
-@pytest.fixture(scope="module")
-def spark():
-    from pyspark.sql import SparkSession
-
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    settings = {
-        "spark.ui.enabled": "false",
-        "spark.sql.shuffle.partitions": "4",
-        "spark.driver.host": "127.0.0.1",
-        "spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "spark.log.level": "ERROR",
-    }
-    session = SparkSession.builder.master("local[2]").appName("tests").config(map=settings).getOrCreate()
-    yield session
-    session.stop()
+@pytest.fixture(scope="module", autouse=True)
+def _few_partitions(spark):
+    """Keep shuffles small: the data are."""
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", "2")
+    yield
+    spark.conf.set("spark.sql.shuffle.partitions", before)
 
 
 def write_folder(model: Factors, folder, parts: int = 3):
@@ -181,12 +163,13 @@ def test_figures_are_those_of_one_machine_however_ratings_are_divided(spark, tmp
     _, test, model = rated
     folder = write_folder(model, tmp_path / "model", parts=partitions)
     found = evaluate(folder, frame_of(spark, test).repartition(partitions), k=[1, 10], relevant_from=4, spark=spark)
-    assert_same(found, cf.evaluate(model, test, k=[1, 10], relevant_from=4))
+    assert_same(found, evaluate_here(model, test, k=[1, 10], relevant_from=4))
     assert found["known_share"] == 1
 
 
 def test_lists_of_a_model_for_ranking_with_text_ids(spark, tmp_path):
     from cofactor.spark.measuring import evaluate
+    from cofactor.spark.reading import Layout
 
     data = (
         cf.load_dataset("synthetic:80x50x1200")
@@ -195,9 +178,10 @@ def test_lists_of_a_model_for_ranking_with_text_ids(spark, tmp_path):
     )
     train, test = Interactions.from_columns(data["user"], data["item"]).split_random(test_fraction=0.25, seed=0)
     model = ImplicitALS(rank=4, epochs=2, seed=0).fit(train)
-    frame_of(spark, test).drop("value").write.parquet(f"file://{tmp_path}/test")
-    found = evaluate(write_folder(model, tmp_path / "model"), tmp_path / "test", spark=spark)
-    assert_same(found, cf.evaluate(model, test))
+    test.to_frame().select(reader="user", book="item").write_csv(tmp_path / "test.csv")
+    layout = Layout(user="reader", item="book", value=None)
+    found = evaluate(write_folder(model, tmp_path / "model"), tmp_path / "test.csv", layout=layout, spark=spark)
+    assert_same(found, evaluate_here(model, test))
 
 
 def test_newcomers_are_placed_by_what_is_given_and_the_rest_is_counted(spark, tmp_path, rated):
@@ -220,7 +204,7 @@ def test_newcomers_are_placed_by_what_is_given_and_the_rest_is_counted(spark, tm
         k=5,
         spark=spark,
     )
-    expected = cf.evaluate(model.fold_in(table_of(given)), table_of(tested), k=5)
+    expected = evaluate_here(model.fold_in(table_of(given)), table_of(tested), k=5)
     assert_same(found, expected)
     assert expected.n_unknown > 0
     assert found["known_share"] == expected.n_test / (expected.n_test + expected.n_unknown)
@@ -237,8 +221,11 @@ def table_of(frame: pl.DataFrame) -> Interactions:
         (lambda test, train: test.unionAll(test.limit(2)), "2 of the ratings are of a user and an item that stand"),
         (lambda test, train: test.unionAll(test.limit(1).selectExpr("user", "null", "value")), "1 of the ratings lack"),
         (lambda test, train: test.selectExpr("user + 9999 as user", "item", "value"), "none of the test ratings has"),
-        (lambda test, train: test.selectExpr("string(user) as user", "item"), "user ids of the ratings are of type st"),
-        (lambda test, train: test.drop("item"), "the ratings have no column 'item', but user, value"),
+        (
+            lambda test, train: test.selectExpr("string(user) as user", "item", "value"),
+            "user ids of the ratings are",
+        ),
+        (lambda test, train: test.drop("item"), "has no column 'item', but"),
     ],
 )
 def test_ratings_that_would_make_figures_meaningless_are_refused(spark, tmp_path, rated, change, text):
@@ -248,3 +235,27 @@ def test_ratings_that_would_make_figures_meaningless_are_refused(spark, tmp_path
     wrong = change(frame_of(spark, test), frame_of(spark, train))
     with pytest.raises(DataError, match=text):
         evaluate(write_folder(model, tmp_path / "model", parts=1), wrong, spark=spark)
+
+
+def run(spark, *arguments, code=0):
+    arguments = [*map(str, arguments), "--master", spark.sparkContext.master]
+    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result
+
+
+def test_the_command_line_writes_lists_and_prints_figures(spark, tmp_path, rated):
+    _, test, model = rated
+    folder = write_folder(model, tmp_path / "model")
+    said = run(spark, "recommend", folder, "--all", "-n", 3, "-o", tmp_path / "lists", "--json").stdout
+    assert json.loads(said) == {"output": f"{tmp_path}/lists", "n_users": 120}
+    assert read_lists(tmp_path / "lists").equals(one_machine(model, 3))
+    test.to_frame().select("user", "item", "value").write_csv(tmp_path / "test.csv")
+    figures = json.loads(run(spark, "evaluate", folder, tmp_path / "test.csv", "--ids", "int", "--json").stdout)
+    assert figures["rmse"] == pytest.approx(evaluate_here(model, test)["rmse"])
+    assert figures["n_test"] == len(test)
+
+
+def test_the_command_line_says_what_a_cluster_is_for(spark, tmp_path):
+    assert "give --all and -o FOLDER" in run(spark, "recommend", tmp_path, "1", code=2).output
+    assert "leave out --negatives" in run(spark, "evaluate", tmp_path, "x.csv", "--negatives", 9, code=2).output

@@ -24,6 +24,9 @@ Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for
 Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
 How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
 Goal = Literal["ranking", "rating"]
+Master = Annotated[
+    str | None, typer.Option(help="Do it on this Spark cluster, such as spark://host:7077; MODEL is a folder.")
+]
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
 
 
@@ -201,12 +204,18 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the report as JSON and CSV, and for pictures.")
     ] = None,
+    master: Master = None,
     json_output: Json = False,
     **options: Any,
 ) -> None:
     """Measure a model on ratings it was not trained on; a Bayesian model's intervals too."""
     from cofactor.apps import jobs, reports
 
+    if master is not None:
+        if negatives is not None or output is not None:
+            raise typer.BadParameter("--master prints the figures of full rankings: leave out --negatives and -o")
+        _evaluate_on_spark(model, data, k, master, json_output, _data_options(options))
+        return
     loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
     lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
@@ -230,6 +239,21 @@ def evaluate(
         show.say(f"{trained_on:,} ratings of {data} were left out: the model was trained on them.")
 
 
+def _evaluate_on_spark(
+    model: Path, data: str, k: list[int] | None, master: str, json_output: bool, options: dict[str, Any]
+) -> None:
+    from cofactor.apps import reports, spark
+
+    report = spark.evaluate(model, data, k, options, master)
+    table = spark.report_table(report, reports.shown_metrics(report, k))
+    if json_output:
+        counts = {name: getattr(report, name) for name in ("n_test", "n_unknown", "n_users", "protocol")}
+        show.as_json({**dict(table.iter_rows()), **counts})
+        return
+    show.say(_measured_on(report))
+    show.table(table, decimals=4)
+
+
 def _measured_on(report: Any) -> str:
     unknown = f", {report.n_unknown:,} more of people or items that the model knows not" if report.n_unknown else ""
     protocol = f"; lists: {report.protocol}" if report.protocol else ""
@@ -247,6 +271,7 @@ def recommend(
     everyone: Annotated[bool, typer.Option("--all", help="For every user; needs -o.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Parquet file to write.")] = None,
     include_seen: Annotated[bool, typer.Option(help="Whether seen items may come back.")] = False,
+    master: Master = None,
     json_output: Json = False,
 ) -> None:
     """Recommend the top n items for users, or for everyone; stopped halfway, the same command goes on from there."""
@@ -254,6 +279,15 @@ def recommend(
 
     if everyone == bool(users) or (everyone and output is None):
         raise typer.BadParameter("give user ids, or --all with -o FILE.parquet")
+    if master is not None:
+        if output is None or not everyone:
+            raise typer.BadParameter("--master makes everyone's lists: give --all and -o FOLDER")
+        from cofactor.apps.spark import recommend_everyone
+
+        result = recommend_everyone(model, output, n, include_seen, master)
+        said = f"wrote lists for {result['n_users']:,} users to {result['output']}"
+        show.as_json(result) if json_output else show.say(said)
+        return
     loaded = jobs.open_model(model)
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:

@@ -1,19 +1,28 @@
 """The work behind the commands where it is done on Spark."""
 
+import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from cofactor.apps import jobs
 from cofactor.data import catalog
 from cofactor.errors import SettingError
+from cofactor.evaluation.report import Report
+from cofactor.spark import measuring
+from cofactor.spark.items import read_card
+from cofactor.spark.lists import recommend_all
 from cofactor.spark.reading import Layout
+from cofactor.spark.session import session
 from cofactor.spark.solver import SparkALS
+from cofactor.spark.storage import url_of
 
-__all__ = ["fit_table"]
+__all__ = ["evaluate", "fit_table", "recommend_everyone", "report_table"]
 
 
 def fit_table(
@@ -34,7 +43,7 @@ def fit_table(
             "in a table of its own, and measure with 'cofactor evaluate'"
         )
     start = time.perf_counter()
-    target = re.sub(r"^(\w+):/+", r"\1://", str(output)) if re.match(r"\w+:/", str(output)) else output
+    target = _url_of(output)
     if is_named(data):
         written = solver.fit_named(jobs.open_data(data, ids=options.get("ids")), target)
     else:
@@ -45,6 +54,34 @@ def fit_table(
         "goal": solver.goal,
         "fit_seconds": round(time.perf_counter() - start, 3),
     }
+
+
+def recommend_everyone(folder: Path, output: Path, n: int, include_seen: bool, master: str) -> dict[str, Any]:
+    """Write everyone's lists to a folder of Parquet files, on a cluster."""
+    spark, model = session(master), _url_of(folder)
+    written = recommend_all(model, _url_of(output), n, exclude_seen=not include_seen, spark=spark)
+    return {"output": written.removeprefix("file://"), "n_users": int(read_card(spark, model)["n_users"])}
+
+
+def evaluate(folder: Path, data: str, k: Sequence[int] | None, options: Mapping[str, Any], master: str) -> Report:
+    """Measure a model folder on a table by URL, path or name, on a cluster."""
+    spark, table, layout = session(master), data, _layout(options)
+    if is_named(data):
+        ratings = jobs.open_data(data, ids=options.get("ids")).to_frame().select("user", "item", "value")
+        table, layout = spark.createDataFrame(ratings.to_arrow()), Layout()
+    return measuring.evaluate(_url_of(folder), table, layout=layout, k=k or None, spark=spark)
+
+
+def report_table(report: Report, names: Sequence[str]) -> pl.DataFrame:
+    """Return a table of metrics alone: without users there are no intervals."""
+    values = [None if math.isnan(report[name]) else report[name] for name in names]
+    return pl.DataFrame({"metric": list(names), "value": pl.Series(values, dtype=pl.Float64)})
+
+
+def _url_of(path: Path) -> str:
+    """Return the URL that a path was, before it was taken for one of this machine and lost a slash."""
+    text = str(path)
+    return url_of(re.sub(r"^([a-zA-Z]\w+):/+", r"\1://", text))
 
 
 def is_named(data: str) -> bool:

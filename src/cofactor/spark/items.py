@@ -7,11 +7,8 @@ items at rank 64 takes about 3 GB there, and as much again for the index that li
 import contextlib
 import functools
 import json
-import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +18,7 @@ from scipy import sparse
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.model.factors import Factors
+from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND
 from cofactor.model.objective import Objective
 from cofactor.spark.batches import vectors_of
 
@@ -28,10 +26,7 @@ if TYPE_CHECKING:
     from pyspark import Broadcast
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Items", "broadcast_items", "found_session", "located", "read_card", "read_part"]
-
-KIND = "cofactor-factors"
-FORMAT = 1
+__all__ = ["Items", "broadcast_items", "read_card", "read_part"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,21 +73,6 @@ class Items:
         )
 
 
-def found_session(spark: "SparkSession | None") -> "SparkSession":
-    """Return the session that was given, or the one that there is."""
-    if spark is not None:
-        return spark
-    from cofactor.spark.session import session
-
-    return session(None)
-
-
-def located(place: str | os.PathLike[str]) -> str:
-    """Return a URL for Spark: a path without a scheme is one of this machine's, whatever the cluster's default is."""
-    text = os.fspath(place).rstrip("/")
-    return text if re.match(r"[A-Za-z][\w+.-]+:/", text) else f"file://{Path(text).absolute()}"
-
-
 def read_card(spark: "SparkSession", folder: str) -> dict[str, Any]:
     """Return what ``model.json`` says.
 
@@ -104,18 +84,16 @@ def read_card(spark: "SparkSession", folder: str) -> dict[str, Any]:
     from pyspark.errors import AnalysisException
 
     try:
-        text = spark.read.text(f"{folder}/model.json", wholetext=True).first()
+        text = spark.read.text(f"{folder}/{CARD}", wholetext=True).first()
         card: dict[str, Any] = json.loads(text[0])
     except AnalysisException:
-        raise ModelFileError(
-            f"{folder} holds no model.json: give the folder that fit_table() or fit -o wrote"
-        ) from None
+        raise ModelFileError(f"{folder} holds no {CARD}: give the folder that fit_table() or fit -o wrote") from None
     except (ValueError, TypeError):
-        raise ModelFileError(f"{folder}/model.json is not whole: train the model again") from None
-    if card.get("kind") != KIND or card.get("format") != FORMAT:
+        raise ModelFileError(f"{folder}/{CARD} is not whole: train the model again") from None
+    if card.get("kind") != KIND or card.get("format") != FOLDER_FORMAT:
         raise ModelFileError(
             f"{folder} is a {card.get('kind')!r} of format {card.get('format')!r}, and this version reads "
-            f"{KIND!r} of format {FORMAT}: update cofactor, or train the model again"
+            f"{KIND!r} of format {FOLDER_FORMAT}: update cofactor, or train the model again"
         )
     return card
 

@@ -11,8 +11,11 @@ import pyarrow as pa
 from cofactor.errors import SettingError
 from cofactor.model import retrieval
 from cofactor.model.lists import checked
+from cofactor.spark import storage
 from cofactor.spark.batches import rows_of, use_own_cores, vectors_of
-from cofactor.spark.items import Items, broadcast_items, found_session, located, read_part
+from cofactor.spark.failures import clear_errors
+from cofactor.spark.items import Items, broadcast_items, read_part
+from cofactor.spark.session import session
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -67,17 +70,16 @@ def recommend_all(
     SettingError
         If ``n`` is not a whole number, or ``output`` holds something already.
     """
-    n, source, target = checked(n), located(folder), located(output)
+    n, source, target = checked(n), storage.url_of(folder), storage.url_of(output)
     if partitions is not None and partitions < 1:
         raise SettingError(f"partitions is {partitions!r}: divide the users into 1 part or more")
-    spark = found_session(spark)
+    spark = spark or session()
     _refuse_to_overwrite(spark, target)
-    with broadcast_items(spark, source) as items:
+    with clear_errors(spark), broadcast_items(spark, source) as items:
         parts = partitions or _partitions(spark, int(items.value.card["n_users"]))
         users = _users(spark, source, parts, exclude_seen)
-        kinds = {name: users.schema["id"].dataType.simpleString() for name in ("user",)}
-        kinds["item"] = read_part(spark, source, "items").schema["id"].dataType.simpleString()
-        schema = f"user {kinds['user']}, place int, item {kinds['item']}, title string, score float"
+        kinds = [dict(table.dtypes)["id"] for table in (users, read_part(spark, source, "items"))]
+        schema = f"user {kinds[0]}, place int, item {kinds[1]}, title string, score float"
         ranked = users.mapInArrow(functools.partial(_ranked, items=items, n=n), schema)
         ranked.write.mode("overwrite").parquet(target)
     return target
@@ -100,11 +102,9 @@ def _users(spark: "SparkSession", folder: str, partitions: int, exclude_seen: bo
 
 def _refuse_to_overwrite(spark: "SparkSession", target: str) -> None:
     """Go on only where nothing is, or what a stopped job of Spark left."""
-    path = spark._jvm.org.apache.hadoop.fs.Path(target)
-    files = path.getFileSystem(spark._jsc.hadoopConfiguration())
-    if files.exists(path):
-        there = [entry.getPath().getName() for entry in files.listStatus(path)]
-        if files.getFileStatus(path).isFile() or any(name != "_temporary" for name in there):
+    if storage.exists(spark, target):
+        there = storage.names_in(spark, target)
+        if any(name != "_temporary" for name in there) or storage.is_file(spark, target):
             raise SettingError(f"{target} is there already: give the name of another folder, or remove this one")
 
 

@@ -11,8 +11,12 @@ from cofactor.errors import DataError
 from cofactor.evaluation import metrics, ranking
 from cofactor.evaluation.per_user import finished
 from cofactor.evaluation.report import FULL, Report, of_all_lists
+from cofactor.spark import storage
+from cofactor.spark.failures import clear_errors
 from cofactor.spark.figures import COUNTS, SCHEMA, Wanted, listed_name, measure
-from cofactor.spark.items import Items, broadcast_items, found_session, located, read_part
+from cofactor.spark.items import Items, broadcast_items, read_part
+from cofactor.spark.reading import Layout, Source, open_table
+from cofactor.spark.session import session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -22,9 +26,10 @@ __all__ = ["evaluate"]
 
 def evaluate(
     folder: str | os.PathLike[str],
-    test: "DataFrame | str | os.PathLike[str]",
+    test: Source,
     *,
-    given: "DataFrame | str | os.PathLike[str] | None" = None,
+    given: Source = None,
+    layout: Layout | None = None,
     k: int | Sequence[int] | None = None,
     clip: bool = True,
     relevant_from: float | None = None,
@@ -32,23 +37,25 @@ def evaluate(
 ) -> Report:
     """Measure a model folder on ratings that were held out from its training, on all executors of a cluster.
 
-    The figures are those of `cofactor.evaluate` on the same data, up to the last digits of sums. No figure is ever
-    NaN for the sake of a user or an item that the model does not know: such ratings are left out and counted, and
-    ``known_share`` says how many are not.
+    The figures are those of `cofactor.evaluation.evaluate` on the same data, up to the last digits of sums. No figure
+    is ever NaN for the sake of a user or an item that the model does not know: such ratings are left out and counted,
+    and ``known_share`` says how many are not.
 
     Parameters
     ----------
     folder : path or URL
         A model folder, as `SparkALS.fit_table` writes it.
-    test : pyspark.sql.DataFrame, or path or URL of Parquet
-        Columns user, item, and value; without a value, each counts 1.
+    test : pyspark.sql.DataFrame, or path or URL of Parquet or text files
+        The columns user, item and value, or what ``layout`` says.
     given : the same, optional
         What users had since training, or before the test if they are new. They are placed by it on the executors, as
         `Factors.fold_in` does, and then measured like all others; items that the model does not know are left out.
+    layout : Layout, optional
+        The names of the columns of both, and how text files are read; see `SparkALS.fit_table`.
     k : int or several, optional
         The lengths of the lists to measure; 10 for a model that is trained for ranking.
     clip, relevant_from
-        As in `cofactor.evaluate`.
+        As in `cofactor.evaluation.evaluate`.
     spark : pyspark.sql.SparkSession, optional
         The cluster; the session that there is if not given.
 
@@ -66,13 +73,14 @@ def evaluate(
     SettingError
         If a length is below 1.
     """
-    source, spark = located(folder), found_session(spark)
+    source, spark = storage.url_of(folder), spark or session()
     cut_offs = ranking.cut_offs_of(10 if k is None else k)
-    with broadcast_items(spark, source) as items:
+    with clear_errors(spark), broadcast_items(spark, source) as items:
         model = items.value.model
         lists_too = k is not None or model.objective.goal == "ranking"
         part = functools.partial(read_part, spark, source)
-        tested, more = _ratings(spark, test, part), None if given is None else _ratings(spark, given, part)
+        tested = _ratings(open_table(spark, test, layout or Layout()), part)
+        more = None if given is None else _ratings(open_table(spark, given, layout or Layout()), part)
         audience = _audience(part, more, items.value) if lists_too else metrics.Audience.of(np.zeros(0), 0)
         wanted = Wanted(cut_offs if lists_too else None, clip, relevant_from, audience)
         frame = _by_user(part, tested, more)
@@ -80,16 +88,12 @@ def evaluate(
         return _report(_added_up(sums), wanted, model.n_items)
 
 
-def _ratings(spark: "SparkSession", source: Any, part: Callable[[str], "DataFrame"]) -> "DataFrame":
+def _ratings(table: "DataFrame", part: Callable[[str], "DataFrame"]) -> "DataFrame":
     """Return user, row (of the item, −1 where it is unknown) and value."""
     from pyspark.sql import functions as F  # noqa: N812  (its usual name)
 
-    table = source if hasattr(source, "sparkSession") else spark.read.parquet(located(source))
-    if missing := [name for name in ("user", "item") if name not in table.columns]:
-        raise DataError(f"the ratings have no column {missing[0]!r}, but {', '.join(table.columns)}: rename one")
-    value = table["value"].cast("float") if "value" in table.columns else F.lit(1.0).cast("float")
     users, items = (_comparable(table, side, part(f"{side}s")) for side in ("user", "item"))
-    table = table.select(users.alias("user"), items.alias("item"), value.alias("value"))
+    table = table.select(users.alias("user"), items.alias("item"), table["value"].cast("float").alias("value"))
     rows = part("items").select(F.col("id").alias("item"), "row")
     found = F.when(F.col("item").isNotNull(), F.coalesce("row", F.lit(-1)))
     return table.join(rows, "item", "left").select("user", found.alias("row"), "value")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["delete", "exists", "names_in", "opened", "rename", "url_of", "working_folder", "write_text"]
+__all__ = ["delete", "exists", "is_file", "names_in", "opened", "rename", "url_of", "working_folder", "write_text"]
 
 
 def url_of(path: str | PathLike[str]) -> str:
@@ -28,6 +28,12 @@ def exists(spark: "SparkSession", url: str) -> bool:
     """Return whether a file or folder is there."""
     system, path = opened(spark, url)
     return bool(system.exists(path))
+
+
+def is_file(spark: "SparkSession", url: str) -> bool:
+    """Return whether a URL is a file's rather than a folder's."""
+    system, path = opened(spark, url)
+    return not system.getFileStatus(path).isDirectory()
 
 
 def names_in(spark: "SparkSession", url: str) -> list[str]:
