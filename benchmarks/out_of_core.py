@@ -15,7 +15,8 @@ memory is the same set, its arrays copied into memory first; KerasMF in memory i
 so of as large tables, with a tenth of the ratings. KerasMF's seconds are those between its first step and its last,
 which leaves compilation out.
 
-Run: ``python benchmarks/out_of_core.py [--small]``. It puts up to 17 GB where TMPDIR says.
+Run: ``python benchmarks/out_of_core.py [--small]``. It puts up to 17 GB where TMPDIR says, and removes them at the end;
+stopped before, the next run goes on after the last step that was done.
 """
 
 import json
@@ -27,6 +28,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ from cofactor.solvers import ImplicitALS
 STAGE, SMALL_STAGE = "synthetic:2000000x200000x200000000", "synthetic:40000x4000x2000000"
 FITS, SMALL_FITS = "synthetic:2000000x200000x20000000", "synthetic:40000x4000x400000"
 LIMIT, SMALL_LIMIT = "4GB", "64MB"
-RANK, BATCH, SMALL_BATCH = 64, 1 << 20, 1 << 16
+RANK, BATCH, SMALL_BATCH, LISTED = 64, 1 << 20, 1 << 16, 100_000
 MIB, NANO = 2**20, 1e9
 TINY = "synthetic:60x40x600"
 
@@ -126,10 +128,11 @@ def iterate(folder: str, cache: str, limit: str, where: str, model: str) -> dict
 
 
 def answer(folder: str, cache: str, limit: str, model: str, lists: str) -> dict[str, float]:
-    """Open the model and write everyone's lists."""
+    """Open the model and write lists as everyone's are written, for as many users as say what it holds."""
     loaded = cf.open_model(model)
     loaded.recommend([loaded.users[0]], n=10)
-    return watched(lambda: loaded.recommend_all(lists, n=10))[1] | {"ratings": loaded.n_users}
+    some = loaded.users.ids[:LISTED]
+    return watched(lambda: loaded.recommend_all(lists, n=10, users=some))[1] | {"ratings": len(some)}
 
 
 def descend(folder: str, cache: str, limit: str, where: str, stage: str, batch: int) -> dict[str, float]:
@@ -175,34 +178,57 @@ def compare(results: Results, solver: str, disk: dict[str, float], memory: dict[
     )
 
 
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a run, each done once: what one has measured lies in a file, where the next run finds it."""
+
+    home: Path
+
+    def measured(self, name: str, function: str, *settings: object) -> Any:
+        """Return what a step measured, now or in a run that was stopped."""
+        file = self.home / f"{name}.json"
+        if not file.exists():
+            file.with_suffix(".part").write_text(json.dumps(fresh(function, *settings)))
+            file.with_suffix(".part").rename(file)
+        return json.loads(file.read_text())
+
+
 def main() -> None:
     args = arguments(__doc__)
     stage, fits, limit, batch = (
         (SMALL_STAGE, SMALL_FITS, SMALL_LIMIT, SMALL_BATCH) if args.small else (STAGE, FITS, LIMIT, BATCH)
     )
     results = Results("out_of_core", args.small, {"stage": stage, "fits": fits, "memory": limit, "batch": batch})
-    n = int(stage.split("x")[-1])
-    with tempfile.TemporaryDirectory() as home:
-        folder, cache, model, lists = (f"{home}/{name}" for name in ("ratings", "cache", "m.safetensors", "l.parquet"))
-        add(results, "write the set as Parquet", n, fresh("write", stage, folder))
-        add(results, f"open_parquet, memory={limit}", n, fresh("build", folder, cache, limit))
-        disk = fresh("iterate", folder, cache, limit, "disk", model)
-        add(results, f"ImplicitALS, rank {RANK}, from disk", n, disk)
-        add(results, "open the model, top 10 for everyone", n, fresh("answer", folder, cache, limit, model, lists))
-        memory = fresh("iterate", folder, cache, limit, "memory", model)
-        add(results, f"ImplicitALS, rank {RANK}, in memory", n, memory)
-        if disk["objective"] != memory["objective"]:
-            raise SystemExit(f"the objectives differ: {disk['objective']!r} and {memory['objective']!r}")
-        compare(results, "ImplicitALS", disk, memory)
-        disk = fresh("descend", folder, cache, limit, "disk", stage, batch)
-        add(results, "KerasMF, rank 20, from disk", n, disk)
-        shutil.rmtree(folder)
-        memory = fresh("descend", folder, cache, limit, "memory", fits, batch)
-        add(results, "KerasMF, rank 20, in memory", int(fits.split("x")[-1]), memory)
-        compare(results, "KerasMF", disk, memory)
-        held = (disk["anonymous"] - disk["before"]) / disk["tables"]
-        results.note(f"KerasMF held {held:.1f} times the size of its tables beyond what was there before.")
+    home = Path(tempfile.gettempdir()) / f"cofactor-out-of-core{'-small' if args.small else ''}"
+    home.mkdir(exist_ok=True)
+    measure(results, Steps(home), stage, fits, limit, batch)
     results.write()
+    shutil.rmtree(home.resolve())
+
+
+def measure(results: Results, steps: Steps, stage: str, fits: str, limit: str, batch: int) -> None:
+    n, files = int(stage.split("x")[-1]), ("ratings", "cache", "m.safetensors", "l.parquet")
+    folder, cache, model, lists = (str(steps.home / name) for name in files)
+    where = folder, cache, limit
+    add(results, "write the set as Parquet", n, steps.measured("write", "write", stage, folder))
+    add(results, f"open_parquet, memory={limit}", n, steps.measured("build", "build", *where))
+    disk = steps.measured("als-disk", "iterate", *where, "disk", model)
+    add(results, f"ImplicitALS, rank {RANK}, from disk", n, disk)
+    memory = steps.measured("als-memory", "iterate", *where, "memory", model)
+    add(results, f"ImplicitALS, rank {RANK}, in memory", n, memory)
+    if disk["objective"] != memory["objective"]:
+        raise SystemExit(f"the objectives differ: {disk['objective']!r} and {memory['objective']!r}")
+    compare(results, "ImplicitALS", disk, memory)
+    disk = steps.measured("keras-disk", "descend", *where, "disk", stage, batch)
+    add(results, "KerasMF, rank 20, from disk", n, disk)
+    memory = steps.measured("keras-memory", "descend", *where, "memory", fits, batch)
+    add(results, "KerasMF, rank 20, in memory", int(fits.split("x")[-1]), memory)
+    compare(results, "KerasMF", disk, memory)
+    held = (disk["anonymous"] - disk["before"]) / disk["tables"]
+    results.note(f"KerasMF held {held:.1f} times the size of its tables beyond what was there before.")
+    listed = steps.measured("lists", "answer", *where, model, lists)
+    users = listed["ratings"]
+    add(results, f"open the model, top 10 for {users:,} users", n, listed)
 
 
 if __name__ == "__main__":

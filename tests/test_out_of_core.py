@@ -135,7 +135,7 @@ def test_a_model_is_saved_opened_and_lists_for_all_of_it_are_the_same(models, tm
 
 
 def test_tables_that_do_not_fit_say_how_much_they_need(tables, monkeypatch):
-    monkeypatch.setattr("cofactor.solvers.keras_tasks.TABLES_HELD", {"rating": 1e6, "ranking": 1e6})
+    monkeypatch.setattr("cofactor.solvers.keras_mf.TABLES_HELD", {"rating": 1e6, "ranking": 1e6})
     large_tables = r"KerasMF\(rank=4\)'s tables .* take 7.64 GB, but memory is 16 MB: give memory='8GB' or more"
     with pytest.raises(cf.SettingError, match=large_tables):
         keras_mf().fit(tables[1])

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["RankingTask", "RatingTask", "Task"]
 
 TABLES_HELD: Mapping[str, float] = {"rating": 9.0, "ranking": 14.0}
-"""What training takes at its peak, as a multiple of the tables: optimizer, gradients, their copies in a step, and what
-becomes of the weights in the end. Measured by ``benchmarks/out_of_core.py``."""
+"""What training takes at its peak, as a multiple of the tables, where these are large against a batch: the optimizer's
+own tables, gradients, their copies in a step, and what becomes of the weights in the end."""
 
 _GROUP = 256  # positives in a batch that are each other's negatives
 
