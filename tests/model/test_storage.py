@@ -77,7 +77,7 @@ def test_a_model_comes_back_as_it_was(tmp_path):
 
 
 @given(st.lists(st.text(), min_size=1, unique=True), st.integers(0, 3))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_any_ids_survive(tmp_path_factory, ids, rank):
     model = Factors.from_arrays(np.ones((len(ids), rank)), np.ones((2, rank)), users=ids)
     path = tmp_path_factory.mktemp("ids") / "model.safetensors"
