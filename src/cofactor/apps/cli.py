@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build(arguments: list[str]) -> typer.Typer:
     """Return the application; ``fit`` has the options of the solver that the arguments choose."""
-    from cofactor.apps.tuning import tune  # it takes the same arguments, and finds them here
+    from cofactor.apps.picturing import plot, report  # they take the same arguments, and find them here
+    from cofactor.apps.tuning import tune
 
     app = typer.Typer(
         name="cofactor",
@@ -155,11 +156,11 @@ def fit(
     if solver == "spark-als":
         from cofactor.apps.spark import fit_table
 
-        result = fit_table(made, data, output, test_fraction, _data_options(options))
+        result = fit_table(made, data, output, test_fraction, data_options(options))
         show.as_json(result) if json_output else show.fitted_folder(result)
         return
     test_fraction = 0.2 if test_fraction is None else test_fraction
-    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     train, test = jobs.split(ratings, split, test_fraction, seed)
     train = jobs.for_goal(made, train)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
@@ -188,7 +189,7 @@ def _fit_result(fitted: Any, saved: Path | None) -> dict[str, Any]:
     }
 
 
-def _data_options(options: dict[str, Any]) -> dict[str, Any]:
+def data_options(options: dict[str, Any]) -> dict[str, Any]:
     return {parameter.name: options.get(parameter.name) for parameter in DATA_OPTIONS}
 
 
@@ -214,10 +215,10 @@ def evaluate(
     if master is not None:
         if negatives is not None or output is not None:
             raise typer.BadParameter("--master prints the figures of full rankings: leave out --negatives and -o")
-        _evaluate_on_spark(model, data, k, master, json_output, _data_options(options))
+        _evaluate_on_spark(model, data, k, master, json_output, data_options(options))
         return
     loaded = jobs.open_model(model)
-    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
     lengths = reports.lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
     report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths or None, negatives)
@@ -356,7 +357,7 @@ def compare(
 
     names, ranks = [*(solver or ["keras"])], rank or [5, 10, 20]
     names += [name for name in jobs.baselines_for(names, k or None) if name not in names]
-    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
+    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     lengths = reports.lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
     with show.progress_bar("comparing", hidden=json_output) as bar:
         tries = iter(range(1, 10_000))
@@ -377,50 +378,6 @@ def compare(
         show.say(f"{lead['best']} against {lead['next']}: {lead['metric']} {between}, p = {lead['p_value']:.4f}")
     for path in written:
         show.say(f"wrote {path}")
-
-
-def plot(
-    models: Annotated[list[Path], typer.Argument(help="One model, or several of different ranks.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures.")] = Path("plots"),
-    json_output: Json = False,
-) -> None:
-    """Draw training curve, error by rank, the map of the items, and the model's diagram."""
-    from cofactor.apps import jobs
-
-    written = jobs.write_pictures({path.stem: jobs.load(path) for path in models}, output)
-    if json_output:
-        show.as_json({"pictures": [str(path) for path in written]})
-        return
-    for path in written:
-        show.say(f"wrote {path}")
-
-
-@taking(DATA_OPTIONS)
-def report(
-    model: ModelPath,
-    data: Data,
-    *,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
-    k: K = None,
-    rank: Annotated[
-        list[int] | None, typer.Option(help="Another rank to train its solver at and compare with; repeat for more.")
-    ] = None,
-    examples: Annotated[int, typer.Option(help="How many people to show with their lists; 0 shows nobody.")] = 3,
-    json_output: Json = False,
-    **options: Any,
-) -> None:
-    """Write one page about a model: its data, accuracy, lists, map and card, on ratings it was not trained on."""
-    from cofactor.apps import jobs
-
-    loaded = jobs.load(model)
-    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **_data_options(options))
-    with show.progress_bar("reporting", hidden=json_output) as bar:
-        choices = {"name": model.stem, "k": k, "ranks": rank or (), "examples": examples}
-        written = jobs.write_page(loaded, ratings, output, **choices, done=bar)
-    if json_output:
-        show.as_json({"page": str(written)})
-    else:
-        show.say(f"wrote {written}: one file, which any browser opens and a mail can carry")
 
 
 def quickstart(
