@@ -294,7 +294,7 @@ def test_given_choices_of_epochs_are_what_is_chosen_from(likes):
     assert set(tuned.trials_frame()["epochs"].drop_nulls()) <= {2, 5, 7}
 
 
-@pytest.mark.parametrize("name", sorted(set(SOLVERS) - {"popularity"}))
+@pytest.mark.parametrize("name", sorted(set(SOLVERS) - {"popularity", "spark-als"}))  # the latter starts a Java
 def test_every_solver_can_be_tuned(name, ratings, likes):
     kind = solver_class(name)
     fields = {field.name for field in dataclasses.fields(kind)}

@@ -85,13 +85,11 @@ def learn(table: "DataFrame", recipe: Recipe, layout: Layout, folder: str) -> Le
     DataError
         If there is nothing to learn from, or it cannot be used as it is.
     """
+    from pyspark.sql import functions as f
+
     rows = frozen(table, f"{folder}/table", layout)
-    users, items = (
-        index_ids(rows.select(rows[kind].alias("id")), f"{folder}/{kind}-ids", kind)
-        if not rows.isEmpty()
-        else _refuse_empty()
-        for kind in ("user", "item")
-    )
+    users, n_users = index_ids(rows.select(f.col("user").alias("id")), f"{folder}/user-ids", "user")
+    items, n_items = index_ids(rows.select(f.col("item").alias("id")), f"{folder}/item-ids", "item")
     seen = _seen(rows, users, items, recipe, layout, f"{folder}/seen")
     summary = _checked(seen, recipe, layout)
     mean, user_bias, item_bias = 0.0, None, None
@@ -101,7 +99,6 @@ def learn(table: "DataFrame", recipe: Recipe, layout: Layout, folder: str) -> Le
         user_bias, item_bias = _biases(rated, mean, recipe.bias_regularization, folder)
         rated = _without_biases(rated, mean, user_bias, item_bias)
     model = _estimator(recipe).fit(_frozen(rated, f"{folder}/residuals"))
-    n_users, n_items = users.count(), items.count()
     return Learnt(
         _with_vectors(users, model.userFactors, user_bias),
         _with_vectors(items, model.itemFactors, item_bias),
@@ -112,10 +109,6 @@ def learn(table: "DataFrame", recipe: Recipe, layout: Layout, folder: str) -> Le
         n_items,
         summary.count,
     )
-
-
-def _refuse_empty() -> Any:
-    raise DataError("there are no interactions to learn from: check the table")
 
 
 def _seen(

@@ -20,7 +20,7 @@ _SPELT_INTEGER = r"^(0|[1-9]\d{0,17})$"
 _WITHIN_PARTITION = 2**33 - 1  # monotonically_increasing_id has the partition in the bits above
 
 
-def index_ids(ids: "DataFrame", folder: str, kind: str) -> "DataFrame":
+def index_ids(ids: "DataFrame", folder: str, kind: str) -> "tuple[DataFrame, int]":
     """Give every distinct id a row.
 
     Parameters
@@ -34,13 +34,13 @@ def index_ids(ids: "DataFrame", folder: str, kind: str) -> "DataFrame":
 
     Returns
     -------
-    pyspark.sql.DataFrame
-        Columns ``id`` and ``row`` (32-bit integers from 0).
+    pyspark.sql.DataFrame, int
+        Columns ``id`` and ``row`` (32-bit integers from 0); how many there are.
 
     Raises
     ------
     DataError
-        If there are more ids than MLlib can count.
+        If there are none, or more than MLlib can count.
     """
     from pyspark.sql import functions as f
 
@@ -50,7 +50,16 @@ def index_ids(ids: "DataFrame", folder: str, kind: str) -> "DataFrame":
     numbered.write.parquet(folder)  # frozen: what sort gives anew after a lost executor may be cut elsewhere
     kept = ids.sparkSession.read.parquet(folder)
     sizes = {row["part"]: row["count"] for row in kept.groupBy("part").count().collect()}
-    return kept.select("id", (f.col("place") + _first_row(sizes, kind)).cast("int").alias("row"))
+    _check_number(sum(sizes.values()), kind)
+    row = (f.col("place") + _first_row(sizes)).cast("int").alias("row")
+    return kept.select("id", row), sum(sizes.values())
+
+
+def _check_number(n: int, kind: str) -> None:
+    if not n:
+        raise DataError("there are no interactions to learn from: check the table")
+    if n > MOST_ROWS:
+        raise DataError(f"there are {n:,} {kind}s, and Spark's ALS can count {MOST_ROWS:,}: leave out rare ones")
 
 
 def _order(ids: "DataFrame") -> "Column":
@@ -61,7 +70,7 @@ def _order(ids: "DataFrame") -> "Column":
     return f.col("id")
 
 
-def _first_row(sizes: dict[int, int], kind: str) -> "Column":
+def _first_row(sizes: dict[int, int]) -> "Column":
     """Return, for the partition in column ``part``, the row that its first id has."""
     from pyspark.sql import functions as f
 
@@ -69,6 +78,4 @@ def _first_row(sizes: dict[int, int], kind: str) -> "Column":
     for part in range(max(sizes) + 1):
         firsts.append(total)
         total += sizes.get(part, 0)
-    if total > MOST_ROWS:
-        raise DataError(f"there are {total:,} {kind}s, and Spark's ALS can count {MOST_ROWS:,}: leave out rare ones")
     return f.element_at(f.lit(firsts), f.col("part") + 1)
