@@ -16,7 +16,9 @@ Run: ``python benchmarks/spark.py [--small] [--rounds 2] [--n 10] [--rank 64]``.
 """
 
 import json
+import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -59,7 +61,7 @@ class Stage:
 
         users, items = (self._vectors(self.folder / model / side) for side in ("users", "items"))
         make = self.spark._jvm.org.apache.spark.ml.recommendation.ALSModel
-        peer = ALSModel(make("als", self.rank, users._jdf, items._jdf))
+        peer = ALSModel(make("als", self.rank, users._jdf, items._jdf).setUserCol("user").setItemCol("item"))
         return self._timed(name, lambda to: peer.recommendForAllUsers(self.n).write.parquet(to))
 
     @property
@@ -89,6 +91,7 @@ def session() -> Any:
     """Start Spark on two cores of this machine."""
     from pyspark.sql import SparkSession
 
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     settings = {"spark.driver.memory": "4g", "spark.ui.enabled": "false", "spark.log.level": "ERROR"}
     address = dict.fromkeys(("spark.driver.host", "spark.driver.bindAddress"), "127.0.0.1")
     return SparkSession.builder.master("local[2]").config(map=settings | address).getOrCreate()
