@@ -233,10 +233,9 @@ class KerasMF:
         """
         check_train(train)
         entries = (train.n_users + train.n_items + 2) * (self.rank + self.biases)
-        train.room.require(
-            int(4 * entries * TABLES_HELD[self.goal]),
-            f"KerasMF(rank={self.rank})'s tables and what their training holds",
-        )
+        needed = int(4 * entries * TABLES_HELD[self.goal])
+        what = f"KerasMF(rank={self.rank})'s tables and what their training holds"
+        train.room.require(needed, what, "a smaller rank, or another solver")
         task: Task = RatingTask(self, train) if self.loss == "mse" else RankingTask(self, train)
         task.compile(self._optimizer(self.epochs * len(task.batches)))
         if start is not None:
