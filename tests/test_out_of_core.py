@@ -1,5 +1,6 @@
 """Training, evaluation, lists and files within a limit of memory: the same bits as without one, and no more memory."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -136,9 +137,19 @@ def test_a_model_is_saved_opened_and_lists_for_all_of_it_are_the_same(models, tm
 
 def test_tables_that_do_not_fit_say_how_much_they_need(tables, monkeypatch):
     monkeypatch.setattr("cofactor.solvers.keras_mf.TABLES_HELD", {"rating": 1e6, "ranking": 1e6})
-    large_tables = r"KerasMF\(rank=4\)'s tables .* take 7.64 GB, but memory is 16 MB: give memory='8GB' or more"
+    large_tables = (
+        r"KerasMF\(rank=4\)'s tables .* take 7.64 GB, but memory is 16 MB: give memory='8GB' or more, or a smaller rank"
+    )
     with pytest.raises(cf.SettingError, match=large_tables):
         keras_mf().fit(tables[1])
+
+
+def test_columns_that_do_not_fit_say_how_much_they_need(tables):
+    large_table = dataclasses.replace(tables[1], room=rooms.Disk(tables[1].room.folder, 300_000))
+    large_table.split_random()
+    for columns in (large_table.to_frame, large_table.split_per_user):
+        with pytest.raises(cf.SettingError, match=r"the ratings as columns .* take 0.384 MB, but memory .*, or split"):
+            columns()
 
 
 def run(*arguments, code=0):

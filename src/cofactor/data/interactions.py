@@ -177,6 +177,7 @@ class Interactions:
 
     def triplets(self) -> Triplets:
         """Return user rows (int32), item rows (int32) and values (float32) in reading order."""
+        self.room.require(64 * len(self), "the ratings as columns", "split them at random, which needs no columns")
         user_rows = np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.matrix.indptr))
         columns = user_rows, self.matrix.indices.astype(np.int32, copy=False), self.matrix.data
         return Triplets(*(self._as_read(column) for column in columns))

@@ -57,7 +57,8 @@ def open_parquet(
 
     The first call sorts the ratings into a cache folder, where later calls with the same files find them. What is then
     made of the table, such as a random split, binary values or a model's training, keeps to the limit too. Vectors may
-    lie in files, except with `KerasMF`, which says how much memory its tables need.
+    lie in files, except with `KerasMF`, which says how much memory its tables need; so does what needs the ratings as
+    columns, such as a data frame of them or a split by time.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def open_parquet(
         or a number of bytes. A row group of the files must fit a few times.
     cache : path, optional
         Where the sorted arrays are kept and large arrays are put; COFACTOR_DATA or the user's cache if not given. It
-        takes about 25 bytes a rating, and twice that while it is built.
+        takes 16 to 28 bytes a rating, and up to 40 more while it is built.
     notify : callable, optional
         Called with a sentence on what is being done.
 

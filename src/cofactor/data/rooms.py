@@ -46,7 +46,7 @@ class Room(Protocol):
         """Cut rows into parts whose entries are few enough to treat at once, given how many each row has."""
         ...
 
-    def require(self, needed: int, what: str) -> None:
+    def require(self, needed: int, what: str, otherwise: str = "") -> None:
         """Raise SettingError where ``needed`` bytes that must be in memory are more than there may be."""
         ...
 
@@ -67,7 +67,7 @@ class Memory:
         """Return all rows as one part."""
         yield slice(0, len(counts))
 
-    def require(self, needed: int, what: str) -> None:
+    def require(self, needed: int, what: str, otherwise: str = "") -> None:
         """Allow anything: no limit was given."""
 
 
@@ -126,18 +126,18 @@ class Disk:
         """Cut rows into parts of at most `entries_at_once` entries; a row stays whole."""
         return (slice(*pair) for pair in pairwise(edges_of(counts, self.entries_at_once).tolist()))
 
-    def require(self, needed: int, what: str) -> None:
-        """Raise SettingError where ``needed`` bytes that must be in memory are more than the limit.
+    def require(self, needed: int, what: str, otherwise: str = "") -> None:
+        """Refuse what takes ``needed`` bytes that must be in memory, where the limit is less.
 
         Raises
         ------
         SettingError
-            Saying how much is needed.
+            Saying how much is needed, and what else can be done.
         """
         if needed > self.memory:
             raise SettingError(
                 f"{what} must be in memory and take {shown_bytes(needed)}, but memory is {shown_bytes(self.memory)}: "
-                f"give memory='{-(-needed // 10**9)}GB' or more, or a smaller rank"
+                f"give memory='{-(-needed // 10**9)}GB' or more{otherwise and f', or {otherwise}'}"
             )
 
 

@@ -238,10 +238,9 @@ class KerasMF:
         """
         check_train(train)
         entries = (train.n_users + train.n_items + 2) * (self.rank + self.biases)
-        train.room.require(
-            int(4 * entries * TABLES_HELD[self.goal]),
-            f"KerasMF(rank={self.rank})'s tables and what their training holds",
-        )
+        needed = int(4 * entries * TABLES_HELD[self.goal])
+        what = f"KerasMF(rank={self.rank})'s tables and what their training holds"
+        train.room.require(needed, what, "a smaller rank, or another solver")
         with all_devices() as row_multiple:
             task: Task = (RatingTask if self.loss == "mse" else RankingTask)(self, train, row_multiple)
             task.compile(self._optimizer(self.epochs * len(task.batches)))
