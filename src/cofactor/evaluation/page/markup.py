@@ -146,7 +146,7 @@ def figure(title: str, note: Any, picture: Markup, alternative: Markup) -> Marku
 
 def figure_beside_table(title: str, note: Any, picture: Markup, alternative: Markup) -> Markup:
     """Return a picture that stands alone, with its table beside it where there is room."""
-    return tag("figure", tag("div", _caption(title, note), picture), alternative, class_="card beside")
+    return tag("div", tag("figure", _caption(title, note), picture), alternative, class_="card beside")
 
 
 def _caption(title: str, note: Any) -> Markup:

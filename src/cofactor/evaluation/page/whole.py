@@ -11,6 +11,7 @@ from cofactor.evaluation.page import about_data, about_lists, about_model, card,
 from cofactor.evaluation.page.markup import Markup, count, isolated, joined, tag
 from cofactor.evaluation.page.material import Material, gathered
 from cofactor.evaluation.page.section import Section
+from cofactor.evaluation.ranking import cut_offs_of
 from cofactor.model.factors import Factors
 
 __all__ = ["report_page", "written_page"]
@@ -78,7 +79,7 @@ def report_page(
         model,
         ratings,
         name=name or model.origin.solver or "A model",
-        k=[k] if isinstance(k, int) else k,
+        k=None if k is None else cut_offs_of(k).tolist(),
         ranks=ranks,
         examples=examples,
         done=done or (lambda *_: None),
