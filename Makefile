@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long check format clean clean-kernels
+.PHONY: help venv demo test test-long check docs format clean clean-kernels
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,12 +25,16 @@ test: .venv/ready  ## run the tests
 test-long: .venv/ready  ## the tests, with the long form of those that have one
 	COFACTOR_TEST_LONG=1 $(BIN)/pytest -q
 
-check: .venv/ready  ## formatting, lint, types, the import contract, doctests
+check: .venv/ready  ## formatting, lint, types, the import contract, doctests, the documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q src
+	$(MAKE) --no-print-directory docs
+
+docs: .venv/ready  ## build the documentation site, docs/_build/html/index.html
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 
 format: .venv/ready  ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
@@ -40,4 +44,4 @@ clean-kernels:  ## forget compiled kernels; needed after an edit to one that oth
 	find src -name '*.nb[ic]' -delete
 
 clean:  ## remove what the targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart docs/_build docs/generated

@@ -113,10 +113,10 @@ def _cell(text: str) -> str:
 
 _INTRODUCTION = """# Errors, and what to do
 
-Whatever cofactor raises on purpose is a `CofactorError` or, where it only warns, a `GoalWarning`. On the command line it
-is one line and exit code 1. Its text names the place, the value and the remedy. This page is made from the places in the
-code that raise them; <i>‹a word in these marks›</i> stands where a message shows a value.
+Whatever cofactor raises on purpose is a `CofactorError` or, where it only warns, a `GoalWarning`. On the command line
+it is one line and exit code 1. Its text names the place, the value and the remedy. This page is made from the places in
+the code that raise them; <i>‹a word in these marks›</i> stands where a message shows a value.
 """
 
-_OF_THE_SERVICE = """`cofactor serve` answers every error with a problem document (RFC 9457): its `detail` is the text here,
-and never repeats what was sent. A `CofactorError` becomes one with status 422."""
+_OF_THE_SERVICE = """`cofactor serve` answers every error with a problem document (RFC 9457): its `detail` is the text
+here, and never repeats what was sent. A `CofactorError` becomes one with status 422."""

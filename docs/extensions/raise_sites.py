@@ -51,9 +51,7 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def _texts(
-    call: ast.Call, functions: Mapping[str, ast.FunctionDef], known: Mapping[str, ast.expr]
-) -> Iterator[str]:
+def _texts(call: ast.Call, functions: Mapping[str, ast.FunctionDef], known: Mapping[str, ast.expr]) -> Iterator[str]:
     """Yield the texts that a call may be given: of its first argument that is one, each branch by itself."""
     given = [part for part in call.args if not (isinstance(part, ast.Constant) and isinstance(part.value, int))]
     if not given:
