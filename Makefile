@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long release-check check format public-api clean clean-kernels
+.PHONY: help venv demo test test-long release-check check docs format public-api clean clean-kernels
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,13 +28,17 @@ test-long: .venv/ready  ## the tests, with the long form of those that have one
 release-check: .venv/ready  ## wheel and sdist in empty environments, each extra, the oldest dependencies (an hour)
 	COFACTOR_TEST_LONG=1 $(BIN)/pytest -q tests/release
 
-check: .venv/ready  ## formatting, lint, types, the import contract, the project's metadata, doctests
+check: .venv/ready  ## formatting, lint, types, the import contract, the project's metadata, doctests, the documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sp-repo-review .
 	$(BIN)/pytest -q src
+	$(MAKE) --no-print-directory docs
+
+docs: .venv/ready  ## build the documentation site, docs/_build/html/index.html
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 
 format: .venv/ready  ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
@@ -47,4 +51,4 @@ clean-kernels:  ## forget compiled kernels; needed after an edit to one that oth
 	find src -name '*.nb[ic]' -delete
 
 clean:  ## remove what the targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart docs/_build docs/generated

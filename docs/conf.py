@@ -41,12 +41,13 @@ html_title = "cofactor"
 html_favicon = "../src/cofactor/apps/web/page/icon.svg"
 html_static_path = ["static"]
 html_css_files = ["cofactor.css"]
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "changelog": [], "architecture": []}
+html_sidebars = {name: [] for name in ("index", "getting-started", "solvers", "architecture", "changelog")}
 html_theme_options = {
     "logo": {"text": "cofactor", "image_light": "static/mark.svg", "image_dark": "static/mark.svg"},
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 8,
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
     "show_toc_level": 2,

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["Block", "output_of", "ours", "theirs"]
+__all__ = ["Block", "ours", "output_of", "theirs"]
 
 Block = tuple[int, str]
 """The line on which a block begins, and its code."""

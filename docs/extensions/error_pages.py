@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from raise_sites import Site, sites_in
+from sphinx.errors import ConfigError
 
 import cofactor
 from cofactor import errors
@@ -21,7 +22,7 @@ SOURCE = Path(cofactor.__file__).parent
 REMEDIES = Path(__file__).parents[1] / "remedies.toml"
 SERVICE = ("Problem", "Refused")
 _DO = (
-    "ask|cast|check|choose|convert|copy|evaluate|fetch|fit|fold_in|fold|give|hold|keep|leave|list|make|measure|mend|name|pip|"
+    "ask|cast|check|choose|convert|copy|evaluate|fetch|fit|fold_in|fold|give|hold|keep|leave|list|make|measure|mend|name|open|pip|"
     "rank|read|remove|rename|round|set|split|start|the same command|train|try|unpack|unzip|wait|write|"
     "it must|they must|it can be|each must|evaluate\\(\\) makes|send|say|see|GET|raise"
 )
@@ -58,7 +59,7 @@ def _page(remedies: dict[str, str]) -> str:
     lacking = sorted({_key(text) for text in messages if not parted(text, remedies)[1]})
     left_over = sorted(set(remedies) - {_key(text) for text in messages})
     if lacking or left_over:
-        raise ValueError(f"docs/remedies.toml: no remedy for {lacking}; no such message any more: {left_over}")
+        raise ConfigError(f"docs/remedies.toml: no remedy for {lacking}; no such message any more: {left_over}")
     lines = [_INTRODUCTION]
     for name in errors.__all__:
         if inspect.isclass(getattr(errors, name)):
@@ -106,22 +107,16 @@ def _place(site: Site) -> str:
 
 def _cell(text: str) -> str:
     """Escape what Markdown would take for markup, and set the places for values apart."""
-    plain = re.sub(r"([\\`*_|<>\[\]$])", r"\\\1", " ".join(text.split()))
-    return re.sub(r"‹(.*?)›", lambda place: f"*‹{_short(place[1])}›*", plain)
-
-
-def _short(expression: str) -> str:
-    """Say in a word or two what stands in a place: the last name of its expression."""
-    names = re.findall(r"[A-Za-z]\w*", expression.replace("\\", ""))
-    return expression if len(expression) <= 24 else (names[-1] if names else "…").replace("_", "\\_")
+    plain = re.sub(r"([\\*_|<>\[\]$])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"‹(.*?)›", r"<i>‹\1›</i>", plain)
 
 
 _INTRODUCTION = """# Errors, and what to do
 
-Whatever cofactor raises on purpose is a `CofactorError` or, where it only warns, a `GoalWarning`. On the command line it
-is one line and exit code 1. Its text names the place, the value and the remedy. This page is made from the places in the
-code that raise them; *‹a word in these marks›* stands where a message shows a value.
+Whatever cofactor raises on purpose is a `CofactorError` or, where it only warns, a `GoalWarning`. On the command line
+it is one line and exit code 1. Its text names the place, the value and the remedy. This page is made from the places in
+the code that raise them; <i>‹a word in these marks›</i> stands where a message shows a value.
 """
 
-_OF_THE_SERVICE = """`cofactor serve` answers every error with a problem document (RFC 9457): its `detail` is the text here,
-and never repeats what was sent. A `CofactorError` becomes one with status 422."""
+_OF_THE_SERVICE = """`cofactor serve` answers every error with a problem document (RFC 9457): its `detail` is the text
+here, and never repeats what was sent. A `CofactorError` becomes one with status 422."""

@@ -19,8 +19,14 @@ def to_mathml(tex: str, *, block: bool = False) -> str:
     >>> "<msub>" in to_mathml(r"\hat r_{ui}")
     True
     """
-    accented = re.sub(r"\\hat (\w)", r"{\\hat{\1}}", tex)  # or the subscript would be put under the letter
-    return tex2mathml(accented, as_block=block).replace("&ApplyFunction;", "&#x2061;")
+    accented = re.sub(r"\\hat (\w)(_?)", _accented, tex)
+    drawn = tex2mathml(accented, as_block=block).replace("&ApplyFunction;", "&#x2061;")
+    return drawn.replace('<mo stretchy="false">|', '<mo stretchy="false" lspace="0" rspace="0">|')
+
+
+def _accented(found: re.Match[str]) -> str:
+    """Close off an accented letter, or its subscript would be put under it."""
+    return rf"{{\hat{{{found[1]}}}}}" + ("{}_" if found[2] else "")
 
 
 def _inline(self: HTML5Translator, node: nodes.math) -> None:

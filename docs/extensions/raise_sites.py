@@ -42,14 +42,16 @@ def _assigned(function: ast.FunctionDef) -> dict[str, ast.expr]:
     found: dict[str, ast.expr] = {}
     for node in ast.walk(function):
         target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Name) and isinstance(node.value, ast.JoinedStr | ast.Constant):
+        if isinstance(target, ast.Name) and _is_text(node.value):
             found[target.id] = node.value
     return found
 
 
-def _texts(
-    call: ast.Call, functions: Mapping[str, ast.FunctionDef], known: Mapping[str, ast.expr]
-) -> Iterator[str]:
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def _texts(call: ast.Call, functions: Mapping[str, ast.FunctionDef], known: Mapping[str, ast.expr]) -> Iterator[str]:
     """Yield the texts that a call may be given: of its first argument that is one, each branch by itself."""
     given = [part for part in call.args if not (isinstance(part, ast.Constant) and isinstance(part.value, int))]
     if not given:
@@ -96,7 +98,7 @@ def _calls_with_homes(node: ast.AST, home: str) -> Iterator[tuple[str, ast.Call]
 
 
 def written(node: ast.expr, known: Mapping[str, ast.expr] = MappingProxyType({})) -> str:
-    """Write a text expression as people read it, each value as ‹its expression›; ``known`` are texts with a name.
+    """Write a text expression as people read it, each value as ‹its name›; ``known`` are texts with a name.
 
     Examples
     --------
@@ -113,4 +115,43 @@ def written(node: ast.expr, known: Mapping[str, ast.expr] = MappingProxyType({})
     value = known.get(value.id, value) if isinstance(value, ast.Name) else value
     if isinstance(value, ast.Constant | ast.JoinedStr):
         return written(value, known)
-    return f"‹{ast.unparse(value)}›"
+    if isinstance(value, ast.IfExp) and all(isinstance(part, ast.Constant) for part in (value.body, value.orelse)):
+        return _either(str(value.body.value), str(value.orelse.value))  # type: ignore[attr-defined]
+    return f"‹{_named(value)}›"
+
+
+def _either(one: str, other: str) -> str:
+    """Write two short texts of which a message has one: what may be there in brackets, or both."""
+    longer = one or other
+    before, after = (" " if end == " " else "" for end in (longer[:1], longer[-1:]))
+    return f"{one}/{other}" if one and other else f"{before}({longer.strip()}){after}"
+
+
+def _named(node: ast.expr) -> str:
+    """Say in a word what an expression stands for: the last name of it."""
+    match node:
+        case ast.Name(id=name):
+            return _spelt(name)
+        case ast.Attribute(value=inner, attr="__name__" | "args" | "strerror"):
+            return _named(inner)
+        case ast.Attribute(attr=name):
+            return _spelt(name)
+        case ast.Call(func=ast.Name(id="len")):
+            return "number"
+        case ast.Call(func=ast.Name(id="map"), args=[_, inner]):
+            return _named(inner)
+        case ast.Call(args=[inner, *_]) | ast.Call(func=ast.Attribute(value=ast.Call() as inner)):
+            return _named(inner)
+        case ast.Call(func=inner) | ast.Subscript(value=inner) | ast.BoolOp(values=[inner, *_]):
+            return _named(inner)
+        case ast.IfExp(body=inner) | ast.FormattedValue(value=inner) | ast.BinOp(left=inner, op=ast.Div()):
+            return _named(inner)
+        case ast.GeneratorExp(generators=[ast.comprehension(iter=inner), *_]):
+            return _named(inner)
+        case ast.BinOp():
+            return "number"
+    return "value"
+
+
+def _spelt(name: str) -> str:
+    return name.strip("_").replace("_", " ").lower()

@@ -20,9 +20,7 @@ def pages() -> dict[str, str]:
 
 
 def _index(names: list[str]) -> str:
-    rows = [
-        f"| [{_title(name)}]({name}.md) | {_about(name)} | {card_of(name)['date'][:10]} |" for name in names
-    ]
+    rows = [f"| [{_title(name)}]({name}.md) | {_about(name)} | {_day(card_of(name))} |" for name in names]
     machines = sorted({_machine(card_of(name)) for name in names})
     return "\n".join(
         [
@@ -61,8 +59,14 @@ def _peer(name: str, versions: Mapping[str, str]) -> str:
     return f"{spelt} {versions[spelt]} with numpy {versions['numpy']} on Python {versions['python']}"
 
 
+_SPELT = {"als": "ALS", "bpr": "BPR", "topn": "top n", "mf": "MF"}
+
+
 def _title(name: str) -> str:
-    return name.replace("_", " ").replace("-", " ", 1).capitalize().replace("Als", "ALS").replace(" als", " ALS")
+    """Write the name of a file as a title: ``implicit_als`` as Implicit ALS."""
+    words = [_SPELT.get(word, word) for word in name.replace("reproduce-", "reproduce_").split("_")]
+    title = " ".join(words)
+    return title[0].upper() + title[1:]
 
 
 def _about(name: str) -> str:
@@ -70,6 +74,11 @@ def _about(name: str) -> str:
     program = BENCHMARKS / Path(card_of(name)["command"].split()[1]).name
     text = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
     return " ".join(text.split("\n\n")[0].split())
+
+
+def _day(card: Mapping[str, Any]) -> str:
+    """Write the date so that no line breaks in it."""
+    return str(card["date"][:10]).replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
 def _machine(card: Mapping[str, Any]) -> str:

@@ -225,8 +225,8 @@ class KerasMF:
         -------
         Factors
             With ``history`` holding loss, mae and mse of each epoch, or loss and its part without penalties, called
-            bpr, bce and so on (and val_… with a validation part). Users and items without a training rating have
-            vectors of zeros.
+            bpr, bce and so on (with a validation part the same with ``val_`` before it). Users and items without a
+            training rating have vectors of zeros.
 
         Raises
         ------

@@ -1,0 +1,108 @@
+"""What the site is made of: the code it is made from is read as it is, and nothing that it lacks goes unseen."""
+
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from raise_sites import sites_in
+
+from cofactor import errors
+from cofactor.solvers import SOLVERS
+
+pytest.importorskip("sphinx", reason="sphinx is not installed")
+pytest.importorskip("myst_parser", reason="myst-parser is not installed")
+
+import api_pages
+import command_pages
+import error_pages
+import result_pages
+from mathml import to_mathml
+from result_tables import card_of, table
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXTENSIONS = sorted(path.stem for path in (DOCS / "extensions").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_the_examples_of_the_extensions_run(name):
+    assert doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
+
+
+def test_every_error_has_a_section_and_every_message_a_remedy():
+    page = error_pages.pages()["errors.md"]
+    for name in errors.__all__:
+        if inspect.isclass(getattr(errors, name)):
+            assert f"\n## {name}\n" in page
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    assert len(rows) > 150
+    assert all(remedy.strip() for _, remedy, *_ in rows)
+
+
+def test_a_message_without_a_remedy_ends_the_build(tmp_path, monkeypatch):
+    (tmp_path / "remedies.toml").write_text('"no such message" = "nothing to do"\n')
+    monkeypatch.setattr(error_pages, "REMEDIES", tmp_path / "remedies.toml")
+    with pytest.raises(Exception, match=r"no remedy for \[.*no such message any more: \['no such message'\]"):
+        error_pages.pages()
+
+
+def test_raise_sites_are_read_with_their_branches_and_helpers(tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "module.py").write_text(
+        "def check(self, n):\n"
+        "    raise Bad(f'n is {n!r}' if n else 'there is no n: give one')\n"
+        "    raise Bad(said(n))\n"
+        "    raise Other('left aside')\n"
+        "def said(n):\n"
+        "    known = f'among {len(n)}'\n"
+        '    return f\'{known} row{"" if n == 1 else "s"}: choose\'\n'
+    )
+    texts = [site.text for site in sites_in(package, {"Bad"})]
+    assert texts == ["n is ‹n›", "there is no n: give one", "among ‹number› row(s): choose"]
+
+
+def test_every_command_and_every_option_of_a_solver_is_in_the_reference():
+    pages = command_pages.pages()
+    assert {"cli/serve.md", "cli/fit.md", "cli/tune.md"} <= set(pages)
+    for solver in SOLVERS:
+        assert f"### --solver {solver}\n" in pages["cli/fit.md"]
+    assert "`--unseen-weight" in pages["cli/fit.md"]
+
+
+def test_the_reference_names_every_public_name():
+    index = api_pages.pages()["api/index.md"]
+    for module in ("cofactor", "cofactor.solvers", "cofactor.evaluation"):
+        for name in importlib.import_module(module).__all__:
+            if callable(getattr(importlib.import_module(module), name)):
+                assert f"`~{module}.{name}`" in index
+
+
+def test_result_pages_carry_command_machine_and_date():
+    pages = result_pages.pages()
+    card = card_of("topn")
+    page = pages["results/topn.md"]
+    for told in (card["command"], card["date"][:10], card["machine"]["cpu"], *card["tables"]):
+        assert told in page
+    assert set(pages) == {f"results/{path.stem}.md" for path in result_pages.RESULTS.glob("*.json")} | {
+        "results/index.md"
+    }
+
+
+def test_a_solver_in_a_table_shows_what_is_not_its_default():
+    rows = [{"solver": "ALS(rank=20, regularization=2.1, epochs=5)", "mse": 0.5}]
+    assert "`ALS(epochs=5)`" in table(rows)
+    assert "os.system(1)" in table([{"solver": "os.system(1)"}])
+
+
+def test_a_subscript_of_an_accented_letter_stands_beside_it():
+    assert "munderover" not in to_mathml(r"\hat r_{ui} = \mu", block=True)
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "drawings").glob("*.svg")), ids=lambda path: path.stem)
+def test_drawings_take_their_colours_from_the_page_and_say_what_they_show(path):
+    text = path.read_text("utf-8")
+    assert re.search(r'role="img" aria-label="[^"]{20,}"', text)
+    assert not re.search(r"#[0-9a-fA-F]{3,6}\b|(fill|stroke)=", text)
