@@ -12,6 +12,9 @@ import pytest
 
 from cofactor.errors import CofactorError
 
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+"""Short runs spend most of their time in Java's compiler and collector: the plain ones are ready sooner."""
+
 
 @pytest.fixture(scope="session")
 def _spark_can_run():

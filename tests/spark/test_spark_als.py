@@ -250,6 +250,15 @@ def test_the_command_line_writes_a_folder(spark, table, tmp_path, capsys):
     assert cf.load(output).objective.goal == "ranking"
 
 
+def test_a_table_in_memory_keeps_its_titles(spark, titled, tmp_path):
+    SparkALS(rank=1, epochs=1, partitions=1).fit_named(titled, tmp_path / "model")
+    model, lazy = cf.load(tmp_path / "model"), open_folder(tmp_path / "model")
+    assert model.origin.data == titled.name
+    shown = lazy.recommend(["u3"], n=40)
+    known = dict(zip(titled.items, titled.texts.titles, strict=True))
+    assert shown["title"].to_list() == [known[item] for item in shown["item"]]
+
+
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(cf.SettingError, match="unseen_weight=0"):
         SparkALS(implicit=True, unseen_weight=0.0)

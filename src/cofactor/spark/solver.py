@@ -1,7 +1,7 @@
 """Alternating least squares on Spark, for ratings past one machine (`SparkALS`)."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -135,7 +135,13 @@ class SparkALS:
         return model
 
     def fit_table(
-        self, source: Source, output: str | PathLike[str], *, layout: Layout | None = None, name: str | None = None
+        self,
+        source: Source,
+        output: str | PathLike[str],
+        *,
+        layout: Layout | None = None,
+        texts: Any = None,
+        name: str | None = None,
     ) -> str:
         """Learn from a table of any size and write the model as a folder, whole or not at all.
 
@@ -147,6 +153,8 @@ class SparkALS:
             The folder to write, by URL or path; a model folder that is there is replaced.
         layout : Layout, optional
             Which columns are what, and what becomes of duplicates and bad rows.
+        texts : pyspark.sql.DataFrame, optional
+            Columns id (of the items, each once), title, and perhaps genres.
         name : str, optional
             The data's name for people; the source where it is not given.
 
@@ -173,6 +181,8 @@ class SparkALS:
             beside = f"{self.working}/{url.rpartition('/')[2]}" if self.working else url
             with storage.working_folder(spark, beside) as working:
                 learnt = self._learn(table, layout, working)
+                if texts is not None:
+                    learnt = replace(learnt, items=learnt.items.join(texts, "id", "left"))
                 origin = origin_of(self, name or _name_of(source))
                 write_folder(spark, learnt, self._objective(learnt.scale), origin, url)
         return url
@@ -180,8 +190,10 @@ class SparkALS:
     def fit_named(self, train: Interactions, output: str | PathLike[str]) -> str:
         """Learn from a table in memory and write the model as a folder; see `fit_table`."""
         check_train(train)
-        frame = train.to_frame().select("user", "item", "value")
-        return self.fit_table(session(self.master).createDataFrame(frame.to_arrow()), output, name=train.name)
+        spark, known = session(self.master), _texts_of(train)
+        frame = spark.createDataFrame(train.to_frame().select("user", "item", "value").to_arrow())
+        texts = None if known is None else spark.createDataFrame(known.to_arrow())
+        return self.fit_table(frame, output, texts=texts, name=train.name)
 
     def _learn(self, table: Any, layout: Layout, working: str) -> Learnt:
         scale = 1 / self.unseen_weight if self.implicit else 1.0
@@ -260,6 +272,12 @@ def _rows_of(train: Interactions) -> Any:
     names = ("user", "item", "value")
     arrays = (columns.user_rows.astype(np.int64), columns.item_rows.astype(np.int64), columns.values)
     return pl.DataFrame(dict(zip(names, arrays, strict=True))).to_arrow()
+
+
+def _texts_of(train: Interactions) -> pl.DataFrame | None:
+    named = {"title": train.texts.titles, "genres": train.texts.genres}
+    known = {name: text for name, text in named.items() if text is not None}
+    return pl.DataFrame({"id": train.items.ids, **known}) if known else None
 
 
 def _name_of(source: Source) -> str:
