@@ -214,7 +214,7 @@ def evaluate(
 
     if master is not None:
         if negatives is not None or output is not None:
-            raise typer.BadParameter("--master prints the figures of full rankings: leave out --negatives and -o")
+            raise typer.BadParameter("--master ranks all items: leave out --negatives and -o")
         _evaluate_on_spark(model, data, k, master, json_output, data_options(options))
         return
     loaded = jobs.open_model(model)
