@@ -116,6 +116,26 @@ def test_another_master_than_the_running_one_is_an_error(spark):
         session("local[1]")
 
 
+@pytest.mark.skipif(os.environ.get("COFACTOR_TEST_LONG") != "1", reason="starts a Java: set COFACTOR_TEST_LONG=1")
+@pytest.mark.usefixtures("_spark_can_run")
+def test_a_session_whose_java_died_is_said_to_have_ended():
+    code = """
+        from cofactor.errors import ClusterError
+        from cofactor.spark.session import session
+        import signal
+        java = session("local[1]").sparkContext._gateway.proc
+        java.stdin.close()
+        java.send_signal(signal.SIGKILL)
+        java.wait()
+        try:
+            session()
+        except ClusterError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert "the Spark session of this process has ended" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "remedy"),
     [

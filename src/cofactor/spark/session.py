@@ -59,12 +59,9 @@ def session(master: str | None = None) -> "SparkSession":
     if importlib.util.find_spec("pyspark") is None:
         raise missing_extra("pyspark", "spark")
     from pyspark import SparkContext
-    from pyspark.sql import SparkSession
 
     if SparkContext._active_spark_context is not None:  # a session is active in its own thread alone
-        running: SparkSession = SparkSession.builder.getOrCreate()
-        _check_same_master(running, master)
-        return running
+        return _running(master)
     wanted = master or os.environ.get("SPARK_MASTER") or _submitted() or "local[*]"
     check_java(os.environ)
     check_master(wanted)
@@ -190,12 +187,22 @@ def executors(running: "SparkSession") -> int:
     return int(context.getExecutorMemoryStatus().size()) - 1
 
 
-def _check_same_master(running: "SparkSession", master: str | None) -> None:
-    current = running.sparkContext.master
+def _running(master: str | None) -> "SparkSession":
+    from pyspark.sql import SparkSession
+
+    try:
+        running: SparkSession = SparkSession.builder.getOrCreate()
+        current = running.sparkContext.master
+        executors(running)
+    except Exception as error:  # its Java is gone, which py4j tells in many ways
+        raise ClusterError(
+            f"the Spark session of this process has ended ({first_line(str(error))}): start a new process"
+        ) from error
     if master is not None and master != current:
         raise SettingError(
             f"a Spark session on {current} is running in this process: stop() it before one on {master} is started"
         )
+    return running
 
 
 def first_line(text: str) -> str:
