@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from typer.testing import CliRunner
+from clisupport import run
 
 import cofactor as cf
-from cofactor.apps.cli import build
 from cofactor.data import rooms
 from cofactor.evaluation import evaluate, large
 from cofactor.evaluation.report import without_training_rows
@@ -150,13 +149,6 @@ def test_columns_that_do_not_fit_say_how_much_they_need(tables):
     for columns in (large_table.to_frame, large_table.split_per_user):
         with pytest.raises(cf.SettingError, match=r"the ratings as columns .* take 0.384 MB, but memory .*, or split"):
             columns()
-
-
-def run(*arguments, code=0):
-    arguments = [str(argument) for argument in arguments]
-    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
-    assert result.exit_code == code, result.output + str(result.exception)
-    return result
 
 
 def test_the_command_line_keeps_to_a_limit_and_says_the_same(folder, tmp_path, monkeypatch):

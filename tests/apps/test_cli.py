@@ -6,21 +6,13 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
-from typer.testing import CliRunner
+from clisupport import run
 
 import cofactor as cf
-from cofactor.apps.cli import build
 from cofactor.model import everyone
 
 DATA = "synthetic:80x50x1600:3"
 QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
-
-
-def run(*arguments, code=0):
-    arguments = [str(argument) for argument in arguments]
-    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
-    assert result.exit_code == code, result.output + str(result.exception)
-    return result
 
 
 def as_json(*arguments, code=0):

@@ -3,19 +3,11 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
+from clisupport import run
 
 import cofactor as cf
-from cofactor.apps.cli import build
 
 DATA = "synthetic:80x50x1600:3"
-
-
-def run(*arguments, code=0):
-    arguments = [str(argument) for argument in arguments]
-    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
-    assert result.exit_code == code, result.output + str(result.exception)
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -5,22 +5,14 @@ import shlex
 
 import polars as pl
 import pytest
-from typer.testing import CliRunner
+from clisupport import run
 
 import cofactor as cf
-from cofactor.apps.cli import build
 from cofactor.solvers.als import ImplicitALS
 
 DATA = "synthetic:80x50x1600:3"
 QUICK = ["--trials", "5", "--space", "rank=2:5", "--space", "epochs=1:4"]
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def run(*arguments, code=0):
-    arguments = [str(argument) for argument in arguments]
-    result = CliRunner().invoke(build(arguments), arguments, prog_name="cofactor")
-    assert result.exit_code == code, result.output + str(result.exception)
-    return result
 
 
 @pytest.fixture(scope="module")

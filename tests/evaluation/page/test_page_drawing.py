@@ -2,6 +2,7 @@
 
 import math
 import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -127,3 +128,16 @@ def test_the_map_names_every_point_and_no_label_covers_another():
     for place, (left, right, y) in enumerate(boxes):
         assert 0 < left < right < 960
         assert not [o for o in boxes[:place] if o[0] < right - 0.2 and left < o[1] - 0.2 and abs(o[2] - y) < 17]
+
+
+def test_the_report_and_the_service_have_the_same_colours():
+    sheets = [files("cofactor") / place / "page" / "style.css" for place in ("evaluation", "apps/web")]
+    for report, service in zip(*(_colours(sheet.read_text()) for sheet in sheets), strict=True):  # light, dark
+        shared = report.keys() & service.keys()
+        assert {"--ink", "--paper", "--accent"} <= shared
+        assert {name: report[name] for name in shared} == {name: service[name] for name in shared}
+
+
+def _colours(sheet):
+    blocks = re.findall(r":root\s*{(.*?)}", sheet, re.S)[:2]
+    return [dict(re.findall(r"(--[\w-]+):\s*([^;]+);", block)) for block in blocks]

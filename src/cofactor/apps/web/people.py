@@ -98,8 +98,9 @@ class Person:
             queries, offsets, seen = base.queries(own), base.offsets(own), base.seen
         else:
             placed, seen = self.beside.placed, self.beside.seen
-            queries = base.query_columns(placed.vectors)
-            offsets = np.array([base.mean if placed.bias is None else base.mean + float(placed.bias[0])])
+            queries, offsets = base.query_columns(placed.vectors), np.array([base.mean])
+            if base.user_bias is not None and placed.bias is not None:
+                offsets += placed.bias
         return retrieval.top_n(
             queries, base.keys(), n, offsets=offsets, excluded=seen, excluded_rows=own, candidates=allowed, index=index
         )

@@ -41,11 +41,16 @@ def prepare(connection: sqlite3.Connection, *_: Any) -> None:
     connection.execute("pragma synchronous = FULL")
 
 
-def wait_for_turn(connection: sqlite3.Connection) -> bool:
-    """Begin a transaction that will write, as soon as no other does; tell whether it was begun in time.
+def wait_for_turn(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that will write, as soon as no other does.
 
     SQLite's own wait asks ever more seldom, so that of many busy writers the one who waits longest has the least
     chance, and gives up in the end. Here all ask equally often.
+
+    Raises
+    ------
+    sqlite3.Error
+        If the others are not done in time, or something else is the matter.
     """
     end = time.monotonic() + BUSY_SECONDS
     connection.execute("pragma busy_timeout = 0")
@@ -53,10 +58,14 @@ def wait_for_turn(connection: sqlite3.Connection) -> bool:
         while True:
             try:
                 connection.execute("begin immediate")
-                return True
-            except sqlite3.Error as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                    return False
+                return
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > end:
+                    raise
             time.sleep(random.uniform(*_ASK_SECONDS))  # noqa: S311
     finally:
         connection.execute(f"pragma busy_timeout = {1000 * BUSY_SECONDS:.0f}")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

@@ -205,7 +205,7 @@ class RatingsStore:
             except DBAPIError as error:
                 if last or not error.connection_invalidated:
                     self._given_up(error)
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, sqlite3.Error, OSError) as error:
                 self._given_up(error)
         raise AssertionError("unreachable")
 
@@ -249,8 +249,8 @@ def _begin(connection: "Connection") -> None:
     """Lock the file before the first look where something will be written, so that no writer must give up midway."""
     if connection.get_execution_options().get("reading"):
         connection.exec_driver_sql("begin")
-    elif not sqlite.wait_for_turn(connection.connection.dbapi_connection):
-        connection.exec_driver_sql("begin immediate")  # says what is the matter
+    else:
+        sqlite.wait_for_turn(connection.connection.dbapi_connection)
 
 
 def _upsert(connection: "Connection") -> Any:

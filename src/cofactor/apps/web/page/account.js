@@ -31,7 +31,7 @@ export class Account {
   async submit() {
     const name = byId("account-name").value.trim();
     if (!name) return this.open("Give a name.");
-    if (UNFIT.test(name)) return this.open("A name is more than dots.");
+    if (UNFIT.test(name)) return this.open("A name cannot be dots alone.");
     const { ratings, keeper } = this;
     const isNew = ratings.owner !== name;
     if (isNew && ratings.owner !== null) ratings.leave();
