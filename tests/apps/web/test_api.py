@@ -316,3 +316,26 @@ def test_the_short_way_and_the_long_way_answer_the_same(client, monkeypatch, met
     assert {k: v for k, v in short.headers.items() if k != "x-request-id"} == {
         k: v for k, v in long.headers.items() if k != "x-request-id"
     }
+
+
+@pytest.mark.parametrize("query", ["n=-1", "by=optimistic", "year_from=x"])
+def test_a_change_that_is_refused_changes_nothing(client, query):
+    assert client.put("/v1/users/ann/ratings/i1", json={"value": 4}).status_code == 200
+    kept = client.get("/v1/users/ann/ratings").json()
+    everything = {"ratings": [{"item": "i3", "value": 1}]}
+    for method, path, body in (
+        ("PUT", "/i1", {"value": 1}), ("PUT", "/i2", {"value": 1}), ("PUT", "", everything),
+        ("DELETE", "/i1", None), ("DELETE", "", None),
+    ):  # fmt: skip
+        assert client.request(method, f"/v1/users/ann/ratings{path}?{query}", json=body).status_code == 422
+    assert client.get("/v1/users/ann/ratings").json() == kept
+
+
+def test_a_model_that_cannot_place_newcomers_takes_no_ratings(make_client, tmp_path, titled):
+    from cofactor.solvers import BayesianMF
+
+    model = BayesianMF(rank=2, sweeps=4, burn_in=1, kept=2, likelihood="probit").fit(titled)
+    client = make_client(model.save(tmp_path / "probit.safetensors"))
+    answer = client.put("/v1/users/u1/ratings/i1", json={"value": 4})
+    assert (answer.status_code, answer.json()["type"]) == (422, "tag:cofactor,2026:no-newcomers")
+    assert all(rating["source"] == "trained" for rating in client.get("/v1/users/u1/ratings").json()["ratings"])

@@ -12,7 +12,7 @@ from cofactor.errors import SettingError
 from cofactor.model import lists
 from cofactor.model.factors import Factors
 
-__all__ = ["Wish", "places", "recommended", "similar"]
+__all__ = ["Wish", "check", "places", "recommended", "similar"]
 
 By = Literal["mean", "optimistic", "cautious"]
 
@@ -27,16 +27,27 @@ class Wish:
     reasons: int = 0
 
 
+def check(served: Served, wish: Wish) -> None:
+    """Refuse a wish that a model cannot fulfil.
+
+    Raises
+    ------
+    SettingError
+        If a list is to be ordered by how sure the model is, which this one does not know.
+    """
+    if wish.by != "mean" and not served.has_spread:
+        raise SettingError(f"by={wish.by!r} needs a model that knows how sure it is; this one knows 'mean' alone")
+
+
 def recommended(served: Served, person: Person, wish: Wish, before: Person | None = None) -> dict[str, Any]:
     """Return a person's list as it is answered; with someone from before, how each place moved since.
 
     Raises
     ------
     SettingError
-        If it is to be ordered by how sure the model is, which this one does not know.
+        As `check` does.
     """
-    if wish.by != "mean" and not served.has_spread:
-        raise SettingError(f"by={wish.by!r} needs a model that knows how sure it is; this one knows 'mean' alone")
+    check(served, wish)
     allowed = served.catalogue.allowed(wish.filters)
     rows, scores = _best(served, person, wish, allowed)
     describe = served.catalogue.describe
