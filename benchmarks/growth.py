@@ -25,12 +25,9 @@ Run: ``python benchmarks/growth.py [--small] [--largest 100] [--limit 60]``, ``-
 """
 
 import importlib
-import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -42,7 +39,7 @@ from typing import Any
 import numba
 import numpy as np
 import polars as pl
-from results import FOLDER, Results, arguments, short
+from results import FOLDER, Results, arguments, fresh, short, status
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
@@ -226,22 +223,12 @@ def resident() -> float:
     return status("VmRSS")
 
 
-def status(name: str) -> float:
-    """Return a line of the process's status, in MiB."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024 / MIB
-
-
 # In the process that starts them.
 
 
-def fresh(function: str, *settings: object) -> dict[str, float]:
+def alone(function: str, *settings: object) -> dict[str, float]:
     """Call a function of this file in a process of its own."""
-    call = f"import json, growth; print(json.dumps(growth.{function}(*{settings!r})))"
-    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "NUMBA_NUM_THREADS": str(threads())}
-    done = subprocess.run([sys.executable, "-c", call], env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1]) or {}
+    return fresh(__file__, function, *settings, NUMBA_NUM_THREADS=str(threads())) or {}
 
 
 def threads() -> int:
@@ -252,9 +239,9 @@ def too_much(before: Figures, growth: float, limit: float, *names: str) -> str:
     """Say what would pass a limit if figures grew as the ratings do; an empty text where nothing would."""
     for name in names:
         expected = before.get(name, 0.0) * growth
-        most = limit if name != "memory" else MEMORY_SHARE * memory_of_machine()
-        if expected > most:
-            return f"{name} would take {expected:,.0f} {'MiB' if name == 'memory' else 's'}"
+        is_memory = name.endswith("memory")
+        if expected > (MEMORY_SHARE * memory_of_machine() if is_memory else limit):
+            return f"{name} would take {expected:,.0f} {'MiB' if is_memory else 's'}"
     return ""
 
 
@@ -262,37 +249,48 @@ def memory_of_machine() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
 
 
-def measure(name: str, stage: Stage, before: Figures, growth: float, limit: float) -> dict[str, float]:
-    """Return all figures of a solver at a stage, but for those that would pass the limit."""
+def measure(
+    name: str, stage: Stage, before: Figures, growth: float, limit: float, stopped: set[tuple[str, str]]
+) -> tuple[dict[str, float], list[str]]:
+    """Return all figures of a solver at a stage but those that would pass the limit, or did; and why they stop."""
     folder = str(stage.folder)
     if name == READING:
-        return fresh("measure_reading", folder)
-    figures = fresh("measure_fit", name, stage.ratings, folder)
+        return alone("measure_reading", folder), []
+    figures, reasons = alone("measure_fit", name, stage.ratings, folder), []
     for use in USES:
-        if not too_much(before, growth, limit, use):
-            figures |= fresh(f"measure_{use}", folder)
-    return figures
+        if why := too_much(before, growth, limit, use, f"{use}_memory"):
+            stopped.add((name, use))
+            reasons.append(why)
+        if (name, use) not in stopped:
+            figures |= alone(f"measure_{use}", folder)
+    return figures, reasons
 
 
 def run(results: Results, sizes: tuple[int, ...], limit: float, folder: Path) -> dict[str, dict[int, Figures]]:
     """Measure all solvers at all stages; by solver and number of ratings."""
     found: dict[str, dict[int, Figures]] = {name: {} for name in (*SOLVERS, READING)}
-    going = set(found)
+    going, stopped = set(found), set[tuple[str, str]]()
     (folder / "warm").mkdir()
-    fresh("compile_all", str(folder / "warm"))
+    alone("compile_all", str(folder / "warm"))
     for previous, ratings in zip((1, *sizes), sizes, strict=False):
         stage = Stage(ratings, folder / "stage")
         stage.folder.mkdir()
-        fresh("make", stage.name, str(stage.folder))
+        alone("make", stage.name, str(stage.folder))
         for name in [name for name in found if name in going]:
             before, growth = found[name].get(previous, {}), ratings / previous
             if why := too_much(before, growth, limit, "fit", "reading", "memory"):
                 results.add(TABLE, solver=name, ratings=ratings, stops=why)
                 going.remove(name)
                 continue
-            found[name][ratings] = measure(name, stage, before, growth, limit)
+            found[name][ratings], reasons = measure(name, stage, before, growth, limit, stopped)
             shown = {figure: short(value, 3) for figure, value in found[name][ratings].items()}
-            results.add(TABLE, solver=name, ratings=ratings, **{figure: shown.get(figure) for figure in COLUMNS})
+            results.add(
+                TABLE,
+                solver=name,
+                ratings=ratings,
+                **{figure: shown.get(figure) for figure in COLUMNS},
+                stops="; ".join(reasons) or None,
+            )
         shutil.rmtree(stage.folder)
     return found
 

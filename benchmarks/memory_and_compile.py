@@ -17,17 +17,13 @@ Imports are in neither.
 Run: ``python benchmarks/memory_and_compile.py [--small] [--rounds 3]``.
 """
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import Results, arguments, short
+from results import Results, arguments, fresh, short, status
 from scipy import sparse
 
 import cofactor as cf
@@ -50,12 +46,6 @@ SOLVERS: dict[str, Any] = {
     "BayesianMF, implicit": BayesianMF(implicit=True, **CHAIN),
     "BayesianMF, probit": BayesianMF(likelihood="probit", **CHAIN),
 }
-
-
-def status(name: str) -> float:
-    """Return a line of the process's status, in MiB."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024 / MIB
 
 
 def memory_solvers(small: bool) -> dict[str, Any]:
@@ -116,15 +106,6 @@ def measure_compilation() -> dict[str, tuple[float, float]]:
     return found
 
 
-def fresh(function: str, *settings: object, **variables: str) -> Any:
-    """Call a function of this file in a process of its own."""
-    call = f"import json, memory_and_compile as m; print(json.dumps(m.{function}(*{settings!r})))"
-    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run([sys.executable, "-c", call], env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def memory(results: Results, small: bool) -> None:
     stages = (SMALL_STAGE, SMALL_STAGE) if small else (STAGE, DRAWS_STAGE)
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +114,7 @@ def memory(results: Results, small: bool) -> None:
             sparse.save_npz(file, sparse.csr_matrix(cf.load_dataset(stage).matrix), compressed=False)
         for name in memory_solvers(small):
             stage = stages[name.startswith("BayesianMF")]
-            sizes = fresh("measure_memory", files[stage], name, small)
+            sizes = fresh(__file__, "measure_memory", files[stage], name, small)
             needed, rise = sizes["transpose"] + sizes["vectors"], sizes["peak"] - sizes["before"]
             over = 100 * (rise - needed) / (needed + sizes["csr"])
             shown = {part: round(figure, 1) for part, figure in (sizes | {"rise": rise, "needed": needed}).items()}
@@ -145,8 +126,8 @@ def compilation(results: Results, rounds: int) -> None:
     first, later = [], []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
-            first.append(fresh("measure_compilation", NUMBA_CACHE_DIR=folder))
-            later.append(fresh("measure_compilation", NUMBA_CACHE_DIR=folder))
+            first.append(fresh(__file__, "measure_compilation", NUMBA_CACHE_DIR=folder))
+            later.append(fresh(__file__, "measure_compilation", NUMBA_CACHE_DIR=folder))
     sums = np.zeros(2)
     for name in SOLVERS:
         waits = [short(float(np.median([run[name][0] - run[name][1] for run in runs]))) for runs in (first, later)]

@@ -7,8 +7,9 @@ KerasMF. The time per rating is at most 1.5 times that of the same training in m
 How: each step is a process of its own that imports, compiles on a tiny set, resets its peak, and then watches
 ``/proc/self/status`` every 20 ms. *anonymous* is the peak of RssAnon: what the process made and the system could only
 swap out. *mapped* is the peak of RssFile, pages of files that the system drops when it needs room; Python's libraries
-are in it. *resident* is VmHWM, the peak of both together, which is held against 6 GB. All in MiB. Pages of files that
-are written or read, but not mapped, belong to no process and are counted nowhere.
+are in it. *resident* is VmHWM, the peak of both together, which is held against 6 GB. All in MiB. Saving, lists and an
+evaluation of the model that was saved are steps, too. Pages of files that are written or read, but not mapped, belong
+to no process and are counted nowhere.
 
 Before each training the files' pages are dropped (``posix_fadvise``), so that it starts from disk. ImplicitALS in
 memory is the same set, its arrays copied into memory first; KerasMF in memory is a set of as many users and items, and
@@ -16,14 +17,14 @@ so of as large tables, with a tenth of the ratings. KerasMF's seconds are those 
 which leaves compilation out.
 
 Run: ``python benchmarks/out_of_core.py [--small]``. It puts up to 17 GB where TMPDIR says, and removes them at the end;
-stopped before, the next run goes on after the last step that was done.
+stopped before, the next run of the same commit goes on after the last step that was done.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -33,25 +34,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import Results, arguments, short
+from results import Results, arguments, fresh, short, status
 from scipy import sparse
 
 import cofactor as cf
 from cofactor.data.rooms import MEMORY
+from cofactor.evaluation import evaluate
+from cofactor.evaluation.held_out import without_training_rows
 from cofactor.solvers import ImplicitALS
 
 STAGE, SMALL_STAGE = "synthetic:2000000x200000x200000000", "synthetic:40000x4000x2000000"
 FITS, SMALL_FITS = "synthetic:2000000x200000x20000000", "synthetic:40000x4000x400000"
+TESTED, SMALL_TESTED = "synthetic:2000000x200000x2000000:7", "synthetic:40000x4000x40000:7"
+MOST_RESIDENT, MOST_TIMES = 6e9 / 2**20, 1.5
 LIMIT, SMALL_LIMIT = "4GB", "64MB"
 RANK, BATCH, SMALL_BATCH, LISTED = 64, 1 << 20, 1 << 16, 100_000
 MIB, NANO = 2**20, 1e9
 TINY = "synthetic:60x40x600"
-
-
-def status(name: str) -> float:
-    """Return a line of the process's status, in MiB."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024 / MIB
 
 
 def watched(step: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
@@ -118,13 +117,12 @@ def iterate(folder: str, cache: str, limit: str, where: str, model: str) -> dict
     solver = ImplicitALS(rank=RANK, epochs=1, seed=0)
     solver.fit(cf.load_dataset(TINY).binary())
     table = opened(folder, cache, limit)
-    if where == "memory":
-        table = in_memory(table)
-        fitted, figures = watched(lambda: solver.fit(table))
-    else:
-        fitted, figures = watched(lambda: solver.fit(table))
-        fitted.save(model)
-    return figures | {"ratings": len(table), "objective": fitted.history["objective"][0]}
+    table = in_memory(table) if where == "memory" else table
+    fitted, figures = watched(lambda: solver.fit(table))
+    figures |= {"ratings": len(table), "objective": fitted.history["objective"][0]}
+    if where == "disk":
+        figures["save"] = watched(lambda: fitted.save(model))[1]
+    return figures
 
 
 def answer(folder: str, cache: str, limit: str, model: str, lists: str) -> dict[str, float]:
@@ -133,6 +131,18 @@ def answer(folder: str, cache: str, limit: str, model: str, lists: str) -> dict[
     loaded.recommend([loaded.users[0]], n=10)
     some = loaded.users.ids[:LISTED]
     return watched(lambda: loaded.recommend_all(lists, n=10, users=some))[1] | {"ratings": len(some)}
+
+
+def assess(model: str, tested: str) -> dict[str, float]:
+    """Open the model, and measure its lists on those of other ratings that it was not trained on."""
+    loaded, ratings = cf.open_model(model), cf.load_dataset(tested)
+    tiny = cf.load_dataset(TINY).binary()
+    warm = ImplicitALS(rank=RANK, epochs=1).fit(tiny)
+    evaluate(warm, without_training_rows(warm, cf.load_dataset(f"{TINY}:2")), k=10)
+    held_out, found = watched(lambda: without_training_rows(loaded, ratings))
+    _, figures = watched(lambda: evaluate(loaded, held_out, k=10))
+    worst = {name: max(found[name], figures[name]) for name in figures}
+    return worst | {"seconds": found["seconds"] + figures["seconds"], "ratings": len(held_out)}
 
 
 def descend(folder: str, cache: str, limit: str, where: str, stage: str, batch: int) -> dict[str, float]:
@@ -153,21 +163,13 @@ def descend(folder: str, cache: str, limit: str, where: str, stage: str, batch: 
     return figures | {"ratings": len(table) * (len(moments) - 1) / len(moments)}
 
 
-def fresh(function: str, *settings: object) -> Any:
-    """Call a function of this file in a process of its own."""
-    call = f"import json, out_of_core as o; print(json.dumps(o.{function}(*{settings!r})))"
-    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run([sys.executable, "-c", call], env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def add(results: Results, step: str, ratings: float, figures: dict[str, float]) -> None:
     shown = {name: round(figures[name]) for name in ("before", "anonymous", "mapped", "resident")}
     results.add("Memory, MiB", step=step, ratings=f"{ratings:,.0f}", seconds=short(figures["seconds"]), **shown)
 
 
 def compare(results: Results, solver: str, disk: dict[str, float], memory: dict[str, float]) -> None:
+    """Add a row; ``asked`` is the most that the ratio is claimed to be."""
     of_disk, of_memory = (NANO * run["seconds"] / run["ratings"] for run in (disk, memory))
     results.add(
         "Nanoseconds a rating",
@@ -175,6 +177,7 @@ def compare(results: Results, solver: str, disk: dict[str, float], memory: dict[
         from_disk=short(of_disk),
         in_memory=short(of_memory),
         ratio=round(of_disk / of_memory, 3),
+        asked=MOST_TIMES,
     )
 
 
@@ -188,7 +191,7 @@ class Steps:
         """Return what a step measured, now or in a run that was stopped."""
         file = self.home / f"{name}.json"
         if not file.exists():
-            file.with_suffix(".part").write_text(json.dumps(fresh(function, *settings)))
+            file.with_suffix(".part").write_text(json.dumps(fresh(__file__, function, *settings)))
             file.with_suffix(".part").rename(file)
         return json.loads(file.read_text())
 
@@ -199,14 +202,23 @@ def main() -> None:
         (SMALL_STAGE, SMALL_FITS, SMALL_LIMIT, SMALL_BATCH) if args.small else (STAGE, FITS, LIMIT, BATCH)
     )
     results = Results("out_of_core", args.small, {"stage": stage, "fits": fits, "memory": limit, "batch": batch})
-    home = Path(tempfile.gettempdir()) / f"cofactor-out-of-core{'-small' if args.small else ''}"
+    tested = SMALL_TESTED if args.small else TESTED
+    about = json.dumps([stage, fits, tested, limit, batch, code()]).encode()
+    home = Path(tempfile.gettempdir()) / f"cofactor-out-of-core-{hashlib.blake2b(about, digest_size=6).hexdigest()}"
     home.mkdir(exist_ok=True)
-    measure(results, Steps(home), stage, fits, limit, batch)
+    measure(results, Steps(home), stage, fits, tested, limit, batch)
     results.write()
     shutil.rmtree(home.resolve())
 
 
-def measure(results: Results, steps: Steps, stage: str, fits: str, limit: str, batch: int) -> None:
+def code() -> str:
+    """Return what the code is, so that no step of another is taken for one of this."""
+    return subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    ).stdout
+
+
+def measure(results: Results, steps: Steps, stage: str, fits: str, tested: str, limit: str, batch: int) -> None:
     n, files = int(stage.split("x")[-1]), ("ratings", "cache", "m.safetensors", "l.parquet")
     folder, cache, model, lists = (str(steps.home / name) for name in files)
     where = folder, cache, limit
@@ -214,6 +226,7 @@ def measure(results: Results, steps: Steps, stage: str, fits: str, limit: str, b
     add(results, f"open_parquet, memory={limit}", n, steps.measured("build", "build", *where))
     disk = steps.measured("als-disk", "iterate", *where, "disk", model)
     add(results, f"ImplicitALS, rank {RANK}, from disk", n, disk)
+    add(results, "save its model", n, disk["save"])
     memory = steps.measured("als-memory", "iterate", *where, "memory", model)
     add(results, f"ImplicitALS, rank {RANK}, in memory", n, memory)
     if disk["objective"] != memory["objective"]:
@@ -229,6 +242,11 @@ def measure(results: Results, steps: Steps, stage: str, fits: str, limit: str, b
     listed = steps.measured("lists", "answer", *where, model, lists)
     users = listed["ratings"]
     add(results, f"open the model, top 10 for {users:,} users", n, listed)
+    assessed = steps.measured("evaluation", "assess", model, tested)
+    add(results, f"open the model, evaluate it on {assessed['ratings']:,} ratings", n, assessed)
+    within = [row for row in results.tables["Memory, MiB"] if "in memory" not in row["step"]]
+    most = max(row["resident"] for row in within)
+    results.note(f"The most resident memory of a step within the limit: {most:,} MiB; asked {MOST_RESIDENT:,.0f}.")
 
 
 if __name__ == "__main__":

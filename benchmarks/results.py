@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,6 +66,21 @@ def versus(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
 def short(number: float, digits: int = 4) -> float:
     """Round to so many significant digits."""
     return float(f"{number:.{digits}g}")
+
+
+def status(name: str) -> float:
+    """Return a line of this process's status, such as VmHWM, in MiB (Linux)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) / 1024
+
+
+def fresh(program: str, function: str, *settings: object, **variables: str) -> Any:
+    """Call a function of the benchmark at a path in a process of its own; ``variables`` are its environment's."""
+    call = f"import json, {Path(program).stem} as m; print(json.dumps(m.{function}(*{settings!r})))"
+    paths = [str(Path(program).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run([sys.executable, "-c", call], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @dataclass

@@ -106,3 +106,12 @@ def test_drawings_take_their_colours_from_the_page_and_say_what_they_show(path):
     text = path.read_text("utf-8")
     assert re.search(r'role="img" aria-label="[^"]{20,}"', text)
     assert not re.search(r"#[0-9a-fA-F]{3,6}\b|(fill|stroke)=", text)
+
+
+def test_every_result_that_is_kept_has_its_command_in_the_list_of_benchmarks():
+    benchmarks = DOCS.parent / "benchmarks"
+    listed = (benchmarks / "README.md").read_text("utf-8")
+    for path in (benchmarks / "results").glob("*.json"):
+        program = Path(card_of(path.stem)["command"].split()[1]).name
+        assert program in listed
+        assert f"[results/{path.stem}.md](results/{path.stem}.md)" in listed

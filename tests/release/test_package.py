@@ -97,6 +97,9 @@ def test_the_sdist_can_be_tested_and_carries_no_data(unpacked):
     files = [path for path in unpacked.rglob("*") if path.is_file()]
     assert not [path for path in files if path.suffix in {".csv", ".data", ".zip", ".gz", ".parquet", ".safetensors"}]
     assert max(path.stat().st_size for path in files) < 1_000_000
+    run(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/docs/test_extensions.py", folder=unpacked
+    )
 
 
 def test_the_installed_wheel_runs(wheel, tmp_path):

@@ -186,8 +186,9 @@ def test_what_cannot_be_is_refused(lists, parts, read):
         report_page(model, parts[0])
     with pytest.raises(cf.SettingError, match="Popularity has no rank"):
         report_page(Popularity().fit(parts[0]), parts[1], ranks=[5])
-    with pytest.raises(cf.SettingError, match="examples is -1"):
-        report_page(model, parts[1], examples=-1)
+    for examples in (-1, 1.5, "3", True):
+        with pytest.raises(cf.SettingError, match=f"examples is {examples!r}"):
+            report_page(model, parts[1], examples=examples)
     with pytest.raises(cf.SettingError, match="k is 0"):
         report_page(model, parts[1], k=0)
     with pytest.raises(cf.SettingError, match=r"rank=0"):

@@ -38,6 +38,11 @@ def top_lists(material: Material) -> Section | None:
     return Section("lists", "Lists", "What its lists find", lead, body)
 
 
+def _drawn(material: Material, compared: Sequence[Contender]) -> list[Contender]:
+    """Return what the pictures show: other ranks, of which there may be many, have a section of their own."""
+    return [one for one in compared if one is material.this or one not in material.ranks]
+
+
 def _compared(material: Material) -> list[Contender]:
     return [material.this, *material.baselines, *(one for one in material.ranks if one is not material.this)]
 
@@ -46,7 +51,7 @@ def _recall(material: Material, compared: Sequence[Contender]) -> Markup:
     names = [name for name in material.report.metrics if name.startswith("recall@")]
     names.sort(key=_length)
     series = []
-    for one in compared:
+    for one in _drawn(material, compared):
         low, high = zip(*(one.report.interval(name) for name in names), strict=True)
         lengths = [_length(name) for name in names]
         series.append(Series(one.label, lengths, [one.report[name] for name in names], low, high))
@@ -56,7 +61,7 @@ def _recall(material: Material, compared: Sequence[Contender]) -> Markup:
     scales = (logarithmic, linear_from_zero)
     chart = lines(series, across="length of the list (logarithmic)", up="recall", scales=scales, words=words)
     rows = [(one.label, *(data(one.report[name], _owned(material, one, name)) for name in names)) for one in compared]
-    note = "The mean share over users, by length of the list; bands: 95 % intervals over users."
+    note = "The mean share over users, by length of the list; bands: 95 % intervals. The table has all models."
     heads = ["model", *(f"at {_length(name)}" for name in names)]
     return figure(
         title, note, joined([legend([one.label for one in series]), chart]), table("Recall by length", heads, rows)
@@ -74,7 +79,7 @@ def _owned(material: Material, one: Contender, metric: str) -> str:
 
 def _popularity(material: Material, compared: Sequence[Contender]) -> Markup:
     k = material.length
-    shown = [one for one in compared if not math.isnan(one.report[f"popularity_share@{k}"])]
+    shown = [one for one in _drawn(material, compared) if not math.isnan(one.report[f"popularity_share@{k}"])]
     points = [
         Spot(one.label, _coordinate(one, f"popularity_share@{k}"), _coordinate(one, f"ndcg@{k}")) for one in shown
     ]

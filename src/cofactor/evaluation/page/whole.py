@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.evaluation.page import about_data, about_lists, about_model, card, people
@@ -73,7 +75,7 @@ def report_page(
     >>> page.startswith("<!doctype html>"), "://" in page
     (True, False)
     """
-    if isinstance(examples, bool) or examples < 0:
+    if isinstance(examples, bool) or not isinstance(examples, int | np.integer) or examples < 0:
         raise SettingError(f"examples is {examples!r}: it must be a whole number of 0 or more")
     material = gathered(
         model,
@@ -128,7 +130,8 @@ def _head(material: Material, sections: Sequence[Section]) -> Markup:
     lead = joined(
         [
             f"{origin.solver or 'A model'}{rank}, for {'predicted ratings' if material.predicts else 'top-n lists'}. "
-            f"Measured on {count(report.n_test)} ratings of {count(report.n_users)} users that it was not trained on",
+            f"Measured on {count(report.n_test)} ratings of {count(report.n_users)} users that it was not trained on"
+            f"{'' if material.predicts else ', each of which counts as chosen, whatever its value'}",
             joined([", out of ", isolated(material.ratings.name)]) if material.ratings.name else "",
             ".",
         ]
