@@ -156,6 +156,18 @@ def test_it_is_built_once_while_the_files_stay(tmp_path, monkeypatch):
     same(first, cf.open_parquet(folder, memory="1GB", cache=tmp_path / "cache"))
 
 
+def test_a_path_is_the_same_from_whatever_folder_it_is_named(tmp_path, monkeypatch):
+    folder = write(frame(), tmp_path / "ratings")
+    opened(folder)
+    before = builds(tmp_path / "cache")
+    monkeypatch.setattr(outofcore, "build", None)
+    (tmp_path / "other").symlink_to(folder)
+    for current, named in ((tmp_path, "ratings"), (folder, "."), (tmp_path, "other"), (tmp_path, folder)):
+        monkeypatch.chdir(current)
+        same(cf.read_parquet(folder), cf.open_parquet(named, memory="16MB", cache=tmp_path / "cache"))
+    assert builds(tmp_path / "cache") == before
+
+
 def append(folder):
     frame(20, seed=9).write_parquet(folder / "part-9.parquet")
 

@@ -133,7 +133,7 @@ class _Cached:
         described = []
         for file in parquet_files(self._path, apart_from=self._room.folder):
             known = file.stat()
-            described.append([str(file), known.st_size, known.st_mtime_ns])
+            described.append([str(file.resolve()), known.st_size, known.st_mtime_ns])  # from whatever folder it is named
         return {"layout": LAYOUT, "files": described, **self._options}
 
     def _build(self, target: Path, inputs: dict[str, Any], name: str) -> None:
