@@ -168,6 +168,28 @@ def test_a_path_is_the_same_from_whatever_folder_it_is_named(tmp_path, monkeypat
     assert builds(tmp_path / "cache") == before
 
 
+@pytest.mark.parametrize("cache", ["ratings/cache", "ratings/a/b", "."])
+def test_a_cache_in_or_above_the_data_hides_none_of_them(tmp_path, cache):
+    folder = write(frame(), tmp_path / "ratings")
+    wanted = cf.read_parquet(folder)
+    for _ in range(2):  # the second time there are Parquet files in the cache
+        same(wanted, cf.open_parquet(folder, memory="16MB", cache=tmp_path / cache))
+    assert len(list((tmp_path / cache).glob("ratings-*/*/interactions.json"))) == 1
+
+
+def test_a_cache_that_is_the_folder_of_the_data_is_refused(tmp_path, monkeypatch):
+    folder = write(frame(), tmp_path / "ratings")
+    monkeypatch.chdir(tmp_path)
+    for cache in (folder, "ratings", "ratings/../ratings"):
+        with pytest.raises(cf.SettingError, match=r"cache is the folder of the data, .*ratings: name another"):
+            cf.open_parquet(folder, cache=cache)
+
+
+def test_each_opening_gives_the_table_its_own_name(tmp_path):
+    folder = write(frame(), tmp_path / "ratings")
+    assert [opened(folder, name=name).name for name in ("first", "second", None)] == ["first", "second", "ratings"]
+
+
 def append(folder):
     frame(20, seed=9).write_parquet(folder / "part-9.parquet")
 

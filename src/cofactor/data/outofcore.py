@@ -27,7 +27,7 @@ from cofactor.data.parquet_parts import ParquetParts, indexed
 from cofactor.data.readers import parquet_files
 from cofactor.data.rooms import Disk, bytes_of, scratch_folder
 from cofactor.data.titles import read_titles
-from cofactor.errors import DataError
+from cofactor.errors import DataError, SettingError
 from cofactor.files import new_folder
 
 __all__ = ["open_parquet"]
@@ -86,7 +86,7 @@ def open_parquet(
         If a file is not Parquet, a column is missing or of no use, the ids' types differ between files, rows are bad,
         or the files change meanwhile; the text names the file.
     SettingError
-        If the memory is no amount.
+        If the memory is no amount, or the cache is the folder of the data.
 
     Examples
     --------
@@ -101,6 +101,8 @@ def open_parquet(
     """
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
     room = Disk(Path(scratch_folder() if cache is None else cache), bytes_of(memory))
+    if room.folder.resolve() == Path(path).resolve():
+        raise SettingError(f"cache is the folder of the data, {path}: name another, whose files are not taken for data")
     roles = {"user": user, "item": item, "value": value, "time": time}
     wanted = {role: column for role, column in roles.items() if column is not None}
     options = {"columns": wanted, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
@@ -126,14 +128,14 @@ class _Cached:
         target = self._home / _short(inputs)
         if not (target / MANIFEST).exists():
             self._build(target, inputs, name)
-        return open_folder(target, self._room)
+        return open_folder(target, self._room, name=name)
 
     def _inputs(self) -> dict[str, Any]:
-        """Describe the files as they are now."""
+        """Describe the files as they are now, by names that hold in every folder."""
         described = []
         for file in parquet_files(self._path, apart_from=self._room.folder):
             known = file.stat()
-            described.append([str(file.resolve()), known.st_size, known.st_mtime_ns])  # from whatever folder it is named
+            described.append([str(file.resolve()), known.st_size, known.st_mtime_ns])
         return {"layout": LAYOUT, "files": described, **self._options}
 
     def _build(self, target: Path, inputs: dict[str, Any], name: str) -> None:
