@@ -373,6 +373,16 @@ def test_an_opened_model_stays_in_its_file_and_says_the_same(tmp_path):
     assert_same(model, opened)
 
 
+def test_every_type_that_can_be_saved_can_be_opened(tmp_path):
+    kinds = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64"
+    extras = {kind: np.array([1, 0, 1]).astype(kind) for kind in kinds.split()}
+    path = dataclasses.replace(small(), extras=extras).save(tmp_path / "model.safetensors")
+    for read in (cf.load, cf.open_model):
+        found = read(path).extras
+        assert {name: array.dtype.name for name, array in found.items()} == {kind: kind for kind in extras}
+        assert all(found[name].tolist() == array.tolist() for name, array in extras.items())
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
 def test_rows_are_checked_part_by_part(monkeypatch, at_once):
     monkeypatch.setattr("cofactor.model.tensors._AT_ONCE", at_once)
