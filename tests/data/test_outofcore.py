@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cofactor as cf
-from cofactor.data import outofcore, rooms
+from cofactor.data import buckets, ondisk, outofcore, rooms
 
 SMALL = {"BYTES_AN_ENTRY": 200_000, "SHARE_OF_AN_ARRAY": 10**9}
 """With these a limit of 16 MB means 40 entries at a time, and every array goes to a file."""
@@ -253,6 +253,57 @@ def test_rows_that_change_between_the_passes_are_refused(tmp_path, monkeypatch, 
     with pytest.raises(
         cf.DataError, match=r"part-\d.parquet changed while it was read: open it again when it is whole"
     ):
+        opened(folder)
+
+
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def full_for_polars(*_, **__):
+    raise pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+
+NO_SPACE = {
+    "while users are sorted": (buckets.Buckets, "add", full),
+    "while arrays are written": (ondisk.ArrayFile, "append", full),
+    "while arrays are closed": (ondisk.ArrayFile, "close", full),
+    "while starts are written": (np, "save", full),
+    "while ids are written": (pl.DataFrame, "write_parquet", full_for_polars),
+    "while files are synced": (os, "fsync", full),
+    "before anything": (Path, "mkdir", full),
+}
+
+
+@pytest.mark.parametrize("moment", NO_SPACE)
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, monkeypatch, moment):
+    folder = write(frame(), tmp_path / "ratings")
+    with monkeypatch.context() as patch:
+        patch.setattr(*NO_SPACE[moment])
+        says = (
+            r"cache cannot be written to \(.*No space left on device.*\): make room, or give cache= a folder on another"
+        )
+        with pytest.raises(cf.DataError, match=says):
+            opened(folder)
+    assert builds(tmp_path / "cache") == []
+    assert list((tmp_path / "cache").glob("*/.*.part")) == []
+    same(cf.read_parquet(folder), opened(folder))
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/none"])
+def test_a_cache_that_cannot_be_a_folder_is_one_clear_error(tmp_path, place):
+    folder = write(frame(), tmp_path / "ratings")
+    (tmp_path / "file").write_text("not a folder")
+    if place.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("there is no /proc here")
+    with pytest.raises(cf.DataError, match=rf"{place} cannot be written to \(.+\): make room, or give cache="):
+        cf.open_parquet(folder, cache=tmp_path / place)
+
+
+def test_a_file_that_is_gone_again_is_named(tmp_path):
+    folder = write(frame(), tmp_path / "ratings")
+    (folder / "part-9.parquet").symlink_to(tmp_path / "gone")
+    with pytest.raises(cf.DataError, match=r"part-9.parquet cannot be read \(No such file .*\): copy it again or move"):
         opened(folder)
 
 

@@ -67,6 +67,24 @@ def test_a_full_disk_is_one_clear_error(disk, monkeypatch):
         disk.zeros(2 * 10**9, np.int8)
 
 
+def test_a_full_disk_is_the_same_error_while_a_table_is_transposed(disk, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Buckets, "add", full)
+    with pytest.raises(
+        cf.DataError, match=r"cannot be written to \(No space left on device\): make room, or give cache"
+    ):
+        passes.transposed(table(0)[0], disk)
+
+
+def test_a_room_that_cannot_be_a_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(cf.DataError, match=r"cannot hold 2 GB more \(.+\): make room, or give cache"):
+            Disk(folder, 16_000_000).zeros(2 * 10**9, np.int8)
+
+
 def test_what_must_be_in_memory_is_refused_with_the_amount_needed(disk):
     disk.require(16_000_000, "the tables")
     with pytest.raises(cf.SettingError, match=r"the tables must be in memory and take 3.5 GB, .* give memory='4GB'"):

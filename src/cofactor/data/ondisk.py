@@ -49,10 +49,17 @@ def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
 
 def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, texts: ItemTexts) -> None:
     """Write the ids of both sides, and what is known of the items."""
-    users.ids.alias("user").to_frame().write_parquet(folder / "users.parquet")
+    _write_parquet(users.ids.alias("user").to_frame(), folder / "users.parquet")
     known = {"title": texts.titles, "genres": texts.genres}
     columns = {"item": items.ids} | {name: text for name, text in known.items() if text is not None}
-    pl.DataFrame(columns).write_parquet(folder / "items.parquet")
+    _write_parquet(pl.DataFrame(columns), folder / "items.parquet")
+
+
+def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    try:
+        frame.write_parquet(path)
+    except pl.exceptions.ComputeError as error:  # so polars calls a full disk
+        raise OSError(str(error)) from error
 
 
 class ArrayFile:

@@ -84,7 +84,7 @@ def open_parquet(
     ------
     DataError
         If a file is not Parquet, a column is missing or of no use, the ids' types differ between files, rows are bad,
-        or the files change meanwhile; the text names the file.
+        or the files change meanwhile; the text names the file. Or if the cache cannot be written to.
     SettingError
         If the memory is no amount, or the cache is the folder of the data.
 
@@ -127,14 +127,18 @@ class _Cached:
         inputs = self._inputs()
         target = self._home / _short(inputs)
         if not (target / MANIFEST).exists():
-            self._build(target, inputs, name)
+            with self._room.writing():
+                self._build(target, inputs, name)
         return open_folder(target, self._room, name=name)
 
     def _inputs(self) -> dict[str, Any]:
         """Describe the files as they are now, by names that hold in every folder."""
         described = []
         for file in parquet_files(self._path, apart_from=self._room.folder):
-            known = file.stat()
+            try:
+                known = file.stat()
+            except OSError as error:
+                raise DataError(f"{file} cannot be read ({error.strerror}): copy it again or move it away") from error
             described.append([str(file.resolve()), known.st_size, known.st_mtime_ns])
         return {"layout": LAYOUT, "files": described, **self._options}
 

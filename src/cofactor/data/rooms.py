@@ -5,6 +5,7 @@ grows with the data goes into files without a name, mapped into memory, and is w
 holds no more of the data than the limit, and one that is killed leaves nothing behind.
 """
 
+import contextlib
 import os
 import re
 import tempfile
@@ -100,21 +101,32 @@ class Disk:
         Raises
         ------
         DataError
-            If the disk has no room for it.
+            If the disk has no room for it, or the folder cannot be written to.
         """
         kind = np.dtype(dtype)
         size = int(np.prod(shape)) * kind.itemsize
         if size * SHARE_OF_AN_ARRAY <= self.memory:
             return np.zeros(shape, kind)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.writing(f"hold {shown_bytes(size)} more"), tempfile.TemporaryFile(dir=self.folder) as file:
+            _reserve(file.fileno(), size)
+            return np.memmap(file, kind, "r+", shape=shape).view(np.ndarray)  # it keeps the file open
+
+    @contextlib.contextmanager
+    def writing(self, what: str = "be written to") -> Iterator[None]:
+        """Make the folder, and let what is written there meanwhile end in one clear error if the disk refuses it.
+
+        Raises
+        ------
+        DataError
+            If the disk is full, or there can be no such folder, or it may not be written to.
+        """
         try:
-            with tempfile.TemporaryFile(dir=self.folder) as file:
-                _reserve(file.fileno(), size)
-                return np.memmap(file, kind, "r+", shape=shape).view(np.ndarray)  # it keeps the file open
+            self.folder.mkdir(parents=True, exist_ok=True)
+            yield
         except OSError as error:
             raise DataError(
-                f"{self.folder} cannot hold {shown_bytes(size)} more ({error.strerror}): make room, or give "
-                "cache= a folder on another disk"
+                f"{self.folder} cannot {what} ({error.strerror or error}): make room, or give cache= a folder on "
+                "another disk, or set COFACTOR_DATA to one"
             ) from error
 
     def parts(self, n: int) -> Iterator[slice]:
