@@ -414,8 +414,6 @@ def changed(column, value, row=70, dtype=None):
         (frame().with_columns(pl.lit("x").alias("value")), {}, r"part-0.parquet, row 0: the value 'x' is not a finite"),
         (frame().clear(), {}, "has no rows: nothing to learn from"),
         (frame(), {"duplicates": "error"}, r"user 'u\d+' and item \d+ stand more than once: choose what to keep"),
-        (frame(), {"duplicates": "never"}, r"duplicates is 'never': it must be"),
-        (frame(), {"on_bad_rows": "maybe"}, r"on_bad_rows is 'maybe': it must be 'error' or 'skip'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_named_with_its_file_and_a_remedy(tmp_path, table, options, says):
@@ -424,6 +422,22 @@ def test_what_cannot_be_used_is_named_with_its_file_and_a_remedy(tmp_path, table
     with pytest.raises(cf.CofactorError, match=says):
         opened(folder, **options)
     assert builds(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"duplicates": "never"}, r"duplicates is 'never': it must be 'last' or 'first' or 'sum' or 'mean' or 'error'"),
+        ({"on_bad_rows": "maybe"}, r"on_bad_rows is 'maybe': it must be 'error' or 'skip'"),
+        ({"titles": "films.csv"}, r"films.csv does not exist: check the path"),
+    ],
+)
+def test_what_can_be_known_to_be_wrong_is_refused_before_the_work(tmp_path, options, says):
+    told = []
+    with pytest.raises(cf.CofactorError, match=says):
+        opened(write(frame(), tmp_path / "ratings"), notify=told.append, **options)
+    assert told == []
+    assert not (tmp_path / "cache").exists()
 
 
 def test_ids_of_two_types_are_refused_with_both_files(tmp_path):

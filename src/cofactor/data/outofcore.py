@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cofactor.data.assembly import Titles
 from cofactor.data.columns import OnBadRows, check_choice
@@ -86,7 +86,8 @@ def open_parquet(
         If a file is not Parquet, a column is missing or of no use, the ids' types differ between files, rows are bad,
         or the files change meanwhile; the text names the file. Or if the cache cannot be written to.
     SettingError
-        If the memory is no amount, or the cache is the folder of the data.
+        If the memory is no amount, ``duplicates`` or ``on_bad_rows`` is none of its choices, or the cache is the
+        folder of the data.
 
     Examples
     --------
@@ -99,15 +100,17 @@ def open_parquet(
     ...     open_parquet(folder, memory="1GB", cache=Path(folder) / "cache")
     2 users × 2 items, 4 ratings from 1 to 3, 100 %
     """
-    check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    check_choice("on_bad_rows", on_bad_rows, get_args(OnBadRows))
+    check_choice("duplicates", duplicates, get_args(Duplicates))
     room = Disk(Path(scratch_folder() if cache is None else cache), bytes_of(memory))
     if room.folder.resolve() == Path(path).resolve():
         raise SettingError(f"cache is the folder of the data, {path}: name another, whose files are not taken for data")
     roles = {"user": user, "item": item, "value": value, "time": time}
     wanted = {role: column for role, column in roles.items() if column is not None}
     options = {"columns": wanted, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
+    texts = None if titles is None else _as_table(titles)  # a wrong file shows before the work, not after it
     table = _Cached(Path(path), options, room, notify or log.info).opened(name or Path(path).resolve().name)
-    return table if titles is None else table.with_texts(_as_table(titles))
+    return table if texts is None else table.with_texts(texts)
 
 
 def _as_table(titles: Titles) -> Any:
