@@ -171,6 +171,33 @@ def test_a_limit_for_what_is_no_parquet_is_refused(tmp_path):
     assert "give an amount such as" in run("fit", tmp_path, "--memory", "much", code=2).output.replace("\n", " ")
 
 
+def said(*arguments, code):
+    return " ".join(run(*arguments, code=code).output.split())
+
+
+def test_a_limit_does_not_change_what_the_data_may_be(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "cache"))
+    written = cf.read_parquet(folder).write(tmp_path / "written")
+    fit = ("fit", written, "--rank", 2, "--epochs", 1, "--test-fraction", 0, "-o")
+    for limit in ([], ["--memory", "16MB"]):
+        path = tmp_path / f"{len(limit)}.safetensors"
+        run(*fit, path, *limit)
+        for named in (["--time-column", "time"], ["--separator", ";"]):
+            refused = said(*fit, path, *limit, *named, code=2)
+            assert "is a folder of interactions, whose columns are known: leave out" in refused
+        wrong = said("fit", tmp_path / "writen", *limit, code=1)
+        assert "neither a file nor a named data set: did you mean" in wrong
+        assert wrong.replace(" ", "").endswith("written?")
+    assert cf.load(tmp_path / "0.safetensors").digest == cf.load(tmp_path / "2.safetensors").digest
+
+
+@pytest.mark.parametrize("data", [STAGE, "sqlite:///secret.db"])
+def test_a_limit_for_a_name_or_a_database_is_refused(data):
+    refused = said("fit", data, "--memory", "1GB", code=2)
+    assert "--memory needs a Parquet file or a folder of them" in refused
+    assert "secret" not in refused
+
+
 def test_a_synthetic_set_can_be_written_and_trained_on(tmp_path, monkeypatch):
     monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "cache"))
     assert json.loads(run("synthesize", STAGE, "-o", tmp_path / "set", "--json").stdout)["n_ratings"] == 6000
