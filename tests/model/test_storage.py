@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from scipy import sparse
+from tablesupport import is_mapped
 
 import cofactor as cf
 from cofactor.model.factors import Factors
@@ -354,12 +355,6 @@ def test_many_values_of_one_are_stored_so_that_nobody_has_to_make_them(tmp_path,
     again = cf.open_model(ones.save(tmp_path / "ones.safetensors"))
     assert_same(ones, again)
     assert is_mapped(again.seen.data)
-
-
-def is_mapped(array):
-    while array is not None and not isinstance(array, np.memmap):
-        array = array.base
-    return array is not None
 
 
 def test_an_opened_model_stays_in_its_file_and_says_the_same(tmp_path):

@@ -20,7 +20,18 @@ import numpy.typing as npt
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["MEMORY", "Disk", "Memory", "Room", "bytes_of", "copied", "edges_of", "scratch_folder", "shown_bytes"]
+__all__ = [
+    "MEMORY",
+    "Disk",
+    "Memory",
+    "Room",
+    "bytes_of",
+    "cache_folder",
+    "copied",
+    "edges_of",
+    "scratch_folder",
+    "shown_bytes",
+]
 
 BYTES_AN_ENTRY = 160
 """What an entry takes while it is sorted: its columns, the keys, the order, and what polars holds besides."""
@@ -196,14 +207,19 @@ def bytes_of(memory: str | int) -> int:
     return size
 
 
-def scratch_folder() -> Path:
-    """Return where large arrays go if nobody says where: under COFACTOR_DATA, or in the user's cache."""
+def cache_folder() -> Path:
+    """Return the folder under which data sets are kept: COFACTOR_DATA, or one in the user's cache."""
     moved = os.environ.get("COFACTOR_DATA")
     if moved:
-        return Path(moved).expanduser() / "interactions"
+        return Path(moved).expanduser()
     import platformdirs  # only where it is asked
 
-    return platformdirs.user_cache_path("cofactor") / "interactions"
+    return platformdirs.user_cache_path("cofactor") / "datasets"
+
+
+def scratch_folder() -> Path:
+    """Return where large arrays go if nobody says where: among the data sets."""
+    return cache_folder() / "interactions"
 
 
 def shown_bytes(size: int) -> str:

@@ -7,10 +7,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from clisupport import run
+from tablesupport import is_mapped
 
 import cofactor as cf
 from cofactor.data import rooms
@@ -19,12 +19,6 @@ from cofactor.evaluation.report import without_training_rows
 from cofactor.solvers import ALS, BPR, ImplicitALS
 
 STAGE = "synthetic:300x80x6000:1"
-
-
-def is_mapped(array):
-    while array is not None and not isinstance(array, np.memmap):
-        array = array.base
-    return array is not None
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tablesupport import is_mapped, same_table
 
 import cofactor as cf
 from cofactor.data import buckets, ondisk, outofcore, rooms
@@ -30,25 +31,6 @@ def in_small_parts():
         for name, value in SMALL.items():
             patch.setattr(rooms, name, value)
         yield
-
-
-def is_mapped(array):
-    while array is not None and not isinstance(array, np.memmap):
-        array = array.base
-    return array is not None
-
-
-def same(one, other):
-    assert one.users == other.users
-    assert one.items == other.items
-    for mine, theirs in ((one.matrix, other.matrix), (one.by_item, other.by_item)):
-        for name in ("indptr", "indices", "data"):
-            assert getattr(mine, name).dtype == getattr(theirs, name).dtype
-            assert np.array_equal(getattr(mine, name), getattr(theirs, name)), name
-    for name in ("timestamps", "order"):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        assert (mine is None) == (theirs is None), name
-        assert mine is None or (mine.dtype == theirs.dtype and np.array_equal(mine, theirs)), name
 
 
 def frame(n=300, seed=0, users=40, items=25):
@@ -104,11 +86,11 @@ def test_the_table_is_the_one_that_is_read_into_memory(tmp_path_factory, users, 
     folder = write(table, tmp_path_factory.mktemp("any") / "ratings", random.integers(0, n + 1, 2).tolist())
     options = {"duplicates": duplicates, "time": "time" if timed else None, "value": "value" if valued else None}
     in_memory, on_disk = cf.read_parquet(folder, **options), opened(folder, **options)
-    same(in_memory, on_disk)
+    same_table(in_memory, on_disk)
     assert repr(in_memory) == repr(on_disk)
     if len(in_memory) > 1:
         for mine, theirs in zip(in_memory.split_random(seed=seed), on_disk.split_random(seed=seed), strict=True):
-            same(mine, theirs)
+            same_table(mine, theirs)
 
 
 def _series(values):
@@ -126,7 +108,7 @@ def test_what_is_made_of_the_table_is_the_same_and_lies_in_files(tmp_path):
         lambda r: r.split_last()[1],
         lambda r: r.at_least(2).as_confidences().split_per_user(seed=1)[0],
     ):
-        same(change(in_memory), change(on_disk))
+        same_table(change(in_memory), change(on_disk))
         changed = change(on_disk)
         for matrix in (changed.matrix, changed.by_item):
             assert is_mapped(matrix.data)
@@ -145,15 +127,15 @@ def test_titles_come_with_it(tmp_path):
 def test_one_file_will_do(tmp_path):
     path = tmp_path / "ratings.parquet"
     frame().write_parquet(path)
-    same(cf.read_parquet(path), opened(path))
+    same_table(cf.read_parquet(path), opened(path))
 
 
 def test_it_is_built_once_while_the_files_stay(tmp_path, monkeypatch):
     folder = write(frame(), tmp_path / "ratings")
     first = opened(folder)
     monkeypatch.setattr(outofcore, "build", None)  # calling it would fail
-    same(first, opened(folder))
-    same(first, cf.open_parquet(folder, memory="1GB", cache=tmp_path / "cache"))
+    same_table(first, opened(folder))
+    same_table(first, cf.open_parquet(folder, memory="1GB", cache=tmp_path / "cache"))
 
 
 def test_a_path_is_the_same_from_whatever_folder_it_is_named(tmp_path, monkeypatch):
@@ -164,7 +146,7 @@ def test_a_path_is_the_same_from_whatever_folder_it_is_named(tmp_path, monkeypat
     (tmp_path / "other").symlink_to(folder)
     for current, named in ((tmp_path, "ratings"), (folder, "."), (tmp_path, "other"), (tmp_path, folder)):
         monkeypatch.chdir(current)
-        same(cf.read_parquet(folder), cf.open_parquet(named, memory="16MB", cache=tmp_path / "cache"))
+        same_table(cf.read_parquet(folder), cf.open_parquet(named, memory="16MB", cache=tmp_path / "cache"))
     assert builds(tmp_path / "cache") == before
 
 
@@ -173,7 +155,7 @@ def test_a_cache_in_or_above_the_data_hides_none_of_them(tmp_path, cache):
     folder = write(frame(), tmp_path / "ratings")
     wanted = cf.read_parquet(folder)
     for _ in range(2):  # the second time there are Parquet files in the cache
-        same(wanted, cf.open_parquet(folder, memory="16MB", cache=tmp_path / cache))
+        same_table(wanted, cf.open_parquet(folder, memory="16MB", cache=tmp_path / cache))
     assert len(list((tmp_path / cache).glob("ratings-*/*/interactions.json"))) == 1
 
 
@@ -212,7 +194,7 @@ def test_it_is_built_anew_when_a_file_has_changed(tmp_path, change):
     opened(folder)
     before = builds(tmp_path / "cache")
     change(folder)
-    same(cf.read_parquet(folder), opened(folder))
+    same_table(cf.read_parquet(folder), opened(folder))
     after = builds(tmp_path / "cache")
     assert len(after) == 1  # the old one went
     assert after != before
@@ -221,7 +203,7 @@ def test_it_is_built_anew_when_a_file_has_changed(tmp_path, change):
 def test_each_choice_of_options_has_a_build_of_its_own(tmp_path):
     folder = write(frame(), tmp_path / "ratings")
     for options in ({}, {"duplicates": "sum"}, {"time": "time"}, {"value": None}):
-        same(cf.read_parquet(folder, **options), opened(folder, **options))
+        same_table(cf.read_parquet(folder, **options), opened(folder, **options))
     assert len(builds(tmp_path / "cache")) == 4
 
 
@@ -287,7 +269,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, monkeypatch
             opened(folder)
     assert builds(tmp_path / "cache") == []
     assert list((tmp_path / "cache").glob("*/.*.part")) == []
-    same(cf.read_parquet(folder), opened(folder))
+    same_table(cf.read_parquet(folder), opened(folder))
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/none"])
@@ -355,7 +337,7 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_whole(tmp_path, at):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert builds(tmp_path / "cache") == []
-    same(cf.read_parquet(folder), opened(folder))
+    same_table(cf.read_parquet(folder), opened(folder))
     (home,) = (tmp_path / "cache").iterdir()
     assert sorted(path.name for path in home.iterdir()) == sorted(["lock", *builds(tmp_path / "cache")])
 
@@ -369,7 +351,7 @@ def test_a_kill_at_any_moment_is_survived(tmp_path):
         time.sleep(random.uniform(0.5, 3))
         process.kill()
         process.communicate()
-        same(whole, opened(folder))
+        same_table(whole, opened(folder))
         os.utime(folder / "part-0.parquet")
 
 
@@ -474,12 +456,12 @@ def test_bad_rows_can_be_left_out(tmp_path, caplog):
     folder = write(table, tmp_path / "ratings")
     left = opened(folder, on_bad_rows="skip", time="time")
     assert re.search(r"part-0.parquet, row 70: the value is missing; left out 1 bad row", caplog.text)
-    same(cf.read_parquet(folder, on_bad_rows="skip", time="time"), left)
+    same_table(cf.read_parquet(folder, on_bad_rows="skip", time="time"), left)
 
 
 def test_a_written_folder_can_be_opened_with_a_limit(tmp_path, monkeypatch):
     monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "cache"))
     table = cf.read_parquet(write(frame(), tmp_path / "ratings"), time="time")
     again = cf.Interactions.open(table.write(tmp_path / "written"), memory="16MB")
-    same(table, again)
+    same_table(table, again)
     assert is_mapped(again.by_item.data)
