@@ -292,6 +292,18 @@ def test_a_flipped_byte_never_crashes(tmp_path_factory, data):
             read(folder / "flipped.safetensors").recommend(["a"], on_unknown="skip")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_a_saved_model_may_be_read_by_whom_new_files_may(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        path = small().save(tmp_path / "model.safetensors")
+        small().save(path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
 def test_a_save_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
     path = small().save(tmp_path / "model.safetensors")
     before = path.read_bytes()
