@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,15 +19,18 @@ def replacing(path: str | os.PathLike[str], *, inside: Path | None = None) -> It
     write in.
 
     Whatever happens in between, a reader of ``path`` finds the old file or the new one, whole. If the block
-    raises, the old file stays and the one beside it is removed.
+    raises, the old file stays and the one beside it is removed. The file has the rights that any new one gets,
+    whatever wrote it: safetensors writes for its owner alone.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = (inside or target.parent) / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
+        rights = _rights_of_new(beside)
         yield beside
         with beside.open("rb+") as written:
             os.fsync(written.fileno())
+        beside.chmod(rights)
         beside.replace(target)
         _sync_folder(target.parent)
     finally:
@@ -53,6 +57,14 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync_folder(target.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _rights_of_new(path: Path) -> int:
+    """Return the mode that a new file gets there; asking the umask itself would change it for all threads."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def _sync_folder(folder: Path) -> None:

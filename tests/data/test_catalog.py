@@ -21,6 +21,7 @@ import pytest
 from cofactor.data import catalog, download, recbole
 from cofactor.data.catalog import Dataset, cache_folder, dataset_files, datasets, load_dataset
 from cofactor.data.readers import read_movielens
+from cofactor.data.rooms import scratch_folder
 from cofactor.data.titles import read_titles
 from cofactor.errors import DataError, DownloadError, SettingError
 
@@ -162,8 +163,10 @@ def test_a_progress_bar_is_drawn_only_when_asked_for(toy: Dataset, capfd: pytest
 def test_the_cache_is_moved_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "moved"))
     assert cache_folder() == tmp_path / "moved"
+    assert scratch_folder() == tmp_path / "moved" / "interactions"
     monkeypatch.delenv("COFACTOR_DATA")
     assert cache_folder().parts[-2:] == ("cofactor", "datasets")
+    assert scratch_folder() == cache_folder() / "interactions"
 
 
 @pytest.mark.parametrize("folder", ["toy-set", "toy"])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tablesupport import is_mapped
 
 import cofactor as cf
 
@@ -11,13 +12,6 @@ def test_a_folder_holds_the_table_as_it_was(titled, tmp_path):
     assert again.name == titled.name
     assert all(is_mapped(array) for array in (again.matrix.indptr, again.matrix.indices, again.matrix.data))
     assert again.split_random(seed=1)[1].to_frame().equals(titled.split_random(seed=1)[1].to_frame())
-
-
-def is_mapped(array):
-    """Whether an array is a view, however many times removed, of a memory-mapped file."""
-    while array is not None and not isinstance(array, np.memmap):
-        array = array.base
-    return array is not None
 
 
 def test_nothing_is_written_over(ratings, tmp_path):

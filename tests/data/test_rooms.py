@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from tablesupport import is_mapped, same_matrix
 
 import cofactor as cf
 from cofactor.data import passes, rooms
@@ -27,19 +28,6 @@ def in_small_parts():
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory):
     return Disk(tmp_path_factory.mktemp("room"), 16_000_000)
-
-
-def same(one, other):
-    for name in ("indptr", "indices", "data"):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        assert mine.dtype == theirs.dtype
-        assert np.array_equal(mine, theirs)
-
-
-def is_mapped(array):
-    while array is not None and not isinstance(array, np.memmap):
-        array = array.base
-    return array is not None
 
 
 def test_a_large_array_lies_in_a_file_that_has_no_name(disk):
@@ -65,6 +53,24 @@ def test_a_full_disk_is_one_clear_error(disk, monkeypatch):
     says = r"cannot hold 2 GB more \(No space left on device\): make room, or give cache"
     with pytest.raises(cf.DataError, match=says):
         disk.zeros(2 * 10**9, np.int8)
+
+
+def test_a_full_disk_is_the_same_error_while_a_table_is_transposed(disk, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Buckets, "add", full)
+    with pytest.raises(
+        cf.DataError, match=r"cannot be written to \(No space left on device\): make room, or give cache"
+    ):
+        passes.transposed(table(0)[0], disk)
+
+
+def test_a_room_that_cannot_be_a_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(cf.DataError, match=r"cannot hold 2 GB more \(.+\): make room, or give cache"):
+            Disk(folder, 16_000_000).zeros(2 * 10**9, np.int8)
 
 
 def test_what_must_be_in_memory_is_refused_with_the_amount_needed(disk):
@@ -138,10 +144,10 @@ def table(seed, n_users=37, n_items=23, density=0.3):
 def test_tables_come_out_the_same_part_by_part(disk, seed, density):
     matrix, times, order = table(seed, density=density)
     kept = np.random.default_rng(seed + 1).random(matrix.nnz) > 0.4
-    same(passes.transposed(matrix, disk), matrix.T.tocsr())
-    same(passes.valued(matrix, lambda values: values / 3, disk), passes.valued(matrix, lambda v: v / 3, MEMORY))
+    same_matrix(passes.transposed(matrix, disk), matrix.T.tocsr())
+    same_matrix(passes.valued(matrix, lambda values: values / 3, disk), passes.valued(matrix, lambda v: v / 3, MEMORY))
     in_memory, in_files = (passes.kept_where(matrix, times, order, kept, room) for room in (MEMORY, disk))
-    same(in_memory[0], in_files[0])
+    same_matrix(in_memory[0], in_files[0])
     for mine, theirs in zip(in_memory[1:], in_files[1:], strict=True):
         assert mine.dtype == theirs.dtype
         assert np.array_equal(mine, theirs)

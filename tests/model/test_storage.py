@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from scipy import sparse
+from tablesupport import is_mapped
 
 import cofactor as cf
 from cofactor.model.factors import Factors
@@ -291,6 +292,18 @@ def test_a_flipped_byte_never_crashes(tmp_path_factory, data):
             read(folder / "flipped.safetensors").recommend(["a"], on_unknown="skip")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_a_saved_model_may_be_read_by_whom_new_files_may(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        path = small().save(tmp_path / "model.safetensors")
+        small().save(path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
 def test_a_save_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
     path = small().save(tmp_path / "model.safetensors")
     before = path.read_bytes()
@@ -356,12 +369,6 @@ def test_many_values_of_one_are_stored_so_that_nobody_has_to_make_them(tmp_path,
     assert is_mapped(again.seen.data)
 
 
-def is_mapped(array):
-    while array is not None and not isinstance(array, np.memmap):
-        array = array.base
-    return array is not None
-
-
 def test_an_opened_model_stays_in_its_file_and_says_the_same(tmp_path):
     model = small()
     path = model.save(tmp_path / "model.safetensors")
@@ -371,6 +378,16 @@ def test_an_opened_model_stays_in_its_file_and_says_the_same(tmp_path):
     assert all(is_mapped(array) for array in (opened.user_vectors, opened.item_bias, opened.seen.indices))
     small(mean=1.0).save(path)  # by another file of that name
     assert_same(model, opened)
+
+
+def test_every_type_that_can_be_saved_can_be_opened(tmp_path):
+    kinds = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64"
+    extras = {kind: np.array([1, 0, 1]).astype(kind) for kind in kinds.split()}
+    path = dataclasses.replace(small(), extras=extras).save(tmp_path / "model.safetensors")
+    for read in (cf.load, cf.open_model):
+        found = read(path).extras
+        assert {name: array.dtype.name for name, array in found.items()} == {kind: kind for kind in extras}
+        assert all(found[name].tolist() == array.tolist() for name, array in extras.items())
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])

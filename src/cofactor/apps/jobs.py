@@ -12,11 +12,10 @@ from typing import Any
 
 import polars as pl
 
-from cofactor.data import catalog, readers
+from cofactor.apps.sources import open_data
 from cofactor.data.interactions import Interactions
-from cofactor.data.outofcore import open_parquet
 from cofactor.data.vocabulary import Id
-from cofactor.errors import CofactorError, DataError, SettingError, UnknownIdError
+from cofactor.errors import CofactorError, SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.held_out import held_out_of
 from cofactor.evaluation.protocols import evaluate_sampled
@@ -75,52 +74,6 @@ class Fitted:
     seconds: float
     n_train: int
     report: Report | None
-
-
-def open_data(
-    data: str, *, progress: bool = False, notify: Callable[[str], None] | None = None, **options: Any
-) -> Interactions:
-    """Open a catalogue name, a synthetic name, a file or folder, or a database URL with a query."""
-    given = {name: value for name, value in options.items() if value is not None}
-    columns: dict[str, Any] = {
-        short: given[f"{short}_column"] for short in ("user", "item", "value", "time") if f"{short}_column" in given
-    }
-    if columns.get("value") == "none":
-        columns["value"] = None
-    ids = given.get("ids", "str")
-    if "memory" in given:
-        return _open_in_bounds(Path(data), given, columns, notify)
-    if given.get("query") or re.match(r"\w[\w+]*://", data):
-        if not given.get("query"):
-            raise SettingError("a database URL needs --query 'select user, item, value from …'")
-        return readers.read_sql(given["query"], data, **columns, duplicates=given["duplicates"])
-    if data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}:
-        return catalog.load_dataset(data, ids=ids, progress=progress, notify=notify)
-    path = Path(data)
-    if not path.exists():
-        near = difflib.get_close_matches(data, [entry.name for entry in catalog.datasets()], n=1)
-        hint = f"did you mean {near[0]}?" if near else "'cofactor datasets' lists those there are"
-        raise DataError(f"{data!r} is neither a file nor a named data set: {hint}")
-    if not columns and readers.looks_like_movielens(path):
-        return readers.read_movielens(path, ids=ids)
-    of_text = () if readers.is_parquet(path) else ("separator", "ids")
-    choices = {name: given[name] for name in (*of_text, "duplicates", "on_bad_rows") if name in given}
-    return readers.read_table(path, **columns, **choices)
-
-
-def _open_in_bounds(
-    path: Path, given: Mapping[str, Any], columns: Mapping[str, Any], notify: Callable[[str], None] | None
-) -> Interactions:
-    """Open what can be trained on without being in memory: Parquet, or a folder that `Interactions.write` wrote."""
-    if (path / "interactions.json").is_file():
-        return Interactions.open(path, memory=given["memory"])
-    if not readers.is_parquet(path):
-        raise SettingError(
-            f"--memory needs a Parquet file or a folder of them, and {str(path)!r} is neither: leave --memory out, or "
-            "write Parquet first ('cofactor synthesize' does so for synthetic sets)"
-        )
-    choices = {name: given[name] for name in ("memory", "duplicates", "on_bad_rows") if name in given}
-    return open_parquet(path, **columns, **choices, notify=notify)
 
 
 def split(ratings: Interactions, how: str, fraction: float, seed: int) -> tuple[Interactions, Interactions | None]:

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.errors import DataError, SettingError
+from cofactor.data.columns import check_choice
+from cofactor.errors import DataError
 
 if TYPE_CHECKING:
     from cofactor.data.vocabulary import Vocabulary
@@ -74,8 +75,7 @@ def without_duplicates(entries: Entries, duplicates: Duplicates) -> Entries:
     SettingError
         If there is no such policy.
     """
-    if duplicates not in get_args(Duplicates):
-        raise SettingError(f"duplicates is {duplicates!r}: it must be 'last', 'first', 'sum', 'mean' or 'error'")
+    check_choice("duplicates", duplicates, get_args(Duplicates))
     ordered = sorted_entries(entries)
     first_of_key = np.diff(ordered.keys, prepend=-1) > 0
     if first_of_key.all():

@@ -6,7 +6,6 @@ They lie under the user's cache folder, or under the folder that the variable CO
 import dataclasses
 import functools
 import logging
-import os
 import shutil
 import tempfile
 import tomllib
@@ -19,6 +18,7 @@ from cofactor.data import synthetic
 from cofactor.data.columns import IdType
 from cofactor.data.interactions import Interactions
 from cofactor.data.readers import read_movielens
+from cofactor.data.rooms import cache_folder
 from cofactor.errors import DownloadError, SettingError
 
 __all__ = ["Dataset", "DatasetFiles", "Notify", "cache_folder", "dataset_files", "datasets", "load_dataset"]
@@ -148,16 +148,6 @@ def dataset_files(name: str, *, progress: bool = False, notify: Notify | None = 
 
 def _warn(text: str) -> None:
     logger.warning("%s", text)
-
-
-def cache_folder() -> Path:
-    """Return the folder under which data sets are kept: COFACTOR_DATA, or one in the user's cache."""
-    moved = os.environ.get("COFACTOR_DATA")
-    if moved:
-        return Path(moved).expanduser()
-    import platformdirs  # only where it is asked
-
-    return platformdirs.user_cache_path("cofactor") / "datasets"
 
 
 def _entry(name: str) -> Dataset:

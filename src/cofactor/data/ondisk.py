@@ -49,10 +49,17 @@ def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
 
 def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, texts: ItemTexts) -> None:
     """Write the ids of both sides, and what is known of the items."""
-    users.ids.alias("user").to_frame().write_parquet(folder / "users.parquet")
+    _write_parquet(users.ids.alias("user").to_frame(), folder / "users.parquet")
     known = {"title": texts.titles, "genres": texts.genres}
     columns = {"item": items.ids} | {name: text for name, text in known.items() if text is not None}
-    pl.DataFrame(columns).write_parquet(folder / "items.parquet")
+    _write_parquet(pl.DataFrame(columns), folder / "items.parquet")
+
+
+def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    try:
+        frame.write_parquet(path)
+    except pl.exceptions.ComputeError as error:  # so polars calls a full disk
+        raise OSError(str(error)) from error
 
 
 class ArrayFile:
@@ -84,10 +91,10 @@ class ArrayFile:
         return stream.getvalue()
 
 
-def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY) -> Interactions:
+def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY, *, name: str | None = None) -> Interactions:
     """Open a folder that `write_folder` wrote; the arrays stay on disk until they are read.
 
-    ``room`` is where arrays go that are made of it.
+    ``room`` is where arrays go that are made of it; ``name`` is the table's, instead of the one it was written with.
 
     Raises
     ------
@@ -96,7 +103,7 @@ def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY) -> Interact
     """
     source = Path(folder)
     try:
-        name = str(json.loads((source / MANIFEST).read_text())["name"])
+        written_name = str(json.loads((source / MANIFEST).read_text())["name"])
         users = Vocabulary(pl.read_parquet(source / "users.parquet")["user"], kind="user")
         known = pl.read_parquet(source / "items.parquet")
         items = Vocabulary(known["item"], kind="item")
@@ -105,7 +112,7 @@ def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY) -> Interact
         if (source / f"{TRANSPOSED[0]}.npy").exists():
             by_item = _matrix(source, TRANSPOSED, (len(items), len(users)))
         timestamps, order = (
-            _mapped(source, name) if (source / f"{name}.npy").exists() else None for name in ("timestamps", "order")
+            _mapped(source, part) if (source / f"{part}.npy").exists() else None for part in ("timestamps", "order")
         )
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
         if isinstance(error, DataError):
@@ -113,7 +120,8 @@ def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY) -> Interact
         raise DataError(
             f"{source} is not a folder of interactions ({error}): write it with Interactions.write"
         ) from error
-    texts = ItemTexts(*(known[name] if name in known.columns else None for name in ("title", "genres")))
+    texts = ItemTexts(*(known[column] if column in known.columns else None for column in ("title", "genres")))
+    name = written_name if name is None else name
     table = Interactions(users, items, matrix, timestamps, order, texts, name, room)
     if by_item is not None:
         table.__dict__["by_item"] = by_item

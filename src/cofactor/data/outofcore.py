@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cofactor.data.assembly import Titles
 from cofactor.data.columns import OnBadRows, check_choice
@@ -27,7 +27,7 @@ from cofactor.data.parquet_parts import ParquetParts, indexed
 from cofactor.data.readers import parquet_files
 from cofactor.data.rooms import Disk, bytes_of, scratch_folder
 from cofactor.data.titles import read_titles
-from cofactor.errors import DataError
+from cofactor.errors import DataError, SettingError
 from cofactor.files import new_folder
 
 __all__ = ["open_parquet"]
@@ -84,9 +84,10 @@ def open_parquet(
     ------
     DataError
         If a file is not Parquet, a column is missing or of no use, the ids' types differ between files, rows are bad,
-        or the files change meanwhile; the text names the file.
+        or the files change meanwhile; the text names the file. Or if the cache cannot be written to.
     SettingError
-        If the memory is no amount.
+        If the memory is no amount, ``duplicates`` or ``on_bad_rows`` is none of its choices, or the cache is the
+        folder of the data.
 
     Examples
     --------
@@ -99,13 +100,17 @@ def open_parquet(
     ...     open_parquet(folder, memory="1GB", cache=Path(folder) / "cache")
     2 users × 2 items, 4 ratings from 1 to 3, 100 %
     """
-    check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    check_choice("on_bad_rows", on_bad_rows, get_args(OnBadRows))
+    check_choice("duplicates", duplicates, get_args(Duplicates))
     room = Disk(Path(scratch_folder() if cache is None else cache), bytes_of(memory))
+    if room.folder.resolve() == Path(path).resolve():
+        raise SettingError(f"cache is the folder of the data, {path}: name another, whose files are not taken for data")
     roles = {"user": user, "item": item, "value": value, "time": time}
     wanted = {role: column for role, column in roles.items() if column is not None}
     options = {"columns": wanted, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
+    texts = None if titles is None else _as_table(titles)  # a wrong file shows before the work, not after it
     table = _Cached(Path(path), options, room, notify or log.info).opened(name or Path(path).resolve().name)
-    return table if titles is None else table.with_texts(_as_table(titles))
+    return table if texts is None else table.with_texts(texts)
 
 
 def _as_table(titles: Titles) -> Any:
@@ -125,15 +130,19 @@ class _Cached:
         inputs = self._inputs()
         target = self._home / _short(inputs)
         if not (target / MANIFEST).exists():
-            self._build(target, inputs, name)
-        return open_folder(target, self._room)
+            with self._room.writing():
+                self._build(target, inputs, name)
+        return open_folder(target, self._room, name=name)
 
     def _inputs(self) -> dict[str, Any]:
-        """Describe the files as they are now."""
+        """Describe the files as they are now, by names that hold in every folder."""
         described = []
         for file in parquet_files(self._path, apart_from=self._room.folder):
-            known = file.stat()
-            described.append([str(file), known.st_size, known.st_mtime_ns])
+            try:
+                known = file.stat()
+            except OSError as error:
+                raise DataError(f"{file} cannot be read ({error.strerror}): copy it again or move it away") from error
+            described.append([str(file.resolve()), known.st_size, known.st_mtime_ns])
         return {"layout": LAYOUT, "files": described, **self._options}
 
     def _build(self, target: Path, inputs: dict[str, Any], name: str) -> None:

@@ -114,8 +114,12 @@ def transposed(matrix: sparse.csr_array, room: Room) -> sparse.csr_array:
     """Return the transpose in row order."""
     if not isinstance(room, Disk):
         return matrix.T.tocsr()
+    with room.writing():
+        return _sorted_by_item(matrix, room)
+
+
+def _sorted_by_item(matrix: sparse.csr_array, room: Disk) -> sparse.csr_array:
     n_users, n_items = matrix.shape
-    room.folder.mkdir(parents=True, exist_ok=True)
     counts = counts_of(matrix.indices, n_items)
     sorting = Transposing(room.folder, counts, room.entries_at_once)
     for part in room.parts(matrix.nnz):

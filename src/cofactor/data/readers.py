@@ -156,7 +156,9 @@ def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
     if not path.is_dir():
         return [existing(path)]
     found = (file for suffix in _PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
-    files = sorted(file for file in found if apart_from is None or apart_from.resolve() not in file.resolve().parents)
+    files = sorted(found)
+    if apart_from is not None and path.resolve() in apart_from.resolve().parents:
+        files = [file for file in files if apart_from.resolve() not in file.resolve().parents]
     if not files:
         raise DataError(f"{path} is a folder without a .parquet file in it: give one that has some")
     return files

@@ -5,6 +5,7 @@ grows with the data goes into files without a name, mapped into memory, and is w
 holds no more of the data than the limit, and one that is killed leaves nothing behind.
 """
 
+import contextlib
 import os
 import re
 import tempfile
@@ -19,7 +20,18 @@ import numpy.typing as npt
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["MEMORY", "Disk", "Memory", "Room", "bytes_of", "copied", "edges_of", "scratch_folder", "shown_bytes"]
+__all__ = [
+    "MEMORY",
+    "Disk",
+    "Memory",
+    "Room",
+    "bytes_of",
+    "cache_folder",
+    "copied",
+    "edges_of",
+    "scratch_folder",
+    "shown_bytes",
+]
 
 BYTES_AN_ENTRY = 160
 """What an entry takes while it is sorted: its columns, the keys, the order, and what polars holds besides."""
@@ -100,21 +112,32 @@ class Disk:
         Raises
         ------
         DataError
-            If the disk has no room for it.
+            If the disk has no room for it, or the folder cannot be written to.
         """
         kind = np.dtype(dtype)
         size = int(np.prod(shape)) * kind.itemsize
         if size * SHARE_OF_AN_ARRAY <= self.memory:
             return np.zeros(shape, kind)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.writing(f"hold {shown_bytes(size)} more"), tempfile.TemporaryFile(dir=self.folder) as file:
+            _reserve(file.fileno(), size)
+            return np.memmap(file, kind, "r+", shape=shape).view(np.ndarray)  # it keeps the file open
+
+    @contextlib.contextmanager
+    def writing(self, what: str = "be written to") -> Iterator[None]:
+        """Make the folder, and let what is written there meanwhile end in one clear error if the disk refuses it.
+
+        Raises
+        ------
+        DataError
+            If the disk is full, or there can be no such folder, or it may not be written to.
+        """
         try:
-            with tempfile.TemporaryFile(dir=self.folder) as file:
-                _reserve(file.fileno(), size)
-                return np.memmap(file, kind, "r+", shape=shape).view(np.ndarray)  # it keeps the file open
+            self.folder.mkdir(parents=True, exist_ok=True)
+            yield
         except OSError as error:
             raise DataError(
-                f"{self.folder} cannot hold {shown_bytes(size)} more ({error.strerror}): make room, or give "
-                "cache= a folder on another disk"
+                f"{self.folder} cannot {what} ({error.strerror or error}): make room, or give cache= a folder on "
+                "another disk, or set COFACTOR_DATA to one"
             ) from error
 
     def parts(self, n: int) -> Iterator[slice]:
@@ -184,14 +207,19 @@ def bytes_of(memory: str | int) -> int:
     return size
 
 
-def scratch_folder() -> Path:
-    """Return where large arrays go if nobody says where: under COFACTOR_DATA, or in the user's cache."""
+def cache_folder() -> Path:
+    """Return the folder under which data sets are kept: COFACTOR_DATA, or one in the user's cache."""
     moved = os.environ.get("COFACTOR_DATA")
     if moved:
-        return Path(moved).expanduser() / "interactions"
+        return Path(moved).expanduser()
     import platformdirs  # only where it is asked
 
-    return platformdirs.user_cache_path("cofactor") / "interactions"
+    return platformdirs.user_cache_path("cofactor") / "datasets"
+
+
+def scratch_folder() -> Path:
+    """Return where large arrays go if nobody says where: among the data sets."""
+    return cache_folder() / "interactions"
 
 
 def shown_bytes(size: int) -> str:

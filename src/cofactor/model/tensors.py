@@ -7,7 +7,12 @@ import numpy as np
 
 __all__ = ["check_rows", "mapped_tensors"]
 
-_TYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "I32": np.int32, "I64": np.int64, "U64": np.uint64}
+_TYPES: dict[str, type[np.generic]] = {
+    "BOOL": np.bool_, "F16": np.float16, "F32": np.float32, "F64": np.float64, "C64": np.complex64,
+    "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
+    "U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64,
+}  # fmt: skip
+"""What safetensors calls NumPy's types."""
 _AT_ONCE = 2**22
 
 

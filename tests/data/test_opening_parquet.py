@@ -16,9 +16,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tablesupport import is_mapped, same_table
 
 import cofactor as cf
-from cofactor.data import outofcore, rooms
+from cofactor.data import buckets, ondisk, outofcore, rooms
 
 SMALL = {"BYTES_AN_ENTRY": 200_000, "SHARE_OF_AN_ARRAY": 10**9}
 """With these a limit of 16 MB means 40 entries at a time, and every array goes to a file."""
@@ -30,25 +31,6 @@ def in_small_parts():
         for name, value in SMALL.items():
             patch.setattr(rooms, name, value)
         yield
-
-
-def is_mapped(array):
-    while array is not None and not isinstance(array, np.memmap):
-        array = array.base
-    return array is not None
-
-
-def same(one, other):
-    assert one.users == other.users
-    assert one.items == other.items
-    for mine, theirs in ((one.matrix, other.matrix), (one.by_item, other.by_item)):
-        for name in ("indptr", "indices", "data"):
-            assert getattr(mine, name).dtype == getattr(theirs, name).dtype
-            assert np.array_equal(getattr(mine, name), getattr(theirs, name)), name
-    for name in ("timestamps", "order"):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        assert (mine is None) == (theirs is None), name
-        assert mine is None or (mine.dtype == theirs.dtype and np.array_equal(mine, theirs)), name
 
 
 def frame(n=300, seed=0, users=40, items=25):
@@ -104,11 +86,11 @@ def test_the_table_is_the_one_that_is_read_into_memory(tmp_path_factory, users, 
     folder = write(table, tmp_path_factory.mktemp("any") / "ratings", random.integers(0, n + 1, 2).tolist())
     options = {"duplicates": duplicates, "time": "time" if timed else None, "value": "value" if valued else None}
     in_memory, on_disk = cf.read_parquet(folder, **options), opened(folder, **options)
-    same(in_memory, on_disk)
+    same_table(in_memory, on_disk)
     assert repr(in_memory) == repr(on_disk)
     if len(in_memory) > 1:
         for mine, theirs in zip(in_memory.split_random(seed=seed), on_disk.split_random(seed=seed), strict=True):
-            same(mine, theirs)
+            same_table(mine, theirs)
 
 
 def _series(values):
@@ -126,7 +108,7 @@ def test_what_is_made_of_the_table_is_the_same_and_lies_in_files(tmp_path):
         lambda r: r.split_last()[1],
         lambda r: r.at_least(2).as_confidences().split_per_user(seed=1)[0],
     ):
-        same(change(in_memory), change(on_disk))
+        same_table(change(in_memory), change(on_disk))
         changed = change(on_disk)
         for matrix in (changed.matrix, changed.by_item):
             assert is_mapped(matrix.data)
@@ -145,15 +127,49 @@ def test_titles_come_with_it(tmp_path):
 def test_one_file_will_do(tmp_path):
     path = tmp_path / "ratings.parquet"
     frame().write_parquet(path)
-    same(cf.read_parquet(path), opened(path))
+    same_table(cf.read_parquet(path), opened(path))
 
 
 def test_it_is_built_once_while_the_files_stay(tmp_path, monkeypatch):
     folder = write(frame(), tmp_path / "ratings")
     first = opened(folder)
     monkeypatch.setattr(outofcore, "build", None)  # calling it would fail
-    same(first, opened(folder))
-    same(first, cf.open_parquet(folder, memory="1GB", cache=tmp_path / "cache"))
+    same_table(first, opened(folder))
+    same_table(first, cf.open_parquet(folder, memory="1GB", cache=tmp_path / "cache"))
+
+
+def test_a_path_is_the_same_from_whatever_folder_it_is_named(tmp_path, monkeypatch):
+    folder = write(frame(), tmp_path / "ratings")
+    opened(folder)
+    before = builds(tmp_path / "cache")
+    monkeypatch.setattr(outofcore, "build", None)
+    (tmp_path / "other").symlink_to(folder)
+    for current, named in ((tmp_path, "ratings"), (folder, "."), (tmp_path, "other"), (tmp_path, folder)):
+        monkeypatch.chdir(current)
+        same_table(cf.read_parquet(folder), cf.open_parquet(named, memory="16MB", cache=tmp_path / "cache"))
+    assert builds(tmp_path / "cache") == before
+
+
+@pytest.mark.parametrize("cache", ["ratings/cache", "ratings/a/b", "."])
+def test_a_cache_in_or_above_the_data_hides_none_of_them(tmp_path, cache):
+    folder = write(frame(), tmp_path / "ratings")
+    wanted = cf.read_parquet(folder)
+    for _ in range(2):  # the second time there are Parquet files in the cache
+        same_table(wanted, cf.open_parquet(folder, memory="16MB", cache=tmp_path / cache))
+    assert len(list((tmp_path / cache).glob("ratings-*/*/interactions.json"))) == 1
+
+
+def test_a_cache_that_is_the_folder_of_the_data_is_refused(tmp_path, monkeypatch):
+    folder = write(frame(), tmp_path / "ratings")
+    monkeypatch.chdir(tmp_path)
+    for cache in (folder, "ratings", "ratings/../ratings"):
+        with pytest.raises(cf.SettingError, match=r"cache is the folder of the data, .*ratings: name another"):
+            cf.open_parquet(folder, cache=cache)
+
+
+def test_each_opening_gives_the_table_its_own_name(tmp_path):
+    folder = write(frame(), tmp_path / "ratings")
+    assert [opened(folder, name=name).name for name in ("first", "second", None)] == ["first", "second", "ratings"]
 
 
 def append(folder):
@@ -178,7 +194,7 @@ def test_it_is_built_anew_when_a_file_has_changed(tmp_path, change):
     opened(folder)
     before = builds(tmp_path / "cache")
     change(folder)
-    same(cf.read_parquet(folder), opened(folder))
+    same_table(cf.read_parquet(folder), opened(folder))
     after = builds(tmp_path / "cache")
     assert len(after) == 1  # the old one went
     assert after != before
@@ -187,7 +203,7 @@ def test_it_is_built_anew_when_a_file_has_changed(tmp_path, change):
 def test_each_choice_of_options_has_a_build_of_its_own(tmp_path):
     folder = write(frame(), tmp_path / "ratings")
     for options in ({}, {"duplicates": "sum"}, {"time": "time"}, {"value": None}):
-        same(cf.read_parquet(folder, **options), opened(folder, **options))
+        same_table(cf.read_parquet(folder, **options), opened(folder, **options))
     assert len(builds(tmp_path / "cache")) == 4
 
 
@@ -219,6 +235,57 @@ def test_rows_that_change_between_the_passes_are_refused(tmp_path, monkeypatch, 
     with pytest.raises(
         cf.DataError, match=r"part-\d.parquet changed while it was read: open it again when it is whole"
     ):
+        opened(folder)
+
+
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def full_for_polars(*_, **__):
+    raise pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+
+NO_SPACE = {
+    "while users are sorted": (buckets.Buckets, "add", full),
+    "while arrays are written": (ondisk.ArrayFile, "append", full),
+    "while arrays are closed": (ondisk.ArrayFile, "close", full),
+    "while starts are written": (np, "save", full),
+    "while ids are written": (pl.DataFrame, "write_parquet", full_for_polars),
+    "while files are synced": (os, "fsync", full),
+    "before anything": (Path, "mkdir", full),
+}
+
+
+@pytest.mark.parametrize("moment", NO_SPACE)
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, monkeypatch, moment):
+    folder = write(frame(), tmp_path / "ratings")
+    with monkeypatch.context() as patch:
+        patch.setattr(*NO_SPACE[moment])
+        says = (
+            r"cache cannot be written to \(.*No space left on device.*\): make room, or give cache= a folder on another"
+        )
+        with pytest.raises(cf.DataError, match=says):
+            opened(folder)
+    assert builds(tmp_path / "cache") == []
+    assert list((tmp_path / "cache").glob("*/.*.part")) == []
+    same_table(cf.read_parquet(folder), opened(folder))
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/none"])
+def test_a_cache_that_cannot_be_a_folder_is_one_clear_error(tmp_path, place):
+    folder = write(frame(), tmp_path / "ratings")
+    (tmp_path / "file").write_text("not a folder")
+    if place.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("there is no /proc here")
+    with pytest.raises(cf.DataError, match=rf"{place} cannot be written to \(.+\): make room, or give cache="):
+        cf.open_parquet(folder, cache=tmp_path / place)
+
+
+def test_a_file_that_is_gone_again_is_named(tmp_path):
+    folder = write(frame(), tmp_path / "ratings")
+    (folder / "part-9.parquet").symlink_to(tmp_path / "gone")
+    with pytest.raises(cf.DataError, match=r"part-9.parquet cannot be read \(No such file .*\): copy it again or move"):
         opened(folder)
 
 
@@ -270,7 +337,7 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_whole(tmp_path, at):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert builds(tmp_path / "cache") == []
-    same(cf.read_parquet(folder), opened(folder))
+    same_table(cf.read_parquet(folder), opened(folder))
     (home,) = (tmp_path / "cache").iterdir()
     assert sorted(path.name for path in home.iterdir()) == sorted(["lock", *builds(tmp_path / "cache")])
 
@@ -284,7 +351,7 @@ def test_a_kill_at_any_moment_is_survived(tmp_path):
         time.sleep(random.uniform(0.5, 3))
         process.kill()
         process.communicate()
-        same(whole, opened(folder))
+        same_table(whole, opened(folder))
         os.utime(folder / "part-0.parquet")
 
 
@@ -329,8 +396,6 @@ def changed(column, value, row=70, dtype=None):
         (frame().with_columns(pl.lit("x").alias("value")), {}, r"part-0.parquet, row 0: the value 'x' is not a finite"),
         (frame().clear(), {}, "has no rows: nothing to learn from"),
         (frame(), {"duplicates": "error"}, r"user 'u\d+' and item \d+ stand more than once: choose what to keep"),
-        (frame(), {"duplicates": "never"}, r"duplicates is 'never': it must be"),
-        (frame(), {"on_bad_rows": "maybe"}, r"on_bad_rows is 'maybe': it must be 'error' or 'skip'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_named_with_its_file_and_a_remedy(tmp_path, table, options, says):
@@ -339,6 +404,22 @@ def test_what_cannot_be_used_is_named_with_its_file_and_a_remedy(tmp_path, table
     with pytest.raises(cf.CofactorError, match=says):
         opened(folder, **options)
     assert builds(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"duplicates": "never"}, r"duplicates is 'never': it must be 'last' or 'first' or 'sum' or 'mean' or 'error'"),
+        ({"on_bad_rows": "maybe"}, r"on_bad_rows is 'maybe': it must be 'error' or 'skip'"),
+        ({"titles": "films.csv"}, r"films.csv does not exist: check the path"),
+    ],
+)
+def test_what_can_be_known_to_be_wrong_is_refused_before_the_work(tmp_path, options, says):
+    told = []
+    with pytest.raises(cf.CofactorError, match=says):
+        opened(write(frame(), tmp_path / "ratings"), notify=told.append, **options)
+    assert told == []
+    assert not (tmp_path / "cache").exists()
 
 
 def test_ids_of_two_types_are_refused_with_both_files(tmp_path):
@@ -375,12 +456,12 @@ def test_bad_rows_can_be_left_out(tmp_path, caplog):
     folder = write(table, tmp_path / "ratings")
     left = opened(folder, on_bad_rows="skip", time="time")
     assert re.search(r"part-0.parquet, row 70: the value is missing; left out 1 bad row", caplog.text)
-    same(cf.read_parquet(folder, on_bad_rows="skip", time="time"), left)
+    same_table(cf.read_parquet(folder, on_bad_rows="skip", time="time"), left)
 
 
 def test_a_written_folder_can_be_opened_with_a_limit(tmp_path, monkeypatch):
     monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "cache"))
     table = cf.read_parquet(write(frame(), tmp_path / "ratings"), time="time")
     again = cf.Interactions.open(table.write(tmp_path / "written"), memory="16MB")
-    same(table, again)
+    same_table(table, again)
     assert is_mapped(again.by_item.data)
