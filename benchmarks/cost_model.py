@@ -242,7 +242,9 @@ def predictions(results: Results, fitted: dict[tuple[str, str], Law]) -> None:
 
 def main() -> None:
     args = arguments(__doc__, largest=100)
-    results = Results("cost_model", args.small, {"largest": args.largest, "ranks": SMALL_RANKS if args.small else RANKS})
+    results = Results(
+        "cost_model", args.small, {"largest": args.largest, "ranks": SMALL_RANKS if args.small else RANKS}
+    )
     with tempfile.TemporaryDirectory() as folder:
         found = points(results, stages(args.small, args.largest * 1_000_000), Path(folder))
     fitted = laws(results, found)
