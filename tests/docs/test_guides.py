@@ -20,7 +20,13 @@ PAGES = sorted(
     for path in DOCS.rglob("*.md")
     if not {"_build", "generated"} & set(path.relative_to(DOCS).parts) and list(blocks.ours(path.read_text("utf-8")))
 )
-NEEDS = {"guides/database.md": "sqlalchemy", "guides/tune.md": "optuna", "guides/from-keras-rs.md": "keras"}
+NEEDS = {
+    "concepts/exact-top-n.md": "faiss",
+    "guides/database.md": "sqlalchemy",
+    "guides/from-keras-rs.md": "keras",
+    "guides/tune.md": "optuna",
+}
+"""The package of an extra without which a page cannot run."""
 
 
 @pytest.fixture(scope="module")
