@@ -44,10 +44,12 @@ html_css_files = ["cofactor.css"]
 html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {name: [] for name in ("index", "getting-started", "solvers", "architecture", "changelog")}
+html_sidebars = {
+    name: [] for name in ("index", "getting-started", "generated/tutorial", "solvers", "architecture", "changelog")
+}
 html_theme_options = {
     "logo": {"text": "cofactor", "image_light": "static/mark.svg", "image_dark": "static/mark.svg"},
-    "header_links_before_dropdown": 8,
+    "header_links_before_dropdown": 7,
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
     "show_toc_level": 2,

@@ -44,6 +44,11 @@ PARTS = (
     Part("What a model remembers of its training", "cofactor.model.objective", ("Objective",)),
     Part("How sure a score is", "cofactor.model.uncertainty", ("interval", "score_with_spread")),
     Part("While a solver runs", "cofactor.solvers.base", ("Epoch", "Solver")),
+    Part("Models in folders", "cofactor.model.folder", ("FolderModel", "open_folder")),
+    Part("Spark's session", "cofactor.spark.session", ("session",)),
+    Part("Tables on Spark", "cofactor.spark.reading", ("Layout",)),
+    Part("Everyone's lists on Spark", "cofactor.spark.lists"),
+    Part("Evaluation on Spark", "cofactor.spark.measuring"),
     Part("The network on Keras", "cofactor.solvers.keras_mf", ("keras_model",)),
 )
 

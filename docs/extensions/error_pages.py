@@ -113,9 +113,13 @@ def _cell(text: str) -> str:
 
 _INTRODUCTION = """# Errors, and what to do
 
-Whatever cofactor raises on purpose is a `CofactorError` or, where it only warns, a `GoalWarning`. On the command line
-it is one line and exit code 1. Its text names the place, the value and the remedy. This page is made from the places in
-the code that raise them; <i>‹a word in these marks›</i> stands where a message shows a value.
+Whatever cofactor raises on purpose is a `CofactorError` or, where it only warns, a `GoalWarning`. Its text names the
+place, the value and the remedy. This page is made from the places in the code that raise them; <i>‹a word in these
+marks›</i> stands where a message shows a value.
+
+On the command line an error is one line on stderr, with `--json` also an object with `error` on stdout. The exit code
+is 2 for a wrong setting, which is a `SettingError`, as it is for an option that does not exist; for every other error
+it is 1. A warning is one line on stderr too, and the command goes on.
 """
 
 _OF_THE_SERVICE = """`cofactor serve` answers every error with a problem document (RFC 9457): its `detail` is the text

@@ -1,4 +1,4 @@
-"""The pages that are made from the code and from benchmarks/results at every build, into docs/generated."""
+"""The pages that are made from the code, benchmarks/results and the tutorial at every build, into docs/generated."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import api_pages
 import command_pages
 import error_pages
 import result_pages
+import tutorial_pages
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -20,8 +21,8 @@ __all__ = ["setup", "write"]
 
 def write(folder: Path) -> None:
     """Write all generated pages below a folder, touch none that is as it should be, and remove what is left over."""
-    pages: dict[str, str] = {}
-    for maker in (api_pages, command_pages, error_pages, result_pages):
+    pages: dict[str, str | bytes] = {}
+    for maker in (api_pages, command_pages, error_pages, result_pages, tutorial_pages):
         pages |= maker.pages()
     _write_changed(folder, pages)
     for path in folder.rglob("*.*"):
@@ -29,12 +30,12 @@ def write(folder: Path) -> None:
             path.unlink()
 
 
-def _write_changed(folder: Path, pages: Mapping[str, str]) -> None:
-    for name, text in pages.items():
-        path = folder / name
+def _write_changed(folder: Path, pages: Mapping[str, str | bytes]) -> None:
+    for name, content in pages.items():
+        path, wanted = folder / name, content.encode() if isinstance(content, str) else content
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+        if not path.exists() or path.read_bytes() != wanted:
+            path.write_bytes(wanted)
 
 
 def _on_config(app: Sphinx, config: Config) -> None:

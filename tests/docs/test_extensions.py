@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import api_pages
 import command_pages
 import error_pages
 import result_pages
+import tutorial_pages
 from mathml import to_mathml
 from result_tables import card_of, table
 
@@ -89,6 +91,34 @@ def test_result_pages_carry_command_machine_and_date():
     assert set(pages) == {f"results/{path.stem}.md" for path in result_pages.RESULTS.glob("*.json")} | {
         "results/index.md"
     }
+
+
+def test_the_tutorial_shows_all_that_the_notebook_holds():
+    cells = json.loads(tutorial_pages.NOTEBOOK.read_text("utf-8"))["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    made = tutorial_pages.pages()
+    page = made.pop("tutorial.md")
+    for cell in cells:
+        assert "".join(cell["source"]).replace("  # fmt: skip", "") in page
+    frames = sum('class="dataframe"' in "".join(data.get("text/html", "")) for data in outputs)
+    assert len(re.findall(r"^\|(?: -{3}:? \|)+$", page, re.M)) == frames > 8
+    assert len(made) == sum("image/png" in data for data in outputs) == page.count("{image} tutorial/") > 2
+    assert all(picture.startswith(b"\x89PNG") for picture in made.values())
+    assert len(re.findall(r"^:alt: .{20,}$", page, re.M)) == len(made)
+    assert "\x1b" not in page
+    assert "<style" not in page
+
+
+def test_a_picture_that_nobody_describes_ends_the_build(tmp_path, monkeypatch):
+    picture = {"output_type": "display_data", "data": {"image/png": "iVBORw0KGgo="}}
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title"]},
+        {"cell_type": "code", "source": ["draw()"], "outputs": [picture]},
+    ]
+    (tmp_path / "tutorial.ipynb").write_text(json.dumps({"cells": cells}))
+    monkeypatch.setattr(tutorial_pages, "NOTEBOOK", tmp_path / "tutorial.ipynb")
+    with pytest.raises(Exception, match=r"has a picture that none of cofactor's functions drew: 'draw\(\)'"):
+        tutorial_pages.pages()
 
 
 def test_a_solver_in_a_table_shows_what_is_not_its_default():

@@ -4,6 +4,7 @@ Where a page asks for ml-100k it gets a small made-up table with ml-100k's kind 
 """
 
 import importlib.util
+import os
 import warnings
 from pathlib import Path
 
@@ -20,7 +21,14 @@ PAGES = sorted(
     for path in DOCS.rglob("*.md")
     if not {"_build", "generated"} & set(path.relative_to(DOCS).parts) and list(blocks.ours(path.read_text("utf-8")))
 )
-NEEDS = {"guides/database.md": "sqlalchemy", "guides/tune.md": "optuna", "guides/from-keras-rs.md": "keras"}
+NEEDS = {
+    "concepts/exact-top-n.md": "faiss",
+    "guides/database.md": "sqlalchemy",
+    "guides/from-keras-rs.md": "keras",
+    "guides/spark.md": "pyspark",
+    "guides/tune.md": "optuna",
+}
+"""The package of an extra without which a page cannot run."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,18 @@ def at_hand(small, monkeypatch, tmp_path):
         cf, "load_dataset", lambda name, **options: small if name == "ml-100k" else real(name, **options)
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPARK_MASTER", "local[2,4]")  # as tests/spark has it: a session lasts as long as the process
     small.to_frame().select("user", "item", "value").write_csv("ratings.csv")
+
+
+def skip_without_java():
+    """Skip where Spark cannot run, and say why."""
+    from cofactor.spark.session import check_java
+
+    try:
+        check_java(os.environ)
+    except cf.CofactorError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("at_hand")
@@ -50,6 +69,8 @@ def test_the_python_of_a_page_runs(page):
     needed = NEEDS.get(str(page.relative_to(DOCS)))
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
+    if needed == "pyspark":
+        skip_without_java()
     names = {}
     for line, code in blocks.ours(page.read_text("utf-8")):
         with warnings.catch_warnings():
