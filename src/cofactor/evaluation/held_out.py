@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.passes import as_csr, kept_where
+from cofactor.data.passes import as_csr, counts_of, kept_where
 from cofactor.data.rooms import MEMORY, Room
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
@@ -192,7 +192,7 @@ def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, n
         return kernels.trained_on(seen, table)
     user_rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
     overlap = among(seen, user_rows, table.indices).sum()
-    return int(overlap), np.bincount(seen.indices, minlength=seen.shape[1])
+    return int(overlap), counts_of(seen.indices, seen.shape[1])
 
 
 def stored_where(table: sparse.csr_array, kept: np.ndarray, room: Room = MEMORY) -> sparse.csr_array:
