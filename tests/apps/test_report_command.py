@@ -6,6 +6,7 @@ import pytest
 from clisupport import run
 
 import cofactor as cf
+from cofactor.apps import jobs
 
 DATA = "synthetic:80x50x1600:3"
 
@@ -34,6 +35,20 @@ def test_it_writes_report_html_unless_told_otherwise(model, tmp_path, monkeypatc
     page = (tmp_path / "report.html").read_text()
     assert '<section id="people"' not in page
     assert '<section id="ranks"' not in page
+
+
+def test_pictures_and_pages_leave_the_model_in_its_file(model, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(jobs, "open_model", lambda path: opened.append(path) or cf.open_model(path))
+    run("report", model, DATA, "-o", tmp_path / "my.html", "--examples", "0")
+    run("plot", model, "-o", tmp_path / "plots")
+    assert opened == [model, model]
+
+
+def test_a_model_that_only_knows_its_objective_is_drawn_without_a_curve(model, tmp_path):
+    assert set(cf.load(model).history) == {"objective"}
+    run("plot", model, "-o", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["item-map.png", "model.png"]
 
 
 def test_errors_say_what_to_do_and_leave_no_page(model, tmp_path):

@@ -1,11 +1,15 @@
 """Pictures: what is drawn is what was learnt."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import cofactor as cf
+from cofactor.data import passes
+from cofactor.data.passes import as_csr
+from cofactor.evaluation.plane import item_plane
 
 plots = pytest.importorskip("cofactor.evaluation.plots", reason="the extra plots is not installed")
 
@@ -22,6 +26,32 @@ def model(titled):
 
 def lines_of(figure):
     return {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].get_lines()}
+
+
+def test_the_map_counts_what_was_seen_a_part_at_a_time(monkeypatch):
+    n_users, n_items = 4_000, 50
+    seen = as_csr(
+        np.ones(n_users * n_items, np.float32),
+        np.tile(np.arange(n_items, dtype=np.int32), n_users),
+        np.arange(n_users + 1) * n_items,
+        (n_users, n_items),
+    )
+    vectors = np.random.default_rng(0).normal(size=(n_items, 3))
+    model = cf.Factors.from_arrays(np.zeros((n_users, 3)), vectors, range(n_users), range(n_items), seen=seen)
+    at_once = item_plane(model)
+    monkeypatch.setattr(passes, "_ROWS_AT_ONCE", 3_000)
+    tracemalloc.start()
+    plane = item_plane(model)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(plane, at_once)
+    assert peak < 200_000  # bytes: all 200,000 places as 64-bit numbers would be 1,600,000
+
+
+def test_sums_of_parts_are_those_of_the_whole(monkeypatch):
+    rows, values = np.array([2, 0, 2, 2, 0, 3]), np.array([1, 2, 4, 8, 16, 32], np.float32)
+    monkeypatch.setattr(passes, "_ROWS_AT_ONCE", 4)
+    assert passes.sums_of(rows, values, 5).tolist() == [18, 0, 13, 32, 0]
 
 
 def test_the_curve_shows_the_history_on_a_log_axis(model):

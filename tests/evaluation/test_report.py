@@ -1,11 +1,14 @@
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
-from cofactor.evaluation import compare, evaluate, metrics
+from cofactor.data.vocabulary import Vocabulary
+from cofactor.evaluation import compare, evaluate, held_out, metrics
+from cofactor.evaluation.held_out import among
 from cofactor.evaluation.report import without_training_rows
 from cofactor.model.objective import Objective
 
@@ -87,6 +90,35 @@ def test_strangers_alone_cannot_be_measured(parts):
     strangers = Interactions.from_columns(["a"], ["b"])
     with pytest.raises(cf.DataError, match="none of the test ratings"):
         evaluate(model_of(parts[0]), strangers)
+
+
+def test_a_test_part_without_anyone_in_it_cannot_be_measured(parts):
+    train, test = parts
+    nobody = test.at_least(9).min_counts()
+    assert (nobody.n_users, nobody.n_items) == (0, 0)
+    with pytest.raises(cf.DataError, match="none of the test ratings"):
+        evaluate(model_of(train), nobody)
+    assert not len(without_training_rows(model_of(train), nobody))
+
+
+def test_strangers_cost_no_memory_when_training_rows_are_left_out(parts):
+    n_items, n_strangers = 5_000, 1_000
+    users, items = (Vocabulary(np.arange(n).tolist(), kind=kind) for kind, n in (("user", 3), ("item", n_items)))
+    seen = Interactions.from_rows(users, items, np.zeros(n_items, int), np.arange(n_items))  # the first has seen all
+    strangers = Interactions.from_columns([*range(100, 100 + n_strangers), 0, 2], [7] * (n_strangers + 2))
+    tracemalloc.start()
+    left = without_training_rows(model_of(seen), strangers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert left.to_frame()["user"].to_list() == [*range(100, 100 + n_strangers), 2]
+    assert peak < 2_000_000  # bytes: what one has seen, once for each stranger, would be 40 million
+
+
+def test_the_models_own_users_are_looked_up_without_a_copy_of_what_they_saw(parts, monkeypatch):
+    model, looked_in = model_of(parts[0]), []
+    monkeypatch.setattr(held_out, "among", lambda seen, *rows: looked_in.append(seen) or among(seen, *rows))
+    without_training_rows(model, parts[1])
+    assert looked_in[0] is model.seen
 
 
 def test_a_comparison_has_a_row_for_each_solver(parts):

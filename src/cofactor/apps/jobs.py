@@ -274,7 +274,7 @@ def write_pictures(
     ``others`` are errors by rank to draw beside ours."""
     from cofactor.evaluation import plots
 
-    histories = {label: model.history for label, model in models.items() if model.history}
+    histories = {label: model.history for label, model in models.items() if model.history.keys() & plots.DRAWN}
     errors: dict[str, dict[int, float]] = {}
     for model in models.values():
         if "mse" in model.origin.metrics:

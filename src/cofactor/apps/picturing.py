@@ -20,7 +20,7 @@ def plot(
     """Draw training curve, error by rank, the map of the items, and the model's diagram."""
     from cofactor.apps import jobs
 
-    written = jobs.write_pictures({path.stem: jobs.load(path) for path in models}, output)
+    written = jobs.write_pictures({path.stem: jobs.open_model(path) for path in models}, output)
     if json_output:
         show.as_json({"pictures": [str(path) for path in written]})
         return
@@ -45,7 +45,7 @@ def report(
     """Write one page about a model: its data, accuracy, lists, map and card, on ratings it was not trained on."""
     from cofactor.apps import jobs
 
-    loaded = jobs.load(model)
+    loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     with show.progress_bar("reporting", hidden=json_output) as bar:
         choices = {"name": model.stem, "k": k, "ranks": rank or (), "examples": examples}

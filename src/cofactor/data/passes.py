@@ -11,7 +11,7 @@ from scipy import sparse
 from cofactor.data.buckets import Transposing
 from cofactor.data.rooms import Disk, Room
 
-__all__ = ["as_csr", "counts_of", "kept_where", "places_of", "scattered", "transposed", "valued"]
+__all__ = ["as_csr", "counts_of", "kept_where", "places_of", "scattered", "sums_of", "transposed", "valued"]
 
 
 _ROWS_AT_ONCE = 2**22
@@ -23,6 +23,15 @@ def counts_of(rows: np.ndarray, n: int) -> np.ndarray:
     for first in range(0, len(rows), _ROWS_AT_ONCE):  # bincount makes 64-bit integers of its input
         counts += np.bincount(rows[first : first + _ROWS_AT_ONCE], minlength=n)
     return counts
+
+
+def sums_of(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    """Add up the values that stand beside each of ``n`` rows of a column: (n,), float64."""
+    sums = np.zeros(n)
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        part = slice(first, first + _ROWS_AT_ONCE)
+        sums += np.bincount(rows[part], weights=values[part], minlength=n)
+    return sums
 
 
 def places_of(mask: np.ndarray, room: Room) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.passes import as_csr, kept_where
+from cofactor.data.passes import as_csr, counts_of, kept_where
 from cofactor.data.rooms import MEMORY, Room
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
@@ -100,19 +100,33 @@ def rows_between(table: sparse.csr_array, first: int, last: int) -> sparse.csr_a
     return as_csr(*arrays, (last - first, table.shape[1]))
 
 
+def _rows_of(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
+    """Return some rows of a table: a view of it where they follow each other, as those of the same users do."""
+    if len(rows) and np.all(np.diff(rows) == 1):
+        return rows_between(table, int(rows[0]), int(rows[-1]) + 1)
+    return table[rows]
+
+
+def _lengths_of(table: sparse.csr_array, rows: np.ndarray) -> np.ndarray:
+    """Return how much each of some rows of a table holds; a row of -1 holds nothing."""
+    lengths, known = np.zeros(len(rows), np.int64), rows >= 0
+    lengths[known] = np.diff(table.indptr)[rows[known]]
+    return lengths
+
+
 def without_training_rows(model: Factors, ratings: Interactions) -> Interactions:
     """Leave out the ratings that the model was trained on."""
     user_of, item_of = _rows_in(ratings.users, model.users), _rows_in(ratings.items, model.items)
     kept = ratings.room.zeros(len(ratings), bool)
-    lengths = np.diff(ratings.matrix.indptr) + np.diff(model.seen.indptr)[np.maximum(user_of, 0)]
+    lengths = np.diff(ratings.matrix.indptr) + _lengths_of(model.seen, user_of)
     for part in ratings.room.row_parts(lengths):
-        some = rows_between(ratings.matrix, part.start, part.stop)
+        some, known_users = rows_between(ratings.matrix, part.start, part.stop), user_of[part] >= 0
         user_rows = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
-        item_rows, known = item_of[some.indices], (user_of[part] >= 0)[user_rows]
-        known &= item_rows >= 0
-        seen = model.seen[np.maximum(user_of[part], 0)]
+        item_rows = item_of[some.indices]
+        known = known_users[user_rows] & (item_rows >= 0)
+        seen, place = _rows_of(model.seen, user_of[part][known_users]), np.cumsum(known_users) - 1
         trained = np.zeros(len(known), bool)
-        trained[known] = among(seen, user_rows[known], item_rows[known])
+        trained[known] = among(seen, place[user_rows[known]], item_rows[known])
         kept[ratings.matrix.indptr[part.start] : ratings.matrix.indptr[part.stop]] = ~trained
     return ratings.where(kept)
 
@@ -154,10 +168,10 @@ def table_in_rows_of(users: Vocabulary, items: Vocabulary, ratings: Interactions
     user_of, item_of = _rows_in(ratings.users, users), _rows_in(ratings.items, items)
     theirs = np.full(len(users), -1)
     theirs[user_of[user_of >= 0]] = np.flatnonzero(user_of >= 0)
-    lengths, room, done = np.diff(ratings.matrix.indptr), ratings.room, 0
+    room, done = ratings.room, 0
     values, indices = room.zeros(len(ratings), np.float32), room.zeros(len(ratings), np.int32)
     counts = np.zeros(len(users), np.int64)
-    for part in room.row_parts(np.where(theirs >= 0, lengths[theirs], 0)):
+    for part in room.row_parts(_lengths_of(ratings.matrix, theirs)):
         present = np.flatnonzero(theirs[part] >= 0)
         some = ratings.matrix[theirs[part][present]]
         user_rows, item_rows = np.repeat(present, np.diff(some.indptr)), item_of[some.indices]
@@ -178,7 +192,7 @@ def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, n
         return kernels.trained_on(seen, table)
     user_rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
     overlap = among(seen, user_rows, table.indices).sum()
-    return int(overlap), np.bincount(seen.indices, minlength=seen.shape[1])
+    return int(overlap), counts_of(seen.indices, seen.shape[1])
 
 
 def stored_where(table: sparse.csr_array, kept: np.ndarray, room: Room = MEMORY) -> sparse.csr_array:

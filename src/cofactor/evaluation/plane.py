@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cofactor.data.passes import counts_of
 from cofactor.model.factors import Factors
 
 __all__ = ["item_plane", "names_of"]
@@ -12,7 +13,7 @@ def item_plane(model: Factors) -> np.ndarray:
 
     They are the first two principal components of the item vectors, each item counted by how often it was rated.
     """
-    weights = np.bincount(model.seen.indices, minlength=model.n_items).astype(np.float64)
+    weights = counts_of(model.seen.indices, model.n_items).astype(np.float64)
     weights = weights if weights.any() else np.ones(model.n_items)
     vectors = model.item_vectors.astype(np.float64)
     centred = vectors - np.average(vectors, axis=0, weights=weights)

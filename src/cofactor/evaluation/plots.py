@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from cofactor.data.passes import counts_of, sums_of
 from cofactor.errors import DataError, missing_extra
 from cofactor.evaluation.plane import item_plane, names_of
 from cofactor.model.factors import Factors
@@ -22,6 +23,7 @@ except ImportError as error:
 
 __all__ = [
     "COLORS",
+    "DRAWN",
     "GRID",
     "INK",
     "MUTED",
@@ -66,6 +68,10 @@ def box_around(axes: Any, low: tuple[float, float], high: tuple[float, float], m
     """Return the box on the picture that reaches from one point to another, and so many dots further."""
     (x0, y0), (x1, y1) = axes.transData.transform([low, high])
     return Bbox.from_extents(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
+
+
+DRAWN = {"mse", "val_mse", "loss"}
+"""The figures that a training curve can be drawn of; an objective alone is none."""
 
 
 def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
@@ -180,8 +186,8 @@ def item_map(model: Factors, *, labels: int = 36) -> Figure:
         "two principal directions of the item vectors; size: how often rated; colour: mean rating",
         size=(11, 8),
     )
-    counts = np.bincount(model.seen.indices, minlength=model.n_items)
-    sums = np.bincount(model.seen.indices, weights=model.seen.data, minlength=model.n_items)
+    counts = counts_of(model.seen.indices, model.n_items)
+    sums = sums_of(model.seen.indices, model.seen.data, model.n_items)
     means = np.divide(sums, counts, out=np.zeros(model.n_items), where=counts > 0)
     plane = item_plane(model)
     shown = np.argsort(-counts, kind="stable")[: max(int((counts > 0).sum()) * 2 // 3, min(model.n_items, 50))]

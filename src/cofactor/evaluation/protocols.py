@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import counts_of
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError, SettingError
 from cofactor.evaluation import metrics, negative_items, ranking
@@ -213,7 +214,7 @@ def evaluate_by_fold_in(
     relevant = relevant_among(table, relevant_from)
     if retrieval.scan_pays(len(users), model.n_items) and not lists.needs_every_draw(model):
         model.index()  # all batches use it
-    audience = metrics.Audience.of(np.bincount(model.seen.indices, minlength=model.n_items), model.n_users)
+    audience = metrics.Audience.of(counts_of(model.seen.indices, model.n_items), model.n_users)
     values, counts = [], np.zeros((len(cut_offs), model.n_items), np.int64)
     for first in range(0, len(users), USERS_AT_ONCE):
         last = min(first + USERS_AT_ONCE, len(users))

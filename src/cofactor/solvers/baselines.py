@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import counts_of
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
 from cofactor.model.losses import BiasedRatings
@@ -46,7 +47,7 @@ class Popularity:
             If there is nothing to count.
         """
         check_train(train)
-        counts = np.bincount(train.matrix.indices, minlength=train.n_items)
+        counts = counts_of(train.matrix.indices, train.n_items)
         return Factors(
             np.zeros((train.n_users, 0)),
             np.zeros((train.n_items, 0)),

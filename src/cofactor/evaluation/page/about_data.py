@@ -3,6 +3,7 @@
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import counts_of
 from cofactor.evaluation.page.axes import logarithmic, tick_text
 from cofactor.evaluation.page.charts import Series, bars, legend, lines
 from cofactor.evaluation.page.density import density_picture, density_table
@@ -85,7 +86,7 @@ def _counted(values: np.ndarray) -> tuple[list[str], list[int]]:
 
 
 def _tails(ratings: Interactions) -> Markup:
-    per_item = np.sort(np.bincount(ratings.matrix.indices, minlength=ratings.n_items))[::-1]
+    per_item = np.sort(counts_of(ratings.matrix.indices, ratings.n_items))[::-1]
     per_user = np.sort(np.diff(ratings.matrix.indptr))[::-1]
     head = int(np.ceil(ratings.n_items / 5))
     share = per_item[:head].sum() / max(per_item.sum(), 1)

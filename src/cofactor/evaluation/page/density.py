@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.passes import counts_of
 from cofactor.evaluation.page.markup import Markup, percent, table, tag
 
 __all__ = ["density_grid", "density_picture", "density_table"]
@@ -28,7 +29,7 @@ def density_grid(matrix: sparse.csr_array, rows: int, columns: int) -> np.ndarra
         The most active users above, the best known items to the left.
     """
     per_user = np.diff(matrix.indptr)
-    per_item = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    per_item = counts_of(matrix.indices, matrix.shape[1])
     user_parts, item_parts = _parts(per_user, rows), _parts(per_item, columns)
     rows, columns = int(user_parts.max()) + 1, int(item_parts.max()) + 1
     cells = np.repeat(user_parts, per_user) * columns + item_parts[matrix.indices]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import counts_of, sums_of
 from cofactor.evaluation.held_out import table_in_rows_of
 from cofactor.evaluation.page.axes import Axis
 from cofactor.evaluation.page.markup import Markup, breadth, joined, shortened, tag
@@ -75,7 +76,7 @@ PHONE = _Letters(29.0, 22, 14, "phone")
 
 def map_of(model: Factors, ratings: Interactions) -> ItemMap:
     """Choose what to show: two thirds of the items that anybody had, the most rated, and 50 if there are so many."""
-    counts = np.bincount(model.seen.indices, minlength=model.n_items)
+    counts = counts_of(model.seen.indices, model.n_items)
     wanted = max(int((counts > 0).sum()) * 2 // 3, min(model.n_items, 50))
     rows = np.argsort(-counts, kind="stable")[: min(wanted, MOST)]
     means = _mean_ratings(model, ratings)[rows]
@@ -87,7 +88,7 @@ def map_of(model: Factors, ratings: Interactions) -> ItemMap:
 def _mean_ratings(model: Factors, ratings: Interactions) -> np.ndarray:
     """Return each item's mean in the data, which may hold more than a solver was given; NaN where it has none."""
     table = table_in_rows_of(model.users, model.items, ratings)
-    counts, sums = (np.bincount(table.indices, of, model.n_items) for of in (None, table.data))
+    counts, sums = counts_of(table.indices, model.n_items), sums_of(table.indices, table.data, model.n_items)
     means: np.ndarray = np.divide(sums, counts, out=np.full(model.n_items, np.nan), where=counts > 0)
     return means
 

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from cofactor.data.passes import counts_of
 from cofactor.errors import GoalWarning
 from cofactor.evaluation.page.markup import Markup, count, decimals, isolated, joined, tag
 from cofactor.evaluation.page.material import Material
@@ -80,7 +81,7 @@ def _history(material: Material, row: int) -> Markup:
     items, weights = model.seen.indices[span].tolist(), model.seen.data[span].tolist()
     trained: dict[int, float] = dict(zip(items, weights, strict=True))
     values = trained | {item: value for item, value in given.items() if item in trained}
-    counts = np.bincount(model.seen.indices, minlength=model.n_items)
+    counts = counts_of(model.seen.indices, model.n_items)
     shown = sorted(values, key=lambda item: (-values[item], -counts[item], item))[:HISTORY]
     names = names_of(model, np.array(shown))
     marks = [
