@@ -16,7 +16,8 @@ import cofactor as cf
 from cofactor.data import rooms
 from cofactor.evaluation import evaluate, large
 from cofactor.evaluation.report import without_training_rows
-from cofactor.solvers import ALS, BPR, ImplicitALS
+from cofactor.solvers import ALS, BPR, NMF, ImplicitALS, LogisticMF
+from cofactor.solvers.epochs import Checkpoint
 
 STAGE = "synthetic:300x80x6000:1"
 
@@ -63,6 +64,9 @@ SOLVERS = {
     "als, validated": lambda: ALS(rank=3, epochs=2, validation_fraction=0.1, seed=0),
     "implicit-als": lambda: ImplicitALS(rank=5, epochs=2, seed=0),
     "implicit-als, cg": lambda: ImplicitALS(rank=5, epochs=2, method="cg", seed=0),
+    "nmf": lambda: NMF(rank=5, epochs=2, seed=0),
+    "nmf, implicit": lambda: NMF(rank=5, epochs=2, feedback="implicit", seed=0),
+    "logistic": lambda: LogisticMF(rank=5, epochs=3, seed=0),
     "bpr": lambda: BPR(rank=5, epochs=3, seed=0),
     "keras, validated": lambda: keras_mf(validation_fraction=0.1),
     "keras, ranking": lambda: keras_mf(loss="softmax"),
@@ -80,6 +84,35 @@ def test_a_model_is_the_same_bit_by_bit(halves, name):
     if not name.startswith("keras"):
         assert is_mapped(other.user_vectors)
         assert not is_mapped(one.user_vectors)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["als, validated", "logistic", "keras, ranking"])
+def test_a_resumed_training_keeps_to_files_too(halves, name, tmp_path):
+    made, ((in_memory, _), (on_disk, _)) = SOLVERS[name](), halves
+
+    def kill(report):
+        raise Killed
+
+    with pytest.raises(Killed):
+        made.fit(on_disk, checkpoint=tmp_path / "checkpoint", callback=kill)
+    loaded = Checkpoint(tmp_path / "checkpoint", made, on_disk).load()
+    assert loaded.epochs == 1
+    assert all(is_mapped(array) for array in loaded.arrays.values() if array.size > 1)
+    resumed = made.fit(on_disk, checkpoint=tmp_path / "checkpoint")
+    assert resumed.digest == made.fit(in_memory).digest
+    assert name.startswith("keras") or is_mapped(resumed.user_vectors)
+
+
+@pytest.mark.parametrize("name", ["als", "nmf", "logistic", "bpr"])
+def test_a_model_shown_between_epochs_lies_in_files_too(halves, name):
+    shown = []
+    SOLVERS[name]().fit(halves[1][0], callback=lambda report: shown.append(report.model()))
+    assert all(is_mapped(model.user_vectors) for model in shown)
+    assert shown[0].digest != shown[-1].digest
 
 
 @pytest.fixture(scope="module")

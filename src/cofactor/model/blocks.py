@@ -53,7 +53,7 @@ class Blocks:
         )
         shares = np.searchsorted(self.indptr, np.arange(1, self.blocks) * (matrix.nnz / self.blocks))
         self.cuts = np.concatenate([[0], shares, [n_users]])
-        self._ends = np.empty((self.blocks, n_users), np.int64)
+        self._ends = room.zeros((self.blocks, n_users), np.int64)
         self._bases = np.empty((self.blocks, self.blocks), np.int64)
         self._entries = room.zeros(matrix.nnz, np.int32)
 

@@ -162,7 +162,6 @@ class ALS:
             watch=None if watched is None else "val_mse",
             patience=self.patience,
             model=partial(self._factors, train),
-            room=train.room,
         )
         return self._factors(train, done.arrays, done.history)
 

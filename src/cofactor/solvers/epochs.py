@@ -17,6 +17,7 @@ from cofactor.data.rooms import MEMORY, Room, copied
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.files import replacing
 from cofactor.model.factors import Factors
+from cofactor.model.tensors import mapped_tensors
 from cofactor.solvers.base import Callback, Epoch
 
 __all__ = ["Arrays", "Checkpoint", "History", "Progress", "run_epochs"]
@@ -66,11 +67,11 @@ class Checkpoint:
     solver : solver
         Its settings must be those of the file.
     train : Interactions
-        Its entries must be those of the file's training.
+        Its entries must be those of the file's training; its room is where the arrays of the training lie.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, solver: Any, train: Interactions) -> None:
-        self.path = None if path is None else Path(path)
+        self.path, self.room = None if path is None else Path(path), train.room
         self._fingerprint = "" if path is None else _fingerprint(solver, train)
 
     def load(self) -> Progress | None:
@@ -90,7 +91,7 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="numpy") as file:
                 card = json.loads(file.metadata()["checkpoint"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)
+            tensors = {name: copied(array, self.room) for name, array in mapped_tensors(self.path).items()}
             history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
             same, best_epoch = card["fingerprint"] == self._fingerprint, int(card["best_epoch"])
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -127,7 +128,6 @@ def run_epochs(
     watch: str | None = None,
     patience: int | None = None,
     model: Callable[[Arrays, History], Factors] | None = None,
-    room: Room = MEMORY,
 ) -> Progress:
     """Repeat a step, telling and keeping each epoch's outcome.
 
@@ -140,6 +140,7 @@ def run_epochs(
     epochs : int
         The most epochs.
     checkpoint : Checkpoint
+        Its room is where copies of the arrays lie: the best epoch's, and those that are shown.
     callback : callable, optional
         Called with an `Epoch` after each.
     watch, patience : optional
@@ -147,24 +148,22 @@ def run_epochs(
         are what is returned.
     model : callable, optional
         From the arrays and the figures so far to the model that they are, for whoever wants to see it between epochs.
-    room : Room
-        Where the best epoch's arrays are kept.
     """
     progress = checkpoint.load() or Progress(start())
     while progress.epochs < epochs and not progress.waited(patience):
         number = progress.epochs
         arrays, figures = step(number, progress.arrays)
-        progress = progress.after(arrays, figures, watch, room)
+        progress = progress.after(arrays, figures, watch, checkpoint.room)
         checkpoint.save(progress)
         if callback is not None:
-            shown = None if model is None else functools.partial(_shown, model, progress)
+            shown = None if model is None else functools.partial(_shown, model, progress, checkpoint.room)
             callback(Epoch(number + 1, epochs, figures, shown))
     return progress if progress.best is None else dataclasses.replace(progress, arrays=progress.best)
 
 
-def _shown(model: Callable[[Arrays, History], Factors], progress: Progress) -> Factors:
+def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, room: Room) -> Factors:
     """Return the model as it is now, of arrays of its own: the next epoch may write to those of the training."""
-    return model({name: array.copy() for name, array in progress.arrays.items()}, progress.history)
+    return model({name: copied(array, room) for name, array in progress.arrays.items()}, progress.history)
 
 
 def _fingerprint(solver: Any, train: Interactions) -> str:

@@ -12,7 +12,7 @@ from cofactor.model.blocks import pad
 from cofactor.model.factors import Factors
 from cofactor.model.logistic import Examples, Steps
 from cofactor.model.objective import Goal, Objective
-from cofactor.solvers.base import Callback, check_settings, check_train, origin_of, started
+from cofactor.solvers.base import Callback, check_settings, check_train, narrowed, origin_of, started
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["LogisticMF"]
@@ -102,7 +102,7 @@ class LogisticMF:
             If ``start`` does not fit.
         """
         check_train(train)
-        examples, mean = Examples(train.matrix), -float(np.log(self.negatives))
+        examples, mean = Examples(train.matrix, train.room), -float(np.log(self.negatives))
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * min(1.0, 2 * (1 - epoch / self.epochs))
@@ -115,8 +115,8 @@ class LogisticMF:
             item_bias = arrays["item_bias"].copy()
             item_bias[examples.counts == 0] = item_bias[examples.met].min()
             return Factors(
-                arrays["users"][:, : self.rank].copy(),
-                arrays["items"][:, : self.rank].copy(),
+                narrowed(arrays["users"], self.rank),
+                narrowed(arrays["items"], self.rank),
                 train.users,
                 train.items,
                 user_bias=arrays["user_bias"].copy(),
@@ -152,7 +152,9 @@ def _start(solver: LogisticMF, train: Interactions, start: Factors | None) -> Ar
     known = None if start is None else start.evolve(user_bias=None, item_bias=None)
     vectors = started(solver, train, known, biased=False)
     longer = np.float32(np.sqrt(solver.rank) if start is None else 1)
-    arrays = {"users": longer * pad(vectors[0]), "items": longer * pad(vectors[1])}
+    arrays = {"users": pad(vectors[0], train.room), "items": pad(vectors[1], train.room)}
+    for table in arrays.values():
+        table *= longer
     for side in ("user", "item"):
         ids = getattr(train, f"{side}s").ids
         arrays[f"{side}_bias"] = bias = np.zeros(len(ids), np.float32)
