@@ -1,3 +1,6 @@
+import dataclasses
+import tracemalloc
+
 import numpy as np
 import polars as pl
 import pytest
@@ -5,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cofactor as cf
-from cofactor.data import splits
+from cofactor.data import rooms, splits
 from cofactor.data.interactions import Interactions
 
 
@@ -54,6 +57,57 @@ def test_a_split_by_time_holds_out_the_future(ratings):
 def test_folds_hold_out_everything_once(ratings):
     held_out = [key for _, test in ratings.folds(5, seed=3) for key in keys(test)]
     assert sorted(held_out) == sorted(keys(ratings))
+
+
+def test_contiguous_folds_are_the_rows_in_reading_order(ratings):
+    everything = keys(ratings)
+    parts = np.array_split(np.arange(len(ratings)), 7)  # of 900: their lengths differ
+    for part, (train, test) in zip(parts, ratings.contiguous_folds(7), strict=True):
+        assert keys(test) == [everything[row] for row in part]
+        assert len(train) == len(ratings) - len(part)
+
+
+WITHIN_A_LIMIT = {
+    "split_random": lambda table: [*table.split_random()],
+    "split_users": lambda table: [*table.split_users(n_users=300, seed=1)],
+    "split_rows": lambda table: [*table.split_rows(range(500))],
+    "folds": lambda table: [part for parts in table.folds(3, seed=2) for part in parts],
+    "contiguous_folds": lambda table: [part for parts in table.contiguous_folds(3) for part in parts],
+    "min_counts": lambda table: [table.min_counts(per_user=20, per_item=30)],
+    "at_least": lambda table: [table.at_least(4)],
+    "split_per_user": lambda table: [*table.split_per_user(seed=3)],
+    "split_last": lambda table: [*table.split_last()],
+    "split_by_time": lambda table: [*table.split_by_time(test_fraction=0.1)],
+    "filter": lambda table: [table.filter(pl.col("value") > 3)],
+    "split_rows, of unknown number": lambda table: [*table.split_rows(iter(range(9, 100)))],
+}
+
+
+@pytest.fixture(scope="module")
+def many():
+    """More ratings than ids, in no particular order."""
+    frame = cf.load_dataset("synthetic:1000x800x60000:1").to_frame().sample(fraction=1.0, shuffle=True, seed=0)
+    columns = (frame[name] for name in ("user", "item", "value", "timestamp"))
+    return Interactions.from_columns(*(column if k < 2 else column.to_numpy() for k, column in enumerate(columns)))
+
+
+@pytest.mark.parametrize("name", WITHIN_A_LIMIT)
+def test_what_is_held_in_memory_asks_first(many, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(rooms, "SHARE_OF_AN_ARRAY", 10**9)  # every array goes to a file
+    monkeypatch.setattr(rooms, "BYTES_AN_ENTRY", 2_000)  # 4,000 entries at a time
+    asked = [0]
+    monkeypatch.setattr(rooms.Disk, "require", lambda room, needed, *words: asked.append(needed))
+    limited = dataclasses.replace(many, room=rooms.Disk(tmp_path, 16_000_000))
+    tracemalloc.start()
+    found = WITHIN_A_LIMIT[name](limited)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    for one, other in zip(found, WITHIN_A_LIMIT[name](many), strict=True):
+        assert one.to_frame().equals(other.to_frame())
+        assert one.users == other.users
+        assert one.matrix.indices.dtype == other.matrix.indices.dtype
+    assert 0 < len(found[0]) < len(many)
+    assert peak < max(asked) + 250_000, peak / len(many)  # bytes: the ids and what a part of 4,000 takes
 
 
 def test_given_rows_are_held_out(ratings):

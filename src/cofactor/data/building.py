@@ -7,8 +7,14 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+<<<<<<< HEAD
 from cofactor.data.columns import check_choice
 from cofactor.errors import DataError
+=======
+from cofactor.data.passes import as_csr, row_runs
+from cofactor.data.rooms import Room
+from cofactor.errors import DataError, SettingError
+>>>>>>> h/fixdata
 
 if TYPE_CHECKING:
     from cofactor.data.vocabulary import Vocabulary
@@ -117,7 +123,9 @@ def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tu
     return matrix
 
 
-def core(matrix: sparse.csr_array, per_user: int, per_item: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def core(
+    matrix: sparse.csr_array, per_user: int, per_item: int, room: Room
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find what is left when users and items with too few entries go, again and again, until all have enough.
 
     Returns
@@ -125,22 +133,31 @@ def core(matrix: sparse.csr_array, per_user: int, per_item: int) -> tuple[np.nda
     three numpy.ndarray of bool
         Which entries, users and items stay. Those without any entry never do.
     """
-    kept = np.ones(matrix.nnz, dtype=bool)
-    user_rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    kept = room.zeros(matrix.nnz, bool)
+    kept[:] = True
     while True:
-        users = np.bincount(user_rows[kept], minlength=matrix.shape[0])
-        items = np.bincount(matrix.indices[kept], minlength=matrix.shape[1])
-        enough = kept & (users[user_rows] >= per_user) & (items[matrix.indices] >= per_item)
-        if np.array_equal(enough, kept):
+        users, items = (np.zeros(n, np.int64) for n in matrix.shape)
+        for span, user_rows in row_runs(matrix, room):
+            users += np.bincount(user_rows[kept[span]], minlength=len(users))
+            items += np.bincount(matrix.indices[span][kept[span]], minlength=len(items))
+        gone = 0
+        for span, user_rows in row_runs(matrix, room):
+            enough = kept[span] & (users[user_rows] >= per_user) & (items[matrix.indices[span]] >= per_item)
+            gone += int(np.count_nonzero(kept[span])) - int(np.count_nonzero(enough))
+            kept[span] = enough
+        if not gone:
             return kept, users >= max(per_user, 1), items >= max(per_item, 1)
-        kept = enough
 
 
-def without_empty(matrix: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) -> sparse.csr_array:
+def without_empty(matrix: sparse.csr_array, rows: np.ndarray, columns: np.ndarray, room: Room) -> sparse.csr_array:
     """Keep some rows and columns of a matrix, all others being empty."""
-    place = np.zeros(matrix.shape[1], dtype=np.int64)
+    place = np.zeros(matrix.shape[1], matrix.indices.dtype)
     place[columns] = np.arange(len(columns))
-    return csr(matrix.data, place[matrix.indices], np.diff(matrix.indptr)[rows], (len(rows), len(columns)))
+    indices = room.zeros(matrix.nnz, matrix.indices.dtype)
+    for part in room.parts(matrix.nnz):
+        indices[part] = place[matrix.indices[part]]
+    indptr = np.concatenate([[0], np.cumsum(np.diff(matrix.indptr)[rows], dtype=np.int64)])
+    return as_csr(matrix.data, indices, indptr, (len(rows), len(columns)))
 
 
 def finite(values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError, SettingError
 
 __all__ = ["Duplicates", "Interactions", "Triplets"]
+
+_AT_RANDOM = "split them at random, which needs no columns"
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,7 @@ class Interactions:
     @functools.cached_property
     def value_range(self) -> tuple[float, float]:
         """The least and the greatest value."""
-        if not len(self):
-            return (0.0, 0.0)
-        return float(self.matrix.data.min()), float(self.matrix.data.max())
+        return (float(self.matrix.data.min()), float(self.matrix.data.max())) if len(self) else (0.0, 0.0)
 
     @property
     def is_binary(self) -> bool:
@@ -177,7 +178,7 @@ class Interactions:
 
     def triplets(self) -> Triplets:
         """Return user rows (int32), item rows (int32) and values (float32) in reading order."""
-        self.room.require(64 * len(self), "the ratings as columns", "split them at random, which needs no columns")
+        self._need_columns()
         user_rows = np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.matrix.indptr))
         columns = user_rows, self.matrix.indices.astype(np.int32, copy=False), self.matrix.data
         return Triplets(*(self._as_read(column) for column in columns))
@@ -235,6 +236,7 @@ class Interactions:
 
         Users and items keep their rows. For example ``ratings.filter(pl.col("timestamp") >= 874724710)``.
         """
+        self._need_columns("keep some by their value with at_least(), which needs no columns")
         kept = self.to_frame().with_row_index("__row").filter(*conditions)["__row"].to_numpy()
         return self.split_rows(kept)[1]
 
@@ -244,16 +246,17 @@ class Interactions:
         Removing a user may leave an item with too few, and so on; it is repeated until all that are left have
         enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
         """
-        kept, users, items = building.core(self.matrix, per_user, per_item)
+        kept, users, items = building.core(self.matrix, per_user, per_item, self.room)
         return self.where(kept)._without_rows(~users, ~items)
 
     def describe(self) -> pl.DataFrame:
         """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
+        self.room.require(18 * len(self), "the values of all ratings")
         return summary.described(self)
 
     def at_least(self, value: float) -> "Interactions":
         """Keep the interactions whose value is ``value`` or more; users and items keep their rows."""
-        return self.where(self.matrix.data >= value)
+        return self.where(passes.at_least(self.matrix.data, value, self.room))
 
     def binary(self) -> "Interactions":
         """Set every value to 1."""
@@ -261,8 +264,7 @@ class Interactions:
 
     def _valued(self, change: Callable[[np.ndarray], np.ndarray]) -> "Interactions":
         """Replace values by a function of each; a transpose that is known already stays known."""
-        by_user = passes.valued(self.matrix, change, self.room)
-        new = dataclasses.replace(self, matrix=by_user)
+        new = dataclasses.replace(self, matrix=passes.valued(self.matrix, change, self.room))
         if "by_item" in self.__dict__:
             new.__dict__["by_item"] = passes.valued(self.by_item, change, self.room)
         return new
@@ -301,7 +303,8 @@ class Interactions:
 
         With it the official folds of ml-100k are ``ratings.split_rows(range(20_000))`` for u1, and so on.
         """
-        mask = np.zeros(len(self), dtype=bool)
+        mask: np.ndarray = self.room.zeros(len(self), bool)
+        self.room.require(16 * operator.length_hint(test_rows), "the row numbers", _AT_RANDOM)
         rows = np.fromiter(test_rows, dtype=np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise SettingError(f"test_rows reach from {rows.min()} to {rows.max()}: the table has {len(self):,} rows")
@@ -314,10 +317,12 @@ class Interactions:
 
     def split_per_user(self, *, test_fraction: float = 0.25, seed: int = 0) -> "tuple[Interactions, Interactions]":
         """Hold out a random share of each user's interactions: (train, test)."""
+        self._need_columns(_AT_RANDOM)
         return self._split(splits.per_user_mask(self.triplets().user_rows, test_fraction, seed))
 
     def split_last(self, n: int = 1) -> "tuple[Interactions, Interactions]":
         """Hold out each user's last ``n`` interactions in time: (train, test)."""
+        self._need_columns(_AT_RANDOM)
         return self._split(splits.last_mask(self.triplets().user_rows, self._times("split_last"), n))
 
     def split_by_time(
@@ -343,13 +348,14 @@ class Interactions:
         users, and what is held out of theirs; see `cofactor.evaluation.evaluate_by_fold_in`.
         """
         held_out = splits.user_mask(self.n_users, n_users, test_fraction, seed)
-        theirs, no_item = np.repeat(held_out, np.diff(self.matrix.indptr)), np.zeros(self.n_items, dtype=bool)
-        train = self.where(~theirs)._without_rows(held_out, no_item)
+        theirs, others = (passes.entries_of(self.matrix, users, self.room) for users in (held_out, ~held_out))
+        no_item = np.zeros(self.n_items, dtype=bool)
+        train = self.where(others)._without_rows(held_out, no_item)
         return train, self.where(theirs)._without_rows(~held_out, no_item)
 
     def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
         """Yield ``n`` pairs (train, test) whose test parts hold every interaction once."""
-        for mask in splits.fold_masks(len(self), n, seed):
+        for mask in splits.fold_masks(len(self), n, seed, self.room):
             yield self._split(mask)
 
     def contiguous_folds(self, n: int = 5) -> "Iterator[tuple[Interactions, Interactions]]":
@@ -357,13 +363,17 @@ class Interactions:
 
         With ml-100k they are its official splits u1 to u5.
         """
-        for part in splits.contiguous_parts(len(self), n):
-            yield self.split_rows(part)
+        for mask in splits.contiguous_masks(len(self), n, self.room):
+            yield self._split(mask)
 
     def _times(self, caller: str) -> np.ndarray:
         if self.timestamps is None:
             raise DataError(f"{caller} needs timestamps: name their column when reading (time=…)")
+        self.room.require(17 * len(self), "the times of all ratings", _AT_RANDOM)
         return self._as_read(self.timestamps)
+
+    def _need_columns(self, otherwise: str = "") -> None:
+        self.room.require(64 * len(self), "the ratings as columns", otherwise)
 
     def _as_read(self, column: np.ndarray) -> np.ndarray:
         return column if self.order is None else column[self.order]
@@ -380,7 +390,7 @@ class Interactions:
             self,
             users=Vocabulary(self.users.take(kept_users), kind="user"),
             items=Vocabulary(self.items.take(kept_items), kind="item"),
-            matrix=building.without_empty(self.matrix, kept_users, kept_items),
+            matrix=building.without_empty(self.matrix, kept_users, kept_items, self.room),
             texts=self.texts.take(kept_items),
         )
 

@@ -56,9 +56,10 @@ def open_parquet(
     """Open a Parquet file, or all Parquet files in a folder, holding no more than a limit of it in memory.
 
     The first call sorts the ratings into a cache folder, where later calls with the same files find them. What is then
-    made of the table, such as a random split, binary values or a model's training, keeps to the limit too. Vectors may
-    lie in files, except with `KerasMF`, which says how much memory its tables need; so does what needs the ratings as
-    columns, such as a data frame of them or a split by time.
+    made of the table, such as random splits, folds, binary values or a model's training, keeps to the limit too, and
+    vectors may lie in files. What cannot keep to it says beforehand how much memory it needs: the tables of `KerasMF`,
+    and what takes the ratings as columns, such as a data frame, `describe`, and splits per user or by time. Only
+    `PureSVD` and `BayesianMF` do not ask: they hold their vectors, and copies of the ratings, in memory.
 
     Parameters
     ----------

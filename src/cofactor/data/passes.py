@@ -3,7 +3,7 @@
 Every function gives the same bits however many parts there are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +11,19 @@ from scipy import sparse
 from cofactor.data.buckets import Transposing
 from cofactor.data.rooms import Disk, Room
 
-__all__ = ["as_csr", "counts_of", "kept_where", "places_of", "scattered", "sums_of", "transposed", "valued"]
+__all__ = [
+    "as_csr",
+    "at_least",
+    "counts_of",
+    "entries_of",
+    "kept_where",
+    "places_of",
+    "row_runs",
+    "scattered",
+    "sums_of",
+    "transposed",
+    "valued",
+]
 
 
 _ROWS_AT_ONCE = 2**22
@@ -42,6 +54,30 @@ def places_of(mask: np.ndarray, room: Room) -> np.ndarray:
         places[done : done + len(found)] = found + part.start
         done += len(found)
     return places
+
+
+def at_least(values: np.ndarray, least: float, room: Room) -> np.ndarray:
+    """Return which values are ``least`` or more, as a mask."""
+    mask: np.ndarray = room.zeros(len(values), bool)
+    for part in room.parts(len(values)):
+        mask[part] = values[part] >= least
+    return mask
+
+
+def row_runs(matrix: sparse.csr_array, room: Room) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield runs of stored entries, none of which cuts a row, each with the rows of its entries."""
+    lengths = np.diff(matrix.indptr)
+    for part in room.row_parts(lengths):
+        span = slice(int(matrix.indptr[part.start]), int(matrix.indptr[part.stop]))
+        yield span, np.repeat(np.arange(part.start, part.stop), lengths[part])
+
+
+def entries_of(matrix: sparse.csr_array, rows: np.ndarray, room: Room) -> np.ndarray:
+    """Bring a mask over the rows of a matrix to the entries that it stores."""
+    mask: np.ndarray = room.zeros(matrix.nnz, bool)
+    for span, row_of in row_runs(matrix, room):
+        mask[span] = rows[row_of]
+    return mask
 
 
 def as_csr(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:

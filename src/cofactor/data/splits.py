@@ -14,7 +14,7 @@ from cofactor.errors import SettingError
 
 __all__ = [
     "Mask",
-    "contiguous_parts",
+    "contiguous_masks",
     "disjoint_parts",
     "fold_masks",
     "last_mask",
@@ -30,11 +30,20 @@ Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
 def random_mask(n: int, test_fraction: float, seed: int, room: Room = MEMORY) -> Mask:
     """Hold out the first part of ``default_rng(seed).permutation(n)``."""
     _check_fraction(test_fraction)
-    places, mask = room.zeros(n, np.int64), room.zeros(n, bool)
+    return _mask_of(_shuffled(n, seed, room)[: round(n * test_fraction)], n, room)
+
+
+def _shuffled(n: int, seed: int, room: Room) -> np.ndarray:
+    """Return ``default_rng(seed).permutation(n)`` in a room."""
+    places: np.ndarray = room.zeros(n, np.int64)
     for part in room.parts(n):
         places[part] = np.arange(part.start, part.stop)
     np.random.default_rng(seed).shuffle(places)
-    places = places[: round(n * test_fraction)]
+    return places
+
+
+def _mask_of(places: np.ndarray, n: int, room: Room) -> Mask:
+    mask: Mask = room.zeros(n, bool)
     for part in room.parts(len(places)):
         mask[places[part]] = True
     return mask
@@ -101,19 +110,21 @@ def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int
     return mask
 
 
-def fold_masks(n: int, folds: int, seed: int) -> Iterator[Mask]:
+def fold_masks(n: int, folds: int, seed: int, room: Room = MEMORY) -> Iterator[Mask]:
     """Yield ``folds`` masks that together hold out every interaction exactly once."""
     _check_folds(folds, n)
-    for part in np.array_split(np.random.default_rng(seed).permutation(n), folds):
-        mask = np.zeros(n, dtype=bool)
-        mask[part] = True
-        yield mask
+    for places in np.array_split(_shuffled(n, seed, room), folds):
+        yield _mask_of(places, n, room)
 
 
-def contiguous_parts(n: int, folds: int) -> list[np.ndarray]:
-    """Cut the rows 0 to n into ``folds`` runs of neighbours of about equal length."""
+def contiguous_masks(n: int, folds: int, room: Room = MEMORY) -> Iterator[Mask]:
+    """Yield ``folds`` masks, each of a run of neighbours, which are of about equal length."""
     _check_folds(folds, n)
-    return np.array_split(np.arange(n), folds)
+    sizes = [n // folds + (k < n % folds) for k in range(folds)]
+    for first, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
+        mask: Mask = room.zeros(n, bool)
+        mask[first : first + size] = True
+        yield mask
 
 
 def _check_folds(folds: int, n: int) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from cofactor.data import notebook
+from cofactor.data.passes import counts_of
 
 if TYPE_CHECKING:
     from cofactor.data.interactions import Interactions
@@ -18,7 +19,7 @@ def described(ratings: "Interactions") -> pl.DataFrame:
     columns = {
         "value": ratings.matrix.data,
         "per user": np.diff(ratings.matrix.indptr),
-        "per item": np.bincount(ratings.matrix.indices, minlength=ratings.n_items),
+        "per item": counts_of(ratings.matrix.indices, ratings.n_items),
     }
     parts = {name: pl.Series(column).cast(pl.Float64).describe() for name, column in columns.items()}
     statistics = parts["value"]["statistic"]

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.passes import as_csr, counts_of, kept_where
+from cofactor.data.passes import as_csr, at_least, counts_of, kept_where
 from cofactor.data.rooms import MEMORY, Room
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
@@ -58,7 +58,7 @@ class HeldOut:
 
 def relevant_among(table: sparse.csr_array, relevant_from: float | None, room: Room = MEMORY) -> sparse.csr_array:
     """Return the ratings of at least a value; all of them where that is None."""
-    return table if relevant_from is None else stored_where(table, table.data >= relevant_from, room)
+    return table if relevant_from is None else stored_where(table, at_least(table.data, relevant_from, room), room)
 
 
 def matched(model: Factors, test: Interactions) -> HeldOut:
