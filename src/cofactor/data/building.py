@@ -7,14 +7,10 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-<<<<<<< HEAD
 from cofactor.data.columns import check_choice
-from cofactor.errors import DataError
-=======
 from cofactor.data.passes import as_csr, row_runs
 from cofactor.data.rooms import Room
-from cofactor.errors import DataError, SettingError
->>>>>>> h/fixdata
+from cofactor.errors import DataError
 
 if TYPE_CHECKING:
     from cofactor.data.vocabulary import Vocabulary

@@ -51,7 +51,7 @@ SOLVERS = {
 """The solvers' names on the command line, with where each is."""
 
 SOLVER_FOR = {"ranking": "implicit-als", "rating": "als"}
-"""The solver that a goal chooses: the best that needs no extra and no tuning, at any size."""
+"""The solver that a goal chooses: the one to begin with, which needs no extra."""
 
 _HOMES = {name: module for module, name in SOLVERS.values()}
 
