@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql
     from cofactor.data.synthetic_files import write_synthetic
     from cofactor.errors import (
+        ClusterError,
         CofactorError,
         DataError,
         DownloadError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cofactor.model.storage import load, open_model
 
 __all__ = [
+    "ClusterError",
     "CofactorError",
     "DataError",
     "DownloadError",
