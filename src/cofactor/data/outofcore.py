@@ -59,7 +59,7 @@ def open_parquet(
     made of the table, such as random splits, folds, binary values or a model's training, keeps to the limit too, and
     vectors may lie in files. What cannot keep to it says beforehand how much memory it needs: the tables of `KerasMF`,
     and what takes the ratings as columns, such as a data frame, `describe`, and splits per user or by time. Only
-    `PureSVD` and `BayesianMF` do not ask: they hold their vectors, and copies of the ratings, in memory.
+    `PureSVD` and `BayesianMF` do not ask: they hold their vectors in memory, and may copy the ratings there.
 
     Parameters
     ----------
