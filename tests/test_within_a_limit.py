@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from clisupport import run
-from tablesupport import is_mapped
+from tablesupport import in_files, is_mapped
 
 import cofactor as cf
 from cofactor.data import rooms
@@ -25,9 +25,7 @@ STAGE = "synthetic:300x80x6000:1"
 @pytest.fixture(autouse=True, scope="module")
 def in_small_parts():
     """Let a limit of 16 MB mean 1000 entries at a time, and every array go to a file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rooms, "BYTES_AN_ENTRY", 8000)
-        patch.setattr(rooms, "SHARE_OF_AN_ARRAY", 10**9)
+    with in_files(1000):
         yield
 
 

@@ -433,7 +433,7 @@ def test_the_diagram_is_keras_own_where_graphviz_is_installed(model, tmp_path):
 
     pytest.importorskip("pydot", reason="pydot is not installed")
     if shutil.which("dot") is None:
-        pytest.skip("Graphviz is not installed")
+        pytest.skip("Graphviz is not installed: apt-get install graphviz")
     assert jobs._drawn_by_keras(cf.load(model), tmp_path / "keras.png")
     assert (tmp_path / "keras.png").read_bytes().startswith(b"\x89PNG")
     assert [file.name for file in tmp_path.iterdir()] == ["keras.png"]

@@ -1,8 +1,13 @@
 """What tests of tables that lie in files ask of them."""
 
-import numpy as np
+import contextlib
 
-__all__ = ["is_mapped", "same_matrix", "same_table"]
+import numpy as np
+import pytest
+
+from cofactor.data import rooms
+
+__all__ = ["in_files", "is_mapped", "same_matrix", "same_table"]
 
 
 def is_mapped(array):
@@ -30,3 +35,12 @@ def same_table(one, other):
         mine, theirs = getattr(one, name), getattr(other, name)
         assert (mine is None) == (theirs is None), name
         assert mine is None or (mine.dtype == theirs.dtype and np.array_equal(mine, theirs)), name
+
+
+@contextlib.contextmanager
+def in_files(entries):
+    """Let a limit of 16 MB mean so many entries at a time, and every array go to a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "BYTES_AN_ENTRY", 8_000_000 // entries)
+        patch.setattr(rooms, "SHARE_OF_AN_ARRAY", 10**9)
+        yield

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from tablesupport import is_mapped, same_matrix
+from tablesupport import in_files, is_mapped, same_matrix
 
 import cofactor as cf
 from cofactor.data import passes, rooms
@@ -19,9 +19,7 @@ from cofactor.data.rooms import MEMORY, Disk, bytes_of, edges_of
 @pytest.fixture(scope="module", autouse=True)
 def in_small_parts():
     """Let a limit of 16 MB mean 40 entries at a time, and every array go to a file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rooms, "BYTES_AN_ENTRY", 200_000)
-        patch.setattr(rooms, "SHARE_OF_AN_ARRAY", 10**9)
+    with in_files(40):
         yield
 
 

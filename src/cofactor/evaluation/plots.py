@@ -42,6 +42,9 @@ __all__ = [
 INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
 COLORS = ("#2563eb", "#e8590c", "#0f766e", "#9333ea", "#b91c1c", "#64748b")
 
+DRAWN = {"mse", "val_mse", "loss"}
+"""The figures that a training curve can be drawn of; an objective alone is none."""
+
 
 def blank(title: str, subtitle: str = "", size: tuple[float, float] = (8, 5)) -> tuple[Figure, Any]:
     """Return a figure in the common dress, and its axes."""
@@ -68,10 +71,6 @@ def box_around(axes: Any, low: tuple[float, float], high: tuple[float, float], m
     """Return the box on the picture that reaches from one point to another, and so many dots further."""
     (x0, y0), (x1, y1) = axes.transData.transform([low, high])
     return Bbox.from_extents(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
-
-
-DRAWN = {"mse", "val_mse", "loss"}
-"""The figures that a training curve can be drawn of; an objective alone is none."""
 
 
 def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
