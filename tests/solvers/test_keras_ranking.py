@@ -18,6 +18,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation import evaluate
 from cofactor.model.agreement import agreement, with_placement
+from cofactor.model.kernels.unmet import kth_unmet
 from cofactor.model.objective import Objective
 from cofactor.model.placing import place_rows
 from cofactor.solvers import keras_batches
@@ -29,7 +30,6 @@ from cofactor.solvers.keras_negatives import (
     InBatchNegatives,
     RankingBatches,
     UniformNegatives,
-    kth_unmet,
 )
 
 LOSSES = ("bpr", "bce", "softmax", "ccl")
@@ -317,8 +317,9 @@ def test_negatives_are_new_in_each_epoch_and_hang_on_seed_and_epoch_alone(rating
 
 def test_every_unmet_item_is_as_likely(ratings):
     met = sparse.csr_array(np.array([[1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]]))
-    users = np.array([0, 0, 0, 1, 1])
-    assert kth_unmet(met, users, np.array([0, 1, 2, 0, 5])).tolist() == [1, 2, 4, 0, 5]
+    found = np.empty((2, 3), int)
+    kth_unmet(met.indptr, met.indices, np.array([0, 1]), np.array([[0, 1, 2], [0, 3, 5]]), found)
+    assert found.tolist() == [[1, 2, 4], [0, 3, 5]]
     rows, weights = UniformNegatives(met, 3000, 1.0).draw(
         np.array([0, 1, 2]), np.array([0, 0, 0]), np.random.default_rng(0)
     )

@@ -19,9 +19,10 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.model.keras_network import keras
+from cofactor.model.kernels.unmet import kth_unmet
 from cofactor.solvers.keras_batches import Batches
 
-__all__ = ["FixedBatches", "InBatchNegatives", "Negatives", "RankingBatches", "UniformNegatives", "kth_unmet"]
+__all__ = ["FixedBatches", "InBatchNegatives", "Negatives", "RankingBatches", "UniformNegatives"]
 
 
 class Negatives(Protocol):
@@ -58,27 +59,11 @@ class UniformNegatives:
         """Return item rows (batch, negatives) and weights; a user who has met all items gets weights of 0."""
         unmet = self.met.shape[1] - (self.met.indptr[users + 1] - self.met.indptr[users])
         places = (random.random((len(users), self.each)) * unmet[:, None]).astype(np.int64)
-        rows = kth_unmet(self.met, np.broadcast_to(users[:, None], places.shape), places)
+        rows = np.empty(places.shape, np.int32)
+        kth_unmet(self.met.indptr, self.met.indices, users, places, rows)
         weights = np.where(unmet > 0, np.maximum(unmet, 1) / self.each, 0) ** self.correction * (unmet > 0)
-        rows = np.where(unmet[:, None] > 0, rows, 0).astype(np.int32)
+        rows[unmet == 0] = 0
         return rows, np.broadcast_to(weights.astype(np.float32)[:, None], rows.shape)
-
-
-def kth_unmet(met: sparse.csr_array, users: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return for each user the item with so many items before it that the user has not met.
-
-    The j-th item that a user met, counting from 0, has ``item - j`` unmet ones before it. That grows with j, so
-    halving finds how many met items stand before the one that is asked for. No item need ever be drawn twice, as
-    rejecting what was met would.
-    """
-    start = met.indptr[users].astype(np.int64)
-    low, high = start, met.indptr[users + 1].astype(np.int64)
-    while (low < high).any():
-        middle = (low + high) // 2
-        before = met.indices[np.minimum(middle, len(met.indices) - 1)] - (middle - start) <= places
-        open_ = low < high
-        low, high = np.where(open_ & before, middle + 1, low), np.where(open_ & ~before, middle, high)
-    return places + (low - start)
 
 
 @dataclass(frozen=True)
