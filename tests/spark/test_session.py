@@ -12,7 +12,9 @@ import pytest
 
 from cofactor.errors import ClusterError, DataError, SettingError
 from cofactor.spark.failures import explained
+from cofactor.spark.lists import recommend_all
 from cofactor.spark.session import check_java, check_master, java_version
+from cofactor.spark.solver import SparkALS
 
 
 def java_saying(folder, text):
@@ -143,6 +145,8 @@ def test_a_session_whose_java_died_is_said_to_have_ended():
         ("Container killed by YARN for exceeding memory limits. 1.5 GB", ClusterError, r"spark\.executor\.memory"),
         ("Job 3 cancelled because SparkContext was shut down", ClusterError, "whether its master still runs"),
         ("ExecutorLostFailure (executor 1 exited unrelated to the tasks)", ClusterError, "executors were lost"),
+        ("ClassNotFoundException: Class org.example.ShopFileSystem not found", ClusterError, r"spark\.jars\.packages"),
+        ("java.net.ConnectException: Call From a to b:9 failed: Connection refused", ClusterError, "host and its port"),
         ("[FAILED_READ_FILE.NO_HINT] Encountered error while reading file", DataError, "cannot be read"),
     ],
 )
@@ -150,6 +154,13 @@ def test_a_failure_of_spark_is_explained(text, kind, remedy):
     found = explained(text)
     assert type(found) is kind
     assert re.search(remedy, str(found))
+
+
+def test_a_file_system_that_spark_has_no_package_for_is_named(spark):
+    with pytest.raises(ClusterError, match=r"spark\.jars\.packages.* Spark says: .*S3AFileSystem not found"):
+        SparkALS().fit_table("s3a://shop/ratings", "s3a://shop/model")
+    with pytest.raises(ClusterError, match=r"spark\.jars\.packages"):
+        recommend_all("s3a://shop/model", "s3a://shop/lists")
 
 
 def test_a_failure_that_means_nothing_known_is_left_as_it_is():

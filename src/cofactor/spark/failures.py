@@ -17,6 +17,8 @@ _PATIENCE_SECONDS = 30.0
 _LOOK_EVERY_SECONDS = 1.0
 
 _MEMORY = ("OutOfMemoryError", "exceeding memory limits", "exceeding physical memory", "exit code 137", "exit code 52")
+_NO_FILE_SYSTEM = ("FileSystem not found", "No FileSystem for scheme")
+_FILE_SYSTEM_AWAY = ("java.net.ConnectException: Call From", "java.net.UnknownHostException")
 _GONE = (
     "SparkContext was shut down",
     "SparkContext has been shutdown",
@@ -47,6 +49,16 @@ def explained(text: str) -> CofactorError | None:
         return ClusterError(
             "an executor ran out of memory: give executors more (spark.executor.memory, and "
             f"spark.executor.memoryOverhead for Python), or set more partitions. Spark says: {line}"
+        )
+    if any(sign in text for sign in _NO_FILE_SYSTEM):
+        return ClusterError(
+            "Spark does not know the file system of this URL: name the package that does, such as spark.jars.packages "
+            "org.apache.hadoop:hadoop-aws:VERSION for s3a://, VERSION being that of Spark's own Hadoop, in "
+            f"spark-defaults.conf or to spark-submit. Spark says: {line}"
+        )
+    if any(sign in text for sign in _FILE_SYSTEM_AWAY):
+        return ClusterError(
+            f"the file system of this URL cannot be reached: look at its host and its port. Spark says: {line}"
         )
     if any(sign in text for sign in _GONE):
         return ClusterError(

@@ -74,7 +74,8 @@ def recommend_all(
     if partitions is not None and partitions < 1:
         raise SettingError(f"partitions is {partitions!r}: divide the users into 1 part or more")
     spark = spark or session()
-    _refuse_to_overwrite(spark, target)
+    with clear_errors(spark):
+        _refuse_to_overwrite(spark, target)
     with clear_errors(spark), broadcast_items(spark, source) as items:
         parts = partitions or _partitions(spark, int(items.value.card["n_users"]))
         users = _users(spark, source, parts, exclude_seen)

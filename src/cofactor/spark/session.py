@@ -206,5 +206,6 @@ def _running(master: str | None) -> "SparkSession":
 
 
 def first_line(text: str) -> str:
-    """Return the first line of one of Java's long complaints."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "nothing")
+    """Return the first line that says something of one of Java's long complaints."""
+    lines = (line.lstrip(": ").rstrip() for line in text.splitlines())
+    return next((line for line in lines if line and not line.startswith("An error occurred while calling")), "nothing")
