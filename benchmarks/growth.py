@@ -15,9 +15,11 @@ that hardly a wait for imports and kernels is in the figure:
 - *save*, *load*: of the model with all that its users have seen, to a file that is synced, and back.
 - *memory*, *evaluation_memory*, *topn_memory*: the peak of resident memory over what the process held before it loaded
   the data, or the model (Linux).
+- *batches*, *steps*: of KerasMF, making batches (reading ratings in a new order, drawing negatives) and the network's
+  steps on them, each alone.
 - *reading*: a tab-separated file of the training ratings, to `Interactions`.
 
-KerasMF's batches grow with the ratings, 2048 for a million: an optimizer's step costs the whole tables, however few the
+KerasMF's batches grow with the ratings, 1024 for a million: an optimizer's step costs the whole tables, however few the
 batch's ratings. Where a measurement at the next stage would pass the limit of seconds or of memory if it grew as the
 ratings do, the solver (or that one figure) stops, and the table says so.
 
@@ -72,8 +74,11 @@ SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 FIGURES = ("fit", "epoch", "evaluation", "topn", "save", "load", "memory", "evaluation_memory", "topn_memory")
 TABLE = "Seconds, and MiB of memory"
+PARTS = "Where KerasMF's epoch goes, nanoseconds a rating"
+LOOKED_AT, STEPS_LOOKED_AT = 4_000_000, 400_000  # ratings; the former is about what its batches read at once
 READING = "reading a file"
 COLUMNS = (*FIGURES, "reading")
+PARTS_SHOWN = ("batches", "steps")
 USES = ("evaluation", "topn", "save", "load")
 Figures = Mapping[str, float]
 
@@ -100,7 +105,7 @@ def solver_for(name: str, ratings: int) -> Any:
     """Return a solver as it is measured."""
     kind, settings = SOLVERS[name]
     if kind == "keras":
-        settings = {**settings, "batch_size": max(2048 * ratings // 1_000_000, 64)}
+        settings = {**settings, "batch_size": max(1024 * ratings // 1_000_000, 64)}
     return solver_class(kind)(**settings)
 
 
@@ -161,6 +166,49 @@ def measure_fit(name: str, ratings: int, folder: str) -> dict[str, float]:
     keep["model"].save(f"{folder}/model")
     epoch = {"epoch": min(epochs)} if epochs else {}
     return {"fit": seconds, **epoch, "memory": peak - held}
+
+
+def measure_parts(name: str, ratings: int, folder: str) -> dict[str, float]:
+    """Return what the two parts of an epoch of KerasMF take, each alone."""
+    from cofactor.model.keras_network import keras
+
+    class Made(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return len(made)
+
+        def __getitem__(self, number: int) -> Any:
+            return made[number]
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            self.begun = time.perf_counter()
+
+    train = in_memory(f"{folder}/train")
+    solver = solver_for(name, ratings)
+    task = task_of(solver, train.binary() if solver.goal == "ranking" else train)
+    made = [task.batches[0]]  # loads the kernels
+    task.batches.on_epoch_end()
+    count = min(max(LOOKED_AT // solver.batch_size, 1), len(task.batches))
+    start = time.perf_counter()
+    for number in range(count):
+        if len(made) * solver.batch_size < STEPS_LOOKED_AT:
+            made.append(task.batches[number])
+        else:
+            task.batches[number]
+    batches, watch = time.perf_counter() - start, Watch()
+    task.network.fit(Made(), epochs=2, verbose=0, callbacks=[watch])  # the first compiles
+    steps = time.perf_counter() - watch.begun
+    size = solver.batch_size
+    return {"batches": batches / (size * count) * 1e9, "steps": steps / (size * len(made)) * 1e9}
+
+
+def task_of(solver: Any, train: Interactions) -> Any:
+    """Return what KerasMF trains, ready for its first step."""
+    from cofactor.solvers.keras_tasks import RankingTask, RatingTask
+
+    task = (RankingTask if solver.goal == "ranking" else RatingTask)(solver, train)
+    task.compile("adam")
+    return task
 
 
 def measure_evaluation(folder: str) -> dict[str, float]:
@@ -301,6 +349,9 @@ def run(
                 **{figure: shown.get(figure) for figure in COLUMNS},
                 stops="; ".join(reasons) or None,
             )
+            if name.startswith("KerasMF"):
+                parts = alone("measure_parts", name, ratings, str(stage.folder))
+                results.add(PARTS, solver=name, ratings=ratings, **{part: round(parts[part]) for part in PARTS_SHOWN})
         shutil.rmtree(stage.folder)
     return found
 
@@ -396,7 +447,8 @@ def main() -> None:
         names = tuple(name for name in everything if name not in found)
         found |= run(results, names, sizes, args.limit, Path(folder))
     found = {name: found[name] for name in everything}
-    results.tables[TABLE].sort(key=lambda row: everything.index(row["solver"]))
+    for title in (TABLE, PARTS):
+        results.tables[title].sort(key=lambda row: everything.index(row["solver"]))
     add_slopes(results, found)
     pictures = FOLDER / "small" if args.small else FOLDER.parents[1] / "docs" / "pictures"
     draw(found, pictures / "growth.png")

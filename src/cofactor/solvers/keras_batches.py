@@ -81,24 +81,24 @@ class Batches(keras.utils.PyDataset):
 
     def _load(self, shard: int, length: int) -> tuple[np.ndarray, ...]:
         """Read one shard: user rows, item rows and values, each of shape (ratings, 1)."""
-        taken = self._sequence(shard * length, min((shard + 1) * length, self._n))
+        taken, order = self._sequence(shard * length, min((shard + 1) * length, self._n))
         if self._positions is not None:
             taken = self._positions[taken]
-        users = np.searchsorted(self._matrix.indptr, taken, side="right") - 1
-        items, values = self._matrix.indices[taken], self._matrix.data[taken]
-        return users.astype(np.int32)[:, None], items.astype(np.int32)[:, None], values[:, None]
+        users = np.searchsorted(self._matrix.indptr, taken, side="right") - 1  # neighbours first, while they are
+        columns = users.astype(np.int32), self._matrix.indices[taken].astype(np.int32), self._matrix.data[taken]
+        return tuple(column[order][:, None] for column in columns)
 
-    def _sequence(self, start: int, end: int) -> np.ndarray:
-        """Return places ``start`` to ``end`` of the epoch's order."""
+    def _sequence(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return places ``start`` to ``end`` of the epoch: runs of neighbours, and the order to take them in."""
         if self._seed is None:
-            return np.arange(start, end)
+            return np.arange(start, end), np.arange(end - start)
         random = np.random.default_rng([self._seed, self._epoch])
         if self._n <= _SHARD:
-            return random.permutation(self._n)[start:end]
+            return np.arange(self._n), random.permutation(self._n)[start:end]
         blocks = random.permutation(-(-self._n // _BLOCK))
         ends = np.cumsum(np.minimum((blocks + 1) * _BLOCK, self._n) - blocks * _BLOCK)
         first, last = np.searchsorted(ends, start, side="right"), np.searchsorted(ends, end, side="left")
         places = [np.arange(block * _BLOCK, min((block + 1) * _BLOCK, self._n)) for block in blocks[first : last + 1]]
         skipped = start - (ends[first - 1] if first else 0)
         taken = np.concatenate(places)[skipped:][: end - start]
-        return np.random.default_rng([self._seed, self._epoch, start]).permutation(taken)
+        return taken, np.random.default_rng([self._seed, self._epoch, start]).permutation(len(taken))
