@@ -107,6 +107,14 @@ def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
     assert not run("recommend", path, "1").stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [("fit", "ranking"), ("fit", "by the goal"), ("compare", "keras"), ("refit", "what it was trained on")],
+)
+def test_the_help_says_what_holds_where_nothing_is_given(command, default):
+    assert f"[default: ({default})]" in " ".join(run(command, "--help").stdout.replace("│", "").split())
+
+
 def test_options_reach_the_solver(tmp_path):
     path = tmp_path / "m.safetensors"
     run(

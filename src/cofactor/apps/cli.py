@@ -10,19 +10,27 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cofactor.apps import serving, show
-from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
+from cofactor.apps.options import (
+    DATA_OPTIONS,
+    Data,
+    Fraction,
+    How,
+    Json,
+    K,
+    ModelPath,
+    Seed,
+    chosen,
+    data_options,
+    solver_options,
+    taking,
+)
+from cofactor.apps.picturing import plot, report
+from cofactor.apps.tuning import tune
 from cofactor.errors import CofactorError
 from cofactor.version import __version__
 
 __all__ = ["build", "main"]
 
-K = Annotated[list[int] | None, typer.Option("-k", help="Measure lists of this length too; repeat for more.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
-ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
-Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for testing; 0 trains on all.")]
-Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
-How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
 Goal = Literal["ranking", "rating"]
 Master = Annotated[
     str | None, typer.Option(help="Do it on this Spark cluster, such as spark://host:7077; MODEL is a folder.")
@@ -38,9 +46,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build(arguments: list[str]) -> typer.Typer:
     """Return the application; ``fit`` has the options of the solver that the arguments choose."""
-    from cofactor.apps.picturing import plot, report  # they take the same arguments, and find them here
-    from cofactor.apps.tuning import tune
-
     app = typer.Typer(
         name="cofactor",
         help="Recommend the top n items for anyone by matrix factorization.",
@@ -51,6 +56,7 @@ def build(arguments: list[str]) -> typer.Typer:
     for command in (
         datasets,
         synthesize,
+        taking(_fields_for(arguments), DATA_OPTIONS)(fit),
         evaluate,
         recommend,
         similar,
@@ -64,7 +70,6 @@ def build(arguments: list[str]) -> typer.Typer:
         serving.refit,
     ):
         app.command()(show.reporting_errors(command))
-    app.command()(show.reporting_errors(taking(_fields_for(arguments), DATA_OPTIONS)(fit)))
     return app
 
 
@@ -133,15 +138,16 @@ def fit(
     data: Data,
     *,
     goal: Annotated[
-        Goal | None, typer.Option(help="What the model is for: top-n lists, or predicted ratings [default: ranking]")
+        Goal | None,
+        typer.Option(help="What the model is for: top-n lists, or predicted ratings", show_default="ranking"),
     ] = None,
     solver: Annotated[
-        str | None, typer.Option(help="Which solver; its own options are below [default: by the goal]")
+        str | None, typer.Option(help="Which solver; its own options are below", show_default="by the goal")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the model.")] = None,
     test_fraction: Annotated[
         float | None,
-        typer.Option(help="Share held out for testing; 0 trains on all [default: 0.2; 0 for spark-als]"),
+        typer.Option(help="Share held out for testing; 0 trains on all", show_default="0.2; 0 for spark-als"),
     ] = None,
     split: How = "random",
     seed: Seed = 0,
@@ -187,10 +193,6 @@ def _fit_result(fitted: Any, saved: Path | None) -> dict[str, Any]:
         "n_train": fitted.n_train,
         "n_test": 0 if fitted.report is None else fitted.report.n_test,
     }
-
-
-def data_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {parameter.name: options.get(parameter.name) for parameter in DATA_OPTIONS}
 
 
 @taking(DATA_OPTIONS)
@@ -342,8 +344,8 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
 def compare(
     data: Data,
     *,
-    solver: Annotated[list[str] | None, typer.Option(help="A solver; repeat for more. [default: keras]")] = None,
-    rank: Annotated[list[int] | None, typer.Option(help="A rank; repeat for more. [default: 5, 10, 20]")] = None,
+    solver: Annotated[list[str] | None, typer.Option(help="A solver; repeat for more.", show_default="keras")] = None,
+    rank: Annotated[list[int] | None, typer.Option(help="A rank; repeat for more.", show_default="5, 10, 20")] = None,
     test_fraction: Fraction = 0.2,
     split: How = "random",
     seed: Seed = 0,

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cofactor.apps import show
-from cofactor.apps.cli import Data, Json, K, ModelPath, data_options
-from cofactor.apps.options import DATA_OPTIONS, taking
+from cofactor.apps.options import DATA_OPTIONS, Data, Json, K, ModelPath, data_options, taking
 
 __all__ = ["plot", "report"]
 

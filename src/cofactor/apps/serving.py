@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cofactor.apps import show
+from cofactor.apps.options import Json, ModelPath
 from cofactor.errors import SettingError
 
 __all__ = ["refit", "seconds_of", "serve"]
@@ -16,7 +17,8 @@ Ratings = Annotated[
     str | None,
     typer.Option(
         envvar="COFACTOR_RATINGS",
-        help="Where the ratings are kept: sqlite:///FILE or postgresql+psycopg://… [default: a file beside the model]",
+        help="Where the ratings are kept: sqlite:///FILE or postgresql+psycopg://…",
+        show_default="a file beside the model",
     ),
 ]
 
@@ -55,11 +57,13 @@ def serve(
 
 
 def refit(
-    model: Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")],
-    data: Annotated[str | None, typer.Argument(help="Newer training data [default: what it was trained on]")] = None,
+    model: ModelPath,
+    data: Annotated[
+        str | None, typer.Argument(help="Newer training data", show_default="what it was trained on")
+    ] = None,
     ratings: Ratings = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the new model.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Train a model again, on the old data with the ratings that people gave the service."""
     if output is None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from cofactor.apps import show
-from cofactor.apps.cli import Data, Fraction, How, Json, Seed
-from cofactor.apps.options import DATA_OPTIONS, taking
+from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, taking
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ def tune(
     folds: Annotated[int, typer.Option(help="How many such parts; more are slower and surer.")] = 3,
     seed: Seed = 0,
     study: Annotated[
-        Path | None, typer.Option(help="File of the trials, to go on from. [default: study.log in the folder]")
+        Path | None,
+        typer.Option(help="File of the trials, to go on from.", show_default="study.log in the folder"),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for trials, pictures, best settings.")] = Path(
         "tuning"
@@ -57,7 +57,7 @@ def tune(
 
     kind = solver_class(solver)
     tried, fixed = _ranges(kind, space or []), _fixed(kind, fix or [])
-    given = {parameter.name: options.get(parameter.name) for parameter in DATA_OPTIONS}
+    given = data_options(options)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **given)
     train, test = jobs.split(ratings, split, test_fraction, seed)
     train = jobs.for_goal(jobs.solver_from(solver, fixed), train)
