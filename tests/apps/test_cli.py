@@ -217,6 +217,8 @@ def test_what_is_measured_against_sampled_items_says_so(model, tmp_path):
     assert (tmp_path / "hit-by-length.png").exists()
     assert set(pl.read_csv(tmp_path / "report.csv")["protocol"]) == {"20 sampled negatives a user"}
     assert "negatives is 0" in as_json("evaluate", model, DATA, "--negatives", "0", code=2)["error"]
+    both = as_json("evaluate", model, DATA, "--negatives", "20", "--relevant-from", "4", code=2)
+    assert both["error"] == "--negatives ranks every held-out item: leave out --relevant-from"
     assert "k is 0" in as_json("evaluate", model, DATA, "-k", "0", code=2)["error"]
 
 

@@ -18,6 +18,7 @@ from cofactor.apps.options import (
     Json,
     K,
     ModelPath,
+    RelevantFrom,
     Seed,
     chosen,
     data_options,
@@ -171,28 +172,11 @@ def fit(
     train = jobs.for_goal(made, train)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
         fitted = jobs.fit(made, train, test, lambda epoch: bar(epoch.number / epoch.planned, show.figures(epoch)))
-    result = _fit_result(fitted, None if output is None else fitted.model.save(output))
+    result = fitted.to_json(None if output is None else fitted.model.save(output))
     if json_output:
         show.as_json(result)
     else:
         show.fitted(ratings, result)
-
-
-def _fit_result(fitted: Any, saved: Path | None) -> dict[str, Any]:
-    history = fitted.model.history
-    return {
-        "model": None if saved is None else str(saved),
-        "solver": fitted.model.origin.solver,
-        "goal": fitted.model.objective.goal,
-        **dict.fromkeys(("mse", "rmse", "mae")),
-        **({} if fitted.report is None else fitted.report.metrics),
-        "fit_seconds": round(fitted.seconds, 3),
-        "epochs_run": max((len(values) for values in history.values()), default=0),
-        "n_users": fitted.model.n_users,
-        "n_items": fitted.model.n_items,
-        "n_train": fitted.n_train,
-        "n_test": 0 if fitted.report is None else fitted.report.n_test,
-    }
 
 
 @taking(DATA_OPTIONS)
@@ -201,6 +185,7 @@ def evaluate(
     data: Data,
     *,
     k: K = None,
+    relevant_from: RelevantFrom = None,
     negatives: Annotated[
         int | None, typer.Option(help="Rank each held-out item among so many drawn ones, not among all items.")
     ] = None,
@@ -217,13 +202,13 @@ def evaluate(
     if master is not None:
         if negatives is not None or output is not None:
             raise typer.BadParameter("--master ranks all items: leave out --negatives and -o")
-        _evaluate_on_spark(model, data, k, master, json_output, data_options(options))
+        _evaluate_on_spark(model, data, k, relevant_from, master, json_output, data_options(options))
         return
     loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
     lengths = reports.lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
-    report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths or None, negatives)
+    report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths or None, negatives, relevant_from)
     held = jobs.calibrated(loaded, ratings)
     written = [] if output is None else reports.write_report(report, held, model.stem, output)
     names = reports.shown_metrics(report, k)
@@ -243,11 +228,17 @@ def evaluate(
 
 
 def _evaluate_on_spark(
-    model: Path, data: str, k: list[int] | None, master: str, json_output: bool, options: dict[str, Any]
+    model: Path,
+    data: str,
+    k: list[int] | None,
+    relevant_from: float | None,
+    master: str,
+    json_output: bool,
+    options: dict[str, Any],
 ) -> None:
     from cofactor.apps import reports, spark
 
-    report = spark.evaluate(model, data, k, options, master)
+    report = spark.evaluate(model, data, k, relevant_from, options, master)
     table = spark.report_table(report, reports.shown_metrics(report, k))
     if json_output:
         counts = {name: getattr(report, name) for name in ("n_test", "n_unknown", "n_users", "protocol")}
@@ -260,7 +251,9 @@ def _evaluate_on_spark(
 def _measured_on(report: Any) -> str:
     unknown = f", {report.n_unknown:,} more of people or items that the model knows not" if report.n_unknown else ""
     protocol = f"; lists: {report.protocol}" if report.protocol else ""
-    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{protocol}"
+    without = report.n_without_relevant if report.protocol else 0
+    left_out = f", {without:,} users without anything relevant left out" if without else ""
+    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{protocol}{left_out}"
 
 
 def _pictures(written: list[Path]) -> list[str]:
@@ -350,6 +343,7 @@ def compare(
     split: How = "random",
     seed: Seed = 0,
     k: K = None,
+    relevant_from: RelevantFrom = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for JSON, CSV and pictures.")] = None,
     json_output: Json = False,
     **options: Any,
@@ -362,9 +356,9 @@ def compare(
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     lengths = reports.lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
     with show.progress_bar("comparing", hidden=json_output) as bar:
-        tries = iter(range(1, 10_000))
-        done = lambda tried, _: bar(next(tries) / (len(names) * len(ranks)), type(tried).__name__)  # noqa: E731
-        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, lengths or None, done)
+        comparison, test = jobs.compare_ranks(
+            ratings, names, ranks, test_fraction, seed, split, lengths or None, relevant_from, bar
+        )
     written = [] if output is None else reports.write_comparison(comparison, k, output)
     lead = reports.lead(comparison, k)
     if json_output:

@@ -19,6 +19,7 @@ __all__ = [
     "Json",
     "K",
     "ModelPath",
+    "RelevantFrom",
     "Seed",
     "chosen",
     "data_options",
@@ -27,6 +28,10 @@ __all__ = [
 ]
 
 K = Annotated[list[int] | None, typer.Option("-k", help="Measure lists of this length too; repeat for more.")]
+RelevantFrom = Annotated[
+    float | None,
+    typer.Option(help="From which rating on a held-out item is relevant in lists", show_default="whatever its rating"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
 ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]

@@ -47,9 +47,7 @@ def run(folder: Path, data: str, seed: int, json_output: bool) -> None:
     ratings, name = _ratings(data, json_output)
     say(f"[bold]{name}[/bold]: {ratings!r}")
     with show.progress_bar("training three models", hidden=json_output) as bar:
-        tries = iter(range(1, len(RANKS) + 1))
-        done = lambda *_: bar((number := next(tries)) / len(RANKS), f"{number} of {len(RANKS)}")  # noqa: E731
-        comparison, test = jobs.compare_ranks(ratings, ["keras"], RANKS, 0.2, seed, done=done)
+        comparison, test = jobs.compare_ranks(ratings, ["keras"], RANKS, 0.2, seed, done=bar)
     with show.progress_bar("training for lists", hidden=json_output):
         lists = _lists(ratings, seed)
     rows = _beside_the_article(comparison, name)

@@ -59,6 +59,7 @@ def figures(report: Report, names: Sequence[str] | None = None) -> dict[str, Any
         "n_test": report.n_test,
         "n_unknown": report.n_unknown,
         "n_users": report.n_users,
+        **({"n_without_relevant": report.n_without_relevant} if report.n_without_relevant else {}),
         "protocol": report.protocol,
         "intervals": {name: [_number(b) for b in report.interval(name)] for name in shown if name in averaged},
     }

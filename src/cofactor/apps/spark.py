@@ -63,13 +63,22 @@ def recommend_everyone(folder: Path, output: Path, n: int, include_seen: bool, m
     return {"output": written.removeprefix("file://"), "n_users": int(read_card(spark, model)["n_users"])}
 
 
-def evaluate(folder: Path, data: str, k: Sequence[int] | None, options: Mapping[str, Any], master: str) -> Report:
+def evaluate(
+    folder: Path,
+    data: str,
+    k: Sequence[int] | None,
+    relevant_from: float | None,
+    options: Mapping[str, Any],
+    master: str,
+) -> Report:
     """Measure a model folder on a table by URL, path or name, on a cluster."""
     spark, table, layout = session(master), data, _layout(options)
     if is_named(data):
         ratings = jobs.open_data(data, ids=options.get("ids")).to_frame().select("user", "item", "value")
         table, layout = spark.createDataFrame(ratings.to_arrow()), Layout()
-    return measuring.evaluate(_url_of(folder), table, layout=layout, k=k or None, spark=spark)
+    return measuring.evaluate(
+        _url_of(folder), table, layout=layout, k=k or None, relevant_from=relevant_from, spark=spark
+    )
 
 
 def report_table(report: Report, names: Sequence[str]) -> pl.DataFrame:

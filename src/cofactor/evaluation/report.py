@@ -180,7 +180,8 @@ def evaluate(
     """Measure a model on ratings that were held out from its training.
 
     A model for ratings is measured by its errors, and with ``k`` by its lists too; a model for ranking by its lists
-    alone. Every item that was not seen in training is ranked, and every held-out one is relevant.
+    alone. Every item that was not seen in training is ranked, and every held-out one is relevant, whatever its value,
+    unless ``relevant_from`` says otherwise.
 
     Parameters
     ----------
@@ -314,6 +315,7 @@ def compare(
     test: Interactions,
     *,
     k: int | Sequence[int] | None = None,
+    relevant_from: float | None = None,
     learns_from: Callable[[Any, Interactions], Interactions] | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> Comparison:
@@ -325,6 +327,8 @@ def compare(
     train, test : Interactions
     k : int or several, optional
         The lengths of the lists to measure; see `evaluate`.
+    relevant_from : float, optional
+        From which value on a held-out rating is relevant in lists; see `evaluate`.
     learns_from : callable, optional
         From a solver and ``train`` to what it learns from, such as weights for one that ranks. Its users, items and
         pairs must be those of ``train``, so that no solver lists what another may not.
@@ -337,7 +341,7 @@ def compare(
         start = time.perf_counter()
         model = solver.fit(material)
         seconds.append(time.perf_counter() - start)
-        reports.append(evaluate(model, test, k=k))
+        reports.append(evaluate(model, test, k=k, relevant_from=relevant_from))
         tried.append(solver)
         models.append(model)
         if done is not None:
