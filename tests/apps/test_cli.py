@@ -1,5 +1,6 @@
 """The command line as people and programs use it: each command, its JSON, its errors and exit codes."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 from clisupport import run
 
 import cofactor as cf
+from cofactor.data.texts import ItemTexts
 from cofactor.model import everyone
 
 DATA = "synthetic:80x50x1600:3"
@@ -282,6 +284,26 @@ def test_similar_takes_ids_and_titles(model):
     title = cf.load(model).texts.titles[6]
     assert as_json("similar", model, title.upper(), "-n", "3") == by_id
     assert title in run("similar", model, "7").stdout
+
+
+def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):
+    plays = tmp_path / "plays.csv"
+    plays.write_text("user,item,value\n" + "".join(f"u{u},i{i},1\n" for u in range(6) for i in range(5) if u != i))
+    folder = tmp_path / "a[b] [/b]"
+    told = run("fit", plays, "--rank", "2", "--epochs", "2", "-o", folder / "m.safetensors").stdout
+    assert f"saved to {folder}" in told
+    assert f"next: cofactor recommend '{folder}/m.safetensors' u0 -n 5" in told
+    loaded = cf.load(folder / "m.safetensors")
+    titled = dataclasses.replace(loaded, texts=ItemTexts(pl.Series([f"[rec] {k} [/b]" for k in range(5)])))
+    assert "like [rec] 1 [/b] (id i1)" in run("similar", titled.save(folder / "t.safetensors"), "i1").stdout
+
+
+def test_a_figure_that_is_no_number_is_null_in_json(model, tmp_path):
+    told = run("evaluate", model, DATA, "-k", "10", "--relevant-from", "99", "--json", "-o", tmp_path).stdout
+    for text in (told, (tmp_path / "report.json").read_text()):
+        figures = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        assert figures["ndcg@10"] is None
+        assert figures["intervals"]["ndcg@10"] == [None, None]
 
 
 def test_a_title_that_is_nearly_right_offers_the_nearest(tmp_path):

@@ -327,7 +327,7 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
     if json_output:
         show.as_json({**jobs.card(loaded), "vectors": show.rows_of(loaded.describe())})
         return
-    show.say(f"[bold]{loaded}[/bold]")
+    show.headline(str(loaded))
     for name, value in jobs.card(loaded).items():
         show.say(f"  {name}: {value}")
     show.embeddings(loaded)

@@ -139,9 +139,11 @@ def fit(solver: Any, train: Interactions, test: Interactions | None, callback: C
     model = solver.fit(train, callback=callback)
     seconds = time.perf_counter() - start
     report = None if test is None or not len(test) else evaluate(model, test)
-    if report is not None:
-        model = dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
-    return Fitted(model, seconds, len(train), report)
+    return Fitted(model if report is None else _with_figures(model, report), seconds, len(train), report)
+
+
+def _with_figures(model: Factors, report: Report) -> Factors:
+    return dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
 
 
 def compare_ranks(
@@ -271,10 +273,7 @@ def find_item(model: Factors, text: str) -> Id:
 
 def with_metrics(comparison: Comparison) -> list[Factors]:
     """Return the compared models, each with its figures in its origin."""
-    return [
-        dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
-        for model, report in zip(comparison.models, comparison.reports, strict=True)
-    ]
+    return list(map(_with_figures, comparison.models, comparison.reports))
 
 
 def write_page(model: Factors, ratings: Interactions, path: Path, **choices: Any) -> Path:

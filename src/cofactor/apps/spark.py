@@ -1,6 +1,5 @@
 """The work behind the commands where it is done on Spark."""
 
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -83,8 +82,8 @@ def evaluate(
 
 def report_table(report: Report, names: Sequence[str]) -> pl.DataFrame:
     """Return a table of metrics alone: without users there are no intervals."""
-    values = [None if math.isnan(report[name]) else report[name] for name in names]
-    return pl.DataFrame({"metric": list(names), "value": pl.Series(values, dtype=pl.Float64)})
+    values = pl.Series([report[name] for name in names], dtype=pl.Float64).fill_nan(None)
+    return pl.DataFrame({"metric": list(names), "value": values})
 
 
 def _url_of(path: Path) -> str:

@@ -1,7 +1,6 @@
 """The command ``cofactor tune``: a test part set apart, settings found on the rest, the best measured once."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -114,7 +113,7 @@ def _written(best: "Tuned", result: dict[str, Any], folder: Path) -> list[Path]:
     with replacing(folder / "trials.csv") as beside:
         trials.write_csv(beside)
     with replacing(folder / "best.json") as beside:
-        beside.write_text(json.dumps(result, ensure_ascii=False, indent=2, default=str) + "\n")
+        beside.write_text(show.json_text(result, indent=2) + "\n", encoding="utf-8")
     history = tuning_plots.tuning_history(trials, best.metric, maximize=best.maximize)
     written = [folder / "trials.csv", folder / "best.json", write_figure(history, folder / "history.png")]
     if not shares:
@@ -134,8 +133,8 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
         show.say(f"the best, trained on all of them, on {result['n_test']:,} test ratings: {figures}")
     show.say(f"wrote {', '.join(Path(path).name for path in result['files'])} to {Path(result['files'][0]).parent}/")
     show.say()
-    show.say("[bold]next[/bold]")
-    typer.echo(f"  {result['command']}")  # in one line, however long, so that it can be pasted
+    show.headline("next")
+    show.say(f"  {result['command']}")
 
 
 def _options_given(given: dict[str, Any]) -> list[str]:
