@@ -76,6 +76,8 @@ def box_around(axes: Any, low: tuple[float, float], high: tuple[float, float], m
 def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Draw the training error of each epoch on a log axis, and the validation error where there is one.
 
+    Of a model that is not trained on errors, it is the loss.
+
     Parameters
     ----------
     histories : mapping of str to mapping
@@ -86,7 +88,8 @@ def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Fi
     DataError
         If no history has a figure in it.
     """
-    figure, axes = blank("Training error falls epoch by epoch", "mean squared error, log axis")
+    kinds = dict.fromkeys("mean squared error" if "mse" in known else "loss" for known in histories.values())
+    figure, axes = blank("Training error falls epoch by epoch", f"{' or '.join(kinds)}, log axis")
     drawn = False
     for color, (label, history) in zip(COLORS * 3, histories.items(), strict=False):
         for key, style, suffix in (("mse", "-", "training"), ("val_mse", "--", "validation")):
