@@ -415,6 +415,7 @@ def test_the_version_is_told():
         (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
         (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),
         (["fit", "synthetic:5x5x99"], 2, "synthetic"),
+        (["fit", DATA, "--solver", "spark-als", "-o", "m", "--memory", "1GB"], 2, "give Spark a table by URL or path"),
         (["recommend", "no-such.safetensors", "1"], 1, "no-such.safetensors is not there"),
         (["describe", "."], 1, "is a folder"),
         (["plot", "no-such.safetensors"], 1, "is not there"),
