@@ -162,6 +162,13 @@ def test_a_file_without_values_is_implicit_feedback(plays, tmp_path):
     assert set(cf.load(path).seen.data) == {1.0}
 
 
+def test_a_refit_reads_newer_data_as_fit_does(plays, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    run("fit", plays, *COLUMNS, *QUICK, "-o", first)
+    again = as_json("refit", first, plays, *COLUMNS, "--ratings", f"sqlite:///{tmp_path / 'r.db'}", "-o", second)
+    assert again["n_train"] == 35 > again["n_train_before"]
+
+
 def test_ids_can_be_read_as_integers(tmp_path):
     (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,7,4,1\n2,7,3,2\n2,9,5,3\n1,9,1,4\n")
     path = tmp_path / "m.safetensors"
