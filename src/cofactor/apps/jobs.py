@@ -18,9 +18,9 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Id
 from cofactor.errors import CofactorError, SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
-from cofactor.evaluation.held_out import held_out_of
+from cofactor.evaluation.held_out import held_out_of, without_training_rows
 from cofactor.evaluation.protocols import evaluate_sampled
-from cofactor.evaluation.report import Comparison, Report, compare, evaluate, without_training_rows
+from cofactor.evaluation.report import Comparison, Report, compare, evaluate
 from cofactor.files import replacing
 from cofactor.model.everyone import parts_folder
 from cofactor.model.factors import Factors

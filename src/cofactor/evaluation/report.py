@@ -13,7 +13,7 @@ from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.evaluation import metrics, ranking
-from cofactor.evaluation.held_out import HeldOut, matched, rows_between, without_training_rows
+from cofactor.evaluation.held_out import HeldOut, matched, rows_between
 from cofactor.evaluation.per_user import Column, PerUser, percentiles
 from cofactor.model.factors import Factors
 
@@ -26,7 +26,6 @@ __all__ = [
     "list_columns",
     "measured_columns",
     "of_all_lists",
-    "without_training_rows",
 ]
 
 FULL = "full ranking"
@@ -221,7 +220,7 @@ def evaluate(
     >>> low < report["ndcg@10"] < high
     True
     """
-    further = set(also)
+    further = {also} if isinstance(also, str) else set(also)
     if unknown := sorted(further - set(FURTHER)):
         raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, FURTHER))}")
     lists_too = k is not None or model.objective.goal == "ranking"
