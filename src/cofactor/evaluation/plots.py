@@ -11,7 +11,7 @@ import polars as pl
 
 from cofactor.data.passes import counts_of, sums_of
 from cofactor.errors import DataError, missing_extra
-from cofactor.evaluation.plane import item_plane, names_of
+from cofactor.evaluation.plane import best_known, item_plane, names_of
 from cofactor.model.factors import Factors
 
 try:
@@ -192,7 +192,7 @@ def item_map(model: Factors, *, labels: int = 36) -> Figure:
     sums = sums_of(model.seen.indices, model.seen.data, model.n_items)
     means = np.divide(sums, counts, out=np.zeros(model.n_items), where=counts > 0)
     plane = item_plane(model)
-    shown = np.argsort(-counts, kind="stable")[: max(int((counts > 0).sum()) * 2 // 3, min(model.n_items, 50))]
+    shown = best_known(counts)
     points = axes.scatter(
         *plane[shown].T,
         s=4 + 120 * np.sqrt(counts[shown] / max(counts.max(), 1)),

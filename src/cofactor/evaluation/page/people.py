@@ -98,7 +98,9 @@ def _list(material: Material, row: int, held: dict[int, float]) -> Markup:
     names = names_of(material.model, best.items)
     entries = []
     for item, name, score in zip(best.items.tolist(), names, best.scores.tolist(), strict=True):
-        value = "" if material.ratings.is_binary else f": {held.get(item, 0):g}"
-        tick = tag("span", f"✓ held out{value}", class_="tick") if item in held else Markup()
+        tick = Markup()
+        if item in held:
+            value = "" if material.ratings.is_binary else f": {held[item]:g}"
+            tick = tag("span", f"✓ held out{value}", class_="tick")
         entries.append(tag("li", isolated(name), tick, tag("span", decimals(score, 2), class_="number quiet")))
     return joined([tag("ol", *entries, class_="items")]) if entries else tag("p", "Nothing is left.", class_="quiet")
