@@ -213,8 +213,7 @@ def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
 
 def baselines_for(names: Sequence[str], k: Sequence[int] | None) -> list[str]:
     """Return the baselines to show beside some solvers: biases where ratings are predicted, popularity with lists."""
-    lists_alone = {"implicit-als", "bpr", "logistic", "svd", "popularity"}
-    rating = [] if set(names) <= lists_alone else ["bias"]
+    rating = ["bias"] if any(solver_from(name, {}).goal == "rating" for name in names) else []
     return rating + (["popularity"] if k is not None or not rating else [])
 
 

@@ -26,7 +26,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def serve(
-    model: Annotated[Path | None, typer.Argument(help="A model; without one, quickstart's.")] = None,
+    model: Annotated[Path | None, typer.Argument(help="A model; without one, quickstart's for lists.")] = None,
     host: Annotated[str, typer.Option(help="Where to listen; anything but loopback needs --token-file.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where to listen.")] = 8000,
     ratings: Ratings = None,

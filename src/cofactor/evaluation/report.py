@@ -53,6 +53,8 @@ class Report:
     protocol : str
         What was ranked, such as ``"full ranking"`` or ``"99 sampled negatives a user"``; empty where no list was made.
         Figures of different protocols must not be compared.
+    users : PerUser, optional
+        What was measured of each user, from which intervals come; a report from Spark holds averages alone.
     """
 
     metrics: Mapping[str, float]
