@@ -138,8 +138,9 @@ def test_options_reach_the_solver(tmp_path):
     assert (settings["schedule"], settings["optimizer"], settings["batch_size"]) == ("constant", "sgd", 64)
 
 
-def test_all_ratings_can_be_trained_on(tmp_path):
-    result = as_json("fit", DATA, *QUICK, "--test-fraction", "0")
+@pytest.mark.parametrize("how", ["random", "last"])
+def test_all_ratings_can_be_trained_on(how):
+    result = as_json("fit", DATA, *QUICK, "--test-fraction", "0", "--split", how)
     assert (result["n_train"], result["n_test"], result["mse"]) == (1600, 0, None)
 
 
@@ -243,8 +244,9 @@ def test_recommend_prints_lists(model, tmp_path):
     assert [row["place"] for row in lists] == [1, 2, 3, 4] * 2
     told = run("recommend", model, "1", "-n", "2").stdout
     assert lists[0]["title"] in told
-    run("recommend", model, "1", "-o", tmp_path / "one.parquet")
-    assert pl.read_parquet(tmp_path / "one.parquet").height == 10
+    run("recommend", model, "1", "-o", tmp_path / "new" / "one.parquet")
+    assert pl.read_parquet(tmp_path / "new" / "one.parquet").height == 10
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.parquet"]
 
 
 def test_recommend_for_everyone(model, tmp_path):

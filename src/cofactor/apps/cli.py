@@ -28,6 +28,7 @@ from cofactor.apps.options import (
 from cofactor.apps.picturing import plot, report
 from cofactor.apps.tuning import tune
 from cofactor.errors import CofactorError
+from cofactor.files import replacing
 from cofactor.version import __version__
 
 __all__ = ["build", "main"]
@@ -294,7 +295,8 @@ def recommend(
     ids = [loaded.users.parse(user) for user in users or []]
     lists = loaded.recommend(ids, n, exclude_seen=not include_seen)
     if output is not None:
-        lists.write_parquet(output)
+        with replacing(output) as beside:
+            lists.write_parquet(beside)
     if json_output:
         show.as_json({"recommendations": show.rows_of(lists)})
     else:

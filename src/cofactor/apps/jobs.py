@@ -98,7 +98,7 @@ def split(ratings: Interactions, how: str, fraction: float, seed: int) -> tuple[
     """Hold out a part for testing; a fraction of 0 holds out nothing."""
     if how not in SPLITS:
         raise SettingError(f"unknown split {how!r}: choose one of {', '.join(SPLITS)}")
-    if fraction == 0 and how != "last":
+    if fraction == 0:
         return ratings, None
     return SPLITS[how](ratings, fraction, seed)
 

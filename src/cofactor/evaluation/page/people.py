@@ -49,10 +49,8 @@ def _person(material: Material, row: int) -> Markup:
     held = _values(material, row, held_out=True)
     head = tag("h3", "User ", isolated(user))
     told = f"{count(had)} in training, {count(len(held))} held out"
-    before = tag("div", tag("h4", _before(material, had)), _history(material, row), class_="before")
-    after = tag(
-        "div", tag("h4", f"The first {material.length} of the list"), _list(material, row, held), class_="after"
-    )
+    before = tag("div", tag("h4", _before(material, had)), _history(material, row))
+    after = tag("div", tag("h4", f"The first {material.length} of the list"), _list(material, row, held))
     return tag("article", tag("header", head, tag("p", told, class_="quiet")), before, after, class_="card person")
 
 
