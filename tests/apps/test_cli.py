@@ -308,7 +308,7 @@ def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):
 
 
 def test_a_figure_that_is_no_number_is_null_in_json(model, tmp_path):
-    told = run("evaluate", model, DATA, "-k", "10", "--relevant-from", "99", "--json", "-o", tmp_path).stdout
+    told = run("evaluate", model, DATA, "--relevant-from", "99", "--json", "-o", tmp_path).stdout
     for text in (told, (tmp_path / "report.json").read_text()):
         figures = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         assert figures["ndcg@10"] is None

@@ -200,6 +200,7 @@ def evaluate(
     """Measure a model on ratings it was not trained on; a Bayesian model's intervals too."""
     from cofactor.apps import jobs, reports
 
+    k = _lengths(k, relevant_from)
     if master is not None:
         if negatives is not None or output is not None:
             raise typer.BadParameter("--master ranks all items: leave out --negatives and -o")
@@ -209,7 +210,7 @@ def evaluate(
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
     lengths = reports.lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
-    report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths or None, negatives, relevant_from)
+    report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths, negatives, relevant_from)
     held = jobs.calibrated(loaded, ratings)
     written = [] if output is None else reports.write_report(report, held, model.stem, output)
     names = reports.shown_metrics(report, k)
@@ -226,6 +227,11 @@ def evaluate(
         show.say(f"wrote {path}")
     if trained_on:
         show.say(f"{trained_on:,} ratings of {data} were left out: the model was trained on them.")
+
+
+def _lengths(k: list[int] | None, relevant_from: float | None) -> list[int] | None:
+    """Return the lengths of lists that were asked for, and 10 where it was only said what lists are to find."""
+    return k or ([10] if relevant_from is not None else None)
 
 
 def _evaluate_on_spark(
@@ -353,13 +359,13 @@ def compare(
     """Train several solvers at several ranks on one split, and compare them, baselines beside them."""
     from cofactor.apps import jobs, reports
 
-    names, ranks = [*(solver or ["keras"])], rank or [5, 10, 20]
-    names += [name for name in jobs.baselines_for(names, k or None) if name not in names]
+    names, ranks, k = [*(solver or ["keras"])], rank or [5, 10, 20], _lengths(k, relevant_from)
+    names += [name for name in jobs.baselines_for(names, k) if name not in names]
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     lengths = reports.lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
     with show.progress_bar("comparing", hidden=json_output) as bar:
         comparison, test = jobs.compare_ranks(
-            ratings, names, ranks, test_fraction, seed, split, lengths or None, relevant_from, bar
+            ratings, names, ranks, test_fraction, seed, split, lengths, relevant_from, bar
         )
     written = [] if output is None else reports.write_comparison(comparison, k, output)
     lead = reports.lead(comparison, k)
