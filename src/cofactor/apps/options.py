@@ -18,6 +18,7 @@ __all__ = [
     "How",
     "Json",
     "K",
+    "Master",
     "ModelPath",
     "RelevantFrom",
     "Seed",
@@ -31,6 +32,9 @@ K = Annotated[list[int] | None, typer.Option("-k", help="Measure lists of this l
 RelevantFrom = Annotated[
     float | None,
     typer.Option(help="From which rating on a held-out item is relevant in lists", show_default="whatever its rating"),
+]
+Master = Annotated[
+    str | None, typer.Option(help="Do it on this Spark cluster, such as spark://host:7077; MODEL is a folder.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
