@@ -43,6 +43,7 @@ def evaluate(
 ) -> None:
     """Measure a model on ratings it was not trained on; a Bayesian model's intervals too."""
     from cofactor.apps import jobs, reports
+    from cofactor.evaluation.ranking import lengths_for_pictures
 
     k = _lengths(k, relevant_from)
     if master is not None:
@@ -53,7 +54,7 @@ def evaluate(
     loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
-    lengths = reports.lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
+    lengths = lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
     report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths, negatives, relevant_from)
     held = jobs.calibrated(loaded, ratings)
     written = [] if output is None else reports.write_report(report, held, model.stem, output)
@@ -90,11 +91,12 @@ def compare(
 ) -> None:
     """Train several solvers at several ranks on one split, and compare them, baselines beside them."""
     from cofactor.apps import jobs, reports
+    from cofactor.evaluation.ranking import lengths_for_pictures
 
     names, ranks, k = [*(solver or ["keras"])], rank or [5, 10, 20], _lengths(k, relevant_from)
     names += [name for name in jobs.baselines_for(names, k) if name not in names]
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-    lengths = reports.lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
+    lengths = lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
     with show.progress_bar("comparing", hidden=json_output) as bar:
         comparison, test = jobs.compare_ranks(
             ratings, names, ranks, test_fraction, seed, split, lengths, relevant_from, bar

@@ -9,7 +9,6 @@ import polars as pl
 
 from cofactor.apps import show
 from cofactor.apps.jobs import write_figure
-from cofactor.evaluation.ranking import lengths_for_pictures
 from cofactor.evaluation.report import Comparison, Report
 from cofactor.evaluation.significance import better
 from cofactor.files import replacing
@@ -19,7 +18,6 @@ __all__ = [
     "comparison_table",
     "figures",
     "lead",
-    "lengths_for_pictures",
     "report_table",
     "shown_metrics",
     "write_comparison",
