@@ -65,7 +65,7 @@ def explained(text: str) -> CofactorError | None:
         )
     if any(sign in text for sign in _FILE_SYSTEM_AWAY):
         return ClusterError(
-            f"the file system of this URL cannot be reached: look at its host and its port. Spark says: {line}"
+            f"the file system of this URL cannot be reached: check its host and its port. Spark says: {line}"
         )
     if any(sign in text for sign in _GONE):
         return ClusterError(
