@@ -15,7 +15,7 @@ from tablesupport import in_files, is_mapped
 import cofactor as cf
 from cofactor.data import rooms
 from cofactor.evaluation import evaluate, large
-from cofactor.evaluation.report import without_training_rows
+from cofactor.evaluation.held_out import without_training_rows
 from cofactor.solvers import ALS, BPR, NMF, ImplicitALS, LogisticMF
 from cofactor.solvers.epochs import Checkpoint
 

@@ -1,5 +1,6 @@
 """The command line as people and programs use it: each command, its JSON, its errors and exit codes."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 from clisupport import run
 
 import cofactor as cf
+from cofactor.data.texts import ItemTexts
 from cofactor.model import everyone
 
 DATA = "synthetic:80x50x1600:3"
@@ -107,6 +109,14 @@ def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
     assert not run("recommend", path, "1").stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [("fit", "ranking"), ("fit", "by the goal"), ("compare", "keras"), ("refit", "what it was trained on")],
+)
+def test_the_help_says_what_holds_where_nothing_is_given(command, default):
+    assert f"[default: ({default})]" in " ".join(run(command, "--help").stdout.replace("│", "").split())
+
+
 def test_options_reach_the_solver(tmp_path):
     path = tmp_path / "m.safetensors"
     run(
@@ -128,8 +138,9 @@ def test_options_reach_the_solver(tmp_path):
     assert (settings["schedule"], settings["optimizer"], settings["batch_size"]) == ("constant", "sgd", 64)
 
 
-def test_all_ratings_can_be_trained_on(tmp_path):
-    result = as_json("fit", DATA, *QUICK, "--test-fraction", "0")
+@pytest.mark.parametrize("how", ["random", "last"])
+def test_all_ratings_can_be_trained_on(how):
+    result = as_json("fit", DATA, *QUICK, "--test-fraction", "0", "--split", how)
     assert (result["n_train"], result["n_test"], result["mse"]) == (1600, 0, None)
 
 
@@ -150,6 +161,13 @@ def test_a_file_without_values_is_implicit_feedback(plays, tmp_path):
     columns = ["--user-column", "listener", "--item-column", "track", "--value-column", "none"]
     run("fit", plays, *columns, "--solver", "popularity", "-o", path)
     assert set(cf.load(path).seen.data) == {1.0}
+
+
+def test_a_refit_reads_newer_data_as_fit_does(plays, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    run("fit", plays, *COLUMNS, *QUICK, "-o", first)
+    again = as_json("refit", first, plays, *COLUMNS, "--ratings", f"sqlite:///{tmp_path / 'r.db'}", "-o", second)
+    assert again["n_train"] == 35 > again["n_train_before"]
 
 
 def test_ids_can_be_read_as_integers(tmp_path):
@@ -209,6 +227,8 @@ def test_what_is_measured_against_sampled_items_says_so(model, tmp_path):
     assert (tmp_path / "hit-by-length.png").exists()
     assert set(pl.read_csv(tmp_path / "report.csv")["protocol"]) == {"20 sampled negatives a user"}
     assert "negatives is 0" in as_json("evaluate", model, DATA, "--negatives", "0", code=2)["error"]
+    both = as_json("evaluate", model, DATA, "--negatives", "20", "--relevant-from", "4", code=2)
+    assert both["error"] == "--negatives ranks every held-out item: leave out --relevant-from"
     assert "k is 0" in as_json("evaluate", model, DATA, "-k", "0", code=2)["error"]
 
 
@@ -224,8 +244,9 @@ def test_recommend_prints_lists(model, tmp_path):
     assert [row["place"] for row in lists] == [1, 2, 3, 4] * 2
     told = run("recommend", model, "1", "-n", "2").stdout
     assert lists[0]["title"] in told
-    run("recommend", model, "1", "-o", tmp_path / "one.parquet")
-    assert pl.read_parquet(tmp_path / "one.parquet").height == 10
+    run("recommend", model, "1", "-o", tmp_path / "new" / "one.parquet")
+    assert pl.read_parquet(tmp_path / "new" / "one.parquet").height == 10
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.parquet"]
 
 
 def test_recommend_for_everyone(model, tmp_path):
@@ -272,6 +293,26 @@ def test_similar_takes_ids_and_titles(model):
     title = cf.load(model).texts.titles[6]
     assert as_json("similar", model, title.upper(), "-n", "3") == by_id
     assert title in run("similar", model, "7").stdout
+
+
+def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):
+    plays = tmp_path / "plays.csv"
+    plays.write_text("user,item,value\n" + "".join(f"u{u},i{i},1\n" for u in range(6) for i in range(5) if u != i))
+    folder = tmp_path / "a[b] [/b]"
+    told = run("fit", plays, "--rank", "2", "--epochs", "2", "-o", folder / "m.safetensors").stdout
+    assert f"saved to {folder}" in told
+    assert f"next: cofactor recommend '{folder}/m.safetensors' u0 -n 5" in told
+    loaded = cf.load(folder / "m.safetensors")
+    titled = dataclasses.replace(loaded, texts=ItemTexts(pl.Series([f"[rec] {k} [/b]" for k in range(5)])))
+    assert "like [rec] 1 [/b] (id i1)" in run("similar", titled.save(folder / "t.safetensors"), "i1").stdout
+
+
+def test_a_figure_that_is_no_number_is_null_in_json(model, tmp_path):
+    told = run("evaluate", model, DATA, "--relevant-from", "99", "--json", "-o", tmp_path).stdout
+    for text in (told, (tmp_path / "report.json").read_text()):
+        figures = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        assert figures["ndcg@10"] is None
+        assert figures["intervals"]["ndcg@10"] == [None, None]
 
 
 def test_a_title_that_is_nearly_right_offers_the_nearest(tmp_path):
@@ -383,6 +424,7 @@ def test_the_version_is_told():
         (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
         (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),
         (["fit", "synthetic:5x5x99"], 2, "synthetic"),
+        (["fit", DATA, "--solver", "spark-als", "-o", "m", "--memory", "1GB"], 2, "give Spark a table by URL or path"),
         (["recommend", "no-such.safetensors", "1"], 1, "no-such.safetensors is not there"),
         (["describe", "."], 1, "is a folder"),
         (["plot", "no-such.safetensors"], 1, "is not there"),

@@ -37,6 +37,15 @@ def test_it_writes_report_html_unless_told_otherwise(model, tmp_path, monkeypatc
     assert '<section id="ranks"' not in page
 
 
+def test_it_says_from_which_rating_on_an_item_is_relevant(model, tmp_path):
+    run("report", model, DATA, "-o", tmp_path / "liked.html", "--relevant-from", "4", "--examples", "0")
+    measured = json.loads(run("evaluate", model, DATA, "--relevant-from", "4", "--json").stdout)
+    assert measured["n_without_relevant"] > 0
+    page = (tmp_path / "liked.html").read_text()
+    assert f'<data value="{measured["ndcg@10"]!r}" data-metric="ndcg@10">' in page
+    assert "those of 4 or more" in page
+
+
 def test_pictures_and_pages_leave_the_model_in_its_file(model, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(jobs, "open_model", lambda path: opened.append(path) or cf.open_model(path))

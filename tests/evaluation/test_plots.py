@@ -54,12 +54,18 @@ def test_sums_of_parts_are_those_of_the_whole(monkeypatch):
     assert passes.sums_of(rows, values, 5).tolist() == [18, 0, 13, 32, 0]
 
 
+def said(figure):
+    return figure.axes[0].texts[0].get_text()
+
+
 def test_the_curve_shows_the_history_on_a_log_axis(model):
     figure = plots.training_curve({"mine": model.history, "bare": {"loss": (5.0,)}})
     assert lines_of(figure) == {
         "mine, training": [3.0, 2.0, 1.0], "mine, validation": [3.5, 3.0, 2.5], "bare, training": [5.0],
     }  # fmt: skip
     assert figure.axes[0].get_yscale() == "log"
+    assert said(figure) == "mean squared error or loss, log axis"
+    assert said(plots.training_curve({"pairs": {"loss": (0.7, 0.6)}})) == "loss, log axis"
     with pytest.raises(cf.DataError, match="no training history"):
         plots.training_curve({"none": {}})
 

@@ -125,7 +125,7 @@ def test_each_of_several_held_out_items_is_ranked_by_itself(ratings):
     assert report.n_test == 180
 
 
-@pytest.mark.parametrize("negatives", [0, -1, True])
+@pytest.mark.parametrize("negatives", [0, -1, True, 9.5])
 def test_no_negatives_are_refused(last, negatives):
     train, test = last
     with pytest.raises(cf.SettingError, match="negatives is"):

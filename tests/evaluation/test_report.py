@@ -8,8 +8,7 @@ import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation import compare, evaluate, held_out, metrics
-from cofactor.evaluation.held_out import among
-from cofactor.evaluation.report import without_training_rows
+from cofactor.evaluation.held_out import among, without_training_rows
 from cofactor.model.objective import Objective
 
 
@@ -185,6 +184,7 @@ def test_what_can_be_asked_for_besides_is_named(parts):
     assert "auc" not in evaluate(model_of(train), test, k=3).metrics
     with pytest.raises(cf.SettingError, match="also names 'aoc': it can be 'auc'"):
         evaluate(model_of(train), test, also=["aoc"])
+    assert "auc" in evaluate(model_of(train), test, also="auc").metrics
 
 
 def test_a_probit_models_scores_are_measured_like_any_others(ratings):

@@ -67,6 +67,13 @@ def test_the_name_of_a_metric_tells_which_way_is_better():
     assert Metric.of("mae").best([1.0, 3.0, 2.0]) == 1.0
 
 
+@pytest.mark.parametrize("solver", [ImplicitALS(rank=2, epochs=1), ALS(rank=2, epochs=1)])
+def test_the_auc_is_measured_where_it_is_asked_for(ratings, solver):
+    train, test = ratings.split_random(test_fraction=0.2, seed=0)
+    model = solver.fit(train)
+    assert Metric.of("auc").measure(model, test) == evaluate(model, test, also=["auc"])["auc"]
+
+
 @pytest.mark.parametrize("name", ["ndgc@10", "ndcg", "ndcg@0", "ndcg@x", "rmse@10", ""])
 def test_an_unknown_metric_is_refused(name):
     with pytest.raises(cf.SettingError, match="unknown metric"):

@@ -143,6 +143,7 @@ def test_a_session_whose_java_died_is_said_to_have_ended():
     [
         ("ExecutorLostFailure (executor 1 exited: java.lang.OutOfMemoryError)", ClusterError, "out of memory"),
         ("Container killed by YARN for exceeding memory limits. 1.5 GB", ClusterError, r"spark\.executor\.memory"),
+        ("[UNABLE_TO_ACQUIRE_MEMORY] Unable to acquire 65536 bytes of memory, got 0.", ClusterError, "out of memory"),
         ("Job 3 cancelled because SparkContext was shut down", ClusterError, "whether its master still runs"),
         ("ExecutorLostFailure (executor 1 exited unrelated to the tasks)", ClusterError, "executors were lost"),
         ("ClassNotFoundException: Class org.example.ShopFileSystem not found", ClusterError, r"spark\.jars\.packages"),

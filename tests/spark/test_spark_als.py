@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import cofactor as cf
+from cofactor.apps.web.served import served
 from cofactor.model.folder import open_folder
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
 from cofactor.solvers import ImplicitALS, SparkALS
@@ -54,6 +55,10 @@ def test_the_parts_of_a_table_change_no_list(spark, table, folder, tmp_path, par
     one, other = cf.load(folder), cf.load(tmp_path / "model")
     assert lists_of(one).equals(lists_of(other))
     assert furthest(one, other) < BOUND
+
+
+def test_a_model_folder_can_be_served(folder):
+    assert served(folder).digest == cf.load(folder).digest
 
 
 def test_the_folder_holds_the_ratings_and_rows_in_the_order_of_ids(ratings, folder):

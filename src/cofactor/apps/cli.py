@@ -10,23 +10,29 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cofactor.apps import serving, show
-from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
+from cofactor.apps.measuring import compare, evaluate
+from cofactor.apps.options import (
+    DATA_OPTIONS,
+    Data,
+    How,
+    Json,
+    Master,
+    ModelPath,
+    Seed,
+    chosen,
+    data_options,
+    solver_options,
+    taking,
+)
+from cofactor.apps.picturing import plot, report
+from cofactor.apps.tuning import tune
 from cofactor.errors import CofactorError
+from cofactor.files import replacing
 from cofactor.version import __version__
 
 __all__ = ["build", "main"]
 
-K = Annotated[list[int] | None, typer.Option("-k", help="Measure lists of this length too; repeat for more.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
-ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
-Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for testing; 0 trains on all.")]
-Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
-How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
 Goal = Literal["ranking", "rating"]
-Master = Annotated[
-    str | None, typer.Option(help="Do it on this Spark cluster, such as spark://host:7077; MODEL is a folder.")
-]
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
 
 
@@ -38,9 +44,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build(arguments: list[str]) -> typer.Typer:
     """Return the application; ``fit`` has the options of the solver that the arguments choose."""
-    from cofactor.apps.picturing import plot, report  # they take the same arguments, and find them here
-    from cofactor.apps.tuning import tune
-
     app = typer.Typer(
         name="cofactor",
         help="Recommend the top n items for anyone by matrix factorization.",
@@ -51,6 +54,7 @@ def build(arguments: list[str]) -> typer.Typer:
     for command in (
         datasets,
         synthesize,
+        taking(_fields_for(arguments), DATA_OPTIONS)(fit),
         evaluate,
         recommend,
         similar,
@@ -64,7 +68,6 @@ def build(arguments: list[str]) -> typer.Typer:
         serving.refit,
     ):
         app.command()(show.reporting_errors(command))
-    app.command()(show.reporting_errors(taking(_fields_for(arguments), DATA_OPTIONS)(fit)))
     return app
 
 
@@ -133,15 +136,16 @@ def fit(
     data: Data,
     *,
     goal: Annotated[
-        Goal | None, typer.Option(help="What the model is for: top-n lists, or predicted ratings [default: ranking]")
+        Goal | None,
+        typer.Option(help="What the model is for: top-n lists, or predicted ratings", show_default="ranking"),
     ] = None,
     solver: Annotated[
-        str | None, typer.Option(help="Which solver; its own options are below [default: by the goal]")
+        str | None, typer.Option(help="Which solver; its own options are below", show_default="by the goal")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the model.")] = None,
     test_fraction: Annotated[
         float | None,
-        typer.Option(help="Share held out for testing; 0 trains on all [default: 0.2; 0 for spark-als]"),
+        typer.Option(help="Share held out for testing; 0 trains on all", show_default="0.2; 0 for spark-als"),
     ] = None,
     split: How = "random",
     seed: Seed = 0,
@@ -165,104 +169,11 @@ def fit(
     train = jobs.for_goal(made, train)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
         fitted = jobs.fit(made, train, test, lambda epoch: bar(epoch.number / epoch.planned, show.figures(epoch)))
-    result = _fit_result(fitted, None if output is None else fitted.model.save(output))
+    result = fitted.to_json(None if output is None else fitted.model.save(output))
     if json_output:
         show.as_json(result)
     else:
         show.fitted(ratings, result)
-
-
-def _fit_result(fitted: Any, saved: Path | None) -> dict[str, Any]:
-    history = fitted.model.history
-    return {
-        "model": None if saved is None else str(saved),
-        "solver": fitted.model.origin.solver,
-        "goal": fitted.model.objective.goal,
-        **dict.fromkeys(("mse", "rmse", "mae")),
-        **({} if fitted.report is None else fitted.report.metrics),
-        "fit_seconds": round(fitted.seconds, 3),
-        "epochs_run": max((len(values) for values in history.values()), default=0),
-        "n_users": fitted.model.n_users,
-        "n_items": fitted.model.n_items,
-        "n_train": fitted.n_train,
-        "n_test": 0 if fitted.report is None else fitted.report.n_test,
-    }
-
-
-def data_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {parameter.name: options.get(parameter.name) for parameter in DATA_OPTIONS}
-
-
-@taking(DATA_OPTIONS)
-def evaluate(
-    model: ModelPath,
-    data: Data,
-    *,
-    k: K = None,
-    negatives: Annotated[
-        int | None, typer.Option(help="Rank each held-out item among so many drawn ones, not among all items.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for the report as JSON and CSV, and for pictures.")
-    ] = None,
-    master: Master = None,
-    json_output: Json = False,
-    **options: Any,
-) -> None:
-    """Measure a model on ratings it was not trained on; a Bayesian model's intervals too."""
-    from cofactor.apps import jobs, reports
-
-    if master is not None:
-        if negatives is not None or output is not None:
-            raise typer.BadParameter("--master ranks all items: leave out --negatives and -o")
-        _evaluate_on_spark(model, data, k, master, json_output, data_options(options))
-        return
-    loaded = jobs.open_model(model)
-    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-    lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
-    lengths = reports.lengths_for_pictures(k, loaded.n_items) if output is not None and lists_too else k
-    report, trained_on = jobs.evaluate_fairly(loaded, ratings, lengths or None, negatives)
-    held = jobs.calibrated(loaded, ratings)
-    written = [] if output is None else reports.write_report(report, held, model.stem, output)
-    names = reports.shown_metrics(report, k)
-    if json_output:
-        more = {} if held is None else {"calibration": show.rows_of(held)}
-        files = {"written": [str(path) for path in written], "pictures": _pictures(written)}
-        show.as_json({**reports.figures(report, names), "n_trained_on": trained_on, **more, **files})
-        return
-    show.say(_measured_on(report))
-    show.table(reports.report_table(report, names), right=("95 % interval",), decimals=4)
-    if held is not None:
-        show.table(held, title="intervals: how many held-out ratings they hold")
-    for path in written:
-        show.say(f"wrote {path}")
-    if trained_on:
-        show.say(f"{trained_on:,} ratings of {data} were left out: the model was trained on them.")
-
-
-def _evaluate_on_spark(
-    model: Path, data: str, k: list[int] | None, master: str, json_output: bool, options: dict[str, Any]
-) -> None:
-    from cofactor.apps import reports, spark
-
-    report = spark.evaluate(model, data, k, options, master)
-    table = spark.report_table(report, reports.shown_metrics(report, k))
-    if json_output:
-        counts = {name: getattr(report, name) for name in ("n_test", "n_unknown", "n_users", "protocol")}
-        show.as_json({**dict(table.iter_rows()), **counts})
-        return
-    show.say(_measured_on(report))
-    show.table(table, decimals=4)
-
-
-def _measured_on(report: Any) -> str:
-    unknown = f", {report.n_unknown:,} more of people or items that the model knows not" if report.n_unknown else ""
-    protocol = f"; lists: {report.protocol}" if report.protocol else ""
-    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{protocol}"
-
-
-def _pictures(written: list[Path]) -> list[str]:
-    return [str(path) for path in written if path.suffix == ".png"]
 
 
 def recommend(
@@ -299,7 +210,8 @@ def recommend(
     ids = [loaded.users.parse(user) for user in users or []]
     lists = loaded.recommend(ids, n, exclude_seen=not include_seen)
     if output is not None:
-        lists.write_parquet(output)
+        with replacing(output) as beside:
+            lists.write_parquet(beside)
     if json_output:
         show.as_json({"recommendations": show.rows_of(lists)})
     else:
@@ -332,52 +244,10 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
     if json_output:
         show.as_json({**jobs.card(loaded), "vectors": show.rows_of(loaded.describe())})
         return
-    show.say(f"[bold]{loaded}[/bold]")
+    show.headline(str(loaded))
     for name, value in jobs.card(loaded).items():
         show.say(f"  {name}: {value}")
     show.embeddings(loaded)
-
-
-@taking(DATA_OPTIONS)
-def compare(
-    data: Data,
-    *,
-    solver: Annotated[list[str] | None, typer.Option(help="A solver; repeat for more. [default: keras]")] = None,
-    rank: Annotated[list[int] | None, typer.Option(help="A rank; repeat for more. [default: 5, 10, 20]")] = None,
-    test_fraction: Fraction = 0.2,
-    split: How = "random",
-    seed: Seed = 0,
-    k: K = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for JSON, CSV and pictures.")] = None,
-    json_output: Json = False,
-    **options: Any,
-) -> None:
-    """Train several solvers at several ranks on one split, and compare them, baselines beside them."""
-    from cofactor.apps import jobs, reports
-
-    names, ranks = [*(solver or ["keras"])], rank or [5, 10, 20]
-    names += [name for name in jobs.baselines_for(names, k or None) if name not in names]
-    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-    lengths = reports.lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
-    with show.progress_bar("comparing", hidden=json_output) as bar:
-        tries = iter(range(1, 10_000))
-        done = lambda tried, _: bar(next(tries) / (len(names) * len(ranks)), type(tried).__name__)  # noqa: E731
-        comparison, test = jobs.compare_ranks(ratings, names, ranks, test_fraction, seed, split, lengths or None, done)
-    written = [] if output is None else reports.write_comparison(comparison, k, output)
-    lead = reports.lead(comparison, k)
-    if json_output:
-        files = {"written": [str(path) for path in written], "pictures": _pictures(written)}
-        show.as_json({"rows": reports.as_rows(comparison, k), "lead": lead, "n_test": len(test), **files})
-        return
-    table = reports.comparison_table(comparison, k)
-    show.say(f"{_measured_on(comparison.reports[0])}; below each figure its 95 % interval over users")
-    show.table(table, right=tuple(table.columns[2:]))
-    if lead is not None:
-        low, high = lead["interval"]
-        between = f"{lead['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
-        show.say(f"{lead['best']} against {lead['next']}: {lead['metric']} {between}, p = {lead['p_value']:.4f}")
-    for path in written:
-        show.say(f"wrote {path}")
 
 
 def quickstart(

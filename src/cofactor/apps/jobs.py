@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import importlib.util
+import itertools
 import re
 import shutil
 import time
@@ -17,9 +18,9 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Id
 from cofactor.errors import CofactorError, SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
-from cofactor.evaluation.held_out import held_out_of
+from cofactor.evaluation.held_out import held_out_of, without_training_rows
 from cofactor.evaluation.protocols import evaluate_sampled
-from cofactor.evaluation.report import Comparison, Report, compare, evaluate, without_training_rows
+from cofactor.evaluation.report import Comparison, Report, compare, evaluate
 from cofactor.files import replacing
 from cofactor.model.everyone import parts_folder
 from cofactor.model.factors import Factors
@@ -75,12 +76,29 @@ class Fitted:
     n_train: int
     report: Report | None
 
+    def to_json(self, saved: Path | None) -> dict[str, Any]:
+        """Return how the fit went, with the path of the saved model, as JSON can hold it."""
+        history = self.model.history
+        return {
+            "model": None if saved is None else str(saved),
+            "solver": self.model.origin.solver,
+            "goal": self.model.objective.goal,
+            **dict.fromkeys(("mse", "rmse", "mae")),
+            **({} if self.report is None else self.report.metrics),
+            "fit_seconds": round(self.seconds, 3),
+            "epochs_run": max((len(values) for values in history.values()), default=0),
+            "n_users": self.model.n_users,
+            "n_items": self.model.n_items,
+            "n_train": self.n_train,
+            "n_test": 0 if self.report is None else self.report.n_test,
+        }
+
 
 def split(ratings: Interactions, how: str, fraction: float, seed: int) -> tuple[Interactions, Interactions | None]:
     """Hold out a part for testing; a fraction of 0 holds out nothing."""
     if how not in SPLITS:
         raise SettingError(f"unknown split {how!r}: choose one of {', '.join(SPLITS)}")
-    if fraction == 0 and how != "last":
+    if fraction == 0:
         return ratings, None
     return SPLITS[how](ratings, fraction, seed)
 
@@ -121,9 +139,11 @@ def fit(solver: Any, train: Interactions, test: Interactions | None, callback: C
     model = solver.fit(train, callback=callback)
     seconds = time.perf_counter() - start
     report = None if test is None or not len(test) else evaluate(model, test)
-    if report is not None:
-        model = dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
-    return Fitted(model, seconds, len(train), report)
+    return Fitted(model if report is None else _with_figures(model, report), seconds, len(train), report)
+
+
+def _with_figures(model: Factors, report: Report) -> Factors:
+    return dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
 
 
 def compare_ranks(
@@ -134,9 +154,13 @@ def compare_ranks(
     seed: int,
     how: str = "random",
     k: Sequence[int] | None = None,
-    done: Callable[[Any, Report], None] | None = None,
+    relevant_from: float | None = None,
+    done: Callable[[float, str], None] = lambda *_: None,
 ) -> tuple[Comparison, Interactions]:
-    """Train each solver at each rank on the same split; the held-out part comes with the result."""
+    """Train each solver at each rank on the same split; the held-out part comes with the result.
+
+    ``done`` is told how much is done, from 0 to 1, and a word on it.
+    """
     train, test = split(ratings, how, fraction, seed)
     if test is None:
         raise SettingError("compare needs a held-out part: give --test-fraction, such as 0.2")
@@ -146,11 +170,21 @@ def compare_ranks(
         settings: list[dict[str, Any]]
         settings = [{"seed": seed, "rank": rank} for rank in ranks] if has_rank and ranks else [{"seed": seed}]
         tried += [solver_from(name, setting) for setting in settings]
-    return compare(tried, train, test, k=k, learns_from=for_goal, done=done), test
+    count = itertools.count(1)
+
+    def tell(solver: Any, _: Report) -> None:
+        number = next(count)
+        done(number / len(tried), f"{type(solver).__name__}, {number} of {len(tried)}")
+
+    return compare(tried, train, test, k=k, relevant_from=relevant_from, learns_from=for_goal, done=tell), test
 
 
 def evaluate_fairly(
-    model: Factors, ratings: Interactions, k: Sequence[int] | None = None, negatives: int | None = None
+    model: Factors,
+    ratings: Interactions,
+    k: Sequence[int] | None = None,
+    negatives: int | None = None,
+    relevant_from: float | None = None,
 ) -> tuple[Report, int]:
     """Measure a model on those of the ratings that it was not trained on; how many it was comes second.
 
@@ -160,12 +194,16 @@ def evaluate_fairly(
     ------
     DataError
         If it was trained on all of them.
+    SettingError
+        If both ``negatives`` and ``relevant_from`` are given.
     """
+    if negatives is not None and relevant_from is not None:
+        raise SettingError("--negatives ranks every held-out item: leave out --relevant-from")
     held_out = held_out_of(model, ratings)
     left_out = len(ratings) - len(held_out)
     if negatives is not None:
         return evaluate_sampled(model, held_out, k=k or 10, negatives=negatives), left_out
-    return evaluate(model, held_out, k=k), left_out
+    return evaluate(model, held_out, k=k, relevant_from=relevant_from), left_out
 
 
 def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
@@ -175,8 +213,7 @@ def calibrated(model: Factors, ratings: Interactions) -> pl.DataFrame | None:
 
 def baselines_for(names: Sequence[str], k: Sequence[int] | None) -> list[str]:
     """Return the baselines to show beside some solvers: biases where ratings are predicted, popularity with lists."""
-    lists_alone = {"implicit-als", "bpr", "logistic", "svd", "popularity"}
-    rating = [] if set(names) <= lists_alone else ["bias"]
+    rating = ["bias"] if any(solver_from(name, {}).goal == "rating" for name in names) else []
     return rating + (["popularity"] if k is not None or not rating else [])
 
 
@@ -235,10 +272,7 @@ def find_item(model: Factors, text: str) -> Id:
 
 def with_metrics(comparison: Comparison) -> list[Factors]:
     """Return the compared models, each with its figures in its origin."""
-    return [
-        dataclasses.replace(model, origin=dataclasses.replace(model.origin, metrics=dict(report.metrics)))
-        for model, report in zip(comparison.models, comparison.reports, strict=True)
-    ]
+    return list(map(_with_figures, comparison.models, comparison.reports))
 
 
 def write_page(model: Factors, ratings: Interactions, path: Path, **choices: Any) -> Path:

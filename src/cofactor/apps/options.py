@@ -1,36 +1,73 @@
-"""Command-line options that are derived, not written: those of the data, and every field of a solver."""
+"""Command-line options: those that several commands share, those of the data, and every field of a solver."""
 
 import dataclasses
 import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-__all__ = ["DATA_OPTIONS", "chosen", "solver_options", "taking"]
+__all__ = [
+    "DATA_OPTIONS",
+    "Data",
+    "Fraction",
+    "How",
+    "Json",
+    "K",
+    "Master",
+    "ModelPath",
+    "RelevantFrom",
+    "Seed",
+    "chosen",
+    "data_options",
+    "solver_options",
+    "taking",
+]
+
+K = Annotated[list[int] | None, typer.Option("-k", help="Measure lists of this length too; repeat for more.")]
+RelevantFrom = Annotated[
+    float | None,
+    typer.Option(help="From which rating on a held-out item is relevant in lists", show_default="whatever its rating"),
+]
+Master = Annotated[
+    str | None, typer.Option(help="Do it on this Spark cluster, such as spark://host:7077; MODEL is a folder.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, or a database URL.")]
+ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
+Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for testing; 0 trains on all.")]
+Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
+How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
 
 
-def _option(name: str, kind: Any, default: Any, help_text: str, *flags: str) -> inspect.Parameter:
-    annotation = Annotated[kind, typer.Option(*flags, help=help_text)]
+def _option(name: str, kind: Any, default: Any, help_text: str, shown: bool | str = True) -> inspect.Parameter:
+    """Return an option; ``shown`` says in its help what holds where the default is None."""
+    annotation = Annotated[kind, typer.Option(help=help_text, show_default=shown)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 DATA_OPTIONS = [
-    _option("user_column", str | None, None, "Column that names the user [default: user]"),
-    _option("item_column", str | None, None, "Column that names the item [default: item]"),
-    _option("value_column", str | None, None, "Column of ratings or counts [default: value; none: implicit feedback]"),
+    _option("user_column", str | None, None, "Column that names the user", "user"),
+    _option("item_column", str | None, None, "Column that names the item", "item"),
+    _option("value_column", str | None, None, "Column of ratings or counts; none: implicit feedback", "value"),
     _option("time_column", str | None, None, "Column of time stamps"),
-    _option("separator", str | None, None, "What separates columns [default: by the file's name]"),
+    _option("separator", str | None, None, "What separates columns", "by the file's name"),
     _option("ids", Literal["str", "int"], "str", "Type of the ids in a text file"),
     _option("duplicates", Literal["last", "first", "sum", "mean", "error"], "last", "What becomes of repeated pairs"),
     _option("on_bad_rows", Literal["error", "skip"], "error", "What becomes of rows that cannot be read"),
-    _option("memory", str | None, None, "Hold so much of a Parquet folder in memory, such as 4GB [default: all]"),
+    _option("memory", str | None, None, "Hold so much of a Parquet folder in memory, such as 4GB", "all"),
     _option("query", str | None, None, "SQL query, where DATA is a database URL"),
 ]
 """How to read DATA where it is a file or a database."""
+
+
+def data_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a command's options that say how to read DATA."""
+    return {parameter.name: options.get(parameter.name) for parameter in DATA_OPTIONS}
 
 
 def taking(*groups: Iterable[inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

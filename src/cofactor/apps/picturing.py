@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cofactor.apps import show
-from cofactor.apps.cli import Data, Json, K, ModelPath, data_options
-from cofactor.apps.options import DATA_OPTIONS, taking
+from cofactor.apps.options import DATA_OPTIONS, Data, Json, K, ModelPath, RelevantFrom, data_options, taking
 
 __all__ = ["plot", "report"]
 
@@ -35,6 +34,7 @@ def report(
     *,
     output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
     k: K = None,
+    relevant_from: RelevantFrom = None,
     rank: Annotated[
         list[int] | None, typer.Option(help="Another rank to train its solver at and compare with; repeat for more.")
     ] = None,
@@ -48,7 +48,13 @@ def report(
     loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     with show.progress_bar("reporting", hidden=json_output) as bar:
-        choices = {"name": model.stem, "k": k, "ranks": rank or (), "examples": examples}
+        choices = {
+            "name": model.stem,
+            "k": k,
+            "relevant_from": relevant_from,
+            "ranks": rank or (),
+            "examples": examples,
+        }
         written = jobs.write_page(loaded, ratings, output, **choices, done=bar)
     if json_output:
         show.as_json({"page": str(written)})

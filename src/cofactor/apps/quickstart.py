@@ -1,8 +1,8 @@
 """The main job: the article's system from a named data set to titles on the screen, in under a minute."""
 
+import shlex
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,11 @@ WITHOUT_NETWORK = "synthetic:943x1682x100000"
 def run(folder: Path, data: str, seed: int, json_output: bool) -> None:
     """Train, compare, draw, recommend and save; print it all, or one JSON object."""
     start = time.perf_counter()
-    say: Callable[[str], None] = (lambda _: None) if json_output else show.say
     ratings, name = _ratings(data, json_output)
-    say(f"[bold]{name}[/bold]: {ratings!r}")
+    if not json_output:
+        show.headline(f"{name}: {ratings!r}")
     with show.progress_bar("training three models", hidden=json_output) as bar:
-        tries = iter(range(1, len(RANKS) + 1))
-        done = lambda *_: bar((number := next(tries)) / len(RANKS), f"{number} of {len(RANKS)}")  # noqa: E731
-        comparison, test = jobs.compare_ranks(ratings, ["keras"], RANKS, 0.2, seed, done=done)
+        comparison, test = jobs.compare_ranks(ratings, ["keras"], RANKS, 0.2, seed, done=bar)
     with show.progress_bar("training for lists", hidden=json_output):
         lists = _lists(ratings, seed)
     rows = _beside_the_article(comparison, name)
@@ -65,11 +63,11 @@ def run(folder: Path, data: str, seed: int, json_output: bool) -> None:
     show.table(rows, title=f"test error on {len(test):,} held-out ratings, 1 to 5 stars", decimals=4)
     show.embeddings(comparison.models[0])
     _show_lists(ratings, lists, user)
-    say(f"wrote {', '.join(path.name for path in [*saved, *pictures])} to {folder}/ — {seconds:.0f} s in all")
-    say("")
-    say("[bold]next[/bold]")
+    show.say(f"wrote {', '.join(path.name for path in [*saved, *pictures])} to {folder}/ — {seconds:.0f} s in all")
+    show.say()
+    show.headline("next")
     for command in _next(saved[-1], lists.ours, user, name):
-        say(f"  {command}")
+        show.say(f"  {shlex.join(command)}")
 
 
 def _ratings(data: str, quiet: bool) -> tuple[Interactions, str]:
@@ -137,13 +135,14 @@ def _show_lists(ratings: Interactions, lists: _Lists, user: Id) -> None:
     show.say("Predicted ratings put first what few people saw and loved; a list needs a model of what people choose.")
 
 
-def _next(saved: Path, model: Factors, user: Id, name: str) -> list[str]:
+def _next(saved: Path, model: Factors, user: Id, name: str) -> list[list[str]]:
+    """Return commands to go on with, word by word."""
     most_rated = int(model.seen.sum(axis=0).argmax())
     title = None if model.texts.titles is None else model.texts.titles[most_rated]
     return [
-        f"cofactor recommend {saved} {user} -n 10",
-        f'cofactor similar {saved} "{title or model.items[most_rated]}"',
-        f"cofactor fit {name} --rank 10 --epochs 30 -o mine.safetensors",
+        ["cofactor", "recommend", str(saved), str(user), "-n", "10"],
+        ["cofactor", "similar", str(saved), str(title or model.items[most_rated])],
+        ["cofactor", "fit", name, "--rank", "10", "--epochs", "30", "-o", "mine.safetensors"],
     ]
 
 

@@ -1,6 +1,5 @@
 """Reports for people and for programs: tables with intervals, JSON, CSV and pictures in a folder."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from cofactor.apps import show
 from cofactor.apps.jobs import write_figure
-from cofactor.evaluation.ranking import lengths_for_pictures
 from cofactor.evaluation.report import Comparison, Report
 from cofactor.evaluation.significance import better
 from cofactor.files import replacing
@@ -19,7 +18,6 @@ __all__ = [
     "comparison_table",
     "figures",
     "lead",
-    "lengths_for_pictures",
     "report_table",
     "shown_metrics",
     "write_comparison",
@@ -51,25 +49,22 @@ def _text(low: float | None, high: float | None) -> str:
 
 
 def figures(report: Report, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return a report as JSON can hold it: each metric, its interval, the protocol and the counts."""
+    """Return a report for programs: each metric, its interval, the protocol and the counts."""
     shown = [name for name in report.metrics if names is None or name in names]
     averaged = report.measured_users().columns
     return {
-        **{name: _number(report[name]) for name in shown},
+        **{name: report[name] for name in shown},
         "n_test": report.n_test,
         "n_unknown": report.n_unknown,
         "n_users": report.n_users,
+        **({"n_without_relevant": report.n_without_relevant} if report.n_without_relevant else {}),
         "protocol": report.protocol,
-        "intervals": {name: [_number(b) for b in report.interval(name)] for name in shown if name in averaged},
+        "intervals": {name: list(report.interval(name)) for name in shown if name in averaged},
     }
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value  # JSON has no NaN
-
-
 def as_rows(comparison: Comparison, k: Sequence[int] | None, *, everything: bool = False) -> list[dict[str, Any]]:
-    """Return a comparison as JSON can hold it: one row a solver, as its frame has it, with intervals."""
+    """Return a comparison for programs: one row a solver, as its frame has it, with intervals."""
     rows = []
     for frame_row, report in zip(comparison.to_frame().iter_rows(named=True), comparison.reports, strict=True):
         hidden = set() if everything else set(report.metrics) - set(shown_metrics(report, k))
@@ -205,7 +200,7 @@ def _several(report: Report, metric: str) -> bool:
 
 def _write_json(content: Mapping[str, Any], path: Path) -> Path:
     with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        beside.write_text(show.json_text(content, indent=2) + "\n", encoding="utf-8")
     return path
 
 

@@ -3,11 +3,12 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cofactor.apps import show
+from cofactor.apps.options import DATA_OPTIONS, Json, ModelPath, data_options, taking
 from cofactor.errors import SettingError
 
 __all__ = ["refit", "seconds_of", "serve"]
@@ -16,7 +17,8 @@ Ratings = Annotated[
     str | None,
     typer.Option(
         envvar="COFACTOR_RATINGS",
-        help="Where the ratings are kept: sqlite:///FILE or postgresql+psycopg://… [default: a file beside the model]",
+        help="Where the ratings are kept: sqlite:///FILE or postgresql+psycopg://…",
+        show_default="a file beside the model",
     ),
 ]
 
@@ -24,7 +26,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def serve(
-    model: Annotated[Path | None, typer.Argument(help="A model; without one, quickstart's.")] = None,
+    model: Annotated[Path | None, typer.Argument(help="A model; without one, quickstart's for lists.")] = None,
     host: Annotated[str, typer.Option(help="Where to listen; anything but loopback needs --token-file.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where to listen.")] = 8000,
     ratings: Ratings = None,
@@ -54,12 +56,17 @@ def serve(
     run(settings)
 
 
+@taking(DATA_OPTIONS)
 def refit(
-    model: Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")],
-    data: Annotated[str | None, typer.Argument(help="Newer training data [default: what it was trained on]")] = None,
+    model: ModelPath,
+    data: Annotated[
+        str | None, typer.Argument(help="Newer training data", show_default="what it was trained on")
+    ] = None,
+    *,
     ratings: Ratings = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the new model.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    json_output: Json = False,
+    **options: Any,
 ) -> None:
     """Train a model again, on the old data with the ratings that people gave the service."""
     if output is None:
@@ -69,7 +76,9 @@ def refit(
     from cofactor.apps.web.store import RatingsStore
 
     loaded = jobs.load(model)
-    newer = None if data is None else jobs.open_data(data, progress=not json_output, notify=show.note)
+    newer = None
+    if data is not None:
+        newer = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     fitted = refitting.refit(loaded, RatingsStore(ratings or _beside(model)), newer)
     fitted.save(output)
     counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz)}
@@ -110,21 +119,24 @@ def _check(model: Path, ratings: str, token_file: Path | None) -> None:
     """Find out now what would otherwise end every worker."""
     from cofactor.apps.web.security import Tokens
     from cofactor.apps.web.store import RatingsStore
+    from cofactor.model.folder import is_model_folder
 
-    if not model.is_file():
+    if not model.exists():
         raise SettingError(f"{model} is not there: train one with 'cofactor fit -o', or leave it out for quickstart's")
+    if model.is_dir() and not is_model_folder(model):
+        raise SettingError(f"{model} is a folder, and no model's: name the model's file in it")
     if not os.access(model, os.R_OK):
-        raise SettingError(f"{model} may not be read")
+        raise SettingError(f"{model} may not be read: give your account the right to, or run as who has it")
     RatingsStore(ratings)
     if token_file is not None:
         Tokens(token_file)
 
 
 def _quickstart_model() -> Path:
-    """Return what quickstart saved here, and have it trained first if need be."""
-    folder = Path("quickstart")
-    if not any(folder.glob("rank-*.safetensors")):
+    """Return the model for lists that quickstart saved here, and have it trained first if need be."""
+    model = Path("quickstart") / "ranking.safetensors"
+    if not model.exists():
         from cofactor.apps import quickstart
 
-        quickstart.run(folder, "ml-100k", 0, False)
-    return max(folder.glob("rank-*.safetensors"), key=lambda path: int(path.stem.removeprefix("rank-")))
+        quickstart.run(model.parent, "ml-100k", 0, False)
+    return model

@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import json
+import math
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +28,9 @@ __all__ = [
     "embeddings",
     "figures",
     "fitted",
+    "fitted_folder",
+    "headline",
+    "json_text",
     "note",
     "progress_bar",
     "reporting_errors",
@@ -94,12 +99,30 @@ def _fail(text: str, code: int, options: Mapping[str, Any]) -> None:
 
 def as_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object to stdout."""
-    typer.echo(json.dumps(result, ensure_ascii=False, default=str))
+    typer.echo(json_text(result))
+
+
+def json_text(result: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return JSON, in which a figure that is no number is null."""
+    return json.dumps(_without_nan(result), ensure_ascii=False, default=str, indent=indent)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _without_nan(one) for name, one in value.items()}
+    return [_without_nan(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def say(text: str = "") -> None:
-    """Print a line for people; ``[bold]`` and the like are rich's markup."""
-    _console().print(text, highlight=False)
+    """Print a line for people as it is, however long, so that a command in it can be pasted."""
+    typer.echo(text)
+
+
+def headline(text: str) -> None:
+    """Print a line for people that what follows belongs to."""
+    typer.secho(text, bold=True)
 
 
 def note(text: str) -> None:
@@ -107,9 +130,7 @@ def note(text: str) -> None:
     typer.secho(text, fg="bright_black", err=True)
 
 
-def table(
-    rows: "pl.DataFrame", *, title: str = "", right: tuple[str, ...] = (), decimals: int = 3, plain: bool = False
-) -> None:
+def table(rows: "pl.DataFrame", *, title: str = "", right: tuple[str, ...] = (), decimals: int = 3) -> None:
     """Print a frame as a table for people.
 
     Parameters
@@ -121,19 +142,19 @@ def table(
         Columns of text that are to stand at the right.
     decimals : int
         Digits after the point of a float.
-    plain : bool
-        Whether to leave out the lines around the head.
     """
     from rich import box
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title or None, title_justify="left", title_style="bold", box=None if plain else box.SIMPLE_HEAD)
+    # every text as Text: brackets in a title or a name are no markup
+    shown = Table(title=Text(title, "bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD)
     for name, dtype in rows.schema.items():
-        shown.add_column(name, justify="right" if dtype.is_numeric() or name in right else "left")
+        shown.add_column(Text(name), justify="right" if dtype.is_numeric() or name in right else "left")
     for row in rows.iter_rows():
         shown.add_row(*(Text(_cell(value, decimals)) for value in row))
-    _console().print(shown)
+    Console(width=None if sys.stdout.isatty() else 140).print(shown)  # a file or a pipe has no width to fit into
 
 
 def _cell(value: Any, decimals: int) -> str:
@@ -160,13 +181,14 @@ def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
     if result["model"] is None:
         say("not saved: give -o MODEL.safetensors to keep it")
     else:
-        say(f"saved to {result['model']}; next: cofactor recommend {result['model']} {ratings.users[0]} -n 5")
+        following = shlex.join(["cofactor", "recommend", result["model"], str(ratings.users[0]), "-n", "5"])
+        say(f"saved to {result['model']}; next: {following}")
 
 
 def fitted_folder(result: Mapping[str, Any]) -> None:
     """Say how a fit on Spark went."""
     say(f"trained {result['solver']} in {result['fit_seconds']:.2f} s")
-    say(f"saved to {result['model']}; next: cofactor recommend {result['model']} USER -n 5")
+    say(f"saved to {result['model']}; next: {shlex.join(['cofactor', 'recommend', result['model']])} USER -n 5")
 
 
 def embeddings(model: "Factors", factors: int = 8) -> None:
@@ -197,10 +219,3 @@ def progress_bar(label: str, *, hidden: bool) -> Iterator[Progress]:
     with Bars(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bars:
         bar = bars.add_task(label, total=1.0, word="")
         yield lambda done, word: bars.update(bar, completed=done, word=word)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    wide = None if sys.stdout.isatty() else 140  # a file or a pipe has no width to fit into
-    return Console(width=wide)

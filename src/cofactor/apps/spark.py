@@ -1,6 +1,5 @@
 """The work behind the commands where it is done on Spark."""
 
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +32,8 @@ def fit_table(
     Raises
     ------
     SettingError
-        If there is no output, or a part is to be held out: tables that are too large for one machine are split before.
+        If there is no output, a part is to be held out (tables that are too large for one machine are split before),
+        or an option of the data is of one machine alone.
     """
     if output is None:
         raise SettingError("--solver spark-als writes its model as a folder: name it with -o DIR")
@@ -43,11 +43,11 @@ def fit_table(
             "in a table of its own, and measure with 'cofactor evaluate'"
         )
     start = time.perf_counter()
-    target = _url_of(output)
+    target, layout = _url_of(output), _layout(options)
     if is_named(data):
         written = solver.fit_named(jobs.open_data(data, ids=options.get("ids")), target)
     else:
-        written = solver.fit_table(data, target, layout=_layout(options))
+        written = solver.fit_table(data, target, layout=layout)
     return {
         "model": written.removeprefix("file://"),
         "solver": type(solver).__name__,
@@ -63,19 +63,29 @@ def recommend_everyone(folder: Path, output: Path, n: int, include_seen: bool, m
     return {"output": written.removeprefix("file://"), "n_users": int(read_card(spark, model)["n_users"])}
 
 
-def evaluate(folder: Path, data: str, k: Sequence[int] | None, options: Mapping[str, Any], master: str) -> Report:
+def evaluate(
+    folder: Path,
+    data: str,
+    k: Sequence[int] | None,
+    relevant_from: float | None,
+    options: Mapping[str, Any],
+    master: str,
+) -> Report:
     """Measure a model folder on a table by URL, path or name, on a cluster."""
-    spark, table, layout = session(master), data, _layout(options)
+    table, layout = data, _layout(options)
+    spark = session(master)
     if is_named(data):
         ratings = jobs.open_data(data, ids=options.get("ids")).to_frame().select("user", "item", "value")
         table, layout = spark.createDataFrame(ratings.to_arrow()), Layout()
-    return measuring.evaluate(_url_of(folder), table, layout=layout, k=k or None, spark=spark)
+    return measuring.evaluate(
+        _url_of(folder), table, layout=layout, k=k or None, relevant_from=relevant_from, spark=spark
+    )
 
 
 def report_table(report: Report, names: Sequence[str]) -> pl.DataFrame:
     """Return a table of metrics alone: without users there are no intervals."""
-    values = [None if math.isnan(report[name]) else report[name] for name in names]
-    return pl.DataFrame({"metric": list(names), "value": pl.Series(values, dtype=pl.Float64)})
+    values = pl.Series([report[name] for name in names], dtype=pl.Float64).fill_nan(None)
+    return pl.DataFrame({"metric": list(names), "value": values})
 
 
 def _url_of(path: Path) -> str:
@@ -90,7 +100,18 @@ def is_named(data: str) -> bool:
 
 
 def _layout(options: Mapping[str, Any]) -> Layout:
-    """Read the options of the data as a layout; what is not given keeps its default."""
+    """Read the options of the data as a layout; what is not given keeps its default.
+
+    Raises
+    ------
+    SettingError
+        If one is given that is of one machine alone.
+    """
+    for name in ("memory", "query"):
+        if options.get(name) is not None:
+            raise SettingError(
+                f"--{name} is for data that one machine opens: leave it out, and give Spark a table by URL or path"
+            )
     names = {field.name for field in fields(Layout)}
     given = {name.removesuffix("_column"): value for name, value in options.items() if value is not None}
     if given.get("value") == "none":

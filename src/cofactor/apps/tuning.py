@@ -1,15 +1,13 @@
 """The command ``cofactor tune``: a test part set apart, settings found on the rest, the best measured once."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from cofactor.apps import show
-from cofactor.apps.cli import Data, Fraction, How, Json, Seed
-from cofactor.apps.options import DATA_OPTIONS, taking
+from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, taking
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -42,7 +40,8 @@ def tune(
     folds: Annotated[int, typer.Option(help="How many such parts; more are slower and surer.")] = 3,
     seed: Seed = 0,
     study: Annotated[
-        Path | None, typer.Option(help="File of the trials, to go on from. [default: study.log in the folder]")
+        Path | None,
+        typer.Option(help="File of the trials, to go on from.", show_default="study.log in the folder"),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for trials, pictures, best settings.")] = Path(
         "tuning"
@@ -57,7 +56,7 @@ def tune(
 
     kind = solver_class(solver)
     tried, fixed = _ranges(kind, space or []), _fixed(kind, fix or [])
-    given = {parameter.name: options.get(parameter.name) for parameter in DATA_OPTIONS}
+    given = data_options(options)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **given)
     train, test = jobs.split(ratings, split, test_fraction, seed)
     train = jobs.for_goal(jobs.solver_from(solver, fixed), train)
@@ -80,12 +79,11 @@ def _told(done: Any) -> str:
 
 def _tested(best: "Tuned", train: "Interactions", test: "Interactions | None") -> "Report | None":
     """Train the best settings on the whole training part, and measure them on the test part."""
-    from cofactor.evaluation.report import evaluate
     from cofactor.evaluation.validation import Metric
 
     if test is None or not len(test):
         return None
-    return evaluate(best.solver.fit(train), test, k=Metric.of(best.metric).k)
+    return Metric.of(best.metric).report(best.solver.fit(train), test)
 
 
 def _result(best: "Tuned", report: "Report | None", command: str, n_train: int) -> dict[str, Any]:
@@ -115,7 +113,7 @@ def _written(best: "Tuned", result: dict[str, Any], folder: Path) -> list[Path]:
     with replacing(folder / "trials.csv") as beside:
         trials.write_csv(beside)
     with replacing(folder / "best.json") as beside:
-        beside.write_text(json.dumps(result, ensure_ascii=False, indent=2, default=str) + "\n")
+        beside.write_text(show.json_text(result, indent=2) + "\n", encoding="utf-8")
     history = tuning_plots.tuning_history(trials, best.metric, maximize=best.maximize)
     written = [folder / "trials.csv", folder / "best.json", write_figure(history, folder / "history.png")]
     if not shares:
@@ -135,8 +133,8 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
         show.say(f"the best, trained on all of them, on {result['n_test']:,} test ratings: {figures}")
     show.say(f"wrote {', '.join(Path(path).name for path in result['files'])} to {Path(result['files'][0]).parent}/")
     show.say()
-    show.say("[bold]next[/bold]")
-    typer.echo(f"  {result['command']}")  # in one line, however long, so that it can be pasted
+    show.headline("next")
+    show.say(f"  {result['command']}")
 
 
 def _options_given(given: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.held_out import without_training_rows
 from cofactor.evaluation.protocols import evaluate_by_fold_in, evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate
 from cofactor.evaluation.significance import Difference, better
@@ -24,6 +25,7 @@ __all__ = [
     "evaluate_sampled",
     "report_page",
     "tune",
+    "without_training_rows",
 ]
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import polars as pl
 
 from cofactor.data.interactions import Interactions
-from cofactor.errors import DataError
-from cofactor.evaluation.report import without_training_rows
+from cofactor.evaluation.held_out import matched
 from cofactor.model.factors import Factors
 
 __all__ = ["calibration"]
@@ -51,17 +50,12 @@ def calibration(
     """
     from cofactor.model.uncertainty import interval  # loads the sampler's kernels
 
-    if seen := len(test) - len(without_training_rows(model, test)):
-        raise DataError(f"{seen:,} of the {len(test):,} test ratings were in the training data: hold ratings out")
-    columns = test.triplets()
-    user_rows = model.users.find(test.users.ids)[columns.user_rows].astype(np.int64)
-    item_rows = model.items.find(test.items.ids)[columns.item_rows].astype(np.int64)
-    known = (user_rows >= 0) & (item_rows >= 0)
-    if not known.any():
-        raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")
-    actual, rows = columns.values[known], []
+    held_out = matched(model, test)
+    user_rows = np.repeat(held_out.users, np.diff(held_out.matrix.indptr))
+    item_rows, actual = held_out.matrix.indices.astype(np.int64), held_out.matrix.data
+    rows = []
     for level in levels:
-        low, high = interval(model, user_rows[known], item_rows[known], level)
+        low, high = interval(model, user_rows, item_rows, level)
         share = float(np.mean((low <= actual) & (actual <= high)))
         rows.append({"level": float(level), "share": share, "width": float(np.mean(high - low, dtype=np.float64))})
     return pl.DataFrame(rows)

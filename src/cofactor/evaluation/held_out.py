@@ -77,7 +77,8 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
     if overlap:
         raise DataError(
             f"{overlap:,} of the {table.nnz:,} test ratings were in the training data, so the result would be "
-            "flattering: evaluate on held-out ratings, or leave those out with without_training_rows(model, test)"
+            "flattering: evaluate on held-out ratings, or leave those out with "
+            "cofactor.evaluation.without_training_rows(model, test)"
         )
     users = np.flatnonzero(lengths)
     return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts, test.room)
@@ -115,7 +116,29 @@ def _lengths_of(table: sparse.csr_array, rows: np.ndarray) -> np.ndarray:
 
 
 def without_training_rows(model: Factors, ratings: Interactions) -> Interactions:
-    """Leave out the ratings that the model was trained on."""
+    """Leave out the ratings that a model was trained on, so that it may be measured on the others.
+
+    Parameters
+    ----------
+    model : Factors
+    ratings : Interactions
+        Ids are matched. What the model does not know is kept.
+
+    Returns
+    -------
+    Interactions
+        The others, in the order of the ratings.
+
+    Examples
+    --------
+    >>> import cofactor as cf
+    >>> from cofactor.evaluation import without_training_rows
+    >>> from cofactor.solvers import ImplicitALS
+    >>> ratings = cf.load_dataset("synthetic:60x40x600")
+    >>> train, test = ratings.split_random(test_fraction=0.2, seed=0)
+    >>> len(without_training_rows(ImplicitALS(rank=2, epochs=1).fit(train), ratings)) == len(test)
+    True
+    """
     user_of, item_of = _rows_in(ratings.users, model.users), _rows_in(ratings.items, model.items)
     kept = ratings.room.zeros(len(ratings), bool)
     lengths = np.diff(ratings.matrix.indptr) + _lengths_of(model.seen, user_of)

@@ -1,11 +1,20 @@
-"""The plane in which a map of the items is drawn: two principal directions of their vectors; what they are called."""
+"""What a map of the items shows: which of them, in the plane of which two directions, under what names."""
 
 import numpy as np
 
 from cofactor.data.passes import counts_of
 from cofactor.model.factors import Factors
 
-__all__ = ["item_plane", "names_of"]
+__all__ = ["best_known", "item_plane", "names_of"]
+
+
+def best_known(counts: np.ndarray) -> np.ndarray:
+    """Return the rows of the items to show, by how many had each: two thirds of those anybody had, the most had first.
+
+    But 50 at least, if there are so many.
+    """
+    wanted = max(int((counts > 0).sum()) * 2 // 3, min(len(counts), 50))
+    return np.argsort(-counts, kind="stable")[:wanted]
 
 
 def item_plane(model: Factors) -> np.ndarray:

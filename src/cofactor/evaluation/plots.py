@@ -11,7 +11,7 @@ import polars as pl
 
 from cofactor.data.passes import counts_of, sums_of
 from cofactor.errors import DataError, missing_extra
-from cofactor.evaluation.plane import item_plane, names_of
+from cofactor.evaluation.plane import best_known, item_plane, names_of
 from cofactor.model.factors import Factors
 
 try:
@@ -76,6 +76,8 @@ def box_around(axes: Any, low: tuple[float, float], high: tuple[float, float], m
 def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Draw the training error of each epoch on a log axis, and the validation error where there is one.
 
+    Of a model that is not trained on errors, it is the loss.
+
     Parameters
     ----------
     histories : mapping of str to mapping
@@ -86,7 +88,8 @@ def training_curve(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Fi
     DataError
         If no history has a figure in it.
     """
-    figure, axes = blank("Training error falls epoch by epoch", "mean squared error, log axis")
+    kinds = dict.fromkeys("mean squared error" if "mse" in known else "loss" for known in histories.values())
+    figure, axes = blank("Training error falls epoch by epoch", f"{' or '.join(kinds)}, log axis")
     drawn = False
     for color, (label, history) in zip(COLORS * 3, histories.items(), strict=False):
         for key, style, suffix in (("mse", "-", "training"), ("val_mse", "--", "validation")):
@@ -189,7 +192,7 @@ def item_map(model: Factors, *, labels: int = 36) -> Figure:
     sums = sums_of(model.seen.indices, model.seen.data, model.n_items)
     means = np.divide(sums, counts, out=np.zeros(model.n_items), where=counts > 0)
     plane = item_plane(model)
-    shown = np.argsort(-counts, kind="stable")[: max(int((counts > 0).sum()) * 2 // 3, min(model.n_items, 50))]
+    shown = best_known(counts)
     points = axes.scatter(
         *plane[shown].T,
         s=4 + 120 * np.sqrt(counts[shown] / max(counts.max(), 1)),

@@ -79,7 +79,7 @@ def evaluate_sampled(
     DataError
         If a test row was in the training data, none can be ranked, or given negatives leave a user without any.
     SettingError
-        If ``k`` or the number of negatives is below 1.
+        If ``k`` or the number of negatives is no whole number of 1 or more.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def evaluate_sampled(
     if isinstance(negatives, Interactions):
         source, many = _given(model, held_out, negatives)
     else:
-        if isinstance(negatives, bool) or negatives < 1:
+        if isinstance(negatives, bool) or not isinstance(negatives, int | np.integer) or negatives < 1:
             raise SettingError(f"negatives is {negatives}: rank a held-out item among at least one, such as 99")
         source, many = _drawn(model, held_out, negatives, seed), f"{negatives}"
     columns = _columns_of(_places(model, held_out, source), held_out, cut_offs)

@@ -13,7 +13,7 @@ from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.evaluation import metrics, ranking
-from cofactor.evaluation.held_out import HeldOut, matched, rows_between, without_training_rows
+from cofactor.evaluation.held_out import HeldOut, matched, rows_between
 from cofactor.evaluation.per_user import Column, PerUser, percentiles
 from cofactor.model.factors import Factors
 
@@ -26,7 +26,6 @@ __all__ = [
     "list_columns",
     "measured_columns",
     "of_all_lists",
-    "without_training_rows",
 ]
 
 FULL = "full ranking"
@@ -54,6 +53,8 @@ class Report:
     protocol : str
         What was ranked, such as ``"full ranking"`` or ``"99 sampled negatives a user"``; empty where no list was made.
         Figures of different protocols must not be compared.
+    users : PerUser, optional
+        What was measured of each user, from which intervals come; a report from Spark holds averages alone.
     """
 
     metrics: Mapping[str, float]
@@ -180,7 +181,8 @@ def evaluate(
     """Measure a model on ratings that were held out from its training.
 
     A model for ratings is measured by its errors, and with ``k`` by its lists too; a model for ranking by its lists
-    alone. Every item that was not seen in training is ranked, and every held-out one is relevant.
+    alone. Every item that was not seen in training is ranked, and every held-out one is relevant, whatever its value,
+    unless ``relevant_from`` says otherwise.
 
     Parameters
     ----------
@@ -220,7 +222,7 @@ def evaluate(
     >>> low < report["ndcg@10"] < high
     True
     """
-    further = set(also)
+    further = {also} if isinstance(also, str) else set(also)
     if unknown := sorted(further - set(FURTHER)):
         raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, FURTHER))}")
     lists_too = k is not None or model.objective.goal == "ranking"
@@ -314,6 +316,7 @@ def compare(
     test: Interactions,
     *,
     k: int | Sequence[int] | None = None,
+    relevant_from: float | None = None,
     learns_from: Callable[[Any, Interactions], Interactions] | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> Comparison:
@@ -325,6 +328,8 @@ def compare(
     train, test : Interactions
     k : int or several, optional
         The lengths of the lists to measure; see `evaluate`.
+    relevant_from : float, optional
+        From which value on a held-out rating is relevant in lists; see `evaluate`.
     learns_from : callable, optional
         From a solver and ``train`` to what it learns from, such as weights for one that ranks. Its users, items and
         pairs must be those of ``train``, so that no solver lists what another may not.
@@ -337,7 +342,7 @@ def compare(
         start = time.perf_counter()
         model = solver.fit(material)
         seconds.append(time.perf_counter() - start)
-        reports.append(evaluate(model, test, k=k))
+        reports.append(evaluate(model, test, k=k, relevant_from=relevant_from))
         tried.append(solver)
         models.append(model)
         if done is not None:

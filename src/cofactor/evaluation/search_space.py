@@ -149,7 +149,7 @@ def _without_none(kind: Any) -> Any:
 def _derived(name: str, default: Any, kind: Any) -> Range | None:
     if kind not in (int, float) or not isinstance(default, int | float):
         return None
-    ending = "regularization" if name.endswith("_regularization") else name
+    ending = _ending(name)
     if ending in _BOUNDS:
         return Range(*_BOUNDS[ending])
     if ending in _REPETITIONS and kind is int:
@@ -160,6 +160,11 @@ def _derived(name: str, default: Any, kind: Any) -> Range | None:
     if kind is int:
         return Range(max(1, round(low)), round(high), log=True, whole=True)
     return Range(low, high, log=True, balanced=ending == "regularization")
+
+
+def _ending(name: str) -> str:
+    """Return the name by which a field's bounds are known: every regularization has the same."""
+    return "regularization" if name.endswith("_regularization") else name
 
 
 def _as_given(name: str, given: Any, kind: Any) -> Range | Choices:
@@ -179,7 +184,7 @@ def _as_given(name: str, given: Any, kind: Any) -> Range | Choices:
 
 def _spread(name: str, ratio: float) -> bool:
     """Return whether a range is better searched on a log axis: what is derived on one, and other wide ones."""
-    ending = "regularization" if name.endswith("_regularization") else name
+    ending = _ending(name)
     return ending in _FACTORS or ending in _REPETITIONS or (ending not in _BOUNDS and ratio >= 100)
 
 

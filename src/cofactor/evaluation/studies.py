@@ -87,8 +87,9 @@ def _study(storage: Any, direction: str, pruner: Any) -> Any:
 
 
 def _difference(path: Any, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    name = next(name for name in ours if theirs.get(name) != ours[name])
-    what = f"other {name}" if name in ("data", "settings", "space") else f"{name} {theirs.get(name)}, not {ours[name]}"
+    name = next(name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name))
+    told = f"{name} {theirs.get(name)}, not {ours.get(name)}"
+    what = f"other {name}" if name in ("data", "settings", "space") else told
     return f"{path} is the study of another search ({what}): name another file, or remove it to start anew"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from cofactor.data.interactions import Interactions
 from cofactor.data.splits import disjoint_parts
 from cofactor.errors import DataError, SettingError
-from cofactor.evaluation.report import evaluate
+from cofactor.evaluation.report import Report, evaluate
 from cofactor.model.factors import Factors
 from cofactor.solvers.base import Epoch
 
@@ -69,6 +69,10 @@ class Metric:
                 "choose a metric of lists, such as ndcg@10"
             )
 
+    def report(self, model: Factors, held_out: Interactions) -> Report:
+        """Return a model's report on a held-out part, with this figure in it if models of its kind have one."""
+        return evaluate(model, held_out, k=self.k, also=("auc",) if self.name == "auc" else ())
+
     def measure(self, model: Factors, held_out: Interactions) -> float:
         """Return a model's figure on a held-out part.
 
@@ -79,7 +83,7 @@ class Metric:
         DataError
             If the figure is not a number.
         """
-        metrics = evaluate(model, held_out, k=self.k).metrics
+        metrics = self.report(model, held_out).metrics
         if self.name not in metrics:
             raise UnfitMetric(
                 f"{model.origin.solver} makes models for {model.objective.goal}, and {self.name!r} does not measure "

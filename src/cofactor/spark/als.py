@@ -160,11 +160,15 @@ def _checked(seen: "DataFrame", recipe: Recipe, layout: Layout) -> _Summary:
         f.max("value").alias("high"),
         f.sum(f.col("conflict").cast("long")).alias("conflicts"),
     ).collect()[0]
-    if row["conflicts"]:
-        why = "" if layout.duplicates == "error" else " with different values, and no time says which is the last"
+    if row["conflicts"] and layout.duplicates == "error":
         raise DataError(
-            f"{row['conflicts']:,} pairs of a user and an item stand more than once{why}: "
-            "name a time column, or choose what to keep with duplicates 'sum' or 'mean'"
+            f"{row['conflicts']:,} pairs of a user and an item stand more than once: "
+            "choose what becomes of them with duplicates 'last', 'first', 'sum' or 'mean'"
+        )
+    if row["conflicts"]:
+        raise DataError(
+            f"{row['conflicts']:,} pairs of a user and an item stand more than once with different values, and no time "
+            f"says which is the {layout.duplicates}: name a time column, or choose duplicates 'sum' or 'mean'"
         )
     if recipe.alpha is not None and row["low"] < 0:
         raise DataError("a value is negative, and here values say how sure it is that a user chose an item")

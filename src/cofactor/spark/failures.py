@@ -16,7 +16,14 @@ __all__ = ["clear_errors", "explained"]
 _PATIENCE_SECONDS = 30.0
 _LOOK_EVERY_SECONDS = 1.0
 
-_MEMORY = ("OutOfMemoryError", "exceeding memory limits", "exceeding physical memory", "exit code 137", "exit code 52")
+_MEMORY = (
+    "OutOfMemoryError",
+    "Unable to acquire",
+    "exceeding memory limits",
+    "exceeding physical memory",
+    "exit code 137",
+    "exit code 52",
+)
 _NO_FILE_SYSTEM = ("FileSystem not found", "No FileSystem for scheme")
 _FILE_SYSTEM_AWAY = ("java.net.ConnectException: Call From", "java.net.UnknownHostException")
 _GONE = (
@@ -28,7 +35,7 @@ _GONE = (
     "Connection refused",
     "Answer from Java side is empty",
 )
-_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out", "FetchFailed", "Unable to acquire")
+_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out", "FetchFailed")
 _BROKEN_FILES = (
     "Malformed CSV",
     "is not a Parquet file",
@@ -58,11 +65,11 @@ def explained(text: str) -> CofactorError | None:
         )
     if any(sign in text for sign in _FILE_SYSTEM_AWAY):
         return ClusterError(
-            f"the file system of this URL cannot be reached: look at its host and its port. Spark says: {line}"
+            f"the file system of this URL cannot be reached: check its host and its port. Spark says: {line}"
         )
     if any(sign in text for sign in _GONE):
         return ClusterError(
-            f"Spark ended before the work was done: look whether its master still runs, and start again. "
+            "Spark ended before the work was done: look whether its master still runs, and start again. "
             f"Spark says: {line}"
         )
     if any(sign in text for sign in _LOST):

@@ -1,4 +1,4 @@
-"""Write what was learnt as a model folder, whole or not at all; `cofactor.load` and `open_folder` read it."""
+"""Write what was learnt as a model folder, whole or not at all; `cofactor.model.folder` reads it."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from cofactor.errors import ModelFileError
-from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND, open_folder
+from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND
 from cofactor.model.objective import Objective
 from cofactor.model.state import Origin
 from cofactor.spark import storage
@@ -15,7 +15,7 @@ from cofactor.spark.als import Learnt
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["check_target", "open_folder", "write_folder"]
+__all__ = ["check_target", "write_folder"]
 
 
 def write_folder(spark: "SparkSession", learnt: Learnt, objective: Objective, origin: Origin, url: str) -> None:
@@ -60,13 +60,8 @@ def check_target(spark: "SparkSession", url: str) -> None:
     if not storage.exists(spark, url):
         return
     names = storage.names_in(spark, url)
-    if CARD not in names and (names or not _is_folder(spark, url)):
+    if CARD not in names and (names or storage.is_file(spark, url)):
         raise ModelFileError(f"{url} is there, and is not a model folder: give another name")
-
-
-def _is_folder(spark: "SparkSession", url: str) -> bool:
-    system, path = storage.opened(spark, url)
-    return bool(system.getFileStatus(path).isDirectory())
 
 
 def _write(frame: "DataFrame", order: tuple[str, ...], url: str) -> None:

@@ -10,7 +10,7 @@ from cofactor.spark import storage
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-__all__ = ["Layout", "Source", "frozen", "open_table"]
+__all__ = ["Layout", "Source", "check_choices", "frozen", "open_table"]
 
 Source = Any
 """A URL or path of Parquet or text files, or a Spark DataFrame."""

@@ -145,7 +145,8 @@ def _start(master: str) -> "SparkSession":
     try:
         made: SparkSession = builder.getOrCreate()
     except Exception as error:  # py4j's errors and pyspark's have no common parent
-        raise ClusterError(f"Spark could not be started on {master}: {first_line(str(error))}") from error
+        where = master or "the master of spark-submit"
+        raise ClusterError(f"Spark could not be started on {where}: {first_line(str(error))}") from error
     made.sparkContext.setLogLevel("ERROR")
     if master.startswith("spark://"):
         _await_executors(made, master)

@@ -61,6 +61,9 @@ def test_it_refuses_what_cannot_work(models, tmp_path):
 
     assert "--token-file" in refused(model, "--host", "0.0.0.0")
     assert "is not there" in refused(str(tmp_path / "none.safetensors"))
+    assert "is a folder, and no model's" in refused(str(tmp_path))
+    (tmp_path / "model.json").touch()
+    assert "sqlite:///FILE" in refused(str(tmp_path), "--ratings", "sqlite://")  # the folder itself is taken
     assert "--ratings" in refused(model, "--ratings", "mysql://x/y")
     assert "--refit-every" in refused(model, "--refit-every", "often")
     assert "token" in refused(model, "--token-file", str(tmp_path / "none"))

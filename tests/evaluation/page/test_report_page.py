@@ -29,6 +29,21 @@ def test_every_figure_is_the_one_that_evaluate_gives(stars, lists, parts, read):
         assert f"{low:.4f} – {high:.4f}" in read(page).text
 
 
+def test_what_counts_as_liked_is_told_and_counts_for_baselines_too(lists, parts, read):
+    train, test = parts
+    page = read(report_page(lists[0], test, relevant_from=4.0, examples=0))
+    expected = evaluate(lists[0], test, k=10, relevant_from=4.0)
+    assert page.figures["ndcg@10"] == {expected["ndcg@10"]} != read(lists[1]).figures["ndcg@10"]
+    popular = evaluate(Popularity().fit(train), test, k=10, relevant_from=4.0)
+    assert page.figures["popularity alone ndcg@10"] == {popular["ndcg@10"]}
+    for words in (
+        "of which those of 4 or more count as chosen",
+        "every one that was held out and rated 4 or more is relevant",
+        f"{expected.n_without_relevant} users have none",
+    ):
+        assert words in page.text
+
+
 def test_baselines_are_trained_on_what_the_model_was_trained_on(stars, lists, parts, read):
     train, test = parts
     shown = read(stars[1]).figures

@@ -26,9 +26,9 @@ __all__ = [
 ]
 
 
-def answer(document: dict[str, Any], status: int = 200) -> Response:
+def answer(document: dict[str, Any]) -> Response:
     """Return a document as JSON, without a detour through models of it; a figure that is no number is null."""
-    return Response(to_json(document, inf_nan_mode="null"), status, media_type="application/json")
+    return Response(to_json(document, inf_nan_mode="null"), media_type="application/json")
 
 
 class ProblemDocument(BaseModel):

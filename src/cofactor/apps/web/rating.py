@@ -29,6 +29,12 @@ def rating(service: Service) -> APIRouter:
         ratings = _kept(service.current.served, user, stored)
         return answer({"user": user, "current": service.remembered.is_current, "ratings": ratings})
 
+    _add_given(router, service)
+    _add_taken_back(router, service)
+    return router
+
+
+def _add_given(router: APIRouter, service: Service) -> None:
     @router.put("/{item}", response_model=Changed, openapi_extra=WISH)
     async def give(user: UserPath, item: ItemPath, given: RatingBody, request: Request) -> Response:
         """Keep a rating. The answer is the new list, with how each place moved."""
@@ -38,7 +44,7 @@ def rating(service: Service) -> APIRouter:
         service.check(served, {item: given.value})
         before = dict(await service.remembered.of(user))
         await service.remembered.write(user, {item: given.value})
-        return await changed(served, user, [item], before, wish)
+        return await _changed(service, served, user, [item], before, wish)
 
     @router.put("", response_model=Changed, openapi_extra=WISH)
     async def give_all(user: UserPath, given: RatingsBody, request: Request) -> Response:
@@ -50,8 +56,10 @@ def rating(service: Service) -> APIRouter:
             raise Problem(422, "the model does not have all of these items", "unknown-item")
         before = dict(await service.remembered.of(user))
         await service.remembered.replace(user, ratings)
-        return await changed(served, user, sorted({*before, *ratings}), before, wish)
+        return await _changed(service, served, user, sorted({*before, *ratings}), before, wish)
 
+
+def _add_taken_back(router: APIRouter, service: Service) -> None:
     @router.delete("/{item}", response_model=Changed, openapi_extra=WISH)
     async def take_back(user: UserPath, item: ItemPath, request: Request) -> Response:
         """Take a rating back, one of the training data too. It counts no more from the next answer on."""
@@ -60,7 +68,7 @@ def rating(service: Service) -> APIRouter:
         service.item_row(served, item)
         before = dict(await service.remembered.of(user))
         await service.remembered.write(user, {item: None})
-        return await changed(served, user, [item], before, wish)
+        return await _changed(service, served, user, [item], before, wish)
 
     @router.delete("", response_model=Changed, openapi_extra=WISH)
     async def take_all_back(user: UserPath, request: Request) -> Response:
@@ -70,15 +78,15 @@ def rating(service: Service) -> APIRouter:
         before = dict(await service.remembered.of(user))
         trained = [served.catalogue.ids[row] for row in rated_by(served, served.user_row(user)).rows]
         await service.remembered.replace(user, {}, tuple(trained))
-        return await changed(served, user, sorted({*before, *trained}), before, wish)
+        return await _changed(service, served, user, sorted({*before, *trained}), before, wish)
 
-    async def changed(
-        served: Served, user: str, items: list[str], before: Mapping[str, float | None], wish: Wish
-    ) -> Response:
-        service.metrics.count("ratings_written", len(items))
-        return answer({"user": user, "changed": items, "list": await service.list_for(served, user, wish, before)})
 
-    return router
+async def _changed(
+    service: Service, served: Served, user: str, items: list[str], before: Mapping[str, float | None], wish: Wish
+) -> Response:
+    """Answer with the items that a change was about, and the list that follows from it."""
+    service.metrics.count("ratings_written", len(items))
+    return answer({"user": user, "changed": items, "list": await service.list_for(served, user, wish, before)})
 
 
 def _wish(served: Served, request: Request) -> Wish:

@@ -16,7 +16,7 @@ class ServiceSettings:
     Parameters
     ----------
     model : Path
-        The file that is served.
+        The file that is served, or the model folder.
     ratings : str
         URL of the ratings store.
     host, port

@@ -26,8 +26,8 @@ def top_lists(material: Material) -> Section | None:
     if material.this not in compared:
         return None
     lead = (
-        f"Every item that a user had not in training is ranked ({material.report.protocol}), and every held-out one is "
-        "relevant."
+        f"Every item that a user had not in training is ranked ({material.report.protocol}), and every one that "
+        f"{material.sought} is relevant."
     )
     if material.predicts:
         lead += (
@@ -56,7 +56,7 @@ def _recall(material: Material, compared: Sequence[Contender]) -> Markup:
         lengths = [_length(name) for name in names]
         series.append(Series(one.label, lengths, [one.report[name] for name in names], low, high))
     at = f"recall@{material.length}"
-    title = f"{percent(material.report[at])} of what was held out is among the first {material.length}"
+    title = f"{percent(material.report[at])} of what {material.sought} is among the first {material.length}"
     words = "Recall by length of the list, a line for each model, with 95 % intervals"
     scales = (logarithmic, linear_from_zero)
     chart = lines(series, across="length of the list (logarithmic)", up="recall", scales=scales, words=words)

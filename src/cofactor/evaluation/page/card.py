@@ -18,7 +18,7 @@ REASONS = {
         "no other rank was asked for: --rank 5 --rank 20 trains them with the same settings.",
     ),
     "calibration": ("Calibration", "the model does not say how sure it is; the Bayesian solver's models do."),
-    "lists": ("Lists", "nobody has anything held out that the model knows."),
+    "lists": ("Lists", "nobody has anything relevant held out."),
     "map": ("The map of the items", "the model has no vectors."),
     "people": (
         "Some people and their lists",
@@ -105,10 +105,12 @@ def _protocol(material: Material) -> str:
     clipped = (
         " Predictions are kept within the range of the training ratings." if material.model.objective.scale else ""
     )
+    without = report.n_without_relevant
+    left_out = f"; {count(without)} users have none, and are in no mean over lists" if without else ""
     return (
         f"On the {count(report.n_test)} ratings of the data that were not in its training, of {count(report.n_users)} "
-        f"users.{unknown}{clipped} Lists: {report.protocol}, every held-out item relevant. Baselines and other ranks "
-        "were trained on what the model was trained on."
+        f"users.{unknown}{clipped} Lists: {report.protocol}, every item relevant that {material.sought}{left_out}. "
+        "Baselines and other ranks were trained on what the model was trained on."
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cofactor.evaluation.page.axes import Axis, linear, tick_text
+from cofactor.evaluation.page.axes import Axis, linear, linear_from_zero, tick_text
 from cofactor.evaluation.page.markup import Markup, decimals, joined, tag
 
 __all__ = ["Series", "Spot", "bars", "legend", "lines", "spots"]
@@ -55,8 +55,6 @@ def bars(labels: Sequence[str], values: Sequence[float], *, across: str, up: str
     words : str
         What the picture shows, for those who do not see it.
     """
-    from cofactor.evaluation.page.axes import linear_from_zero
-
     y = linear_from_zero(values, HEIGHT - BOTTOM, TOP)
     room = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
     every = max(1, math.ceil(max((len(label) for label in labels), default=1) * 7 / room))

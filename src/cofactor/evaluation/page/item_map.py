@@ -10,7 +10,7 @@ from cofactor.data.passes import counts_of, sums_of
 from cofactor.evaluation.held_out import table_in_rows_of
 from cofactor.evaluation.page.axes import Axis
 from cofactor.evaluation.page.markup import Markup, breadth, joined, shortened, tag
-from cofactor.evaluation.plane import item_plane, names_of
+from cofactor.evaluation.plane import best_known, item_plane, names_of
 from cofactor.model.factors import Factors
 
 __all__ = ["ItemMap", "map_of", "map_picture"]
@@ -75,10 +75,9 @@ PHONE = _Letters(29.0, 22, 14, "phone")
 
 
 def map_of(model: Factors, ratings: Interactions) -> ItemMap:
-    """Choose what to show: two thirds of the items that anybody had, the most rated, and 50 if there are so many."""
+    """Choose what to show: the best known items, as far as a page should hold them."""
     counts = counts_of(model.seen.indices, model.n_items)
-    wanted = max(int((counts > 0).sum()) * 2 // 3, min(model.n_items, 50))
-    rows = np.argsort(-counts, kind="stable")[: min(wanted, MOST)]
+    rows = best_known(counts)[:MOST]
     means = _mean_ratings(model, ratings)[rows]
     known = means[~np.isnan(means)]
     edges = np.unique(np.quantile(known, np.arange(1, SHADES) / SHADES)) if len(np.unique(known)) > 1 else np.empty(0)

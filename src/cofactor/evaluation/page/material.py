@@ -52,6 +52,8 @@ class Material:
         The length of the lists that single figures are of.
     examples : int
         How many people to show.
+    relevant_from : float, or None
+        From which value on a held-out rating is relevant in lists; None where all are.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Material:
     calibration: pl.DataFrame | None
     length: int
     examples: int
+    relevant_from: float | None
 
     @property
     def model(self) -> Factors:
@@ -79,6 +82,12 @@ class Material:
         """Whether the model's scores are predicted ratings."""
         return self.model.objective.goal == "rating"
 
+    @property
+    def sought(self) -> str:
+        """What lists are to find, in words: what was held out, or what of it was rated highly enough."""
+        liked = "" if self.relevant_from is None else f" and rated {self.relevant_from:g} or more"
+        return f"was held out{liked}"
+
 
 def gathered(
     model: Factors,
@@ -86,6 +95,7 @@ def gathered(
     *,
     name: str,
     k: Sequence[int] | None,
+    relevant_from: float | None,
     ranks: Sequence[int],
     examples: int,
     done: Done,
@@ -103,8 +113,8 @@ def gathered(
     lengths = sorted({*lengths_for_pictures(k, model.n_items), max(k or (10,))})
     held_out = held_out_of(model, ratings)
     done(0, "measuring")
-    this = Contender(name, model, evaluate(model, held_out, k=lengths))
-    others = _trained(tried, model, held_out, lengths, done)
+    this = Contender(name, model, evaluate(model, held_out, k=lengths, relevant_from=relevant_from))
+    others = _trained(tried, model, held_out, lengths, relevant_from, done)
     of_solver = [other for other in others if other.model.origin.solver == model.origin.solver]
     return Material(
         name,
@@ -116,6 +126,7 @@ def gathered(
         calibration(model, held_out) if model.objective.draws > 1 else None,
         max(k or (10,)),
         examples,
+        relevant_from,
     )
 
 
@@ -133,14 +144,19 @@ def _to_train(model: Factors, ranks: Sequence[int]) -> list[Any]:
 
 
 def _trained(
-    tried: Sequence[Any], model: Factors, held_out: Interactions, lengths: Sequence[int], done: Done
+    tried: Sequence[Any],
+    model: Factors,
+    held_out: Interactions,
+    lengths: Sequence[int],
+    relevant_from: float | None,
+    done: Done,
 ) -> list[Contender]:
     """Train each on what the model was trained on, and measure it on the same held-out part."""
     if not tried:
         return []
     finished = iter(range(1, len(tried) + 1))
     tell = lambda solver, _: done(next(finished) / len(tried), type(solver).__name__)  # noqa: E731
-    found = compare(tried, trained_on(model), held_out, k=lengths, done=tell)
+    found = compare(tried, trained_on(model), held_out, k=lengths, relevant_from=relevant_from, done=tell)
     labels = [_label(solver, one) for solver, one in zip(found.solvers, found.models, strict=True)]
     return [Contender(*parts) for parts in zip(labels, found.models, found.reports, strict=True)]
 

@@ -49,10 +49,8 @@ def _person(material: Material, row: int) -> Markup:
     held = _values(material, row, held_out=True)
     head = tag("h3", "User ", isolated(user))
     told = f"{count(had)} in training, {count(len(held))} held out"
-    before = tag("div", tag("h4", _before(material, had)), _history(material, row), class_="before")
-    after = tag(
-        "div", tag("h4", f"The first {material.length} of the list"), _list(material, row, held), class_="after"
-    )
+    before = tag("div", tag("h4", _before(material, had)), _history(material, row))
+    after = tag("div", tag("h4", f"The first {material.length} of the list"), _list(material, row, held))
     return tag("article", tag("header", head, tag("p", told, class_="quiet")), before, after, class_="card person")
 
 
@@ -98,7 +96,9 @@ def _list(material: Material, row: int, held: dict[int, float]) -> Markup:
     names = names_of(material.model, best.items)
     entries = []
     for item, name, score in zip(best.items.tolist(), names, best.scores.tolist(), strict=True):
-        value = "" if material.ratings.is_binary else f": {held.get(item, 0):g}"
-        tick = tag("span", f"✓ held out{value}", class_="tick") if item in held else Markup()
+        tick = Markup()
+        if item in held:
+            value = "" if material.ratings.is_binary else f": {held[item]:g}"
+            tick = tag("span", f"✓ held out{value}", class_="tick")
         entries.append(tag("li", isolated(name), tick, tag("span", decimals(score, 2), class_="number quiet")))
     return joined([tag("ol", *entries, class_="items")]) if entries else tag("p", "Nothing is left.", class_="quiet")

@@ -27,6 +27,7 @@ def report_page(
     *,
     name: str = "",
     k: int | Sequence[int] | None = None,
+    relevant_from: float | None = None,
     ranks: Sequence[int] = (),
     examples: int = 3,
     done: Callable[[float, str], None] | None = None,
@@ -46,6 +47,8 @@ def report_page(
         What the page calls the model; its solver's name if not given.
     k : int or several, optional
         The lengths of lists to measure, besides some to draw curves by. Single figures are of the largest, or of 10.
+    relevant_from : float, optional
+        From which value on a held-out rating is relevant in lists; see `cofactor.evaluation.evaluate`.
     ranks : sequence of int
         Other ranks to compare: the model's solver is trained anew for each, with the same settings, on what the model
         was trained on.
@@ -82,6 +85,7 @@ def report_page(
         ratings,
         name=name or model.origin.solver or "A model",
         k=None if k is None else cut_offs_of(k).tolist(),
+        relevant_from=relevant_from,
         ranks=ranks,
         examples=examples,
         done=done or (lambda *_: None),
@@ -130,8 +134,8 @@ def _head(material: Material, sections: Sequence[Section]) -> Markup:
     lead = joined(
         [
             f"{origin.solver or 'A model'}{rank}, for {'predicted ratings' if material.predicts else 'top-n lists'}. "
-            f"Measured on {count(report.n_test)} ratings of {count(report.n_users)} users that it was not trained on"
-            f"{'' if material.predicts else ', each of which counts as chosen, whatever its value'}",
+            f"Measured on {count(report.n_test)} ratings of {count(report.n_users)} users that it was not trained on",
+            _chosen(material),
             joined([", out of ", isolated(material.ratings.name)]) if material.ratings.name else "",
             ".",
         ]
@@ -145,3 +149,12 @@ def _head(material: Material, sections: Sequence[Section]) -> Markup:
             tag("nav", tag("ul", *links), aria_label="Sections"),
         ]
     )
+
+
+def _chosen(material: Material) -> str:
+    """Say which held-out ratings count as chosen; nothing where the first figures are errors, which are of all."""
+    if material.predicts:
+        return ""
+    if material.relevant_from is None:
+        return ", each of which counts as chosen, whatever its value"
+    return f", of which those of {material.relevant_from:g} or more count as chosen"

@@ -142,6 +142,16 @@ def test_the_slider_goes_from_well_known_to_rarely_seen_and_an_empty_list_offers
     assert page.input_value("#fame") == "2"
 
 
+def test_a_genre_is_kept_to_under_a_name_too(run_service, visit):
+    page = visit(run_service("rating"))
+    rate(page, "i0", 5)
+    give_name(page, "Gil")
+    titled(page, "For Gil")
+    page.select_option("#genre", "Comedy")
+    until(page, "document.querySelectorAll('#list .row').length < 7")
+    assert {int(item[1:]) % 3 for item in shown(page)} == {0}
+
+
 def test_safe_and_adventurous_lists_where_the_model_knows_how_sure_it_is(run_service, visit):
     assert visit(run_service("rating")).locator("#daring-wish").is_hidden()
     page = visit(run_service("unsure"))

@@ -20,7 +20,7 @@ export class Details {
   /** Show what is known of an item; what takes a request follows. */
   open(item) {
     this.item = item;
-    const why = make("section", { class: "why", "aria-busy": "true" });
+    const why = make("section", { "aria-busy": "true" });
     const similar = make("section", { class: "similar", "aria-busy": "true" });
     this.dialog.replaceChildren(make("div", { class: "drawer-body" }, this.head(item), why, similar));
     if (!this.dialog.open) this.dialog.showModal();

@@ -51,17 +51,12 @@ export class Suggestions {
     if (ratings.owner === null) return this.forVisitor(afterRating, signal);
     try {
       const list = await this.keeper.send(this.wish);
-      return list ?? (await ask(`${userPath(ratings.owner, "recommendations")}?${queryOf(this.query)}`, { signal }));
+      return list ?? (await ask(`${userPath(ratings.owner, "recommendations")}?${queryOf(this.wish)}`, { signal }));
     } catch (failure) {
       if (!failure.isStoreAway && failure.status !== 401) throw failure;
       this.connection.storeFailed(failure);
       return this.forVisitor(afterRating, signal); // what could not be stored counts all the same
     }
-  }
-
-  get query() {
-    const { genres, ...rest } = this.wish;
-    return { ...rest, genre: genres };
   }
 
   forVisitor(afterRating, signal) {
