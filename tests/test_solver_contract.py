@@ -104,7 +104,7 @@ def _only_where_it_can_run(name):
 
 
 def test_every_solver_has_small_settings(name):
-    assert set(SOLVERS) == set(SMALL)
+    assert SMALL[name].keys() <= fields_of(name)
 
 
 def test_a_checkerboard_is_recovered(name):
@@ -218,7 +218,7 @@ def test_every_epoch_is_reported(name, ratings):
         pytest.skip(f"{name} has no epochs")
     reports = []
     small_solver(name).fit(ratings, callback=reports.append)
-    assert [report.number for report in reports] == list(range(1, len(reports) + 1))
+    assert [report.number for report in reports] == list(range(1, reports[-1].planned + 1))
     assert all(np.isfinite(list(report.metrics.values())).all() for report in reports)
 
 
@@ -346,17 +346,17 @@ def test_settings_out_of_range_are_named(name, field, value):
 
 def test_a_model_shown_after_an_epoch_stays_as_it_was(name, ratings):
     skip_without(name, "start")
+    if name == "bayesian":
+        pytest.skip("bayesian has no model to show before its draws are put together")
     shown, pairs = [], ([ratings.users[k] for k in range(5)], [ratings.items[k] for k in range(5)])
 
     def keep(epoch):
-        if epoch.model is not None:
-            model = epoch.model()
-            shown.append((model, model.item_vectors.copy(), model.score(*pairs)))
+        model = epoch.model()
+        shown.append((model, model.item_vectors.copy(), model.score(*pairs)))
 
-    final = small_solver(name, seed=1, epochs=3, sweeps=12, burn_in=2, kept=5).fit(ratings, callback=keep)
+    final = small_solver(name, seed=1, epochs=3).fit(ratings, callback=keep)
     for model, vectors, scores in shown:
         np.testing.assert_array_equal(model.item_vectors, vectors)
         np.testing.assert_array_equal(model.score(*pairs), scores)
-    if shown:
-        np.testing.assert_array_equal(shown[-1][0].item_vectors, final.item_vectors)
-        assert not np.array_equal(shown[0][1], shown[-1][1])
+    np.testing.assert_array_equal(shown[-1][0].item_vectors, final.item_vectors)
+    assert not np.array_equal(shown[0][1], shown[-1][1])
