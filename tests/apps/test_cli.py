@@ -128,7 +128,7 @@ def test_options_reach_the_solver(tmp_path):
     assert (settings["schedule"], settings["optimizer"], settings["batch_size"]) == ("constant", "sgd", 64)
 
 
-def test_all_ratings_can_be_trained_on(tmp_path):
+def test_all_ratings_can_be_trained_on():
     result = as_json("fit", DATA, *QUICK, "--test-fraction", "0")
     assert (result["n_train"], result["n_test"], result["mse"]) == (1600, 0, None)
 
@@ -454,12 +454,16 @@ def test_what_nobody_reads_to_the_end_is_no_error(monkeypatch):
     run("datasets", code=1)
 
 
-def test_progress_is_drawn_where_somebody_watches(monkeypatch):
+def test_progress_is_drawn_where_somebody_watches(monkeypatch, capsys):
     from cofactor.apps import show
 
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with show.progress_bar("training", hidden=False) as bar:
-        bar(0.5, "half")
+    for hidden in (True, False):
+        with show.progress_bar("training", hidden=hidden) as bar:
+            bar(0.5, "half")
+        drawn = capsys.readouterr()
+        assert drawn.out == ""
+        assert ("training" in drawn.err and "half" in drawn.err) is not hidden
 
 
 def test_a_movielens_folder(latest_small):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -180,7 +181,10 @@ def serve(tmp_path, models):
 
 @pytest.fixture(scope="module")
 def shared_service(tmp_path_factory, models):
-    """One running service for tests that leave it as it was."""
+    """One running service for tests that leave it as it was; in the end it has logged no failure of ours."""
     service = Service(models["ranking"], tmp_path_factory.mktemp("service"))
     yield service
+    lines = [json.loads(line) for line in service.log().splitlines()]
     service.close()
+    assert lines
+    assert not [line for line in lines if line["level"] == "error"]

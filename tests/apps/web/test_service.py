@@ -101,7 +101,7 @@ def test_workers_agree_and_a_reload_reaches_all(serve, models, tmp_path):
     assert digests() == {old}
     counted = service.ask("GET", "/metrics")[1]
     asked = int(re.search(r'requests_total\{route="/v1/model",status="2xx"\} (\d+)', counted)[1])
-    assert asked % 16 in (1, 1 + 0)  # those of both workers
+    assert asked % 16 == 1  # the first, and sixteens: those of both workers
 
 
 def test_reloads_under_load_fail_no_request_and_mix_no_models(serve, models, tmp_path, long_form):
@@ -189,7 +189,7 @@ def test_postgresql_killed_under_load_loses_nothing_and_is_found_again(serve, po
         until(lambda: service.ask("GET", "/readyz")[1]["writes"])
         assert service.put("ann", "i1", 5)[0] == 200
         check_kept(service, kept)
-    assert kept
+    assert any(len(values) == 1 for values in kept.values())
 
 
 def test_without_its_store_it_says_when_to_try_again(serve, postgres):
