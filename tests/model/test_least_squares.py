@@ -88,7 +88,7 @@ def general_equations(rank, n=300):
 
 
 def losses():
-    return (BiasedRatings(3.0, 0.5, 0.2, 0.5), PlainRatings(0.5, 1.0), Confidences(0.1, 0.05, 1.0))
+    return (BiasedRatings(3.0, 0.5, 0.2, 0.5), PlainRatings(0.5, 1.0), Confidences(0.1, 0.05, 0.5))
 
 
 def naive_objective(loss, matrix, users, items):

@@ -10,32 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from twins import as_lists, brute_force
 
 import cofactor as cf
 from cofactor.model import retrieval
 from cofactor.model.index import build, search
 from cofactor.model.kernels.scores import CHUNK
-
-
-def brute_force(users, items, n, offsets, excluded, candidates):
-    """Score every pair by the definition, sort each user's by (-score, row)."""
-    lists = []
-    for user in range(len(users)):
-        total = np.zeros(len(items))
-        for column in range(users.shape[1]):
-            total += users[user, column].astype(np.float64) * items[:, column]
-        scores = (total + offsets[user]).astype(np.float32)
-        rows = np.setdiff1d(np.arange(len(items)) if candidates is None else candidates, np.flatnonzero(excluded[user]))
-        best = rows[np.lexsort((rows, -scores[rows]))][:n]
-        lists.append([(int(row), scores[row]) for row in best])
-    return lists
-
-
-def as_lists(ranked, n_users):
-    lists = [[] for _ in range(n_users)]
-    for user, item, score in zip(ranked.users, ranked.items, ranked.scores, strict=True):
-        lists[user].append((int(item), score))
-    return lists
 
 
 def scanned(users, items, n, offsets=None, excluded=None, candidates=None, rows=None):
