@@ -11,10 +11,10 @@ import textwrap
 
 import numpy as np
 import pytest
+from tablesupport import table_from
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
-from cofactor.data.vocabulary import Vocabulary
 from cofactor.solvers import SOLVERS, solver_class
 
 SMALL = {
@@ -72,12 +72,6 @@ def skip_without(name, parameter):
     """Skip where a solver's fit has no such parameter, as one without epochs has none to start from."""
     if parameter not in inspect.signature(solver_class(name).fit).parameters:
         pytest.skip(f"{name} has nothing to repeat, so fit() has no {parameter}")
-
-
-def table_from(dense):
-    rows, columns = np.nonzero(dense)
-    users, items = (Vocabulary(range(n), kind=kind) for n, kind in zip(dense.shape, ("user", "item"), strict=True))
-    return Interactions.from_rows(users, items, rows, columns, dense[rows, columns])
 
 
 def checkerboard(n=10):

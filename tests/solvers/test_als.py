@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tablesupport import table_from
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
-from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation import evaluate
 from cofactor.solvers import ALS, ImplicitALS
 from cofactor.solvers.base import parted
@@ -105,12 +105,10 @@ def test_any_table_however_thin_is_learnt_from(n_users, n_items, rank, seed):
     random = np.random.default_rng(seed)
     dense = random.integers(0, 6, (n_users, n_items)) * (random.random((n_users, n_items)) < 0.5)
     dense[0, 0] = 3
-    rows, columns = np.nonzero(dense)
-    users, items = Vocabulary(range(n_users), kind="user"), Vocabulary(range(n_items), kind="item")
-    table = Interactions.from_rows(users, items, rows, columns, dense[rows, columns].astype(float))
+    table = table_from(dense)
     for solver in (ALS(rank=rank, epochs=2), ImplicitALS(rank=rank, epochs=2)):
         model = solver.fit(table)
-        assert np.isfinite(model.score_rows(rows, columns)).all()
+        assert np.isfinite(model.score_rows(*np.nonzero(dense))).all()
 
 
 def test_a_singular_system_is_a_clear_error():

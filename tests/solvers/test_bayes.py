@@ -10,10 +10,10 @@ import textwrap
 import numpy as np
 import polars as pl
 import pytest
+from tablesupport import table_from
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
-from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.report import evaluate
 from cofactor.model.bayesian.packing import draws_of
@@ -254,9 +254,7 @@ def test_users_and_items_without_ratings_are_average_and_uncertain(solver):
     random = np.random.default_rng(0)
     dense = random.integers(1, 6, (30, 20)).astype(float) * (random.random((30, 20)) < 0.7)
     dense[3], dense[4], dense[:, 5] = 0, 0, 0
-    rows, columns = np.nonzero(dense)
-    users, items = (Vocabulary(range(n), kind=kind) for n, kind in ((30, "user"), (20, "item")))
-    model = solver.fit(Interactions.from_rows(users, items, rows, columns, dense[rows, columns]))
+    model = solver.fit(table_from(dense))
     assert not model.user_vectors[3].any()
     assert not model.item_vectors[5].any()
     assert model.user_bias[3] == pytest.approx(model.user_bias[4], abs=1e-6)

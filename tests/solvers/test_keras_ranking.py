@@ -12,10 +12,9 @@ import keras
 import numpy as np
 import pytest
 from scipy import sparse
+from tablesupport import table_from
 
 import cofactor as cf
-from cofactor.data.interactions import Interactions
-from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation import evaluate
 from cofactor.model.agreement import agreement, with_placement
 from cofactor.model.kernels.unmet import kth_unmet
@@ -52,12 +51,6 @@ def tastes():
 
 def small(loss, **changes):
     return KerasMF(loss=loss, **{**SMALL, **changes})
-
-
-def table_from(dense):
-    rows, columns = np.nonzero(dense)
-    users, items = (Vocabulary(range(n), kind=kind) for n, kind in zip(dense.shape, ("user", "item"), strict=True))
-    return Interactions.from_rows(users, items, rows, columns, dense[rows, columns])
 
 
 def tables_of(model):
@@ -315,7 +308,7 @@ def test_negatives_are_new_in_each_epoch_and_hang_on_seed_and_epoch_alone(rating
     assert np.array_equal(fixed[4][0][2], first)
 
 
-def test_every_unmet_item_is_as_likely(ratings):
+def test_every_unmet_item_is_as_likely():
     met = sparse.csr_array(np.array([[1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]]))
     found = np.empty((2, 3), int)
     kth_unmet(met.indptr, met.indices, np.array([0, 1]), np.array([[0, 1, 2], [0, 3, 5]]), found)
