@@ -58,13 +58,18 @@ class Service:
         self.command += ["--ratings", ratings, *options]
         self.start()
 
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.port}"
+
     def start(self):
+        """Start it, and wait until it answers."""
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
         for _ in range(1200):
             with contextlib.suppress(OSError):
-                if self.ask("GET", "/healthz")[0] == 200:
-                    return self
+                if self.ask("GET", "/readyz")[0] == 200:
+                    return
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)
