@@ -57,17 +57,6 @@ def small_solver(name, **changes):
     return solver_class(name)(**{**SMALL[name], **known})
 
 
-def skip_without_spark():
-    """Skip where pyspark or a Java that it can run on is missing, and say which."""
-    pytest.importorskip("pyspark", reason="pyspark is not installed")
-    from cofactor.spark.session import check_java
-
-    try:
-        check_java(os.environ)
-    except cf.CofactorError as error:
-        pytest.skip(str(error))
-
-
 def skip_without(name, parameter):
     """Skip where a solver's fit has no such parameter, as one without epochs has none to start from."""
     if parameter not in inspect.signature(solver_class(name).fit).parameters:
@@ -92,9 +81,9 @@ pytestmark = pytest.mark.parametrize("name", SOLVERS)
 
 
 @pytest.fixture(autouse=True)
-def _only_where_it_can_run(name):
+def _only_where_it_can_run(name, request):
     if name == "spark-als":
-        skip_without_spark()
+        request.getfixturevalue("spark_can_run")
 
 
 def test_every_solver_has_small_settings(name):

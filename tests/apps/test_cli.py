@@ -466,6 +466,6 @@ def test_progress_is_drawn_where_somebody_watches(monkeypatch, capsys):
         assert ("training" in drawn.err and "half" in drawn.err) is not hidden
 
 
-def test_a_movielens_folder(latest_small):
-    result = as_json("fit", latest_small, *QUICK)
+def test_a_movielens_folder(real_ratings):
+    result = as_json("fit", real_ratings("ml-latest-small"), *QUICK)
     assert (result["n_users"], result["n_items"]) == (610, 9724)

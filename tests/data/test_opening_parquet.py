@@ -338,7 +338,7 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_whole(tmp_path, at):
     assert sorted(path.name for path in home.iterdir()) == sorted(["lock", *builds(tmp_path / "cache")])
 
 
-@pytest.mark.skipif(os.environ.get("COFACTOR_TEST_LONG") != "1", reason="takes a minute: COFACTOR_TEST_LONG=1")
+@pytest.mark.long
 def test_a_kill_at_any_moment_is_survived(tmp_path):
     folder, random = write(frame(3000), tmp_path / "ratings"), np.random.default_rng(0)
     whole = cf.read_parquet(folder)

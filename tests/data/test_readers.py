@@ -24,8 +24,6 @@ from cofactor.data.readers import from_frame, read_csv, read_movielens, read_par
 from cofactor.data.titles import read_titles
 from cofactor.errors import DataError, MissingExtraError, SettingError
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
-
 ROWS = [("ann", "tea", 5.0, 30), ("bob", "tea", 4.0, 20), ("ann", "rye", 2.5, 10)]
 COLUMNS = dict(zip(("who", "what", "stars", "at"), map(list, zip(*ROWS, strict=True)), strict=True))
 NAMED = {"user": "who", "item": "what", "value": "stars", "time": "at"}
@@ -447,10 +445,8 @@ def test_movielens_layouts_are_read_with_the_titles_beside_them(tmp_path: Path) 
     ("folder", "size"),
     [("ml-latest-small", (610, 9_724, 100_836)), ("movietweetings-100k", (16_554, 10_506, 100_000))],
 )
-def test_real_ratings_are_read_whole(folder: str, size: tuple[int, int, int]) -> None:
-    if not (SHARED / folder).is_dir():
-        pytest.skip(f"real ratings are not at hand: {folder} is not beside the project")
-    table = read_movielens(SHARED / folder)
+def test_real_ratings_are_read_whole(folder: str, size: tuple[int, int, int], real_ratings: Any) -> None:
+    table = read_movielens(real_ratings(folder))
     assert (table.n_users, table.n_items, len(table)) == size
     assert table.texts.titles is not None
     assert table.texts.titles.null_count() == 0

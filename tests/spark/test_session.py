@@ -116,8 +116,8 @@ def test_another_master_than_the_running_one_is_an_error(spark):
         session("local[1]")
 
 
-@pytest.mark.skipif(os.environ.get("COFACTOR_TEST_LONG") != "1", reason="starts a Java: set COFACTOR_TEST_LONG=1")
-@pytest.mark.usefixtures("_spark_can_run")
+@pytest.mark.long
+@pytest.mark.usefixtures("spark_can_run")
 def test_a_session_whose_java_died_is_said_to_have_ended():
     code = """
         from cofactor.errors import ClusterError
