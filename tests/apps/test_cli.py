@@ -6,18 +6,13 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
-from clisupport import run
+from clisupport import as_json, run
 
 import cofactor as cf
 from cofactor.model import everyone
 
 DATA = "synthetic:80x50x1600:3"
 QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
-
-
-def as_json(*arguments, code=0):
-    result = run(*arguments, "--json", code=code)
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")

@@ -254,7 +254,7 @@ def test_what_cannot_be_tuned_is_named(ratings, solver, more, message):
         tune(solver, ratings, **{"metric": "mae", **more})
 
 
-def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them(likes):
+def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them():
     """With a schedule, the tenth of ten epochs is not the tenth of twenty."""
     from cofactor.evaluation.search_space import search_space
     from cofactor.evaluation.tuning import _Search

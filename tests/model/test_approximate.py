@@ -95,7 +95,7 @@ def test_users_who_have_few_items_left_or_no_vector_are_answered_exactly():
     assert quick.recommend(range(4)).height == 3 + 1 + 0 + 10
 
 
-def test_the_same_model_gives_the_same_index_on_one_thread_and_on_two(quick):
+def test_the_same_model_gives_the_same_index_on_one_thread_and_on_two():
     program = (
         "import sys, numpy as np, faiss\n"
         "faiss.omp_set_num_threads(int(sys.argv[1]))\n"

@@ -150,7 +150,7 @@ def test_description_is_that_of_pandas(model):
     assert described["statistic"][:8].to_list() == ["count", "mean", "std", "min", "25%", "50%", "75%", "max"]
 
 
-def test_arrays_from_elsewhere_need_no_ids(tmp_path):
+def test_arrays_from_elsewhere_need_no_ids():
     vectors = np.eye(3)
     model = cf.Factors.from_arrays(vectors, vectors)
     vectors[:] = 9

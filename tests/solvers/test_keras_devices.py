@@ -100,7 +100,7 @@ def test_each_device_holds_a_quarter_of_the_tables_and_of_the_batch(four):
     assert told["part"] == [2, 1, 4]
 
 
-def test_one_device_shares_nothing_out(table):
+def test_one_device_shares_nothing_out():
     with all_devices() as row_multiple:
         assert row_multiple == 1
         assert keras.distribution.distribution() is None
