@@ -5,12 +5,11 @@ import dataclasses
 import functools
 import inspect
 import os
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
 import pytest
+from processes import python
 from tablesupport import table_from
 
 import cofactor as cf
@@ -122,10 +121,7 @@ def digest(name, cpus, threads):
         model = solver_class({name!r})(**{settings!r}).fit(table)
         print(hashlib.sha256(model.user_vectors.tobytes() + model.item_vectors.tobytes()).hexdigest())
     """
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True,
-        env={**os.environ, "NUMBA_NUM_THREADS": str(threads)},
-    ).stdout.strip()  # fmt: skip
+    return python(code, NUMBA_NUM_THREADS=str(threads)).strip()
 
 
 @pytest.mark.skipif(os.environ.get("COFACTOR_INNER") == "1", reason="the outer process has tried it")

@@ -1,14 +1,12 @@
 """Training, evaluation, lists and files within a limit of memory: the same bits as without one, and no more memory."""
 
 import dataclasses
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import polars as pl
 import pytest
 from clisupport import as_json, run
+from processes import python
 from tablesupport import in_files, is_mapped
 
 import cofactor as cf
@@ -290,10 +288,7 @@ def rise(folder, how):
     """Return by how many MiB a process grows while it works on the ratings of a folder."""
     home = folder.with_name(f"{folder.name}-{how}")
     home.mkdir()
-    command = [sys.executable, "-c", textwrap.dedent(MEASURED), folder, how, home]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout.splitlines()[-1])
+    return float(python(MEASURED, folder, how, home).splitlines()[-1])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")

@@ -3,7 +3,6 @@
 import csv
 import gzip
 import io
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from processes import python
 
 from cofactor.data.delimited import Choice, read_delimited
 from cofactor.data.readers import from_frame, read_csv, read_movielens, read_parquet, read_sql, read_table
@@ -453,7 +453,8 @@ def test_real_ratings_are_read_whole(folder: str, size: tuple[int, int, int], re
 
 
 def test_reading_loads_no_heavy_package() -> None:
-    code = "import sys, cofactor.data.readers, cofactor.data.catalog; print([m for m in HEAVY if m in sys.modules])"
-    heavy = "HEAVY = 'narwhals sqlalchemy pooch requests rich numba filelock platformdirs pandas pyarrow'.split(); "
-    done = subprocess.run([sys.executable, "-c", heavy + code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    heavy = "narwhals sqlalchemy pooch requests rich numba filelock platformdirs pandas pyarrow"
+    code = (
+        "import sys, cofactor.data.readers, cofactor.data.catalog; print([m for m in sys.argv[1:] if m in sys.modules])"
+    )
+    assert python(code, *heavy.split()).strip() == "[]"

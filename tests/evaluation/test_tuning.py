@@ -1,7 +1,6 @@
 """Settings found by trying: the same ones again, after a kill too, and never from the test part."""
 
 import dataclasses
-import os
 import subprocess
 import sys
 import textwrap
@@ -11,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 import pytest
+from processes import python
 
 import cofactor as cf
 from cofactor.evaluation import evaluate, tune, tuning_plots, validation
@@ -120,7 +120,7 @@ def test_a_trial_that_was_killed_half_way_is_tried_again(tuned, likes, tmp_path)
         likes = cf.load_dataset("synthetic:80x60x2000:1").at_least(3).binary()
         tune(ImplicitALS, likes, metric="ndcg@5", trials=14, space={QUICK}, folds=2, seed=3, study={str(path)!r})
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=os.environ, check=False)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert done.returncode == -9
     before = path.read_bytes()
     path.write_bytes(before + b'{"op_code":6,"worker')
@@ -361,5 +361,4 @@ def test_without_optuna_the_error_says_what_to_install():
         except ImportError as error:
             print(error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "optuna is not installed: pip install 'cofactor[tune]'"
+    assert python(code).strip() == "optuna is not installed: pip install 'cofactor[tune]'"

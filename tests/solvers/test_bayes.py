@@ -2,14 +2,11 @@
 
 import dataclasses
 import hashlib
-import os
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import polars as pl
 import pytest
+from processes import python
 from tablesupport import table_from
 
 import cofactor as cf
@@ -73,11 +70,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
                 made.add(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest())
             print(len(made), threads)
     """
-    environment = {**os.environ, "NUMBA_NUM_THREADS": "4"}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment, check=True
-    )
-    assert done.stdout.split() == ["1", "4", "1", "4"]
+    assert python(code, NUMBA_NUM_THREADS="4").split() == ["1", "4", "1", "4"]
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(solver, ratings, tmp_path):

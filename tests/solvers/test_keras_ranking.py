@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from processes import python
 from scipy import sparse
 from tablesupport import table_from
 
@@ -97,18 +98,18 @@ def test_processors_do_not_matter():
 
 def digest(cpus):
     code = f"""
-import hashlib, os
-os.sched_setaffinity(0, {cpus})
-import numpy as np
-from cofactor.data.interactions import Interactions
-from cofactor.solvers.keras_mf import KerasMF
-pairs = np.random.default_rng(5).permutation(500 * 400)[:30_000]
-table = Interactions.from_columns(pairs // 400, pairs % 400)
-for loss, sampling in (("softmax", "batch"), ("bpr", "batch"), ("ccl", "uniform")):
-    model = KerasMF(rank=16, loss=loss, sampling=sampling, epochs=1).fit(table)
-    print(hashlib.sha256(model.user_vectors.tobytes() + model.item_vectors.tobytes()).hexdigest())
-"""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        import hashlib, os
+        os.sched_setaffinity(0, {cpus})
+        import numpy as np
+        from cofactor.data.interactions import Interactions
+        from cofactor.solvers.keras_mf import KerasMF
+        pairs = np.random.default_rng(5).permutation(500 * 400)[:30_000]
+        table = Interactions.from_columns(pairs // 400, pairs % 400)
+        for loss, sampling in (("softmax", "batch"), ("bpr", "batch"), ("ccl", "uniform")):
+            model = KerasMF(rank=16, loss=loss, sampling=sampling, epochs=1).fit(table)
+            print(hashlib.sha256(model.user_vectors.tobytes() + model.item_vectors.tobytes()).hexdigest())
+    """
+    return python(code)
 
 
 @each_loss

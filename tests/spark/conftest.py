@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import free_port
 
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 """Short runs spend most of their time in Java's compiler and collector: the plain ones are ready sooner."""
@@ -27,12 +28,6 @@ def spark(spark_can_run):
     if SparkContext._active_spark_context is not None:
         return session()
     return session("local[2,4]")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Cluster:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import free_port
 from starlette.testclient import TestClient
-from websupport import Service, free_port
+from websupport import Service
 
 from cofactor.apps.web.app import create_app
 from cofactor.apps.web.settings import ServiceSettings

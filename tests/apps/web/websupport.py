@@ -1,4 +1,4 @@
-"""What the tests of the service share: ports, models, a running service."""
+"""What the tests of the service share: writers of a store, a running service, a load on it."""
 
 import contextlib
 import http.client
@@ -11,15 +11,11 @@ import sys
 import threading
 import time
 
+from processes import free_port
+
 from cofactor.apps.web.store import RatingsStore
 
-__all__ = ["Load", "Service", "free_port", "open_at_once", "raw", "write_for"]
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+__all__ = ["Load", "Service", "open_at_once", "raw", "write_for"]
 
 
 def open_at_once(url, ready, go, results):
