@@ -251,8 +251,10 @@ def test_users_and_items_without_ratings_are_average_and_uncertain(solver):
     assert not model.user_vectors[3].any()
     assert not model.item_vectors[5].any()
     assert model.user_bias[3] == pytest.approx(model.user_bias[4], abs=1e-6)
-    _, spread = score_with_spread(model, np.array([3, 8]), np.array([2, 2]))
-    assert spread[0] > 0
+    spreads = score_with_spread(model, *every_pair(model))[1].reshape(30, 20)
+    rated = np.delete(np.delete(spreads, [3, 4], axis=0), 5, axis=1)
+    assert spreads[3].mean() > rated.mean()
+    assert spreads[:, 5].mean() > 1.1 * rated.mean()
 
 
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1), (5, 4)])
