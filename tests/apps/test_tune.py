@@ -6,6 +6,7 @@ import shlex
 import polars as pl
 import pytest
 from clisupport import as_json, run
+from tablesupport import row_pairs
 
 import cofactor as cf
 from cofactor.solvers.als import ImplicitALS
@@ -65,7 +66,7 @@ def test_options_of_data_and_split_are_in_the_command(tmp_path, monkeypatch):
 def test_the_test_part_is_never_trained_on(tmp_path, monkeypatch):
     ratings = cf.load_dataset(DATA)
     _, test = ratings.split_random(test_fraction=0.2, seed=0)
-    hidden = {(u, i) for u, i in zip(test.triplets().user_rows, test.triplets().item_rows, strict=True)}
+    hidden = row_pairs(test)
     fitted, fit = [], ImplicitALS.fit
     monkeypatch.setattr(
         ImplicitALS, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more)
@@ -73,8 +74,7 @@ def test_the_test_part_is_never_trained_on(tmp_path, monkeypatch):
     run("tune", DATA, *QUICK, "-o", tmp_path)
     assert len(fitted) > 5
     for table in fitted:
-        columns = table.triplets()
-        assert not hidden & {(u, i) for u, i in zip(columns.user_rows, columns.item_rows, strict=True)}
+        assert not hidden & row_pairs(table)
     assert [len(table) for table in fitted].count(1280) == 1, "all of the training part, once"
 
 

@@ -9,7 +9,7 @@ from cofactor.data import rooms
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
 
-__all__ = ["in_files", "is_mapped", "same_matrix", "same_table", "table_from", "tribes"]
+__all__ = ["in_files", "is_mapped", "row_pairs", "same_matrix", "same_table", "table_from", "tribes"]
 
 
 def table_from(dense):
@@ -33,6 +33,12 @@ def is_mapped(array):
     while array is not None and not isinstance(array, np.memmap):
         array = array.base
     return array is not None
+
+
+def row_pairs(table):
+    """Return the set of a table's (user row, item row)."""
+    columns = table.triplets()
+    return set(zip(columns.user_rows.tolist(), columns.item_rows.tolist(), strict=True))
 
 
 def same_matrix(one, other):

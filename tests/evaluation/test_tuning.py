@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from processes import python
+from tablesupport import row_pairs
 
 import cofactor as cf
 from cofactor.evaluation import evaluate, tune, tuning_plots, validation
@@ -166,7 +167,7 @@ def test_two_searches_do_not_share_a_file(likes, tmp_path):
 
 def test_only_the_training_part_is_ever_seen(ratings, monkeypatch):
     train, test = ratings.split_per_user(test_fraction=0.25, seed=0)
-    hidden = {(u, i) for u, i in zip(test.triplets().user_rows, test.triplets().item_rows, strict=True)}
+    hidden = row_pairs(test)
     fitted, measured = [], []
     fit, measure = ALS.fit, validation.evaluate
     monkeypatch.setattr(ALS, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more))
@@ -176,8 +177,7 @@ def test_only_the_training_part_is_ever_seen(ratings, monkeypatch):
     tune(ALS, train, metric="mae", trials=3, fixed={"rank": 2}, folds=2)
     assert len(fitted) >= 3
     for table in [*fitted, *measured]:
-        columns = table.triplets()
-        assert not hidden & {(u, i) for u, i in zip(columns.user_rows, columns.item_rows, strict=True)}
+        assert not hidden & row_pairs(table)
     for table in fitted:
         assert len(table) < len(train)
 

@@ -15,7 +15,9 @@ from processes import free_port
 
 from cofactor.apps.web.store import RatingsStore
 
-__all__ = ["Load", "Service", "open_at_once", "raw", "write_for"]
+__all__ = ["SERVE", "Load", "Service", "open_at_once", "raw", "write_for"]
+
+SERVE = [sys.executable, "-c", "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])", "serve"]
 
 
 def open_at_once(url, ready, go, results):
@@ -48,10 +50,8 @@ class Service:
 
     def __init__(self, model, folder, *options, ratings=None):
         self.port, self.log_file = free_port(), folder / "service.log"
-        code = "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])"
         ratings = ratings or f"sqlite:///{folder}/ratings.db"
-        self.command = [sys.executable, "-c", code, "serve", str(model), "--port", str(self.port)]
-        self.command += ["--ratings", ratings, *options]
+        self.command = [*SERVE, str(model), "--port", str(self.port), "--ratings", ratings, *options]
         self.start()
 
     @property
