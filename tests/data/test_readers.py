@@ -119,7 +119,7 @@ def test_a_lazy_frame_that_fails_says_why() -> None:
 
 
 def test_a_pandas_value_column_of_mixed_types_is_refused() -> None:
-    with pytest.raises(DataError, match=r"'value' mixes types|is not a finite"):
+    with pytest.raises(DataError, match="column 'value' mixes types"):
         from_frame(pd.DataFrame({"user": ["a", "b"], "item": [1, 2], "value": [1, "x"]}), value="value")
 
 

@@ -142,7 +142,7 @@ def test_the_study_of_another_search_is_refused(likes, tmp_path):
         tune(ImplicitALS, likes, metric="ndcg@6", **same)
     with pytest.raises(cf.SettingError, match=r"another search \(other data\)"):
         tune(ImplicitALS, likes.split_rows([0])[0], metric="ndcg@5", **same)
-    with pytest.raises(cf.SettingError, match=r"another search \(seed 0, not 1\)|other settings"):
+    with pytest.raises(cf.SettingError, match=r"another search \(other settings\)"):
         tune(ImplicitALS, likes, metric="ndcg@5", seed=1, **same)
     with pytest.raises(cf.SettingError, match=r"another search \(solver ImplicitALS, not ALS\)"):
         tune(ALS, likes, metric="ndcg@5", **same)

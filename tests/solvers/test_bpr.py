@@ -41,9 +41,16 @@ def test_training_starts_from_models_with_and_without_item_biases(ratings):
         step.fit(ratings, start=ALS(rank=3, epochs=2).fit(ratings))
 
 
-@pytest.mark.parametrize("entry", [{"negatives": 0}, {"negatives": 1.5}, {"learning_rate": "fast"}])
-def test_a_file_whose_steps_make_no_sense_is_refused(entry):
-    with pytest.raises((TypeError, ValueError)):
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"negatives": 0}, "negatives is 0"),
+        ({"negatives": 1.5}, r"negatives is 1\.5"),
+        ({"learning_rate": "fast"}, "should be a number"),
+    ],
+)
+def test_a_file_whose_steps_make_no_sense_is_refused(entry, says):
+    with pytest.raises((TypeError, ValueError), match=says):
         Objective.from_mapping({"loss": "pairwise", **entry})
 
 

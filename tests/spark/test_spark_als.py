@@ -6,6 +6,7 @@ import os
 import numpy as np
 import polars as pl
 import pytest
+from clisupport import as_json
 
 import cofactor as cf
 from cofactor.model.folder import open_folder
@@ -251,17 +252,11 @@ def test_negative_confidences_are_refused(spark, tmp_path):
         SparkALS(rank=1, epochs=1, implicit=True).fit_table(path, tmp_path / "model")
 
 
-def test_the_command_line_writes_a_folder(spark, table, tmp_path, capsys):
-    from cofactor.apps.cli import build
-
-    output = tmp_path / "model"
-    arguments = ["fit", str(table), "--solver", "spark-als", "--rank", "2", "--epochs", "1", "--partitions", "1"]
-    with pytest.raises(SystemExit) as ended:
-        build(arguments)(args=[*arguments, "--goal", "ranking", "-o", str(output), "--json"], prog_name="cofactor")
-    assert ended.value.code == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["model"] == str(output)
-    assert cf.load(output).objective.goal == "ranking"
+def test_the_command_line_writes_a_folder(spark, table, tmp_path):
+    quick = ("--solver", "spark-als", "--rank", 2, "--epochs", 1, "--partitions", 1)
+    said = as_json("fit", table, *quick, "--goal", "ranking", "-o", tmp_path / "model")
+    assert said["model"] == str(tmp_path / "model")
+    assert cf.load(tmp_path / "model").objective.goal == "ranking"
 
 
 @pytest.mark.long
