@@ -1,5 +1,6 @@
 """The command line as people and programs use it: each command, its JSON, its errors and exit codes."""
 
+import dataclasses
 import json
 import shutil
 
@@ -56,8 +57,6 @@ def test_fit_speaks_to_people_too(model):
 
 
 def test_every_field_of_the_solver_is_an_option(monkeypatch):
-    import dataclasses
-
     from cofactor.solvers import solver_class
 
     monkeypatch.setenv("COLUMNS", "200")

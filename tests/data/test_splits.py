@@ -1,3 +1,5 @@
+"""Every way to hold ratings out, against what NumPy or polars makes of the same rule."""
+
 import dataclasses
 import tracemalloc
 

@@ -1,3 +1,5 @@
+"""Reports: errors by their definitions, training rows refused, strangers counted, a row for each solver."""
+
 import dataclasses
 import tracemalloc
 

@@ -1,3 +1,5 @@
+"""What a model answers with: scores, lists, neighbours, descriptions, and what it refuses to be made of."""
+
 import warnings
 
 import numpy as np

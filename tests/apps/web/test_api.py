@@ -1,3 +1,5 @@
+"""What the addresses of the service answer: the same lists, places, shares and figures as the model gives."""
+
 import numpy as np
 import pytest
 

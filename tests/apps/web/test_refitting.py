@@ -1,3 +1,5 @@
+"""The next model: stored ratings join what the old one was trained on."""
+
 import numpy as np
 import pytest
 
