@@ -4,11 +4,13 @@ And the rule that what takes minutes waits to be asked for.
 """
 
 import contextlib
+import dataclasses
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -65,10 +67,6 @@ def ratings():
 
 @pytest.fixture(scope="session")
 def titled(ratings):
-    import dataclasses
-
-    import polars as pl
-
     titles = pl.Series([f"Film {k} ({1950 + k})" for k in range(ratings.n_items)])
     return dataclasses.replace(ratings, texts=ItemTexts(titles))
 
@@ -88,11 +86,9 @@ def real_ratings():
 @pytest.fixture(scope="session")
 def ml100k():
     """The real ml-100k, from the cache or a registry."""
-    import cofactor as cf
-
     try:
-        return cf.load_dataset("ml-100k")
-    except cf.DownloadError as error:
+        return cofactor.load_dataset("ml-100k")
+    except cofactor.DownloadError as error:
         pytest.skip(f"ml-100k cannot be had here: {error}")
 
 
