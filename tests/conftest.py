@@ -117,6 +117,32 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture
+def browse(chromium):
+    """Return what opens a page as somebody who was never there; nothing may go wrong unseen meanwhile.
+
+    ``watch`` is told of each page and of the list that troubles belong in; ``options`` are those of a context.
+    """
+    contexts, troubles = [], []
+
+    def open_page(address, watch, *, context=None, **options):
+        if context is None:
+            usual = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+            context = chromium.new_context(**{**usual, **options})
+            contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        watch(page, troubles)
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
 @pytest.fixture(scope="session")
 def findings():
     """Return what finds the serious faults of a page that axe-core knows of: rules and elements."""

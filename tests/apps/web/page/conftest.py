@@ -86,26 +86,19 @@ def run_service(page_models, tmp_path_factory):
         service.close()
 
 
-@pytest.fixture
-def visit(chromium):
-    """Return what opens a service's page as a visitor who was never here; nothing may go wrong unseen meanwhile."""
-    contexts, troubles = [], []
+def watch(page, troubles):
+    """Take what breaks the page's own policy for a trouble."""
+    page.on("console", lambda message: troubles.append(message.text) if "Policy" in message.text else None)
 
-    def open_page(service, path="/", *, context=None, **options):
-        if context is None:
-            options = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
-            context = chromium.new_context(base_url=service.address, **options)
-            contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: troubles.append(message.text) if "Policy" in message.text else None)
-        page.goto(path)
+
+@pytest.fixture
+def visit(browse):
+    """Return what opens a service's page as a visitor who was never here."""
+
+    def open_page(service, path="/", **options):
+        page = browse(service.address + path, watch, **options)
         if options.get("java_script_enabled", True):
             page.wait_for_selector("#list .row:not(.is-blank)")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not troubles
+    return open_page
