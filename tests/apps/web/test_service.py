@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import python
 from websupport import SERVE, Load, Service
 
 import cofactor as cf
@@ -269,3 +270,17 @@ def test_no_rating_token_name_or_query_is_ever_logged(serve, tmp_path, ok):
     assert "4.625" not in log
     lines = [json.loads(line) for line in log.splitlines()]
     assert {"serving", "worker_ready", "request", "reloaded"} <= {line.get("event") for line in lines}
+
+
+def test_what_the_library_warns_of_is_a_line_of_the_log_too():
+    code = """
+        import logging, sys
+        sys.stderr = sys.stdout
+        from cofactor.apps.web import logs
+        logs.set_up()
+        logging.getLogger("cofactor.model").warning("compiling")
+        logging.getLogger("cofactor.model").info("nothing for a log")
+        logging.getLogger("cofactor.web").info("serving")
+    """
+    lines = [json.loads(line) for line in python(code).splitlines()]
+    assert [(line["level"], line["message"]) for line in lines] == [("warning", "compiling"), ("info", "serving")]
