@@ -5,8 +5,9 @@ threads, float32) at a mean squared error no worse. Surprise's SVD is shown for 
 
 How: protocol S (`split_random(test_fraction=0.2, seed=…)`), seed 0 for the times and seeds 0 to 4 for the errors. Each
 library starts from columns of raw ids (strings) in memory; coding them, building its tables and the fit are all timed,
-after one warming fit in the same process. Fits run in turn, one a round. Predictions are clipped to 1–5; a test pair
-that a library cannot predict, its user or item not being in the training part, gets the training mean.
+after one warming fit in the same process, but for Surprise, which does nothing only once. Fits run in turn, one a
+round. Predictions are clipped to 1–5; a test pair that a library cannot predict, its user or item not being in the
+training part, gets the training mean.
 
 Run: ``python benchmarks/als.py [--small] [--rounds 9]``.
 """

@@ -1,8 +1,7 @@
 """BPR against implicit 0.7.3: seconds of an epoch, and how good the lists are after as many epochs.
 
-Claims: with as many unseen items drawn, an epoch takes less than a third of implicit's time, and the same seed gives
-the same bits on any number of threads; on ml-100k nDCG@10 is at least 0.45 (0.442 is published on a split of this
-kind).
+Claims: with as many unseen items drawn, an epoch takes less than a third of implicit's time; on ml-100k nDCG@10 is at
+least 0.45 (0.442 is published on a split of this kind).
 
 How: *seconds* are of an epoch's pass over all pairs of ML-20M's shape at rank 64, two threads each, fits in turn, ours
 in this process and the peer's in its own; compilation and the making of the model are not in them. With

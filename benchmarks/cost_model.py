@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth import TINY, WARM, in_memory, measured, resident, sides
+from growth import TINY, WARM, in_memory, measured, resident, sides, threads
 from results import FOLDER, Results, arguments, fresh, short
 from scipy.optimize import nnls
 
@@ -145,18 +145,23 @@ def measure_lists(folder: str) -> dict[str, float]:
 # In the process that starts them.
 
 
+def alone(function: str, *settings: object) -> Any:
+    """Call a function of this file in a process of its own, of as many threads as in growth.py."""
+    return fresh(__file__, function, *settings, NUMBA_NUM_THREADS=str(threads()))
+
+
 def points(results: Results, cases: Sequence[Sequence[Case]], folder: Path) -> dict[str, list[tuple[Case, Any]]]:
     """Measure everything; by solver."""
     found: dict[str, list[tuple[Case, Any]]] = {name: [] for name in SOLVERS}
     for of_stage in cases:
         home = folder / "stage"
         home.mkdir()
-        fresh(__file__, "make", of_stage[0].stage, str(home))
+        alone("make", of_stage[0].stage, str(home))
         for case in of_stage:
             for name in SOLVERS:
-                figures = fresh(__file__, "measure", name, case.rank, str(home))
+                figures = alone("measure", name, case.rank, str(home))
                 if name == LISTED:
-                    figures |= fresh(__file__, "measure_lists", str(home))
+                    figures |= alone("measure_lists", str(home))
                 found[name].append((case, figures))
                 shown = {figure: short(figures[figure], 3) if figure in figures else None for figure in FIGURES}
                 row = {"users": case.users, "items": case.items, "ratings": case.ratings, "rank": case.rank}

@@ -5,7 +5,7 @@ the data do (power 1).
 
 How: the stages are synthetic, with 150 ratings for each user and 4 √ratings items, which is about how MovieLens grew
 from 1 to 20 million and what Netflix's 100 million are like. One rating in fifty is held out. Every measurement runs in
-a process of its own, which loads what it needs first and repeats what takes less than a second (the least counts), so
+a process of its own, which loads what it needs first and repeats what is done within 0.7 seconds (the least counts), so
 that hardly a wait for imports and kernels is in the figure:
 
 - *fit*: two epochs of rank 32 (BayesianMF three sweeps), from `Interactions` in memory to `Factors`; for KerasMF with

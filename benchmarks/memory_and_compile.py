@@ -1,7 +1,7 @@
 """What a fit takes besides time: memory, and the wait for compilation before the first result.
 
-Claims: a fit needs at most the ratings by user, their transpose, the vectors, and 10 % more; the first use of all
-solvers on a machine compiles for less than 20 s in all; later processes wait less than 0.5 s.
+Claims: a fit needs at most the ratings by user, their transpose, the vectors, and 10 % more; the first use of ALS,
+ImplicitALS, NMF and BayesianMF on a machine compiles for about 20 s in all; later processes wait less than 0.5 s.
 
 How: memory is the resident set of a fresh process (Linux, ``/proc/self/status``). The process loads the matrix, fits a
 tiny one so that everything is imported and compiled, resets the peak through ``/proc/self/clear_refs``, and fits.
@@ -10,7 +10,7 @@ of transpose and vectors; *over* is what the rise exceeds them by, in percent of
 count as vectors, and so does all that a model of draws keeps of each row: BayesianMF with its default of 64 draws is
 measured on a quarter of the ratings, as each draw takes a sweep.
 
-Compilation: a process with an empty ``NUMBA_CACHE_DIR`` fits every solver to a little data, each twice; then another
+Compilation: a process with an empty ``NUMBA_CACHE_DIR`` fits those solvers to a little data, each twice; then another
 process does so with the cache that the first has left. *wait* is what the first fit takes longer than the second.
 Imports are in neither.
 

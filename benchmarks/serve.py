@@ -4,7 +4,8 @@ Run: ``.venv/bin/python benchmarks/serve.py [--small] [--soak REQUESTS]``. A mod
 shape; ``cofactor serve`` serves it, as anyone would start it. Measured are the latency of a known user's top 10 and of
 a visitor's 20 ratings folded in and ranked, at 500 requests a second (from when each request was due, so that a stall
 is charged to all who had to wait); the throughput of both beside an empty FastAPI endpoint on the same server, in
-turn; reloads every second under that load; the time from the command to the first answer; and a soak.
+turn; reloads every second while known users ask 100 times a second; the time from the command to the first answer; and
+a soak.
 """
 
 import contextlib
@@ -86,14 +87,22 @@ def service(model, folder):
     return port, running(command, port, "/v1/users/1/recommendations", folder)
 
 
-def load(port, requests, seconds, rate=None, connections=8):
-    """Run the load generator and return what it measured."""
+@contextlib.contextmanager
+def loaded(port, requests, seconds, rate=None, connections=8):
+    """Run the load generator meanwhile; yield what returns what it measured, once it has ended."""
     asked = {"host": "127.0.0.1", "port": port, "requests": requests, "seconds": seconds}
     asked |= {"rate": rate, "connections": connections}
-    done = subprocess.run(
-        [sys.executable, HERE / "load.py"], input=json.dumps(asked), capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
+    command = [sys.executable, HERE / "load.py"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as generator:
+        generator.stdin.write(json.dumps(asked))
+        generator.stdin.close()
+        yield lambda: json.loads(generator.stdout.read())
+
+
+def load(*asked, **more):
+    """Run the load generator and return what it measured."""
+    with loaded(*asked, **more) as measured:
+        return measured()
 
 
 def throughput(port, requests):
@@ -168,19 +177,14 @@ def reloading(results, port, asked, seconds):
     """Reload every second while known users ask."""
     requests = next(iter(asked.values()))
     begun, reloads = time.perf_counter(), 0
-    spec = {"host": "127.0.0.1", "port": port, "requests": requests, "seconds": seconds, "rate": 100, "connections": 8}
-    generator = subprocess.Popen(
-        [sys.executable, HERE / "load.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    generator.stdin.write(json.dumps(spec))
-    generator.stdin.close()
-    while time.perf_counter() - begun < seconds:
-        due = begun + reloads + 1
-        asking = urllib.request.Request(f"http://127.0.0.1:{port}/v1/admin/reload", method="POST")
-        with urllib.request.urlopen(asking) as answer:
-            reloads += answer.status == 200
-        time.sleep(max(0, due - time.perf_counter()))
-    run = json.loads(generator.stdout.read())
+    with loaded(port, requests, seconds, rate=100) as measured:
+        while time.perf_counter() - begun < seconds:
+            due = begun + reloads + 1
+            asking = urllib.request.Request(f"http://127.0.0.1:{port}/v1/admin/reload", method="POST")
+            with urllib.request.urlopen(asking) as answer:
+                reloads += answer.status == 200
+            time.sleep(max(0, due - time.perf_counter()))
+        run = measured()
     p99 = short(1000 * float(np.percentile(run["latencies"], 99)))
     results.add(
         "Reloads under load", seconds=seconds, reloads=reloads, requests=len(run["latencies"]), failed=failures(run),

@@ -131,7 +131,9 @@ def main() -> None:
         stage = Stage(session(), Path(folder), args.n)
         write(model, model.n_users, stage.folder / "model")
         write(model, max(1, model.n_users // 20), stage.folder / "part")
-        stage.ours(model="part"), stage.ours(model="part", exclude_seen=True), stage.mllib(model="part")  # compile
+        stage.ours(model="part")  # compiles, and so do the next two
+        stage.ours(model="part", exclude_seen=True)
+        stage.mllib(model="part")
         mine, theirs = in_turn(args.rounds, stage.ours, stage.mllib)
         filtered = stage.ours("filtered", exclude_seen=True)
         same, apart = stage.agreement()

@@ -43,7 +43,7 @@ SMALL_SHAPES = {"small": ("synthetic:3000x1000x100000", 3, 1)}
 PEER_USERS = 20_000
 FIRST_CALL = """
 import sys, time, numpy as np
-users, items = (np.load(name, mmap_mode=None) for name in sys.argv[1:])
+users, items = (np.load(name) for name in sys.argv[1:])
 start = time.perf_counter()
 from cofactor.model import retrieval
 from cofactor.model.index import build

@@ -1,10 +1,16 @@
-"""What several tests need: small made-up data, the real data where it is at hand, a browser."""
+"""What several tests need: small made-up data, the real data where it is at hand, Spark's Java, a browser.
 
+And the rule that what takes minutes waits to be asked for.
+"""
+
+import contextlib
+import dataclasses
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -16,18 +22,29 @@ from cofactor.data.vocabulary import Vocabulary
 
 
 def drop_stale_machine_code():
-    """Delete cached machine code older than any kernel's source: numba looks at the file of each kernel alone."""
+    """Delete cached machine code older than any kernel's source: numba looks at the file of each kernel alone.
+
+    Processes that run tests side by side all do so.
+    """
     package = Path(cofactor.__file__).parent / "model"
     sources = [file for folder in ("kernels", "bayesian") for file in (package / folder).glob("*.py")]
     newest = max(file.stat().st_mtime for file in sources)
     for cached in package.rglob("*.nb[ic]"):
-        if cached.stat().st_mtime < newest:
-            cached.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if cached.stat().st_mtime < newest:
+                cached.unlink()
 
 
 drop_stale_machine_code()
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("COFACTOR_TEST_LONG") != "1":
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: set COFACTOR_TEST_LONG=1"))
 
 
 def made_up(n_users=60, n_items=40, n=900, rank=3, seed=0, name="made-up"):
@@ -50,32 +67,41 @@ def ratings():
 
 @pytest.fixture(scope="session")
 def titled(ratings):
-    import dataclasses
-
-    import polars as pl
-
     titles = pl.Series([f"Film {k} ({1950 + k})" for k in range(ratings.n_items)])
     return dataclasses.replace(ratings, texts=ItemTexts(titles))
 
 
 @pytest.fixture(scope="session")
-def latest_small():
-    """The folder of ml-latest-small."""
-    folder = SHARED_DATA / "ml-latest-small"
-    if not folder.is_dir():
-        pytest.skip(f"real ratings are not at hand: {folder.name} is not beside the project")
-    return folder
+def real_ratings():
+    """Return what finds a folder of real ratings by its name, or skips."""
+
+    def find(name):
+        if not (SHARED_DATA / name).is_dir():
+            pytest.skip(f"real ratings are not at hand: {name} is not beside the project")
+        return SHARED_DATA / name
+
+    return find
 
 
 @pytest.fixture(scope="session")
 def ml100k():
     """The real ml-100k, from the cache or a registry."""
-    import cofactor as cf
+    try:
+        return cofactor.load_dataset("ml-100k")
+    except cofactor.DownloadError as error:
+        pytest.skip(f"ml-100k cannot be had here: {error}")
+
+
+@pytest.fixture(scope="session")
+def spark_can_run():
+    """Skip where pyspark or a Java that it can run on is missing, and say which."""
+    pytest.importorskip("pyspark", reason="pyspark is not installed")
+    from cofactor.spark.session import check_java
 
     try:
-        return cf.load_dataset("ml-100k")
-    except cf.DownloadError as error:
-        pytest.skip(f"ml-100k cannot be had here: {error}")
+        check_java(os.environ)
+    except cofactor.CofactorError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +115,32 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def browse(chromium):
+    """Return what opens a page as somebody who was never there; nothing may go wrong unseen meanwhile.
+
+    ``watch`` is told of each page and of the list that troubles belong in; ``options`` are those of a context.
+    """
+    contexts, troubles = [], []
+
+    def open_page(address, watch, *, context=None, **options):
+        if context is None:
+            usual = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+            context = chromium.new_context(**{**usual, **options})
+            contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        watch(page, troubles)
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles
 
 
 @pytest.fixture(scope="session")

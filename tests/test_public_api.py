@@ -1,12 +1,11 @@
 """The public names are what is visible, and importing the library loads nothing heavy."""
 
 import difflib
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from processes import python
 
 import cofactor
 import cofactor.evaluation
@@ -17,8 +16,7 @@ HEAVY = ("keras", "jax", "tensorflow", "numba", "pyspark", "matplotlib", "fastap
 
 def loaded_after(code):
     report = f"import sys\n{textwrap.dedent(code)}\nprint([name for name in {HEAVY!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
-    return done.stdout.strip().splitlines()[-1]
+    return python(report).strip().splitlines()[-1]
 
 
 def test_every_public_name_is_there():
@@ -77,10 +75,8 @@ def test_a_missing_extra_says_what_to_install():
         except cofactor.MissingExtraError as error:
             print(error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "keras is not installed: pip install 'cofactor[keras]'"
+    assert python(code).strip() == "keras is not installed: pip install 'cofactor[keras]'"
     code = code.replace("keras", "matplotlib").replace(
         "from cofactor.solvers import KerasMF", "import cofactor.evaluation.plots"
     )
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "matplotlib is not installed: pip install 'cofactor[plots]'"
+    assert python(code).strip() == "matplotlib is not installed: pip install 'cofactor[plots]'"

@@ -29,7 +29,9 @@ def write_ncf(folder, n_users=40, n_items=130, seed=0):
 @pytest.fixture
 def benchmarks(tmp_path):
     """Copy the scripts, so that results go to a folder of the test's own."""
-    return Path(shutil.copytree(BENCHMARKS, tmp_path / "benchmarks", ignore=shutil.ignore_patterns("results")))
+    return Path(
+        shutil.copytree(BENCHMARKS, tmp_path / "benchmarks", ignore=shutil.ignore_patterns("results", ".venvs"))
+    )
 
 
 def test_a_split_in_the_layout_of_ncf_is_measured_and_one_solver_chosen_on_validation(benchmarks, tmp_path):

@@ -5,16 +5,15 @@ import dataclasses
 import functools
 import inspect
 import os
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
 import pytest
+from processes import python
+from tablesupport import table_from
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
-from cofactor.data.vocabulary import Vocabulary
 from cofactor.solvers import SOLVERS, solver_class
 
 SMALL = {
@@ -57,27 +56,10 @@ def small_solver(name, **changes):
     return solver_class(name)(**{**SMALL[name], **known})
 
 
-def skip_without_spark():
-    """Skip where pyspark or a Java that it can run on is missing, and say which."""
-    pytest.importorskip("pyspark", reason="pyspark is not installed")
-    from cofactor.spark.session import check_java
-
-    try:
-        check_java(os.environ)
-    except cf.CofactorError as error:
-        pytest.skip(str(error))
-
-
 def skip_without(name, parameter):
     """Skip where a solver's fit has no such parameter, as one without epochs has none to start from."""
     if parameter not in inspect.signature(solver_class(name).fit).parameters:
         pytest.skip(f"{name} has nothing to repeat, so fit() has no {parameter}")
-
-
-def table_from(dense):
-    rows, columns = np.nonzero(dense)
-    users, items = (Vocabulary(range(n), kind=kind) for n, kind in zip(dense.shape, ("user", "item"), strict=True))
-    return Interactions.from_rows(users, items, rows, columns, dense[rows, columns])
 
 
 def checkerboard(n=10):
@@ -98,13 +80,13 @@ pytestmark = pytest.mark.parametrize("name", SOLVERS)
 
 
 @pytest.fixture(autouse=True)
-def _only_where_it_can_run(name):
+def _only_where_it_can_run(name, request):
     if name == "spark-als":
-        skip_without_spark()
+        request.getfixturevalue("spark_can_run")
 
 
 def test_every_solver_has_small_settings(name):
-    assert set(SOLVERS) == set(SMALL)
+    assert SMALL[name].keys() <= fields_of(name)
 
 
 def test_a_checkerboard_is_recovered(name):
@@ -139,10 +121,7 @@ def digest(name, cpus, threads):
         model = solver_class({name!r})(**{settings!r}).fit(table)
         print(hashlib.sha256(model.user_vectors.tobytes() + model.item_vectors.tobytes()).hexdigest())
     """
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True,
-        env={**os.environ, "NUMBA_NUM_THREADS": str(threads)},
-    ).stdout.strip()  # fmt: skip
+    return python(code, NUMBA_NUM_THREADS=str(threads)).strip()
 
 
 @pytest.mark.skipif(os.environ.get("COFACTOR_INNER") == "1", reason="the outer process has tried it")
@@ -218,7 +197,7 @@ def test_every_epoch_is_reported(name, ratings):
         pytest.skip(f"{name} has no epochs")
     reports = []
     small_solver(name).fit(ratings, callback=reports.append)
-    assert [report.number for report in reports] == list(range(1, len(reports) + 1))
+    assert [report.number for report in reports] == list(range(1, reports[-1].planned + 1))
     assert all(np.isfinite(list(report.metrics.values())).all() for report in reports)
 
 
@@ -346,17 +325,17 @@ def test_settings_out_of_range_are_named(name, field, value):
 
 def test_a_model_shown_after_an_epoch_stays_as_it_was(name, ratings):
     skip_without(name, "start")
+    if name == "bayesian":
+        pytest.skip("bayesian has no model to show before its draws are put together")
     shown, pairs = [], ([ratings.users[k] for k in range(5)], [ratings.items[k] for k in range(5)])
 
     def keep(epoch):
-        if epoch.model is not None:
-            model = epoch.model()
-            shown.append((model, model.item_vectors.copy(), model.score(*pairs)))
+        model = epoch.model()
+        shown.append((model, model.item_vectors.copy(), model.score(*pairs)))
 
-    final = small_solver(name, seed=1, epochs=3, sweeps=12, burn_in=2, kept=5).fit(ratings, callback=keep)
+    final = small_solver(name, seed=1, epochs=3).fit(ratings, callback=keep)
     for model, vectors, scores in shown:
         np.testing.assert_array_equal(model.item_vectors, vectors)
         np.testing.assert_array_equal(model.score(*pairs), scores)
-    if shown:
-        np.testing.assert_array_equal(shown[-1][0].item_vectors, final.item_vectors)
-        assert not np.array_equal(shown[0][1], shown[-1][1])
+    np.testing.assert_array_equal(shown[-1][0].item_vectors, final.item_vectors)
+    assert not np.array_equal(shown[0][1], shown[-1][1])

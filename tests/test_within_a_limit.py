@@ -1,15 +1,12 @@
 """Training, evaluation, lists and files within a limit of memory: the same bits as without one, and no more memory."""
 
 import dataclasses
-import json
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import polars as pl
 import pytest
-from clisupport import run
+from clisupport import as_json, run
+from processes import python
 from tablesupport import in_files, is_mapped
 
 import cofactor as cf
@@ -184,12 +181,12 @@ def test_columns_that_do_not_fit_say_how_much_they_need(tables):
 
 def test_the_command_line_keeps_to_a_limit_and_says_the_same(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "cache"))
-    fit = ("fit", folder, "--solver", "implicit-als", "--rank", 3, "--epochs", 2, "--json")
+    fit = ("fit", folder, "--solver", "implicit-als", "--rank", 3, "--epochs", 2)
     outputs = []
     for limit in ([], ["--memory", "16MB"]):
         path = tmp_path / f"{len(limit)}.safetensors"
-        fitted = json.loads(run(*fit, "-o", path, *limit).stdout)
-        measured = json.loads(run("evaluate", path, folder, *limit, "--json").stdout)
+        fitted = as_json(*fit, "-o", path, *limit)
+        measured = as_json("evaluate", path, folder, *limit)
         outputs.append([{k: v for k, v in fitted.items() if k not in ("fit_seconds", "model")}, measured])
     assert outputs[0] == outputs[1]
     assert len(list((tmp_path / "cache").glob("interactions/*/*/interactions.json"))) == 1
@@ -231,7 +228,7 @@ def test_a_limit_for_a_name_or_a_database_is_refused(data):
 
 def test_a_synthetic_set_can_be_written_and_trained_on(tmp_path, monkeypatch):
     monkeypatch.setenv("COFACTOR_DATA", str(tmp_path / "cache"))
-    assert json.loads(run("synthesize", STAGE, "-o", tmp_path / "set", "--json").stdout)["n_ratings"] == 6000
+    assert as_json("synthesize", STAGE, "-o", tmp_path / "set")["n_ratings"] == 6000
     fit = ("fit", tmp_path / "set", "--memory", "16MB", "--time-column", "time", "--test-fraction", 0)
     run(*fit, "--rank", 2, "--epochs", 1)
     assert "is there already: remove it or name another folder" in " ".join(
@@ -291,10 +288,7 @@ def rise(folder, how):
     """Return by how many MiB a process grows while it works on the ratings of a folder."""
     home = folder.with_name(f"{folder.name}-{how}")
     home.mkdir()
-    command = [sys.executable, "-c", textwrap.dedent(MEASURED), folder, how, home]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout.splitlines()[-1])
+    return float(python(MEASURED, folder, how, home).splitlines()[-1])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")

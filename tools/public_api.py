@@ -140,4 +140,4 @@ def _parameters(command: Any) -> list[str]:
 
 if __name__ == "__main__":
     PAGE.write_text(public_api(), encoding="utf-8")
-    sys.stdout.write(f"wrote {PAGE.relative_to(Path.cwd())}\n")
+    sys.stdout.write(f"wrote {os.path.relpath(PAGE)}\n")

@@ -22,7 +22,7 @@ SOURCE = Path(cofactor.__file__).parent
 REMEDIES = Path(__file__).parents[1] / "remedies.toml"
 SERVICE = ("Problem", "Refused")
 _DO = (
-    "ask|cast|check|choose|convert|copy|evaluate|fetch|fit|fold_in|fold|give|hold|keep|leave|list|make|measure|mend|name|open|pip|"
+    "ask|cast|check|choose|convert|copy|evaluate|fetch|fit|fold_in|fold|give|hold|keep|leave|list|look|make|measure|mend|name|open|pip|"
     "rank|read|remove|rename|round|set|split|start|the same command|train|try|unpack|unzip|wait|write|"
     "it must|they must|it can be|each must|evaluate\\(\\) makes|send|say|see|GET|raise"
 )

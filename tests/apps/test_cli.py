@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
-from clisupport import run
+from clisupport import as_json, run
 
 import cofactor as cf
 from cofactor.data.texts import ItemTexts
@@ -15,11 +15,6 @@ from cofactor.model import everyone
 
 DATA = "synthetic:80x50x1600:3"
 QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
-
-
-def as_json(*arguments, code=0):
-    result = run(*arguments, "--json", code=code)
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +58,6 @@ def test_fit_speaks_to_people_too(model):
 
 
 def test_every_field_of_the_solver_is_an_option(monkeypatch):
-    import dataclasses
-
     from cofactor.solvers import solver_class
 
     monkeypatch.setenv("COLUMNS", "200")
@@ -496,14 +489,18 @@ def test_what_nobody_reads_to_the_end_is_no_error(monkeypatch):
     run("datasets", code=1)
 
 
-def test_progress_is_drawn_where_somebody_watches(monkeypatch):
+def test_progress_is_drawn_where_somebody_watches(monkeypatch, capsys):
     from cofactor.apps import show
 
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with show.progress_bar("training", hidden=False) as bar:
-        bar(0.5, "half")
+    for hidden in (True, False):
+        with show.progress_bar("training", hidden=hidden) as bar:
+            bar(0.5, "half")
+        drawn = capsys.readouterr()
+        assert drawn.out == ""
+        assert ("training" in drawn.err and "half" in drawn.err) is not hidden
 
 
-def test_a_movielens_folder(latest_small):
-    result = as_json("fit", latest_small, *QUICK)
+def test_a_movielens_folder(real_ratings):
+    result = as_json("fit", real_ratings("ml-latest-small"), *QUICK)
     assert (result["n_users"], result["n_items"]) == (610, 9724)

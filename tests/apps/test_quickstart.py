@@ -1,25 +1,15 @@
 """The main job: with the real data where it can be had, with made-up data where it cannot."""
 
-import json
-
 import pytest
-from typer.testing import CliRunner
+from clisupport import as_json, run
 
 import cofactor as cf
 from cofactor.apps import quickstart
-from cofactor.apps.cli import build
 
 FILES = {
     "rank-5.safetensors", "rank-10.safetensors", "rank-20.safetensors", "ranking.safetensors",
     "training-curve.png", "error-by-rank.png", "item-map.png", "model.png",
 }  # fmt: skip
-
-
-def run(*arguments):
-    arguments = ["quickstart", *map(str, arguments)]
-    result = CliRunner().invoke(build(arguments), arguments)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def test_without_a_network_it_says_so_and_runs_on_made_up_ratings(tmp_path, monkeypatch):
@@ -30,7 +20,7 @@ def test_without_a_network_it_says_so_and_runs_on_made_up_ratings(tmp_path, monk
 
     monkeypatch.setattr(quickstart, "load_dataset", unreachable)
     monkeypatch.setattr(quickstart, "WITHOUT_NETWORK", "synthetic:90x60x2000")
-    result = run("-o", tmp_path)
+    result = run("quickstart", "-o", tmp_path)
     assert "no network" in result.stderr
     assert "synthetic:90x60x2000" in result.stderr
     assert "90 users × 60 items" in result.stdout
@@ -46,12 +36,11 @@ def test_another_set_that_cannot_be_had_is_an_error(tmp_path, monkeypatch):
         raise cf.DownloadError("no network")
 
     monkeypatch.setattr(quickstart, "load_dataset", unreachable)
-    arguments = ["quickstart", "--data", "ml-1m", "-o", str(tmp_path)]
-    assert CliRunner().invoke(build(arguments), arguments).exit_code == 1
+    assert "no network" in run("quickstart", "--data", "ml-1m", "-o", tmp_path, code=1).stderr
 
 
 def test_the_main_job_on_real_ratings(ml100k, tmp_path):
-    result = json.loads(run("-o", tmp_path, "--json").stdout)
+    result = as_json("quickstart", "-o", tmp_path)
     assert [row["rank"] for row in result["rows"]] == [5, 10, 20]
     for row in result["rows"]:
         assert row["mse"] < 0.85 < row["article's mse"]

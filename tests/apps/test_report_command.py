@@ -1,9 +1,7 @@
 """cofactor report: a model and data in, one page out, or one line that says why not."""
 
-import json
-
 import pytest
-from clisupport import run
+from clisupport import as_json, run
 
 import cofactor as cf
 from cofactor.apps import jobs
@@ -22,7 +20,7 @@ def test_it_writes_one_page_with_the_figures_of_evaluate(model, tmp_path):
     told = run("report", model, DATA, "-o", tmp_path / "pages" / "my.html", "--rank", "2").stdout
     assert f"wrote {tmp_path / 'pages' / 'my.html'}" in told
     page = (tmp_path / "pages" / "my.html").read_text()
-    measured = json.loads(run("evaluate", model, DATA, "--json").stdout)
+    measured = as_json("evaluate", model, DATA)
     assert f'<data value="{measured["ndcg@10"]!r}" data-metric="ndcg@10">' in page
     assert "<title>small – cofactor report</title>" in page
     assert '<section id="ranks"' in page
@@ -31,7 +29,7 @@ def test_it_writes_one_page_with_the_figures_of_evaluate(model, tmp_path):
 
 def test_it_writes_report_html_unless_told_otherwise(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert json.loads(run("report", model, DATA, "--json", "--examples", "0").stdout) == {"page": "report.html"}
+    assert as_json("report", model, DATA, "--examples", "0") == {"page": "report.html"}
     page = (tmp_path / "report.html").read_text()
     assert '<section id="people"' not in page
     assert '<section id="ranks"' not in page
@@ -76,7 +74,7 @@ def test_errors_say_what_to_do_and_leave_no_page(model, tmp_path):
         result = run("report", *arguments, "-o", output, code=code)
         assert words in " ".join(result.stderr.split())
         assert not output.exists()
-    told = json.loads(run("report", model, "nothing.csv", "--json", code=1).stdout)
+    told = as_json("report", model, "nothing.csv", code=1)
     assert "neither a file" in told["error"]
 
 

@@ -5,7 +5,8 @@ import shlex
 
 import polars as pl
 import pytest
-from clisupport import run
+from clisupport import as_json, run
+from tablesupport import row_pairs
 
 import cofactor as cf
 from cofactor.solvers.als import ImplicitALS
@@ -22,7 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(folder):
-    return json.loads(run("tune", DATA, *QUICK, "--seed", 2, "--fix", "nu=0.5", "-o", folder, "--json").stdout)
+    return as_json("tune", DATA, *QUICK, "--seed", 2, "--fix", "nu=0.5", "-o", folder)
 
 
 def test_the_result_holds_settings_figures_and_files(result, folder):
@@ -45,7 +46,7 @@ def test_the_command_can_be_pasted_and_gives_the_same_model_and_figures(result, 
     monkeypatch.chdir(tmp_path)
     words = shlex.split(result["command"])
     assert words[0] == "cofactor"
-    fitted = json.loads(run(*words[1:], "--json").stdout)
+    fitted = as_json(*words[1:])
     assert {name: fitted[name] for name in result["test"]} == result["test"]
     assert cf.load(tmp_path / "model.safetensors").origin.settings == result["settings"]
 
@@ -56,8 +57,8 @@ def test_options_of_data_and_split_are_in_the_command(tmp_path, monkeypatch):
     (tmp_path / "my plays.csv").write_text("\n".join(["listener,track,at", *rows]))
     columns = ["--user-column", "listener", "--item-column", "track", "--value-column", "none", "--time-column", "at"]
     options = [*columns, "--split", "time", "--test-fraction", 0.3, "--solver", "svd", "--space", "rank=1:3"]
-    told = json.loads(run("tune", "my plays.csv", *options, "--trials", 2, "--seed", 1, "--json").stdout)
-    fitted = json.loads(run(*shlex.split(told["command"])[1:], "--json").stdout)
+    told = as_json("tune", "my plays.csv", *options, "--trials", 2, "--seed", 1)
+    fitted = as_json(*shlex.split(told["command"])[1:])
     assert {name: fitted[name] for name in told["test"]} == told["test"]
     assert fitted["n_test"] == told["n_test"]
 
@@ -65,7 +66,7 @@ def test_options_of_data_and_split_are_in_the_command(tmp_path, monkeypatch):
 def test_the_test_part_is_never_trained_on(tmp_path, monkeypatch):
     ratings = cf.load_dataset(DATA)
     _, test = ratings.split_random(test_fraction=0.2, seed=0)
-    hidden = {(u, i) for u, i in zip(test.triplets().user_rows, test.triplets().item_rows, strict=True)}
+    hidden = row_pairs(test)
     fitted, fit = [], ImplicitALS.fit
     monkeypatch.setattr(
         ImplicitALS, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more)
@@ -73,8 +74,7 @@ def test_the_test_part_is_never_trained_on(tmp_path, monkeypatch):
     run("tune", DATA, *QUICK, "-o", tmp_path)
     assert len(fitted) > 5
     for table in fitted:
-        columns = table.triplets()
-        assert not hidden & {(u, i) for u, i in zip(columns.user_rows, columns.item_rows, strict=True)}
+        assert not hidden & row_pairs(table)
     assert [len(table) for table in fitted].count(1280) == 1, "all of the training part, once"
 
 
@@ -88,14 +88,14 @@ def test_people_are_told_the_best_trials_and_the_command(result, folder, tmp_pat
 
 def test_without_a_test_part_there_are_no_test_figures(tmp_path):
     arguments = ["tune", DATA, "--solver", "svd", "--trials", 1, "--test-fraction", 0, "-o", tmp_path]
-    told = json.loads(run(*arguments, "--json").stdout)
+    told = as_json(*arguments)
     assert (told["test"], told["n_train"], told["n_test"]) == (None, 1600, 0)
     assert "no test part was set apart" in run(*arguments).stdout
 
 
 def test_ratings_are_tuned_by_their_error(tmp_path):
     arguments = ["--solver", "als", "--metric", "rmse", "--fix", "rank=2", "--space", "epochs=1,3", "--trials", 3]
-    told = json.loads(run("tune", DATA, *arguments, "-o", tmp_path, "--json").stdout)
+    told = as_json("tune", DATA, *arguments, "-o", tmp_path)
     assert told["settings"]["epochs"] in (1, 3)
     assert pl.read_csv(tmp_path / "trials.csv").filter(state="complete")["value"].min() == told["validation"]
 

@@ -1,4 +1,4 @@
-"""What tests of tables that lie in files ask of them."""
+"""Small tables for tests, and what is asked of tables that lie in files."""
 
 import contextlib
 
@@ -6,8 +6,26 @@ import numpy as np
 import pytest
 
 from cofactor.data import rooms
+from cofactor.data.interactions import Interactions
+from cofactor.data.vocabulary import Vocabulary
 
-__all__ = ["in_files", "is_mapped", "same_matrix", "same_table"]
+__all__ = ["in_files", "is_mapped", "row_pairs", "same_matrix", "same_table", "table_from", "tribes"]
+
+
+def table_from(dense):
+    """Make interactions of what is not zero in a dense table, whose ids are its rows and columns."""
+    rows, columns = np.nonzero(dense)
+    users, items = (Vocabulary(range(n), kind=kind) for n, kind in zip(dense.shape, ("user", "item"), strict=True))
+    return Interactions.from_rows(users, items, rows, columns, dense[rows, columns])
+
+
+def tribes(n_users=60, n_items=40, seed=0):
+    """Return pairs of users with items of their own half, a third of them held out: (train, test)."""
+    random = np.random.default_rng(seed)
+    users, items = np.indices((n_users, n_items)).reshape(2, -1)
+    chosen = ((users % 2) == (items % 2)) & (random.random(len(users)) < 0.6)
+    pairs = Interactions.from_columns(users[chosen], items[chosen], np.ones(int(chosen.sum())))
+    return pairs.split_random(test_fraction=0.3, seed=seed)
 
 
 def is_mapped(array):
@@ -15,6 +33,12 @@ def is_mapped(array):
     while array is not None and not isinstance(array, np.memmap):
         array = array.base
     return array is not None
+
+
+def row_pairs(table):
+    """Return the set of a table's (user row, item row)."""
+    columns = table.triplets()
+    return set(zip(columns.user_rows.tolist(), columns.item_rows.tolist(), strict=True))
 
 
 def same_matrix(one, other):

@@ -1,3 +1,5 @@
+"""The table of interactions: repeated pairs, thresholds, filters, titles, histories, weights."""
+
 from collections import Counter
 
 import numpy as np

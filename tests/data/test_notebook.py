@@ -83,7 +83,7 @@ def test_a_comparison_shows_a_row_for_each_solver(objects):
     assert rows[1][head.index("mse")] == "–"  # popularity predicts no ratings
 
 
-def test_names_from_outside_are_only_text(parts):
+def test_names_from_outside_are_only_text():
     table = pl.DataFrame({"user": ["u"], "item": ["i"], "value": [1.0]})
     named = cf.from_frame(table, user="user", item="item", value="value", name="<script>alert('&')</script>")
     shown = named._repr_html_()

@@ -1,3 +1,5 @@
+"""Interactions in a folder of arrays: as they were, whole, and never pickled."""
+
 import numpy as np
 import pytest
 from tablesupport import is_mapped

@@ -16,20 +16,16 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tablesupport import is_mapped, same_table
+from tablesupport import in_files, is_mapped, same_table
 
 import cofactor as cf
 from cofactor.data import buckets, ondisk, outofcore, rooms
 
-SMALL = {"BYTES_AN_ENTRY": 200_000, "SHARE_OF_AN_ARRAY": 10**9}
-"""With these a limit of 16 MB means 40 entries at a time, and every array goes to a file."""
-
 
 @pytest.fixture(autouse=True, scope="module")
 def in_small_parts():
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in SMALL.items():
-            patch.setattr(rooms, name, value)
+    """Let a limit of 16 MB mean 40 entries at a time, and every array go to a file."""
+    with in_files(40):
         yield
 
 
@@ -313,7 +309,7 @@ def build_in_a_process(folder, at=None):
         import sys, time, cofactor as cf
         from pathlib import Path
         from cofactor.data import disk_build, outofcore, rooms
-        rooms.BYTES_AN_ENTRY, rooms.SHARE_OF_AN_ARRAY = {SMALL["BYTES_AN_ENTRY"]}, {SMALL["SHARE_OF_AN_ARRAY"]}
+        rooms.BYTES_AN_ENTRY, rooms.SHARE_OF_AN_ARRAY = {rooms.BYTES_AN_ENTRY}, {rooms.SHARE_OF_AN_ARRAY}
         kept = outofcore._Cached._write
         outofcore._Cached._write = lambda *a: (print("building", flush=True), time.sleep({0 if at else 0.5}), kept(*a))
         {textwrap.dedent(stop).replace(chr(10), chr(10) + " " * 8) if at else ""}
@@ -342,7 +338,7 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_whole(tmp_path, at):
     assert sorted(path.name for path in home.iterdir()) == sorted(["lock", *builds(tmp_path / "cache")])
 
 
-@pytest.mark.skipif(os.environ.get("COFACTOR_TEST_LONG") != "1", reason="takes a minute: COFACTOR_TEST_LONG=1")
+@pytest.mark.long
 def test_a_kill_at_any_moment_is_survived(tmp_path):
     folder, random = write(frame(3000), tmp_path / "ratings"), np.random.default_rng(0)
     whole = cf.read_parquet(folder)

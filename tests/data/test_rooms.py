@@ -178,3 +178,9 @@ def test_counting_in_parts_counts_all(monkeypatch):
     monkeypatch.setattr(passes, "_ROWS_AT_ONCE", 7)
     rows = np.random.default_rng(0).integers(0, 9, 100)
     assert np.array_equal(passes.counts_of(rows, 12), np.bincount(rows, minlength=12))
+
+
+def test_sums_of_parts_are_those_of_the_whole(monkeypatch):
+    rows, values = np.array([2, 0, 2, 2, 0, 3]), np.array([1, 2, 4, 8, 16, 32], np.float32)
+    monkeypatch.setattr(passes, "_ROWS_AT_ONCE", 4)
+    assert passes.sums_of(rows, values, 5).tolist() == [18, 0, 13, 32, 0]

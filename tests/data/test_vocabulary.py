@@ -1,3 +1,5 @@
+"""Raw ids and rows: each id comes back, whatever its type and the order of the input."""
+
 import numpy as np
 import polars as pl
 import pytest

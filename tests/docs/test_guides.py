@@ -4,7 +4,6 @@ Where a page asks for ml-100k it gets a small made-up table with ml-100k's kind 
 """
 
 import importlib.util
-import os
 import warnings
 from pathlib import Path
 
@@ -53,24 +52,14 @@ def at_hand(small, monkeypatch, tmp_path):
     small.to_frame().select("user", "item", "value").write_csv("ratings.csv")
 
 
-def skip_without_java():
-    """Skip where Spark cannot run, and say why."""
-    from cofactor.spark.session import check_java
-
-    try:
-        check_java(os.environ)
-    except cf.CofactorError as error:
-        pytest.skip(str(error))
-
-
 @pytest.mark.usefixtures("at_hand")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_the_python_of_a_page_runs(page):
+def test_the_python_of_a_page_runs(page, request):
     needed = NEEDS.get(str(page.relative_to(DOCS)))
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
     if needed == "pyspark":
-        skip_without_java()
+        request.getfixturevalue("spark_can_run")
     names = {}
     for line, code in blocks.ours(page.read_text("utf-8")):
         with warnings.catch_warnings():

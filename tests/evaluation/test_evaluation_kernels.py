@@ -1,10 +1,8 @@
 """The compiled twins give the very figures that NumPy gives."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from processes import python
 
 import cofactor as cf
 from cofactor.evaluation import evaluate, large
@@ -55,15 +53,14 @@ def test_equal_scores_are_half_right_either_way(parts, monkeypatch):
 
 
 def test_a_small_evaluation_needs_no_numba():
-    code = (
-        "import sys, numpy as np, cofactor as cf\n"
-        "from cofactor.evaluation import evaluate\n"
-        "train, test = cf.load_dataset('synthetic:300x200x6000').split_random(seed=0)\n"
-        "random = np.random.default_rng(0)\n"
-        "vectors = random.normal(size=(300, 4)), random.normal(size=(200, 4))\n"
-        "model = cf.Factors.from_arrays(*vectors, train.users, train.items, seen=train.matrix)\n"
-        "evaluate(model, test, k=[5, 10], also=['auc']).intervals()\n"
-        "print('numba' in sys.modules)\n"
-    )
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert told.strip() == "False"
+    code = """
+        import sys, numpy as np, cofactor as cf
+        from cofactor.evaluation import evaluate
+        train, test = cf.load_dataset("synthetic:300x200x6000").split_random(seed=0)
+        random = np.random.default_rng(0)
+        vectors = random.normal(size=(300, 4)), random.normal(size=(200, 4))
+        model = cf.Factors.from_arrays(*vectors, train.users, train.items, seen=train.matrix)
+        evaluate(model, test, k=[5, 10], also=["auc"]).intervals()
+        print("numba" in sys.modules)
+    """
+    assert python(code).strip() == "False"

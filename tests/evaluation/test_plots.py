@@ -48,12 +48,6 @@ def test_the_map_counts_what_was_seen_a_part_at_a_time(monkeypatch):
     assert peak < 200_000  # bytes: all 200,000 places as 64-bit numbers would be 1,600,000
 
 
-def test_sums_of_parts_are_those_of_the_whole(monkeypatch):
-    rows, values = np.array([2, 0, 2, 2, 0, 3]), np.array([1, 2, 4, 8, 16, 32], np.float32)
-    monkeypatch.setattr(passes, "_ROWS_AT_ONCE", 4)
-    assert passes.sums_of(rows, values, 5).tolist() == [18, 0, 13, 32, 0]
-
-
 def said(figure):
     return figure.axes[0].texts[0].get_text()
 

@@ -103,7 +103,7 @@ def test_a_model_to_which_all_items_are_equal_gets_nothing(last):
     assert evaluate_sampled(flat, test, negatives=10, k=10)["hit@10"] == 0
 
 
-def test_the_draw_hangs_on_the_seed_alone(last, monkeypatch):
+def test_the_draw_hangs_on_the_seed_alone(last):
     train, test = last
     model = ImplicitALS(rank=4, epochs=3, seed=0).fit(train)
     once = evaluate_sampled(model, test, negatives=5, k=2, seed=1)
@@ -169,7 +169,7 @@ def test_the_better_part_of_what_strangers_like_is_found(visitors):
     assert 0 < strict.n_without_relevant == 15 - with_five
 
 
-def test_strangers_who_are_none_are_refused(visitors, ratings):
+def test_strangers_who_are_none_are_refused(visitors):
     train, known, test = visitors
     model = ImplicitALS(rank=2, epochs=1).fit(train)
     with pytest.raises(cf.DataError, match=r"15 of the users, such as .*, are in the model already"):

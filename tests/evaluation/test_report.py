@@ -1,3 +1,5 @@
+"""Reports: errors by their definitions, training rows refused, strangers counted, a row for each solver."""
+
 import dataclasses
 import tracemalloc
 
@@ -100,7 +102,7 @@ def test_a_test_part_without_anyone_in_it_cannot_be_measured(parts):
     assert not len(without_training_rows(model_of(train), nobody))
 
 
-def test_strangers_cost_no_memory_when_training_rows_are_left_out(parts):
+def test_strangers_cost_no_memory_when_training_rows_are_left_out():
     n_items, n_strangers = 5_000, 1_000
     users, items = (Vocabulary(np.arange(n).tolist(), kind=kind) for kind, n in (("user", 3), ("item", n_items)))
     seen = Interactions.from_rows(users, items, np.zeros(n_items, int), np.arange(n_items))  # the first has seen all

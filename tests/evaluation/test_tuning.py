@@ -1,7 +1,6 @@
 """Settings found by trying: the same ones again, after a kill too, and never from the test part."""
 
 import dataclasses
-import os
 import subprocess
 import sys
 import textwrap
@@ -11,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 import pytest
+from processes import python
+from tablesupport import row_pairs
 
 import cofactor as cf
 from cofactor.evaluation import evaluate, tune, tuning_plots, validation
@@ -120,7 +121,7 @@ def test_a_trial_that_was_killed_half_way_is_tried_again(tuned, likes, tmp_path)
         likes = cf.load_dataset("synthetic:80x60x2000:1").at_least(3).binary()
         tune(ImplicitALS, likes, metric="ndcg@5", trials=14, space={QUICK}, folds=2, seed=3, study={str(path)!r})
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=os.environ, check=False)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert done.returncode == -9
     before = path.read_bytes()
     path.write_bytes(before + b'{"op_code":6,"worker')
@@ -141,7 +142,7 @@ def test_the_study_of_another_search_is_refused(likes, tmp_path):
         tune(ImplicitALS, likes, metric="ndcg@6", **same)
     with pytest.raises(cf.SettingError, match=r"another search \(other data\)"):
         tune(ImplicitALS, likes.split_rows([0])[0], metric="ndcg@5", **same)
-    with pytest.raises(cf.SettingError, match=r"another search \(seed 0, not 1\)|other settings"):
+    with pytest.raises(cf.SettingError, match=r"another search \(other settings\)"):
         tune(ImplicitALS, likes, metric="ndcg@5", seed=1, **same)
     with pytest.raises(cf.SettingError, match=r"another search \(solver ImplicitALS, not ALS\)"):
         tune(ALS, likes, metric="ndcg@5", **same)
@@ -166,7 +167,7 @@ def test_two_searches_do_not_share_a_file(likes, tmp_path):
 
 def test_only_the_training_part_is_ever_seen(ratings, monkeypatch):
     train, test = ratings.split_per_user(test_fraction=0.25, seed=0)
-    hidden = {(u, i) for u, i in zip(test.triplets().user_rows, test.triplets().item_rows, strict=True)}
+    hidden = row_pairs(test)
     fitted, measured = [], []
     fit, measure = ALS.fit, validation.evaluate
     monkeypatch.setattr(ALS, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more))
@@ -176,8 +177,7 @@ def test_only_the_training_part_is_ever_seen(ratings, monkeypatch):
     tune(ALS, train, metric="mae", trials=3, fixed={"rank": 2}, folds=2)
     assert len(fitted) >= 3
     for table in [*fitted, *measured]:
-        columns = table.triplets()
-        assert not hidden & {(u, i) for u, i in zip(columns.user_rows, columns.item_rows, strict=True)}
+        assert not hidden & row_pairs(table)
     for table in fitted:
         assert len(table) < len(train)
 
@@ -254,7 +254,7 @@ def test_what_cannot_be_tuned_is_named(ratings, solver, more, message):
         tune(solver, ratings, **{"metric": "mae", **more})
 
 
-def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them(likes):
+def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them():
     """With a schedule, the tenth of ten epochs is not the tenth of twenty."""
     from cofactor.evaluation.search_space import search_space
     from cofactor.evaluation.tuning import _Search
@@ -361,5 +361,4 @@ def test_without_optuna_the_error_says_what_to_install():
         except ImportError as error:
             print(error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "optuna is not installed: pip install 'cofactor[tune]'"
+    assert python(code).strip() == "optuna is not installed: pip install 'cofactor[tune]'"

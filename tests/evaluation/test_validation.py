@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tablesupport import row_pairs
 
 import cofactor as cf
 from cofactor.evaluation import evaluate
@@ -10,26 +11,21 @@ from cofactor.solvers.als import ALS, ImplicitALS
 from cofactor.solvers.baselines import PureSVD
 
 
-def pairs(table):
-    columns = table.triplets()
-    return set(zip(columns.user_rows.tolist(), columns.item_rows.tolist(), strict=True))
-
-
 @pytest.mark.parametrize("split", ["per-user", "random"])
 def test_parts_do_not_overlap_and_together_hold_out_all(ratings, split):
     parts = validation_parts(ratings, split, 0.2, 5, 3)
-    held_out = [pairs(part) for _, part in parts]
-    assert set.union(*held_out) == pairs(ratings)
+    held_out = [row_pairs(part) for _, part in parts]
+    assert set.union(*held_out) == row_pairs(ratings)
     assert sum(map(len, held_out)) == len(ratings)
     for rest, part in parts:
-        assert pairs(rest) == pairs(ratings) - pairs(part)
+        assert row_pairs(rest) == row_pairs(ratings) - row_pairs(part)
 
 
 def test_the_first_part_per_user_is_that_of_the_split_of_that_name(ratings):
     (rest, held_out), _ = validation_parts(ratings, "per-user", 0.25, 2, 7)
     train, test = ratings.split_per_user(test_fraction=0.25, seed=7)
-    assert pairs(rest) == pairs(train)
-    assert pairs(held_out) == pairs(test)
+    assert row_pairs(rest) == row_pairs(train)
+    assert row_pairs(held_out) == row_pairs(test)
 
 
 def test_time_decides_where_it_is_asked_to(ratings):

@@ -1,12 +1,13 @@
 """Lists from a part of the items: what they hold is right, and how much they miss is what they say."""
 
-import subprocess
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from processes import python
 from scipy import sparse
 
 import cofactor as cf
@@ -95,23 +96,16 @@ def test_users_who_have_few_items_left_or_no_vector_are_answered_exactly():
     assert quick.recommend(range(4)).height == 3 + 1 + 0 + 10
 
 
-def test_the_same_model_gives_the_same_index_on_one_thread_and_on_two(quick):
-    program = (
-        "import sys, numpy as np, faiss\n"
-        "faiss.omp_set_num_threads(int(sys.argv[1]))\n"
-        "sys.path.insert(0, sys.argv[2])\n"
-        "from test_approximate import clustered\n"
-        "quick = clustered().approximate(recall=0.9)\n"
-        "print(quick.recall, quick.approximation.name, quick.recommend(quick.users).hash_rows(seed=0).sum())\n"
-    )
-    folder = str(Path(__file__).parent)
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program, threads, folder], check=True, capture_output=True, text=True
-        ).stdout
-        for threads in "12"
-    }
-    assert len(outputs) == 1
+def test_the_same_model_gives_the_same_index_on_one_thread_and_on_two():
+    code = """
+        import sys, numpy as np, faiss
+        faiss.omp_set_num_threads(int(sys.argv[1]))
+        from test_approximate import clustered
+        quick = clustered().approximate(recall=0.9)
+        print(quick.recall, quick.approximation.name, quick.recommend(quick.users).hash_rows(seed=0).sum())
+    """
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    assert len({python(code, threads, PYTHONPATH=paths) for threads in (1, 2)}) == 1
 
 
 def test_everyones_lists_come_from_the_same_index_and_parts_are_not_mixed_with_exact_ones(model, quick, tmp_path):

@@ -1,3 +1,5 @@
+"""What a model answers with: scores, lists, neighbours, descriptions, and what it refuses to be made of."""
+
 import warnings
 
 import numpy as np
@@ -150,7 +152,7 @@ def test_description_is_that_of_pandas(model):
     assert described["statistic"][:8].to_list() == ["count", "mean", "std", "min", "25%", "50%", "75%", "max"]
 
 
-def test_arrays_from_elsewhere_need_no_ids(tmp_path):
+def test_arrays_from_elsewhere_need_no_ids():
     vectors = np.eye(3)
     model = cf.Factors.from_arrays(vectors, vectors)
     vectors[:] = 9

@@ -1,4 +1,4 @@
-"""The random numbers and the order of training in blocks, in plain Python: what the twins of several kernels share."""
+"""What twins of kernels share: random numbers and the order of training, in plain Python; top n by brute force."""
 
 import numpy as np
 from scipy import sparse
@@ -50,3 +50,24 @@ def parts_of(dense, members, edges, cuts):
 
 def table_of(random, n_users, n_items, share):
     return sparse.csr_array((random.random((n_users, n_items)) < share).astype(np.float32))
+
+
+def brute_force(users, items, n, offsets, excluded, candidates):
+    """Score every pair by the definition, sort each user's by (-score, row)."""
+    lists = []
+    for user in range(len(users)):
+        total = np.zeros(len(items))
+        for column in range(users.shape[1]):
+            total += users[user, column].astype(np.float64) * items[:, column]
+        scores = (total + offsets[user]).astype(np.float32)
+        rows = np.setdiff1d(np.arange(len(items)) if candidates is None else candidates, np.flatnonzero(excluded[user]))
+        best = rows[np.lexsort((rows, -scores[rows]))][:n]
+        lists.append([(int(row), scores[row]) for row in best])
+    return lists
+
+
+def as_lists(ranked, n_users):
+    lists = [[] for _ in range(n_users)]
+    for user, item, score in zip(ranked.users, ranked.items, ranked.scores, strict=True):
+        lists[user].append((int(item), score))
+    return lists

@@ -1,18 +1,9 @@
-"""What the tests of a release share: the files to be published, and the rule that most of them wait to be asked for."""
+"""What the tests of a release share: the files to be published."""
 
-import os
 import sys
 
 import pytest
 from environments import ROOT, run
-
-
-def pytest_collection_modifyitems(items):
-    if os.environ.get("COFACTOR_TEST_LONG") == "1":
-        return
-    for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="installs for minutes: make release-check"))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """What a solver shows of itself between epochs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,6 @@ from cofactor.solvers.nmf import NMF
 
 @pytest.mark.parametrize("solver", [ALS(rank=3, epochs=4), ImplicitALS(rank=3, epochs=4), NMF(rank=3, epochs=4)])
 def test_the_model_after_an_epoch_is_that_of_a_shorter_training(solver, ratings):
-    import dataclasses
-
     shown = {}
 
     def look(epoch):

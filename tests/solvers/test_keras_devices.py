@@ -3,13 +3,11 @@
 import json
 import logging
 import os
-import subprocess
-import sys
-import textwrap
 
 import keras
 import numpy as np
 import pytest
+from processes import python
 
 import cofactor as cf
 from cofactor.solvers.keras_devices import all_devices
@@ -66,12 +64,8 @@ def four(table, tmp_path_factory):
     model = begun.fit(table, keras_callbacks=[stop], checkpoint=folder / f"{RESUMED}.checkpoint")
     assert len(model.history["mse"]) == 1
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(INNER), str(folder), TABLE, json.dumps(SETTINGS)],
-        env={**os.environ, "XLA_FLAGS": flags}, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    told = python(INNER, folder, TABLE, json.dumps(SETTINGS), XLA_FLAGS=flags)
+    return folder, json.loads(told.splitlines()[-1])
 
 
 def assert_same(kept, model):
@@ -100,7 +94,7 @@ def test_each_device_holds_a_quarter_of_the_tables_and_of_the_batch(four):
     assert told["part"] == [2, 1, 4]
 
 
-def test_one_device_shares_nothing_out(table):
+def test_one_device_shares_nothing_out():
     with all_devices() as row_multiple:
         assert row_multiple == 1
         assert keras.distribution.distribution() is None

@@ -11,11 +11,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from processes import python
 from scipy import sparse
+from tablesupport import table_from
 
 import cofactor as cf
-from cofactor.data.interactions import Interactions
-from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation import evaluate
 from cofactor.model.agreement import agreement, with_placement
 from cofactor.model.kernels.unmet import kth_unmet
@@ -52,12 +52,6 @@ def tastes():
 
 def small(loss, **changes):
     return KerasMF(loss=loss, **{**SMALL, **changes})
-
-
-def table_from(dense):
-    rows, columns = np.nonzero(dense)
-    users, items = (Vocabulary(range(n), kind=kind) for n, kind in zip(dense.shape, ("user", "item"), strict=True))
-    return Interactions.from_rows(users, items, rows, columns, dense[rows, columns])
 
 
 def tables_of(model):
@@ -104,18 +98,18 @@ def test_processors_do_not_matter():
 
 def digest(cpus):
     code = f"""
-import hashlib, os
-os.sched_setaffinity(0, {cpus})
-import numpy as np
-from cofactor.data.interactions import Interactions
-from cofactor.solvers.keras_mf import KerasMF
-pairs = np.random.default_rng(5).permutation(500 * 400)[:30_000]
-table = Interactions.from_columns(pairs // 400, pairs % 400)
-for loss, sampling in (("softmax", "batch"), ("bpr", "batch"), ("ccl", "uniform")):
-    model = KerasMF(rank=16, loss=loss, sampling=sampling, epochs=1).fit(table)
-    print(hashlib.sha256(model.user_vectors.tobytes() + model.item_vectors.tobytes()).hexdigest())
-"""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        import hashlib, os
+        os.sched_setaffinity(0, {cpus})
+        import numpy as np
+        from cofactor.data.interactions import Interactions
+        from cofactor.solvers.keras_mf import KerasMF
+        pairs = np.random.default_rng(5).permutation(500 * 400)[:30_000]
+        table = Interactions.from_columns(pairs // 400, pairs % 400)
+        for loss, sampling in (("softmax", "batch"), ("bpr", "batch"), ("ccl", "uniform")):
+            model = KerasMF(rank=16, loss=loss, sampling=sampling, epochs=1).fit(table)
+            print(hashlib.sha256(model.user_vectors.tobytes() + model.item_vectors.tobytes()).hexdigest())
+    """
+    return python(code)
 
 
 @each_loss
@@ -315,7 +309,7 @@ def test_negatives_are_new_in_each_epoch_and_hang_on_seed_and_epoch_alone(rating
     assert np.array_equal(fixed[4][0][2], first)
 
 
-def test_every_unmet_item_is_as_likely(ratings):
+def test_every_unmet_item_is_as_likely():
     met = sparse.csr_array(np.array([[1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]]))
     found = np.empty((2, 3), int)
     kth_unmet(met.indptr, met.indices, np.array([0, 1]), np.array([[0, 1, 2], [0, 3, 5]]), found)

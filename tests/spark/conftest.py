@@ -9,26 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-
-from cofactor.errors import CofactorError
+from processes import free_port
 
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 """Short runs spend most of their time in Java's compiler and collector: the plain ones are ready sooner."""
 
 
 @pytest.fixture(scope="session")
-def _spark_can_run():
-    pytest.importorskip("pyspark", reason="pyspark is not installed")
-    from cofactor.spark.session import check_java
-
-    try:
-        check_java(os.environ)
-    except CofactorError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def spark(_spark_can_run):
+def spark(spark_can_run):
     """Return a session on two threads of this machine; a task that fails is tried again, as on a cluster.
 
     Other tests of the same process may have one already, which then is this one.
@@ -40,12 +28,6 @@ def spark(_spark_can_run):
     if SparkContext._active_spark_context is not None:
         return session()
     return session("local[2,4]")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Cluster:
@@ -118,7 +100,7 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def cluster(_spark_can_run, tmp_path_factory):
+def cluster(spark_can_run, tmp_path_factory):
     """Return a cluster with two workers of one core; whoever kills one starts another."""
     made = Cluster(tmp_path_factory.mktemp("cluster"))
     try:

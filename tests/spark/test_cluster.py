@@ -1,6 +1,5 @@
 """A real cluster of processes on loopback: it fits as one machine does, also when a worker or the master is killed."""
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -11,9 +10,7 @@ import pytest
 
 import cofactor as cf
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("COFACTOR_TEST_LONG") != "1", reason="a cluster takes minutes: set COFACTOR_TEST_LONG=1"
-)
+pytestmark = pytest.mark.long
 
 FIT = """
     import sys

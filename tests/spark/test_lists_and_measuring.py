@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import polars as pl
 import pytest
-from clisupport import run
+from clisupport import as_json, run
 from scipy import sparse
 
 import cofactor as cf
@@ -236,22 +236,23 @@ def test_ratings_that_would_make_figures_meaningless_are_refused(spark, tmp_path
         evaluate(write_folder(model, tmp_path / "model", parts=1), wrong, spark=spark)
 
 
-def run_on(spark, *arguments, code=0):
-    return run(*arguments, "--master", spark.sparkContext.master, code=code)
+def master_of(spark):
+    return "--master", spark.sparkContext.master
 
 
 def test_the_command_line_writes_lists_and_prints_figures(spark, tmp_path, rated):
     _, test, model = rated
     folder = write_folder(model, tmp_path / "model")
-    said = run_on(spark, "recommend", folder, "--all", "-n", 3, "-o", tmp_path / "lists", "--json").stdout
-    assert json.loads(said) == {"output": f"{tmp_path}/lists", "n_users": 120}
+    said = as_json("recommend", folder, "--all", "-n", 3, "-o", tmp_path / "lists", *master_of(spark))
+    assert said == {"output": f"{tmp_path}/lists", "n_users": 120}
     assert read_lists(tmp_path / "lists").equals(one_machine(model, 3))
     test.to_frame().select("user", "item", "value").write_csv(tmp_path / "test.csv")
-    figures = json.loads(run_on(spark, "evaluate", folder, tmp_path / "test.csv", "--ids", "int", "--json").stdout)
+    figures = as_json("evaluate", folder, tmp_path / "test.csv", "--ids", "int", *master_of(spark))
     assert figures["rmse"] == pytest.approx(evaluate_here(model, test)["rmse"])
     assert figures["n_test"] == len(test)
 
 
 def test_the_command_line_says_what_a_cluster_is_for(spark, tmp_path):
-    assert "give --all and -o FOLDER" in run_on(spark, "recommend", tmp_path, "1", code=2).output
-    assert "leave out --negatives" in run_on(spark, "evaluate", tmp_path, "x.csv", "--negatives", 9, code=2).output
+    master = master_of(spark)
+    assert "give --all and -o FOLDER" in run("recommend", tmp_path, "1", *master, code=2).output
+    assert "leave out --negatives" in run("evaluate", tmp_path, "x.csv", "--negatives", 9, *master, code=2).output

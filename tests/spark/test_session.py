@@ -5,10 +5,10 @@ import re
 import socket
 import subprocess
 import sys
-import textwrap
 import time
 
 import pytest
+from processes import free_port, python
 
 from cofactor.errors import ClusterError, DataError, SettingError
 from cofactor.spark.failures import explained
@@ -61,9 +61,7 @@ def test_something_else_called_java_is_no_java(tmp_path):
 
 
 def test_a_master_that_is_not_there_is_named_within_seconds():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     start = time.monotonic()
     with pytest.raises(ClusterError, match=rf"master spark://127\.0\.0\.1:{port} cannot be reached"):
         check_master(f"spark://127.0.0.1:{port}")
@@ -106,8 +104,7 @@ def test_without_pyspark_the_remedy_is_the_extra():
         except MissingExtraError as error:
             print(error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "pyspark is not installed: pip install 'cofactor[spark]'"
+    assert python(code).strip() == "pyspark is not installed: pip install 'cofactor[spark]'"
 
 
 def test_another_master_than_the_running_one_is_an_error(spark):
@@ -118,8 +115,8 @@ def test_another_master_than_the_running_one_is_an_error(spark):
         session("local[1]")
 
 
-@pytest.mark.skipif(os.environ.get("COFACTOR_TEST_LONG") != "1", reason="starts a Java: set COFACTOR_TEST_LONG=1")
-@pytest.mark.usefixtures("_spark_can_run")
+@pytest.mark.long
+@pytest.mark.usefixtures("spark_can_run")
 def test_a_session_whose_java_died_is_said_to_have_ended():
     code = """
         from cofactor.errors import ClusterError
@@ -134,8 +131,7 @@ def test_a_session_whose_java_died_is_said_to_have_ended():
         except ClusterError as error:
             print(error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert "the Spark session of this process has ended" in done.stdout
+    assert "the Spark session of this process has ended" in python(code)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import polars as pl
 import pytest
+from clisupport import as_json
 
 import cofactor as cf
 from cofactor.apps.web.served import served
@@ -13,10 +14,6 @@ from cofactor.model.folder import open_folder
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
 from cofactor.solvers import ImplicitALS, SparkALS
 from cofactor.spark.reading import Layout
-
-long = pytest.mark.skipif(
-    os.environ.get("COFACTOR_TEST_LONG") != "1", reason="another fit on Spark takes seconds: set COFACTOR_TEST_LONG=1"
-)
 
 SMALL = {"rank": 3, "epochs": 4, "partitions": 2, "regularization": 0.1}
 BOUND = 1e-4
@@ -104,7 +101,7 @@ def test_the_vectors_of_implicit_feedback_are_those_of_the_equations_of_2008(spa
     assert model.explain("u3", "i7")["share"].sum() == pytest.approx(float(model.score(["u3"], ["i7"])[0]), abs=1e-4)
 
 
-@long
+@pytest.mark.long
 def test_lists_of_implicit_feedback_are_near_the_local_solvers(spark, ratings):
     likes = ratings.at_least(4).binary()
     ours = ImplicitALS(rank=3, epochs=15, unseen_weight=0.1, regularization=0.02).fit(likes)
@@ -141,7 +138,7 @@ def test_integers_beyond_32_bits_are_fine_and_in_numeric_order(spark, tmp_path):
     assert list(model.users) == sorted(ids)
 
 
-@long
+@pytest.mark.long
 def test_texts_that_spell_integers_are_in_numeric_order_and_a_model_is_replaced(spark, tmp_path):
     for rows in (["x,a,1"], ["10,a,1", "9,a,1", "9,b,1"]):
         texts = write(tmp_path / "r.csv", rows)
@@ -219,7 +216,9 @@ def test_nothing_is_left_beside_a_model_and_nothing_else_is_overwritten(spark, f
     [
         ([",b,5", "a,b,nan", "a,c,many"], {}, "3 rows have no id or no finite number"),
         (["a,b,5", "a,b,4"], {}, "1 pairs .* no time says which is the last"),
-        pytest.param(["a,b,5", "a,b,5"], {"duplicates": "error"}, "1 pairs .* stand more than once", marks=long),
+        pytest.param(
+            ["a,b,5", "a,b,5"], {"duplicates": "error"}, "1 pairs .* stand more than once", marks=pytest.mark.long
+        ),
         ([], {}, "no interactions to learn from"),
         (["a,b,5"], {"user": "listener"}, "has no column 'listener', but 'user', 'item', 'value'"),
     ],
@@ -238,7 +237,10 @@ def test_a_table_that_is_not_there_is_named(spark, tmp_path):
 
 @pytest.mark.parametrize(
     ("duplicates", "value"),
-    [("last", 2.0), *(pytest.param(*each, marks=long) for each in (("first", 4.0), ("sum", 6.0), ("mean", 3.0)))],
+    [
+        ("last", 2.0),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in (("first", 4.0), ("sum", 6.0), ("mean", 3.0))),
+    ],
 )
 def test_repeated_pairs_become_one(spark, tmp_path, duplicates, value):
     rows = ["a,b,4,2020-01-01", "a,b,2,2021-01-01", "c,b,1,2020-05-05", "c,b,oops,2020-05-05"]
@@ -248,27 +250,21 @@ def test_repeated_pairs_become_one(spark, tmp_path, duplicates, value):
     assert cf.load(tmp_path / "model").seen.toarray().tolist() == [[value], [1.0]]
 
 
-@long
+@pytest.mark.long
 def test_negative_confidences_are_refused(spark, tmp_path):
     path = write(tmp_path / "r.csv", ["a,b,-1", "a,c,2"])
     with pytest.raises(cf.DataError, match="a value is negative"):
         SparkALS(rank=1, epochs=1, implicit=True).fit_table(path, tmp_path / "model")
 
 
-def test_the_command_line_writes_a_folder(spark, table, tmp_path, capsys):
-    from cofactor.apps.cli import build
-
-    output = tmp_path / "model"
-    arguments = ["fit", str(table), "--solver", "spark-als", "--rank", "2", "--epochs", "1", "--partitions", "1"]
-    with pytest.raises(SystemExit) as ended:
-        build(arguments)(args=[*arguments, "--goal", "ranking", "-o", str(output), "--json"], prog_name="cofactor")
-    assert ended.value.code == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["model"] == str(output)
-    assert cf.load(output).objective.goal == "ranking"
+def test_the_command_line_writes_a_folder(spark, table, tmp_path):
+    quick = ("--solver", "spark-als", "--rank", 2, "--epochs", 1, "--partitions", 1)
+    said = as_json("fit", table, *quick, "--goal", "ranking", "-o", tmp_path / "model")
+    assert said["model"] == str(tmp_path / "model")
+    assert cf.load(tmp_path / "model").objective.goal == "ranking"
 
 
-@long
+@pytest.mark.long
 def test_a_table_in_memory_keeps_its_titles(spark, titled, tmp_path):
     SparkALS(rank=1, epochs=1, partitions=1).fit_named(titled, tmp_path / "model")
     model, lazy = cf.load(tmp_path / "model"), open_folder(tmp_path / "model")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import free_port
 from starlette.testclient import TestClient
-from websupport import Service, free_port
+from websupport import Service
 
 from cofactor.apps.web.app import create_app
 from cofactor.apps.web.settings import ServiceSettings
@@ -180,7 +182,10 @@ def serve(tmp_path, models):
 
 @pytest.fixture(scope="module")
 def shared_service(tmp_path_factory, models):
-    """One running service for tests that leave it as it was."""
+    """One running service for tests that leave it as it was; in the end it has logged no failure of ours."""
     service = Service(models["ranking"], tmp_path_factory.mktemp("service"))
     yield service
+    lines = [json.loads(line) for line in service.log().splitlines()]
     service.close()
+    assert lines
+    assert not [line for line in lines if line["level"] == "error"]

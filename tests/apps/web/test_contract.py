@@ -1,7 +1,5 @@
 """The API against its own description: nothing undocumented, no failure, whatever is asked."""
 
-import os
-
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -25,11 +23,10 @@ CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
     response_headers_conformance, refused_where_unsound,
 ]  # fmt: skip
-EXAMPLES = 300 if os.environ.get("COFACTOR_TEST_LONG") == "1" else 12
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["sound", "unsound"])
-def test_every_answer_is_one_of_those_described(serve, models, mode):
+def test_every_answer_is_one_of_those_described(serve, models, mode, long_form):
     service = serve(models["rating"])
     tried = []
     for found in schemathesis.openapi.from_dict(service.ask("GET", "/openapi.json")[1]).get_all_operations():
@@ -37,8 +34,8 @@ def test_every_answer_is_one_of_those_described(serve, models, mode):
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
-            max_examples=EXAMPLES, deadline=None, phases=[Phase.generate], derandomize=True, database=None,
-            suppress_health_check=list(HealthCheck),
+            max_examples=300 if long_form else 12, deadline=None, phases=[Phase.generate], derandomize=True,
+            database=None, suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         def check(case):
             case.call_and_validate(base_url=f"http://127.0.0.1:{service.port}", checks=CHECKS)

@@ -1,3 +1,5 @@
+"""Every write, sync and removal of a store fails in turn, and no rating is ever half there."""
+
 import json
 import os
 import shutil

@@ -137,7 +137,7 @@ def test_a_locked_store_delays_nobody_who_reads(sqlite_url, tmp_path, monkeypatc
     run(scenario)
 
 
-def test_a_store_that_cannot_be_written_is_away_for_writers_alone(sqlite_url, tmp_path, monkeypatch):
+def test_a_store_that_cannot_be_written_is_away_for_writers_alone(sqlite_url, monkeypatch):
     """A full disk, by the limit that SQLite itself can be given."""
     monkeypatch.setattr(memory, "RETRY_SECONDS", 0.05)
     room = []

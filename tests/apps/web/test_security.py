@@ -1,3 +1,5 @@
+"""Who may write, which names and sites are answered, and what stands in the head of every answer."""
+
 import os
 
 import pytest

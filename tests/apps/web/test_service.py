@@ -8,11 +8,12 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
+from pathlib import Path
 
 import pytest
-from websupport import Load, Service
+from processes import python
+from websupport import SERVE, Load, Service
 
 import cofactor as cf
 
@@ -49,13 +50,10 @@ def test_it_starts_answers_drains_and_ends(serve):
 
 
 def test_it_refuses_what_cannot_work(models, tmp_path):
-    code = "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])"
     model = str(models["ranking"])
 
     def refused(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-c", code, "serve", *arguments], capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run([*SERVE, *arguments], capture_output=True, text=True, timeout=60)
         assert done.returncode == 2, done.stderr
         return done.stderr
 
@@ -89,22 +87,14 @@ def test_workers_agree_and_a_reload_reaches_all(serve, models, tmp_path):
     path.write_bytes(models["other"].read_bytes())
     service.process.send_signal(signal.SIGHUP)
     digests = lambda: {service.ask("GET", "/v1/model")[1]["model"] for _ in range(16)}  # noqa: E731
-    for _ in range(100):
-        if len(found := digests()) == 1 and old not in found:
-            break
-        time.sleep(0.1)
-    assert len(found) == 1
-    assert old not in found
+    until(lambda: old not in digests())
+    assert len(digests()) == 1
     path.write_bytes(models["ranking"].read_bytes())
     assert service.ask("POST", "/v1/admin/reload")[1]["model"] == old
-    for _ in range(100):
-        if digests() == {old}:
-            break
-        time.sleep(0.1)
-    assert digests() == {old}
+    until(lambda: digests() == {old})
     counted = service.ask("GET", "/metrics")[1]
     asked = int(re.search(r'requests_total\{route="/v1/model",status="2xx"\} (\d+)', counted)[1])
-    assert asked % 16 in (1, 1 + 0)  # those of both workers
+    assert asked % 16 == 1  # the first, and sixteens: those of both workers
 
 
 def test_reloads_under_load_fail_no_request_and_mix_no_models(serve, models, tmp_path, long_form):
@@ -192,7 +182,7 @@ def test_postgresql_killed_under_load_loses_nothing_and_is_found_again(serve, po
         until(lambda: service.ask("GET", "/readyz")[1]["writes"])
         assert service.put("ann", "i1", 5)[0] == 200
         check_kept(service, kept)
-    assert kept
+    assert any(len(values) == 1 for values in kept.values())
 
 
 def test_without_its_store_it_says_when_to_try_again(serve, postgres):
@@ -237,15 +227,21 @@ def test_a_refit_now_and_then_is_served(serve, models, tmp_path):
     service = serve(path, "--refit-every", "1s")
     old = service.ask("GET", "/v1/model")[1]
     assert service.ask("PUT", "/v1/users/ann/ratings", {"ratings": [{"item": "i1", "value": 5}]})[0] == 200
-    for _ in range(600):
-        new = service.ask("GET", "/v1/model")[1]
-        if new["users"] > old["users"]:
-            break
-        time.sleep(0.1)
+    until(lambda: service.ask("GET", "/v1/model")[1]["users"] > old["users"])
+    new = service.ask("GET", "/v1/model")[1]
     assert (new["users"], new["ratings"]) == (old["users"] + 1, old["ratings"] + 1)
     assert service.ask("GET", "/v1/users/ann/recommendations")[1]["popular"] is False
 
 
+def runs(pid):
+    """Return whether a process is there, and not one that has ended and waits to be asked how."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked at in Linux's /proc")
 def test_workers_end_with_the_process_that_started_them(serve):
     service = serve()
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(service.process.pid)], capture_output=True, text=True)
@@ -253,12 +249,7 @@ def test_workers_end_with_the_process_that_started_them(serve):
     assert workers
     os.kill(service.process.pid, signal.SIGKILL)
     service.process.wait()
-    alive = lambda pid: os.path.exists(f"/proc/{pid}") and " Z " not in open(f"/proc/{pid}/stat").read()  # noqa: E731, PTH110, PTH123, SIM115
-    for _ in range(100):
-        if not any(map(alive, workers)):
-            break
-        time.sleep(0.1)
-    assert not any(map(alive, workers))
+    until(lambda: not any(map(runs, workers)), seconds=10)
 
 
 @pytest.mark.parametrize("ok", [True, False])
@@ -282,3 +273,17 @@ def test_no_rating_token_name_or_query_is_ever_logged(serve, tmp_path, ok):
     assert "4.625" not in log
     lines = [json.loads(line) for line in log.splitlines()]
     assert {"serving", "worker_ready", "request", "reloaded"} <= {line.get("event") for line in lines}
+
+
+def test_what_the_library_warns_of_is_a_line_of_the_log_too():
+    code = """
+        import logging, sys
+        sys.stderr = sys.stdout
+        from cofactor.apps.web import logs
+        logs.set_up()
+        logging.getLogger("cofactor.model").warning("compiling")
+        logging.getLogger("cofactor.model").info("nothing for a log")
+        logging.getLogger("cofactor.web").info("serving")
+    """
+    lines = [json.loads(line) for line in python(code).splitlines()]
+    assert [(line["level"], line["message"]) for line in lines] == [("warning", "compiling"), ("info", "serving")]

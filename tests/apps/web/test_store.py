@@ -1,3 +1,5 @@
+"""Ratings kept in SQLite and in PostgreSQL: written by many at once, migrated, found again, never mixed up."""
+
 import multiprocessing
 import sqlite3
 import threading

@@ -1,5 +1,8 @@
+"""Titles are found by their words, begun or with one typo, without accents, in a moment."""
+
 import itertools
 import random
+import time
 
 import numpy as np
 import pytest
@@ -74,8 +77,6 @@ def test_one_typo_is_exactly_one_typo(begun):
 
 
 def test_thirty_thousand_titles_are_searched_in_a_moment():
-    import time
-
     draw = random.Random(0)
     syllables = ["".join(pair) for pair in itertools.product("bcdfgklmnprstvz", "aeiou")]
     word = lambda: "".join(draw.choices(syllables, k=draw.randint(2, 4)))  # noqa: E731

@@ -1,4 +1,4 @@
-"""What the tests of the service share: ports, models, a running service."""
+"""What the tests of the service share: writers of a store, a running service, a load on it."""
 
 import contextlib
 import http.client
@@ -11,15 +11,13 @@ import sys
 import threading
 import time
 
+from processes import free_port
+
 from cofactor.apps.web.store import RatingsStore
 
-__all__ = ["Load", "Service", "free_port", "open_at_once", "raw", "write_for"]
+__all__ = ["SERVE", "Load", "Service", "open_at_once", "raw", "write_for"]
 
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+SERVE = [sys.executable, "-c", "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])", "serve"]
 
 
 def open_at_once(url, ready, go, results):
@@ -52,19 +50,22 @@ class Service:
 
     def __init__(self, model, folder, *options, ratings=None):
         self.port, self.log_file = free_port(), folder / "service.log"
-        code = "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])"
         ratings = ratings or f"sqlite:///{folder}/ratings.db"
-        self.command = [sys.executable, "-c", code, "serve", str(model), "--port", str(self.port)]
-        self.command += ["--ratings", ratings, *options]
+        self.command = [*SERVE, str(model), "--port", str(self.port), "--ratings", ratings, *options]
         self.start()
 
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.port}"
+
     def start(self):
+        """Start it, and wait until it answers."""
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
         for _ in range(1200):
             with contextlib.suppress(OSError):
-                if self.ask("GET", "/healthz")[0] == 200:
-                    return self
+                if self.ask("GET", "/readyz")[0] == 200:
+                    return
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)

@@ -11,27 +11,14 @@ def address(stars, tmp_path_factory):
 
 
 @pytest.fixture
-def look(chromium, address):
-    """Return what opens the page; it may ask for nothing but itself, and nothing may go wrong in it."""
-    contexts, troubles = [], []
+def look(browse, address):
+    """Return what opens the page; it may ask for nothing but itself, and say nothing to its console."""
 
-    def open_page(**options):
-        context = chromium.new_context(
-            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
+    def watch(page, troubles):
         page.on("console", lambda message: troubles.append(message.text))
         page.on("request", lambda request: None if request.url == address else troubles.append(request.url))
-        page.goto(address)
-        return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not troubles
+    return lambda **options: browse(address, watch, **options)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -195,7 +195,7 @@ def test_three_interactions_are_enough(read, values):
     assert "nan" not in re.sub(r"[\w-]*nan\w+", "", read(page).text.lower())
 
 
-def test_what_cannot_be_is_refused(lists, parts, read):
+def test_what_cannot_be_is_refused(lists, parts):
     model, _ = lists
     with pytest.raises(cf.DataError, match="trained on every one of these"):
         report_page(model, parts[0])

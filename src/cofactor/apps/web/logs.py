@@ -33,9 +33,9 @@ def _places(trace: object) -> str:
 
 
 def set_up() -> None:
-    """Send what the service says to stderr."""
+    """Send what the service says to stderr, and what the library warns of, such as the wait for compilation."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
-    logger = logging.getLogger("cofactor.web")
+    logger = logging.getLogger("cofactor")
     logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.INFO)
+    logging.getLogger("cofactor.web").setLevel(logging.INFO)

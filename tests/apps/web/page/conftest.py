@@ -1,21 +1,12 @@
 """A service with a small model, in a process of its own, and a real browser to look at its page with."""
 
-import contextlib
 import dataclasses
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
+import http.client
 
 import numpy as np
 import polars as pl
 import pytest
-from websupport import free_port
+from websupport import Service
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
@@ -68,91 +59,46 @@ def page_models(tmp_path_factory):
     return {name: model.save(folder / f"{name}.safetensors") for name, model in made.items()}
 
 
-@dataclass
-class RunningService:
-    """A service that may be stopped and started again, at the same address."""
-
-    model: Path
-    folder: Path
-    port: int
-    options: tuple[str, ...] = ()
-    process: subprocess.Popen | None = None
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.port}"
+class WarmService(Service):
+    """A service that was asked once what may have to be compiled first, so that no test waits for that."""
 
     def start(self):
-        command = "from cofactor.apps.cli import main; main()"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", command, "serve", str(self.model), "--port", str(self.port),
-             "--ratings", f"sqlite:///{self.folder}/ratings.db", *self.options],
-            stdout=subprocess.DEVNULL, stderr=(self.folder / "log").open("ab"), start_new_session=True,
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/readyz", timeout=5):
-                return self.warmed()
-            time.sleep(0.1)
-        raise AssertionError(f"the service did not start: {(self.folder / 'log').read_text()[-2000:]}")
-
-    def warmed(self):
-        """Ask once what may have to be compiled first, so that no test waits for that."""
-        first = urllib.request.urlopen(f"{self.address}/v1/popular?n=1").read()
-        item = json.loads(first)["items"][0]["item"]
-        ratings = [{"item": item, "value": 5}]
-        body = json.dumps({"ratings": ratings, "before": [], "reasons": 2}).encode()
-        request = urllib.request.Request(
-            f"{self.address}/v1/recommendations", body, {"Content-Type": "application/json"}
-        )
-        urllib.request.urlopen(request, timeout=120).read()
-        return self
-
-    def stop(self):
-        """End it at once, with its workers."""
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
+        super().start()
+        item = self.ask("GET", "/v1/popular?n=1")[1]["items"][0]["item"]
+        patient = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        body = {"ratings": [{"item": item, "value": 5}], "before": [], "reasons": 2}
+        assert self.ask("POST", "/v1/recommendations", body, patient)[0] == 200
+        patient.close()
 
 
 @pytest.fixture(scope="session")
 def run_service(page_models, tmp_path_factory):
-    """Return what starts a service for a model; each is started once, and stopped at the end."""
+    """Return what starts a service for a model; each is started once, and ended after all tests."""
     running = {}
 
     def run(name, *options):
         if (name, options) not in running:
-            folder = tmp_path_factory.mktemp("page-service")
-            running[name, options] = RunningService(page_models[name], folder, free_port(), options).start()
+            running[name, options] = WarmService(page_models[name], tmp_path_factory.mktemp("page-service"), *options)
         return running[name, options]
 
     yield run
     for service in running.values():
-        service.stop()
+        service.close()
+
+
+def watch(page, troubles):
+    """Take what breaks the page's own policy for a trouble."""
+    page.on("console", lambda message: troubles.append(message.text) if "Policy" in message.text else None)
 
 
 @pytest.fixture
-def visit(chromium):
-    """Return what opens a service's page as a visitor who was never here; nothing may go wrong unseen meanwhile."""
-    contexts, troubles = [], []
+def visit(browse):
+    """Return what opens a service's page as a visitor who was never here."""
 
-    def open_page(service, path="/", *, context=None, **options):
-        if context is None:
-            options = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
-            context = chromium.new_context(base_url=service.address, **options)
-            contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: troubles.append(message.text) if "Policy" in message.text else None)
-        page.goto(path)
+    def open_page(service, path="/", **options):
+        page = browse(service.address + path, watch, **options)
         if options.get("java_script_enabled", True):
             page.wait_for_selector("#list .row:not(.is-blank)")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not troubles
+    return open_page

@@ -1,15 +1,9 @@
 """The page in all its states: named, offline, narrow, enlarged, without scripts, with hostile titles."""
 
 import json
-import urllib.request
 
 import pytest
 from pagesupport import MEASURED, rate, rated, shown, titled, until
-
-
-def asked(service, path):
-    with urllib.request.urlopen(service.address + path, timeout=20) as answer:
-        return json.load(answer)
 
 
 def give_name(page, name, token=None):
@@ -25,25 +19,24 @@ def test_nothing_is_stored_until_a_name_is_given_and_then_all_is(run_service, vi
     page = visit(service)
     rate(page, "i0", 5)
     rate(page, "i2", 4)
-    assert asked(service, "/v1/users/Ada/ratings")["ratings"] == []
+    assert service.ratings("Ada") == {}
     give_name(page, "Ada")
     titled(page, "For Ada")
     rate(page, "i4", 3)
-    stored = {entry["item"]: entry["rating"] for entry in asked(service, "/v1/users/Ada/ratings")["ratings"]}
-    assert stored == {"i0": 5.0, "i2": 4.0, "i4": 3.0}
+    assert service.ratings("Ada") == {"i0": 5.0, "i2": 4.0, "i4": 3.0}
     assert page.evaluate("localStorage.getItem('cofactor.ratings')") is None
 
     elsewhere = visit(service)
     give_name(elsewhere, "Ada")
     until(elsewhere, "document.querySelectorAll('#rated-list li').length === 3")
     rate(elsewhere, "i2", None, "#rated-list")
-    assert {entry["item"] for entry in asked(service, "/v1/users/Ada/ratings")["ratings"]} == {"i0", "i4"}
+    assert service.ratings("Ada") == {"i0": 5.0, "i4": 3.0}
     elsewhere.reload()
     until(elsewhere, "document.querySelectorAll('#rated-list li').length === 2")
     elsewhere.click("#account-button")
     elsewhere.click("#account-leave")
     titled(elsewhere, "Popular")
-    assert len(asked(service, "/v1/users/Ada/ratings")["ratings"]) == 2
+    assert service.ratings("Ada") == {"i0": 5.0, "i4": 3.0}
 
 
 def test_where_storing_takes_a_token_the_page_asks_for_it(run_service, visit, tmp_path_factory):
@@ -59,7 +52,7 @@ def test_where_storing_takes_a_token_the_page_asks_for_it(run_service, visit, tm
     assert page.inner_text("#suggestions-title") == "For you"
     give_name(page, "Bob", "a-token-of-many-letters")
     titled(page, "For Bob")
-    assert [entry["item"] for entry in asked(service, "/v1/users/Bob/ratings")["ratings"]] == ["i0"]
+    assert service.ratings("Bob") == {"i0": 5.0}
 
 
 @pytest.mark.parametrize("name", [None, "Cleo"])
@@ -71,7 +64,7 @@ def test_ratings_given_while_the_service_is_away_count_once_it_is_back(run_servi
         give_name(page, name)
         until(page, "document.querySelector('#suggestions-title').textContent.startsWith('For Cleo')")
     before = shown(page)
-    service.stop()
+    service.kill()
     page.click("#list .stars[data-item='i3'] input[value='1']")
     page.wait_for_selector("#notice:not([hidden])")
     assert "does not answer" in page.inner_text("#notice")
@@ -82,8 +75,7 @@ def test_ratings_given_while_the_service_is_away_count_once_it_is_back(run_servi
     until(page, "!document.querySelector('#list .row[data-item=\"i3\"]')")
     assert shown(page) != before
     if name:
-        stored = asked(service, f"/v1/users/{name}/ratings")["ratings"]
-        assert {entry["item"]: entry["rating"] for entry in stored} == {"i0": 5.0, "i3": 1.0}
+        assert service.ratings(name) == {"i0": 5.0, "i3": 1.0}
 
 
 def test_ratings_given_while_the_store_is_away_count_and_are_stored_once_it_is_back(run_service, visit):
@@ -103,7 +95,7 @@ def test_ratings_given_while_the_store_is_away_count_and_are_stored_once_it_is_b
     page.unroute("**/readyz")
     page.wait_for_selector("#notice", state="hidden")
     until(page, "localStorage.getItem('cofactor.pending') === '[]'")
-    assert [entry["item"] for entry in asked(service, "/v1/users/Dora/ratings")["ratings"]] == ["i0"]
+    assert service.ratings("Dora") == {"i0": 5.0}
 
 
 def test_an_error_is_said_and_can_be_tried_again(run_service, visit):
@@ -221,7 +213,7 @@ def test_lists_are_there_without_scripts(run_service, visit):
     page.fill("input[name=user]", "u1")
     page.click("form button")
     assert page.inner_text("#suggestions noscript h2") == "For u1"
-    expected = asked(service, "/v1/users/u1/recommendations?n=20")["items"]
+    expected = service.ask("GET", "/v1/users/u1/recommendations?n=20")[1]["items"]
     titles = page.locator("#suggestions .title").all_text_contents()
     assert titles == [item["title"] for item in expected]
     page = visit(service, "/?user=%3Cscript%3E%22nobody", java_script_enabled=False)
