@@ -9,7 +9,7 @@ import polars as pl
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["IdType", "OnBadRows", "Typed", "check_choice", "shortened", "typed"]
+__all__ = ["LARGEST", "IdType", "OnBadRows", "Typed", "check_choice", "shortened", "typed"]
 
 IdType = Literal["str", "int"]
 OnBadRows = Literal["error", "skip"]
@@ -24,7 +24,8 @@ _MOMENTS = (
     ("%+", "UTC"),
 )
 _LONG = 50  # characters of a value shown whole
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
+"""Of the numbers that a value may be."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _numbers(column: pl.Series, _: IdType | None) -> pl.Series:
         numbers = column.cast(pl.Float64)
     else:
         raise DataError(f"the values are of type {column.dtype}: they must be numbers")
-    usable = numbers.is_finite() & (numbers.abs() <= _LARGEST)
+    usable = numbers.is_finite() & (numbers.abs() <= LARGEST)
     return (numbers if usable.all() else numbers.set(~usable, None)).cast(pl.Float32)
 
 

@@ -175,7 +175,9 @@ class Vocabulary:
         text = f"unknown {self.kind} {_shortened(identifier)}{more}"
         if len(self) and isinstance(identifier, str) == self.holds_integers:
             return f"{text}: the {self.kind} ids here are {self._described()}"
-        return f"{text}: fold_in() places new {self.kind}s, and on_unknown='skip' leaves them out"
+        if self.kind == "item":
+            return f"{text}: leave it out, or place it with fold_in_items() first"
+        return f"{text}: fold_in() places new users, and on_unknown='skip' leaves them out"
 
 
 def id_series(ids: Iterable[Id] | pl.Series, kind: str) -> pl.Series:

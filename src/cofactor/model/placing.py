@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.columns import LARGEST
 from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
-from cofactor.data.vocabulary import Id, Vocabulary
+from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import DataError
 from cofactor.model import checks, lists, logistic_rows
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows, solve_rows
@@ -129,24 +130,33 @@ def _rows_of(model: "Factors", newcomers: Newcomers, side: Side) -> tuple[pl.Ser
         table = newcomers.matrix if side == "user" else newcomers.by_item
         theirs, others = (newcomers.users, newcomers.items) if side == "user" else (newcomers.items, newcomers.users)
         present = np.flatnonzero(np.diff(table.indptr))
-        rows, columns = table[present].nonzero()
-        places = other.rows(others.take(columns))
-        values = table[present].data
-        return theirs.take(present), _compressed(rows, places, values, (len(present), len(other)))
-    ids = pl.Series(list(newcomers))
-    lengths: list[int] = []
-    columns_of: list[Id] = []
-    values_of: list[float] = []
-    for met in newcomers.values():
-        pairs = dict(met) if isinstance(met, Mapping) else dict.fromkeys(met, 1.0)
-        lengths.append(len(pairs))
-        columns_of.extend(pairs)
-        values_of.extend(pairs.values())
-    rows = np.repeat(np.arange(len(ids)), lengths)
-    values = np.asarray(values_of, dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise DataError("a newcomer has a value that is not a finite number")
-    return ids, _compressed(rows, other.rows(columns_of), values, (len(ids), len(other)))
+        told = table[present].tocoo()
+        places = other.rows(others.take(told.col))
+        return theirs.take(present), _compressed(told.row, places, told.data, (len(present), len(other)))
+    ids = id_series(list(newcomers), side)
+    met = [_met(newcomer, given) for newcomer, given in newcomers.items()]
+    rows = np.repeat(np.arange(len(ids)), [len(pairs) for pairs in met])
+    columns = other.rows([identifier for pairs in met for identifier in pairs])
+    values = np.array([value for pairs in met for value in pairs.values()], dtype=np.float32)
+    return ids, _compressed(rows, columns, values, (len(ids), len(other)))
+
+
+def _met(newcomer: Id, given: Mapping[Id, float] | Iterable[Id]) -> dict[Id, float]:
+    """Return what a newcomer met with its values, which are 1 where none are given."""
+    if isinstance(given, str | int):
+        raise DataError(f"what {newcomer!r} met came as one id, {given!r}: give a list, [{given!r}]")
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(given, 1.0)
+    for identifier, value in given.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = np.nan
+        if not abs(number) <= LARGEST:
+            raise DataError(
+                f"the value that {newcomer!r} and {identifier!r} have together is {value!r}: give a finite number"
+            )
+    return dict(given)
 
 
 def _compressed(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
