@@ -112,6 +112,16 @@ def test_any_keras_optimizer_serves(ratings, optimizer):
     assert model.origin.settings["optimizer"] in ("sgd", "rmsprop", "Adam")
 
 
+def test_a_run_with_a_pattern_optimizer_goes_on_from_its_checkpoint(ratings, tmp_path):
+    def fit(epochs, rate=0.02):
+        solver = KerasMF(rank=2, epochs=epochs, optimizer=keras.optimizers.Adam(learning_rate=rate))
+        return solver.fit(ratings, checkpoint=tmp_path / "checkpoint")
+
+    assert fit(1).history["mse"] == fit(2).history["mse"][:1]
+    with pytest.raises(cf.SettingError, match="checkpoint of another training"):
+        fit(3, rate=0.03)
+
+
 def test_a_pattern_optimizer_stays_as_it_was(ratings):
     pattern = keras.optimizers.Adam()
     solver = KerasMF(rank=2, epochs=2, optimizer=pattern)

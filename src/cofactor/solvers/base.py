@@ -81,6 +81,8 @@ def check_train(train: Interactions) -> None:
 def check_settings(solver: Any, **least: float) -> None:
     """Refuse settings below the least value each may have, and such as are not finite numbers.
 
+    NumPy's numbers become Python's, as a model's file holds them.
+
     Raises
     ------
     SettingError
@@ -95,6 +97,8 @@ def check_settings(solver: Any, **least: float) -> None:
         if isinstance(value, bool) or not right_type or not np.isfinite(value) or value < bound:
             number = "a whole number" if whole else "a number"
             raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of at least {bound}")
+        if isinstance(value, np.generic):
+            object.__setattr__(solver, name, value.item())
 
 
 def check_choice(solver: Any, name: str, choices: tuple[str, ...]) -> None:
@@ -162,9 +166,7 @@ def started(
     for side, counts in (("user", np.diff(train.matrix.indptr)), ("item", np.diff(train.by_item.indptr))):
         n = len(counts)
         vectors = train.room.zeros((n, solver.rank + biased), np.float32)
-        for first in range(
-            0, n, _ROWS_AT_ONCE
-        ):  # a whole side of random numbers beside the vectors would be in the way
+        for first in range(0, n, _ROWS_AT_ONCE):  # a whole side of random numbers would be as large as the vectors
             part = vectors[first : first + _ROWS_AT_ONCE, : solver.rank]
             part[:] = scale * draw(part.shape, dtype=np.float32)
         if start is not None:
@@ -191,9 +193,8 @@ def narrowed(table: np.ndarray, columns: int) -> np.ndarray:
     vectors = table.reshape(-1)[: n * columns].reshape(n, columns)
     for first in range(0, n, _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
-        vectors[part] = table[
-            part, :columns
-        ].copy()  # what it is written over belongs to it and to rows that have moved
+        moved = table[part, :columns].copy()  # what it is written over belongs to it and to rows that have moved
+        vectors[part] = moved
     return vectors
 
 

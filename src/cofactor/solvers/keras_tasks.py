@@ -17,6 +17,7 @@ from cofactor.model.agreement import with_placement
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model, ranking_network
 from cofactor.model.objective import Objective
+from cofactor.model.state import Origin
 from cofactor.solvers.base import hold_out, origin_of
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_losses import ranking_loss
@@ -231,14 +232,15 @@ def _factors(
         train.matrix,
         train.texts,
         objective,
-        dataclasses.replace(origin_of(solver, train), settings=_settings(solver)),
+        _origin(solver, train),
         {name: tuple(float(value) for value in values) for name, values in history.items()},
     )
 
 
-def _settings(solver: "KerasMF") -> dict[str, Any]:
-    """Return a solver's fields as JSON can hold them."""
-    settings = {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
+def _origin(solver: "KerasMF", train: Interactions) -> Origin:
+    """Do as `origin_of`, with the name alone of an optimizer that JSON cannot hold."""
+    origin = origin_of(solver, train)
     if isinstance(solver.optimizer, keras.optimizers.Optimizer):
-        settings["optimizer"] = solver.optimizer.__class__.__name__
-    return settings
+        settings = {**origin.settings, "optimizer": type(solver.optimizer).__name__}
+        return dataclasses.replace(origin, settings=settings)
+    return origin
