@@ -18,7 +18,7 @@ from cofactor.data.delimited import Choice, position_of, read_delimited
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.opening import existing, inner_suffix
 from cofactor.data.titles import titles_beside
-from cofactor.errors import DataError
+from cofactor.errors import DataError, first_line
 
 __all__ = [
     "from_frame",
@@ -145,9 +145,9 @@ def read_parquet(
         chosen = [pl.col(names[at]).alias(role) for role, at in positions.items()]
         frame = pl.scan_parquet(files).select(chosen).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        raise DataError(
+            f"{path} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
+        ) from error
     return from_columns(frame, str(path), on_bad_rows, duplicates, name or Path(path).name, titles)
 
 
