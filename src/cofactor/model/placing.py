@@ -66,7 +66,8 @@ def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed
     fixed = getattr(model, "item_vectors" if side == "user" else "user_vectors")
     biased = getattr(model, f"{side}_bias") is not None
     if model.objective.loss == "complete":
-        return Placed(_projected(matrix, fixed), None)
+        shares = np.diff(matrix.indptr) / max(matrix.shape[1], 1)  # of all that could have met it: popularity
+        return Placed(_projected(matrix, fixed), shares.astype(np.float32) if biased else None)
     if fixed.shape[1] == 0 and not biased:
         return Placed(np.zeros((matrix.shape[0], 0), np.float32), None)
     if model.objective.loss == "residual" and biased:
