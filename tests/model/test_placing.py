@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cofactor as cf
-from cofactor.solvers import ImplicitALS
+from cofactor.solvers import ALS, ImplicitALS
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +43,10 @@ def test_newcomers_of_two_types_are_an_error_of_ours(model):
 def test_an_unknown_item_is_told_with_what_can_be_done_about_items(model):
     with pytest.raises(cf.UnknownIdError, match=r"unknown item 999: leave it out, or place it with fold_in_items\(\)"):
         model.recommend([1], candidates=[1, 999])
+
+
+def test_a_model_that_loses_its_biases_places_newcomers_without_them():
+    biased = ALS(rank=3, epochs=2, seed=0).fit(cf.load_dataset("synthetic:60x40x600"))
+    biased.fold_in({99: {1: 4.0}})  # makes the equations of users with a bias
+    bare = biased.evolve(user_bias=None)
+    assert bare.fold_in({99: {1: 4.0}}).user_vectors.shape == (61, 3)

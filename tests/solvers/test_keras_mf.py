@@ -1,5 +1,6 @@
 """KerasMF: the article's model, early stopping, decay by count, batches from memory and from disk."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import cofactor as cf
 from cofactor.evaluation import evaluate
 from cofactor.model.keras_network import RowDecay
-from cofactor.solvers import keras_batches
+from cofactor.solvers import BayesianMF, keras_batches
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_mf import KerasMF, keras_model
 from cofactor.solvers.keras_tasks import RatingTask
@@ -61,6 +62,15 @@ def test_a_keras_model_of_the_factors_gives_their_scores(ratings):
     assert model.to_keras().predict([rows, rows], verbose=0)[:, 0] == pytest.approx(model.score_rows(rows, rows))
     bare = cf.Factors.from_arrays(np.eye(3), np.eye(3))
     assert bare.to_keras().predict([rows[:3], rows[:3]], verbose=0)[:, 0].tolist() == [1, 1, 1]
+
+
+def test_a_keras_model_of_draws_gives_their_average_if_that_is_a_product(ratings):
+    solver, rows = BayesianMF(rank=2, sweeps=12, burn_in=2, kept=5), np.arange(20)
+    model = solver.fit(ratings)
+    scores = model.to_keras().predict([rows, rows], verbose=0)[:, 0]
+    assert scores == pytest.approx(model.score_rows(rows, rows), abs=1e-5)
+    with pytest.raises(cf.SettingError, match=r"likelihood='probit' are no products of vectors.*: train with"):
+        dataclasses.replace(solver, likelihood="probit").fit(ratings).to_keras()
 
 
 def test_history_holds_the_errors_of_every_epoch(ratings):

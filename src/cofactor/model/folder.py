@@ -100,7 +100,7 @@ class FolderModel:
 
     def of(self, users: Iterable[Id]) -> Factors:
         """Return the model of all items and those of some users that it knows, found by their ids in the files."""
-        known = self._scan("users").collect_schema()["id"]
+        known = _sound(self.path, lambda: self._scan("users").collect_schema()["id"])
         wanted = id_series(users, "user")
         same = wanted.dtype.is_integer() == known.is_integer()
         chosen = self._scan("users").filter(pl.col("id").is_in(wanted.unique().implode()) if same else pl.lit(False))
