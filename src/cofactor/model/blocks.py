@@ -70,6 +70,12 @@ class Blocks:
         total: Doubles = sums.sum(axis=0)
         return total
 
+    def least_for_unmet(self, bias: Floats) -> Floats:
+        """Return item biases, (items,), where items without a pair have that of the item that is chosen least."""
+        own = bias.copy()
+        own[self.counts == 0] = bias[self.met].min()
+        return own
+
     def _arrange(self, members: npt.NDArray[np.int64], edges: npt.NDArray[np.int64]) -> None:
         block_of = np.zeros(len(self.counts), np.uint8)
         block_of[members] = np.repeat(np.arange(self.blocks), np.diff(edges))

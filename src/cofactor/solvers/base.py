@@ -20,15 +20,21 @@ __all__ = [
     "Epoch",
     "Solver",
     "check_choice",
+    "check_held_out",
     "check_settings",
     "check_train",
     "check_validation",
     "hold_out",
+    "known_biases",
+    "known_rows",
     "narrowed",
     "origin_of",
     "parted",
     "started",
 ]
+
+
+_ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,6 @@ class Epoch:
     metrics: Mapping[str, float]
     model: Callable[[], Factors] | None = None
 
-
-_ROWS_AT_ONCE = 8192
 
 Callback: TypeAlias = Callable[[Epoch], None]
 """Called after every epoch; whatever it raises ends the fit."""
@@ -141,9 +145,20 @@ def hold_out(solver: Any, train: Interactions) -> tuple[Interactions, Interactio
     if not solver.validation_fraction:
         return train, None
     part, validation = train.split_random(test_fraction=solver.validation_fraction, seed=solver.seed)
-    if not len(part) or not len(validation):
-        raise DataError(f"{len(train):,} ratings are too few to hold out {solver.validation_fraction:g} of them")
+    check_held_out(solver, len(train), len(validation))
     return part, validation
+
+
+def check_held_out(solver: Any, ratings: int, held_out: int) -> None:
+    """Refuse a ``validation_fraction`` that holds out none of the ratings, or all of them.
+
+    Raises
+    ------
+    DataError
+        Saying how many there are.
+    """
+    if not 0 < held_out < ratings:
+        raise DataError(f"{ratings:,} ratings are too few to hold out {solver.validation_fraction:g} of them")
 
 
 def started(
@@ -157,7 +172,7 @@ def started(
     Raises
     ------
     SettingError
-        If the model to start from has another rank or form.
+        If the model to start from has another rank or form, or ids of another type.
     """
     random = np.random.default_rng(solver.seed)
     scale = 1 / np.sqrt(solver.rank) if non_negative else 0.1 / np.sqrt(solver.rank)
@@ -205,10 +220,38 @@ def _copy_known(start: Factors, train: Interactions, side: str, vectors: np.ndar
             f"the model to start from has rank {known.shape[1]} and {'' if bias is not None else 'no '}biases: "
             f"it must have rank {vectors.shape[1] - biased} and {'' if biased else 'no '}biases"
         )
-    rows = getattr(start, f"{side}s").find(getattr(train, f"{side}s").ids)
+    rows = known_rows(start, train, side)
     vectors[rows >= 0, : known.shape[1]] = known[rows[rows >= 0]]
     if biased:
         vectors[rows >= 0, -1] = bias[rows[rows >= 0]]
+
+
+def known_rows(start: Factors, train: Interactions, side: str) -> np.ndarray:
+    """Return the row that each of the data's users, or items, has in a model to start from; -1 for those it lacks.
+
+    Raises
+    ------
+    SettingError
+        If none can be found, since ids are integers on one side and strings on the other.
+    """
+    ours, theirs = getattr(train, f"{side}s"), getattr(start, f"{side}s")
+    if len(theirs) and ours.holds_integers != theirs.holds_integers:
+        kinds = [("strings", "integers")[ids.holds_integers] for ids in (theirs, ours)]
+        raise SettingError(
+            f"the model to start from has {side} ids that are {kinds[0]}, and the data's are {kinds[1]}: "
+            "read the data with ids of the model's type"
+        )
+    rows: np.ndarray = theirs.find(ours.ids)
+    return rows
+
+
+def known_biases(start: Factors | None, train: Interactions, side: str) -> np.ndarray:
+    """Return the biases to begin with, float32, (rows,): those of a model to start from, zeros for all else."""
+    bias = np.zeros(len(getattr(train, f"{side}s")), np.float32)
+    if start is not None and (known := getattr(start, f"{side}_bias")) is not None:
+        rows = known_rows(start, train, side)
+        bias[rows >= 0] = known[rows[rows >= 0]]
+    return bias
 
 
 def origin_of(solver: Any, train: Interactions | str) -> Origin:
