@@ -19,11 +19,12 @@ from scipy import sparse
 
 from cofactor.data.passes import counts_of
 from cofactor.data.rooms import MEMORY, Room
-from cofactor.model.bayesian.counter_random import subkey
 from cofactor.model.kernels import pairs
 from cofactor.model.kernels.assembly import padded
+from cofactor.model.kernels.compiling import readable
+from cofactor.model.kernels.counter_random import subkey
 from cofactor.model.kernels.threads import share_out
-from cofactor.model.least_squares import Doubles, Floats, readable
+from cofactor.model.least_squares import Doubles, Floats
 
 __all__ = ["Blocks", "compressed", "pad"]
 

@@ -37,6 +37,7 @@ from cofactor.errors import DataError, SettingError
 from cofactor.model.kernels import row_methods
 from cofactor.model.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, kept_ratings, padded
 from cofactor.model.kernels.blocks import blocks
+from cofactor.model.kernels.compiling import readable
 from cofactor.model.kernels.threads import share_out, share_ranges, task_bounds
 
 Floats = npt.NDArray[np.float32]
@@ -45,13 +46,6 @@ Doubles = npt.NDArray[np.float64]
 BLOCK = 64
 GRAM_PARTS = 16
 GRAM_PART_ROWS = 4096
-
-
-def readable(array: npt.NDArray[Any], kind: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return a view that cannot be written to, so that kernels are compiled once for arrays of memory and of disk."""
-    view = np.ascontiguousarray(array, kind).view(np.ndarray)
-    view.flags.writeable = False
-    return view
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import DataError
 from cofactor.model import checks, lists, logistic_rows
+from cofactor.model.kernels.compiling import readable
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows, solve_rows
 from cofactor.model.objective import Side
 
@@ -199,7 +200,7 @@ def _with_rows(
     for name, found in news.items():
         if (old := getattr(model, name)) is not None:
             new = checks.frozen(found, name)
-            changes[name] = new if places is None else _read_only(_put(old, new, places, length))
+            changes[name] = new if places is None else readable(_put(old, new, places, length))
     seen = matrix if places is None else _replaced(_seen_of(model, side), matrix, places, length)
     changes["seen"] = seen if side == "user" else seen.T.tocsr()
     extras = {
@@ -210,11 +211,6 @@ def _with_rows(
         rows = np.arange(length)
         changes["texts"] = model.texts.take(np.where(rows < model.n_items, rows, -1))
     return model.with_checked(**changes)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
 
 
 def _put(old: np.ndarray, new: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:

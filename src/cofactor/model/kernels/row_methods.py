@@ -12,14 +12,12 @@ from cofactor.model.kernels.assembly import (
     AHEAD,
     NOT_FINITE,
     SOLVED,
-    Array,
     Ratings,
     add_ratings,
     add_tile,
     finite,
     gather,
     kept_ratings,
-    kernel,
     longest_row,
     panel_rows,
     put_row,
@@ -27,6 +25,7 @@ from cofactor.model.kernels.assembly import (
     start_matrix,
     take_row,
 )
+from cofactor.model.kernels.compiling import Array, kernel
 from cofactor.model.kernels.conjugate import descend_conjugate, fill_up, subtract_image
 from cofactor.model.kernels.lanes import (
     WIDTH,
