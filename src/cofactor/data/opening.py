@@ -77,7 +77,7 @@ def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[Bi
     except UnicodeError as error:
         raise DataError(f"{file} is not {encoding} text ({error}): give its encoding") from error
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{file} cannot be read ({error.strerror or error}): check its rights, and the disk") from error
 
 
 def _is_utf8(encoding: str) -> bool:
@@ -104,7 +104,7 @@ def _packing(file: Path) -> str:
         with file.open("rb") as stream:
             head = stream.read(4)
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+        raise DataError(f"{file} cannot be read ({error.strerror}): check its rights, and the disk") from error
     for suffix, (magic, name) in _PACKED.items():
         if head.startswith(magic) and (name != "zip" or head[2:4] in (b"\x03\x04", b"\x05\x06")):
             return name

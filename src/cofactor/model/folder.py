@@ -166,7 +166,9 @@ def open_folder(path: str | PathLike[str]) -> FolderModel:
     """
     source = Path(path)
     if not is_model_folder(source):
-        raise ModelFileError(f"{source} is not a model folder: there is no {CARD} in it")
+        raise ModelFileError(
+            f"{source} is not a model folder, for there is no {CARD} in it: give one that SparkALS wrote"
+        )
     return FolderModel(source, _sound(source, lambda: _card(source)))
 
 
@@ -240,6 +242,6 @@ def _sound(source: Path, read: Any) -> Any:
     except ModelFileError:
         raise
     except OSError as error:
-        raise ModelFileError(f"{source} cannot be read: {error}") from error
+        raise ModelFileError(f"{source} cannot be read ({error}): check its rights, and the disk") from error
     except _UNSOUND as error:
-        raise ModelFileError(f"{source} is not a sound model folder: {error}") from error
+        raise ModelFileError(f"{source} is not a sound model folder ({error}): copy or train it again") from error

@@ -20,6 +20,7 @@ __all__ = [
     "Epoch",
     "Solver",
     "check_choice",
+    "check_confidences",
     "check_held_out",
     "check_settings",
     "check_train",
@@ -82,6 +83,21 @@ def check_train(train: Interactions) -> None:
         raise DataError("there are no interactions to learn from: check the file, or the split")
 
 
+def check_confidences(train: Interactions) -> None:
+    """Refuse negative values where a value says how sure it is that a user chose an item.
+
+    Raises
+    ------
+    DataError
+        If there is one.
+    """
+    if train.matrix.data.min() < 0:
+        raise DataError(
+            "a value is negative, and here values say how sure it is that a user chose an item: "
+            "keep what was liked with ratings.at_least(), or all alike with ratings.binary()"
+        )
+
+
 def check_settings(solver: Any, **least: float) -> None:
     """Refuse settings below the least value each may have, and such as are not finite numbers.
 
@@ -131,7 +147,7 @@ def check_validation(solver: Any) -> None:
     if solver.validation_fraction >= 1:
         raise SettingError(f"{name}(validation_fraction={solver.validation_fraction}): it must be less than 1")
     if solver.patience is not None and not solver.validation_fraction:
-        raise SettingError(f"{name}(patience=…) needs a validation_fraction, such as 0.1, to watch the error on")
+        raise SettingError(f"{name}(patience=…) needs a validation_fraction to watch: set it to 0.1, say")
 
 
 def hold_out(solver: Any, train: Interactions) -> tuple[Interactions, Interactions | None]:
@@ -158,7 +174,10 @@ def check_held_out(solver: Any, ratings: int, held_out: int) -> None:
         Saying how many there are.
     """
     if not 0 < held_out < ratings:
-        raise DataError(f"{ratings:,} ratings are too few to hold out {solver.validation_fraction:g} of them")
+        raise DataError(
+            f"{ratings:,} ratings are too few to hold out {solver.validation_fraction:g} of them: "
+            "give more, or set validation_fraction to 0"
+        )
 
 
 def started(
