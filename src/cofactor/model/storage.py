@@ -186,7 +186,9 @@ def _card(header: Mapping[str, str], source: Path) -> dict[str, Any]:
         raise ModelFileError(f"{source} is a safetensors file, but not a cofactor model: give one that save() wrote")
     card = json.loads(header["cofactor"], parse_constant=_refuse)
     if not isinstance(card, dict):
-        raise ModelFileError(f"{source} is not a sound model (its description is no object): copy or train it again")
+        raise ModelFileError(
+            f"{source} is not a sound model (its description is not an object): copy or train it again"
+        )
     version = card.get("format_version")
     if not isinstance(version, int) or version < 1:
         raise ModelFileError(f"{source} has an unknown format version, {str(version)[:20]!r}: train the model again")
