@@ -14,6 +14,7 @@ from tablesupport import table_from
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
+from cofactor.data.vocabulary import Vocabulary
 from cofactor.solvers import SOLVERS, solver_class
 
 SMALL = {
@@ -289,6 +290,9 @@ def test_training_goes_on_from_a_model(name, ratings, trained):
     assert np.abs(after - before).mean() < 0.1 * before.std()
     with pytest.raises(cf.SettingError, match="the model to start from has rank 4"):
         small_solver(name, rank=7).fit(ratings, start=trained(name))
+    numbered = dataclasses.replace(ratings, users=Vocabulary(range(ratings.n_users), kind="user"))
+    with pytest.raises(cf.SettingError, match="has user ids that are strings, and the data's are integers: read"):
+        small_solver(name).fit(numbered, start=trained(name))
 
 
 def test_a_run_that_was_stopped_ends_in_the_same_bits(name, ratings, tmp_path):

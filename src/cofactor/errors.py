@@ -10,6 +10,7 @@ __all__ = [
     "ModelFileError",
     "SettingError",
     "UnknownIdError",
+    "first_line",
     "missing_extra",
 ]
 
@@ -51,6 +52,12 @@ class UnknownIdError(CofactorError, KeyError):
 
     def __str__(self) -> str:  # KeyError would show the repr of the text
         return str(self.args[0]) if self.args else ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's error, for one of ours; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def missing_extra(package: str, extra: str) -> MissingExtraError:

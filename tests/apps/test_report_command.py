@@ -37,7 +37,7 @@ def test_it_writes_report_html_unless_told_otherwise(model, tmp_path, monkeypatc
 
 def test_it_says_from_which_rating_on_an_item_is_relevant(model, tmp_path):
     run("report", model, DATA, "-o", tmp_path / "liked.html", "--relevant-from", "4", "--examples", "0")
-    measured = json.loads(run("evaluate", model, DATA, "--relevant-from", "4", "--json").stdout)
+    measured = as_json("evaluate", model, DATA, "--relevant-from", "4")
     assert measured["n_without_relevant"] > 0
     page = (tmp_path / "liked.html").read_text()
     assert f'<data value="{measured["ndcg@10"]!r}" data-metric="ndcg@10">' in page

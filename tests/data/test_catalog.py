@@ -1,6 +1,7 @@
 """The catalogue: fetched once, verified, whole or not there at all; nothing here needs a network but one test."""
 
 import dataclasses
+import errno
 import hashlib
 import http.server
 import io
@@ -264,8 +265,18 @@ def test_a_cache_that_cannot_be_written_to_says_so(toy: Dataset, cache: Path, mo
         raise PermissionError("no")
 
     monkeypatch.setattr(Path, "mkdir", denied)
-    with pytest.raises(DownloadError, match="set COFACTOR_DATA to a folder that can"):
+    with pytest.raises(DownloadError, match=r"cannot be written to \(no\): set COFACTOR_DATA to one that can"):
         load_dataset("toy-set")
+
+
+def test_a_full_disk_says_so(toy: Dataset, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download.shutil, "copyfileobj", full)
+    with pytest.raises(DownloadError, match=r"cannot be written to \(No space left on device\): set COFACTOR_DATA"):
+        load_dataset("toy-set")
+    assert left_in(cache) == []
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:

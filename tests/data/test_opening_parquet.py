@@ -390,7 +390,7 @@ def changed(column, value, row=70, dtype=None):
         (frame(), {"value": "stars"}, r"has no column 'stars'.*value=None where there is none"),
         (frame().with_columns(pl.col("item") / 2), {}, r"part-0.parquet: the item ids are of type Float64.*convert"),
         (frame().with_columns(pl.lit("x").alias("value")), {}, r"part-0.parquet, row 0: the value 'x' is not a finite"),
-        (frame().clear(), {}, "has no rows: nothing to learn from"),
+        (frame().clear(), {}, r"ratings has no rows: nothing to learn from"),
         (frame(), {"duplicates": "error"}, r"user 'u\d+' and item \d+ stand more than once: choose what to keep"),
     ],
 )  # fmt: skip
@@ -400,6 +400,12 @@ def test_what_cannot_be_used_is_named_with_its_file_and_a_remedy(tmp_path, table
     with pytest.raises(cf.CofactorError, match=says):
         opened(folder, **options)
     assert builds(tmp_path / "cache") == []
+
+
+def test_a_single_file_without_rows_is_named_itself(tmp_path):
+    frame().clear().write_parquet(tmp_path / "plays.parquet")
+    with pytest.raises(cf.DataError, match=r"plays.parquet has no rows: nothing to learn from"):
+        cf.open_parquet(tmp_path / "plays.parquet", cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize(

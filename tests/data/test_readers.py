@@ -280,6 +280,10 @@ def test_integer_ids_of_a_frame_stay_integers() -> None:
         (pd.DataFrame({"user": [1, None], "item": [1, 2]}), "type Float64, such as 1.0"),
         (pl.DataFrame({"user": ["a", None], "item": [1, 2]}), "the frame, row 1: the user id is missing"),
         (pl.DataFrame({"user": [], "item": []}), "the frame has no rows"),
+        (
+            pl.DataFrame({"user": pl.Series([2**100], dtype=pl.Int128), "item": [1]}),
+            r"row 0: the user id 1267\d+ is not an integer of 64 bits \(strings may be any\)",
+        ),
         (pl.DataFrame({"users": [1], "item": [1]}), "the nearest is 'users'"),
         ([("a", "b")], "list is no data frame"),
     ],

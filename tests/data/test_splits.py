@@ -161,6 +161,8 @@ def test_other_settings_out_of_range_are_refused(ratings):
         ratings.split_by_time()
     with pytest.raises(cf.SettingError, match="the table has 900 rows"):
         ratings.split_rows([900])
+    with pytest.raises(cf.SettingError, match=r"test_rows is a mask: give row numbers, such as np.flatnonzero"):
+        ratings.split_rows(np.ones(len(ratings), dtype=bool))
 
 
 def test_a_split_in_time_needs_timestamps():

@@ -121,5 +121,5 @@ def test_membership_and_display():
 
 
 def test_a_long_unknown_id_is_shortened():
-    with pytest.raises(UnknownIdError, match=r"… \(1,000,002 characters\)"):
+    with pytest.raises(UnknownIdError, match=r"… \(1,000,000 characters\)"):
         Vocabulary(["a"], kind="user").rows(["x" * 10**6])

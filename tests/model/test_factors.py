@@ -79,6 +79,8 @@ def test_unknown_ids_are_loud_unless_they_may_be_skipped(model):
     with pytest.raises(cf.UnknownIdError, match="unknown item 'nothing'"):
         model.score(["u1"], ["nothing"])
     assert set(model.recommend(["u1", "nobody"], on_unknown="skip")["user"]) == {"u1"}
+    with pytest.raises(cf.SettingError, match="on_unknown is 'drop': it must be 'raise' or 'skip'"):
+        model.recommend(["u1", "nobody"], on_unknown="drop")
 
 
 def test_pairs_must_be_pairs(model):

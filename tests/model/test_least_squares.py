@@ -17,11 +17,9 @@ from cofactor.model.least_squares import (
     improve_blocks,
     improve_nonnegative_rows,
     improve_rows,
-    sample_rows,
-    solve_row,
     solve_rows,
 )
-from cofactor.model.losses import BiasedRatings, Confidences, PlainRatings
+from cofactor.model.losses import BiasedRatings, Confidences
 
 RANKS = (1, 5, 16, 20, 64, 100)
 
@@ -88,7 +86,7 @@ def general_equations(rank, n=300):
 
 
 def losses():
-    return (BiasedRatings(3.0, 0.5, 0.2, 0.5), PlainRatings(0.5, 1.0), Confidences(0.1, 0.05, 0.5))
+    return (BiasedRatings(3.0, 0.5, 0.2, 0.5), Confidences(0.1, 0.05, 0.5))
 
 
 def naive_objective(loss, matrix, users, items):
@@ -101,10 +99,8 @@ def naive_objective(loss, matrix, users, items):
         scales = [(m + loss.unseen_weight * n) ** loss.nu for m, n in zip(counts, dense.shape[::-1], strict=True)]
         return total + sum(loss.regularization * s @ (z**2).sum(1) for s, z in zip(scales, (x, y), strict=True))
     penalty = np.full(x.shape[1], loss.regularization)
-    predicted = x @ y.T
-    if isinstance(loss, BiasedRatings):
-        penalty[-1] = loss.bias_regularization
-        predicted = loss.mean + x[:, :-1] @ y[:, :-1].T + x[:, -1:] + y[:, -1]
+    penalty[-1] = loss.bias_regularization
+    predicted = loss.mean + x[:, :-1] @ y[:, :-1].T + x[:, -1:] + y[:, -1]
     total = ((dense - predicted)[seen] ** 2).sum()
     return total + sum(m**loss.nu @ (z**2 @ penalty) for m, z in zip(counts, (x, y), strict=True))
 
@@ -169,22 +165,6 @@ def test_one_nonnegative_sweep_is_one_pass_of_coordinate_descent():
     assert improve_nonnegative_rows(rows, system, start, sweeps=1) == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
-def test_a_sample_is_the_mean_plus_noise_shaped_by_the_precision():
-    rows, system = as_rows(random_rows()), general_equations(20)
-    noise = np.random.default_rng(5).normal(size=(len(rows), 20)).astype(np.float32)
-    expected = []
-    for row in range(len(rows)):
-        matrix, right = naive_equation(rows, system, row)
-        shape = np.linalg.inv(np.linalg.cholesky(matrix)).T
-        expected.append(np.linalg.solve(matrix, right) + shape @ noise[row])
-    assert sample_rows(rows, system, noise) == pytest.approx(np.array(expected), rel=1e-3, abs=1e-4)
-
-
-def test_without_noise_a_sample_is_the_solution():
-    rows, system = as_rows(random_rows()), general_equations(20)
-    assert np.array_equal(sample_rows(rows, system, np.zeros((40, 20))), solve_rows(rows, system))
-
-
 @pytest.mark.parametrize("rank", RANKS)
 @pytest.mark.parametrize("n", [1, 7, 5000, 70_000])
 def test_gram_is_the_product(rank, n):
@@ -240,7 +220,6 @@ def every_method(rows, system):
     yield improve_rows(rows, system, start.copy())
     yield improve_blocks(rows, system, start.copy())
     yield improve_nonnegative_rows(rows, system, start.copy())
-    yield sample_rows(rows, system, start)
     yield gram(system.vectors)
 
 
@@ -265,15 +244,15 @@ def test_callers_in_many_threads_get_the_bits_of_one():
 def test_a_row_alone_gets_the_bits_it_gets_among_others():
     rows, system = as_rows(random_rows()), general_equations(20)
     start, stop = rows.indptr[7:9]
-    alone = solve_row(rows.indices[start:stop], rows.values[start:stop], system)
-    assert np.array_equal(alone, solve_rows(rows, system)[7])
+    alone = Rows(np.array([0, stop - start]), rows.indices[start:stop], rows.values[start:stop])
+    assert np.array_equal(solve_rows(alone, system)[0], solve_rows(rows, system)[7])
 
 
 def test_empty_rows_get_zeros_without_regularization_too():
     matrix = random_rows()
     matrix.data[matrix.indptr[3] : matrix.indptr[4]] = 0
     matrix.eliminate_zeros()
-    system = PlainRatings(0.0, 1.0).equations(random_vectors(300, 5))
+    system = equations(random_vectors(300, 5), 0.0, nu=1.0)
     assert not solve_rows(as_rows(matrix), system)[3].any()
     assert not improve_rows(as_rows(matrix), system, np.zeros((40, 5), np.float32))[3].any()
 
@@ -293,7 +272,8 @@ def test_held_vectors_give_the_equations_of_a_copy_and_come_back_unchanged():
 def test_an_empty_row_with_a_prior_gets_the_prior_mean():
     precision, mean = np.diag([1.0, 2.0, 4.0]), np.array([0.5, -1.0, 2.0])
     system = equations(random_vectors(10, 3), 0.0, gram=precision, prior=precision @ mean)
-    assert solve_row(np.array([], np.int32), np.array([], np.float32), system) == pytest.approx(mean)
+    empty = Rows(np.array([0, 0]), np.array([]), np.array([]))
+    assert solve_rows(empty, system)[0] == pytest.approx(mean)
 
 
 def test_no_rows_give_no_vectors():
@@ -315,6 +295,16 @@ def test_a_row_that_only_float64_can_solve_is_solved():
     assert solve_rows(rows, system) == pytest.approx(naive_solution(rows, system), rel=1e-3)
 
 
+def test_a_long_row_that_only_float64_can_solve_is_solved_by_improving_too():
+    n = KEPT_FLOATS // 4
+    vectors = random_vectors(n, 4)
+    vectors[:, 3] = vectors[:, 2] + 1e-4 * vectors[:, 3]
+    values = np.random.default_rng(2).integers(1, 6, n).astype(np.float32)
+    rows, system = Rows(np.array([0, n]), np.arange(n), values), equations(vectors, 1e-6)
+    found = improve_rows(rows, system, np.zeros((1, 4), np.float32))
+    assert np.array_equal(found, solve_rows(rows, system))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", ["value", "vector"])
 def test_what_is_not_finite_is_refused(bad, place):
@@ -331,7 +321,6 @@ def test_what_is_not_finite_is_refused(bad, place):
         lambda *a: improve_rows(*a, start),
         lambda *a: improve_blocks(*a, start),
         lambda *a: improve_nonnegative_rows(*a, start),
-        lambda *a: sample_rows(*a, start),
     ):
         with pytest.raises(cf.DataError, match=r"cannot solve for row .* not finite"):
             method(rows, system)

@@ -12,10 +12,11 @@ from twins import MASK, below, child, parts_of, table_of, unmarked
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model import blocks as parting
 from cofactor.model import pairwise
+from cofactor.model.blocks import pad
 from cofactor.model.factors import Factors
 from cofactor.model.kernels import pairs
 from cofactor.model.objective import Objective
-from cofactor.model.pairwise import Pairs, Steps, pad
+from cofactor.model.pairwise import Pairs, Steps
 
 
 def pull(lead):

@@ -153,3 +153,11 @@ def test_vectors_and_biases_are_parted_within_their_own_memory():
     assert np.shares_memory(vectors, table)
     assert np.array_equal(vectors, before[:, :-1])
     assert np.array_equal(bias, before[:, -1])
+
+
+def test_numbers_of_numpy_as_settings_are_kept_as_pythons(ratings, tmp_path):
+    solver = ALS(rank=np.int64(3), regularization=np.float32(2), epochs=np.int16(2))
+    assert [type(value) for value in (solver.rank, solver.regularization, solver.epochs)] == [int, float, int]
+    model = solver.fit(ratings, checkpoint=tmp_path / "checkpoint")
+    assert cf.load(model.save(tmp_path / "model.safetensors")).origin.settings["rank"] == 3
+    assert ALS(rank=3, regularization=2.0, epochs=2).fit(ratings, checkpoint=tmp_path / "checkpoint").history

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cofactor.data.interactions import Interactions
 from cofactor.evaluation import evaluate
 from cofactor.solvers import BiasOnly, Popularity, PureSVD
 
@@ -14,6 +15,16 @@ def test_the_most_popular_items_come_first(ratings):
     lists = model.recommend(["u0"], n=5, exclude_seen=False)
     assert model.items.rows(lists["item"]).tolist() == order[:5].tolist()
     assert lists["score"].to_numpy() == pytest.approx(counts[order[:5]] / ratings.n_users)
+
+
+def test_what_comes_later_is_as_popular_as_if_it_had_been_there(ratings):
+    model = Popularity().fit(ratings)
+    placed = model.fold_in_items({"new": dict.fromkeys(list(ratings.users)[:6], 5.0)})
+    assert placed.item_bias[-1] == pytest.approx(6 / ratings.n_users)
+    user, item = ratings.users[0], "fresh"
+    updated = model.update(Interactions.from_columns([user], [item], np.array([4.0])))
+    assert updated.item_bias[-1] == pytest.approx(1 / ratings.n_users)
+    assert updated.item_bias[:-1] == pytest.approx(model.item_bias)
 
 
 def test_biases_minimize_their_loss(ratings):

@@ -10,8 +10,10 @@ import pytest
 from processes import python
 
 import cofactor as cf
+from cofactor.solvers.epochs import Checkpoint, Progress
+from cofactor.solvers.keras_callbacks import Keeper
 from cofactor.solvers.keras_devices import all_devices
-from cofactor.solvers.keras_mf import KerasMF
+from cofactor.solvers.keras_mf import KerasMF, keras_model
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="several devices are for JAX alone")
 
@@ -114,3 +116,18 @@ def test_other_backends_say_that_they_use_one_device(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING), all_devices() as row_multiple:
         assert row_multiple == 1
     assert "one of 2 devices: KERAS_BACKEND=jax" in caplog.text
+
+
+def test_the_best_epoch_of_another_number_of_devices_is_put_back(table):
+    networks = [keras_model(5, 3, rank=2, row_multiple=multiple, seed=multiple) for multiple in (4, 1)]
+    for network in networks:
+        network.compile("adam")
+        network.optimizer.build(network.trainable_variables)
+    taller, shorter = networks
+    held = [*taller.trainable_variables, *taller.optimizer.variables]
+    keeper = Keeper(Checkpoint(None, KerasMF(), table), None, None)
+    keeper.progress = Progress({}, {}, {f"{k:03d}": np.array(variable) for k, variable in enumerate(held)}, 0)
+    keeper.restore_best(shorter)
+    for name, rows in (("user_vectors", 5), ("item_vectors", 3)):
+        one, other = (network.get_layer(name).get_weights()[0][:rows] for network in networks)
+        assert np.array_equal(one, other), name

@@ -1,5 +1,6 @@
 """KerasMF: the article's model, early stopping, decay by count, batches from memory and from disk."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import cofactor as cf
 from cofactor.evaluation import evaluate
 from cofactor.model.keras_network import RowDecay
-from cofactor.solvers import keras_batches
+from cofactor.solvers import BayesianMF, keras_batches
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_mf import KerasMF, keras_model
 from cofactor.solvers.keras_tasks import RatingTask
@@ -63,6 +64,15 @@ def test_a_keras_model_of_the_factors_gives_their_scores(ratings):
     assert bare.to_keras().predict([rows[:3], rows[:3]], verbose=0)[:, 0].tolist() == [1, 1, 1]
 
 
+def test_a_keras_model_of_draws_gives_their_average_if_that_is_a_product(ratings):
+    solver, rows = BayesianMF(rank=2, sweeps=12, burn_in=2, kept=5), np.arange(20)
+    model = solver.fit(ratings)
+    scores = model.to_keras().predict([rows, rows], verbose=0)[:, 0]
+    assert scores == pytest.approx(model.score_rows(rows, rows), abs=1e-5)
+    with pytest.raises(cf.SettingError, match=r"likelihood='probit' are no products of vectors.*: train with"):
+        dataclasses.replace(solver, likelihood="probit").fit(ratings).to_keras()
+
+
 def test_history_holds_the_errors_of_every_epoch(ratings):
     history = KerasMF(rank=3, epochs=4, biases=False, regularization=0).fit(ratings).history
     assert {name: len(values) for name, values in history.items()} == {"loss": 4, "mae": 4, "mse": 4}
@@ -110,6 +120,16 @@ def test_vectors_without_a_negative_entry(ratings):
 def test_any_keras_optimizer_serves(ratings, optimizer):
     model = KerasMF(rank=2, epochs=2, optimizer=optimizer).fit(ratings)
     assert model.origin.settings["optimizer"] in ("sgd", "rmsprop", "Adam")
+
+
+def test_a_run_with_a_pattern_optimizer_goes_on_from_its_checkpoint(ratings, tmp_path):
+    def fit(epochs, rate=0.02):
+        solver = KerasMF(rank=2, epochs=epochs, optimizer=keras.optimizers.Adam(learning_rate=rate))
+        return solver.fit(ratings, checkpoint=tmp_path / "checkpoint")
+
+    assert fit(1).history["mse"] == fit(2).history["mse"][:1]
+    with pytest.raises(cf.SettingError, match="checkpoint of another training"):
+        fit(3, rate=0.03)
 
 
 def test_a_pattern_optimizer_stays_as_it_was(ratings):

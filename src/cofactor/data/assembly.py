@@ -11,7 +11,7 @@ from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.titles import read_titles
 from cofactor.errors import DataError
 
-__all__ = ["Titles", "from_columns", "interactions", "without_bad"]
+__all__ = ["Titles", "as_table", "from_columns", "interactions", "without_bad"]
 
 Titles = str | os.PathLike[str] | pl.DataFrame
 
@@ -59,12 +59,16 @@ def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> 
 def interactions(
     frame: pl.DataFrame, place: str, duplicates: Duplicates, name: str, titles: Titles | None
 ) -> Interactions:
+    """Build the table from good rows (user, item and perhaps value and time), with its titles."""
     values = frame["value"].to_numpy() if "value" in frame.columns else None
     times = frame["time"].to_numpy() if "time" in frame.columns else None
     try:
         table = Interactions.from_columns(frame["user"], frame["item"], values, times, duplicates=duplicates, name=name)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
-    if titles is None:
-        return table
-    return table.with_texts(titles if isinstance(titles, pl.DataFrame) else read_titles(titles))
+    return table if titles is None else table.with_texts(as_table(titles))
+
+
+def as_table(titles: Titles) -> pl.DataFrame:
+    """Return titles as a frame: the one that was given, or what a file holds."""
+    return titles if isinstance(titles, pl.DataFrame) else read_titles(titles)

@@ -19,6 +19,7 @@ __all__ = [
     "Duplicates",
     "Entries",
     "check_lengths",
+    "core",
     "csr",
     "distinct",
     "finite",
@@ -111,12 +112,9 @@ def distinct(entries: Entries, duplicates: Duplicates, users: "Vocabulary", item
 
 
 def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    """Assemble sorted entries, telling scipy that they are sorted and distinct so that it never checks."""
-    index = np.int32 if len(values) < 2**31 else np.int64
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(index)
-    matrix = sparse.csr_array((values.astype(np.float32, copy=False), item_rows.astype(index), indptr), shape=shape)
-    matrix.has_canonical_format = True
-    return matrix
+    """Assemble sorted and distinct entries, given how many each row has."""
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return as_csr(values.astype(np.float32, copy=False), item_rows, indptr, shape)
 
 
 def core(

@@ -190,8 +190,12 @@ def _fetch_once(entry: Dataset, progress: bool, notify: Notify) -> DatasetFiles:
             with tempfile.TemporaryDirectory(prefix=f".{entry.name}.", suffix=".part", dir=cache) as scratch:
                 made = download.fetch(entry, cache, Path(scratch), progress=progress)
                 _put_in_place(made, cache / entry.name, last=entry.ratings_file)
-    except PermissionError as error:
-        raise DownloadError(f"{cache} cannot be written to: set COFACTOR_DATA to a folder that can") from error
+    except DownloadError:
+        raise
+    except OSError as error:
+        raise DownloadError(
+            f"{cache} cannot be written to ({error.strerror or error}): set COFACTOR_DATA to one that can"
+        ) from error
     found = _cached(entry)
     assert found is not None  # it was just put there
     return found

@@ -9,7 +9,7 @@ import polars as pl
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["IdType", "OnBadRows", "Typed", "check_choice", "shortened", "typed"]
+__all__ = ["LARGEST", "IdType", "OnBadRows", "Typed", "check_choice", "shortened", "typed"]
 
 IdType = Literal["str", "int"]
 OnBadRows = Literal["error", "skip"]
@@ -24,7 +24,8 @@ _MOMENTS = (
     ("%+", "UTC"),
 )
 _LONG = 50  # characters of a value shown whole
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
+"""Of the numbers that a value may be."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def _wrong(name: str, cell: object, ids: IdType | None) -> str:
     if cell is None or cell == "":
         return "is missing"
     if name in ("user", "item"):
-        return f"{shortened(cell)} is not an integer of 64 bits (ids='str' takes any)" if ids == "int" else "is missing"
+        way_out = "ids='str' takes any" if ids == "int" else "strings may be any"
+        return f"{shortened(cell)} is not an integer of 64 bits ({way_out})"
     if name == "time":
         return f"{shortened(cell)} is neither whole seconds nor a date such as 2024-05-31 or 2024-05-31T12:30:00"
     comma = isinstance(cell, str) and cell.count(",") == 1 and "." not in cell
@@ -97,8 +99,7 @@ def _ids(column: pl.Series, ids: IdType | None) -> pl.Series:
             f"the {_ROLES[column.name]}s are of type {column.dtype}, such as {shortened(_first(column))}: "
             "convert them to strings or integers"
         )
-    wide = column.cast(pl.UInt64 if column.dtype in (pl.UInt64, pl.UInt128) else pl.Int64, strict=False)
-    return wide.cast(pl.String) if ids == "str" else wide
+    return column.cast(pl.UInt64 if column.dtype in (pl.UInt64, pl.UInt128) else pl.Int64, strict=False)
 
 
 def _integers(column: pl.Series) -> pl.Series:
@@ -119,7 +120,7 @@ def _numbers(column: pl.Series, _: IdType | None) -> pl.Series:
         numbers = column.cast(pl.Float64)
     else:
         raise DataError(f"the values are of type {column.dtype}: they must be numbers")
-    usable = numbers.is_finite() & (numbers.abs() <= _LARGEST)
+    usable = numbers.is_finite() & (numbers.abs() <= LARGEST)
     return (numbers if usable.all() else numbers.set(~usable, None)).cast(pl.Float32)
 
 

@@ -11,7 +11,7 @@ from cofactor.data.assembly import Titles, from_columns
 from cofactor.data.columns import OnBadRows
 from cofactor.data.delimited import position_of
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.errors import CofactorError, DataError, MissingExtraError, missing_extra
+from cofactor.errors import CofactorError, DataError, MissingExtraError, first_line, missing_extra
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -95,8 +95,7 @@ def _address(url: str) -> "URL":
 
 def _scrubbed(error: Exception, address: "URL") -> str:
     """Return the first line of a driver's error without the secrets of the URL."""
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    text = lines[0] if lines else type(error).__name__
+    text = first_line(getattr(error, "orig", None) or error)
     secrets = [str(address.password)] if address.password else []
     secrets += [str(given) for key, given in address.query.items() if any(word in key.lower() for word in _SECRET)]
     for secret in secrets:

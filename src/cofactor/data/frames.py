@@ -7,7 +7,7 @@ import polars as pl
 
 from cofactor.data.delimited import position_of
 from cofactor.data.vocabulary import id_series
-from cofactor.errors import DataError
+from cofactor.errors import DataError, first_line
 
 __all__ = ["chosen_columns"]
 
@@ -27,7 +27,7 @@ def chosen_columns(frame: Any, wanted: dict[str, str]) -> pl.DataFrame:
         try:
             held = held.collect("polars")
         except Exception as error:  # whatever the engine behind the lazy frame raises
-            raise DataError(f"the frame cannot be computed: {_first_line(error)}") from error
+            raise DataError(f"the frame cannot be computed: {first_line(error)}") from error
     return pl.DataFrame([_column(held[names[at]], role) for role, at in positions.items()])
 
 
@@ -36,10 +36,6 @@ def _column(column: Any, role: str) -> pl.Series:
         series: pl.Series = column.to_polars()
     except Exception as error:  # pandas objects of mixed types fail in many ways
         if role not in ("user", "item"):
-            raise DataError(f"the frame's column {column.name!r} mixes types: {_first_line(error)}") from error
+            raise DataError(f"the frame's column {column.name!r} mixes types: {first_line(error)}") from error
         series = id_series(column.to_list(), role)
     return series.alias(role)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -289,12 +289,8 @@ class Interactions:
         return self._valued(lambda some: some / mean)
 
     def with_texts(self, table: pl.DataFrame) -> "Interactions":
-        """Add titles and genres from a frame with the columns item, title and perhaps genres."""
-        wanted = pl.DataFrame({"item": self.items.ids})
-        known = table.select(pl.col("item").cast(self.items.ids.dtype), pl.exclude("item"))
-        joined = wanted.join(known.unique("item", keep="first"), on="item", how="left", maintain_order="left")
-        genres = joined["genres"] if "genres" in joined.columns else None
-        new = dataclasses.replace(self, texts=ItemTexts(joined["title"], genres))
+        """Add titles and genres from a frame with the columns item, title and perhaps genres, else raise DataError."""
+        new = dataclasses.replace(self, texts=ItemTexts.of(table, self.items.ids))
         new.__dict__.update({"by_item": self.by_item} if "by_item" in self.__dict__ else {})
         return new
 
@@ -303,6 +299,8 @@ class Interactions:
 
         With it the official folds of ml-100k are ``ratings.split_rows(range(20_000))`` for u1, and so on.
         """
+        if isinstance(test_rows, np.ndarray) and test_rows.dtype == bool:
+            raise SettingError("test_rows is a mask: give row numbers, such as np.flatnonzero(mask)")
         mask: np.ndarray = self.room.zeros(len(self), bool)
         self.room.require(16 * operator.length_hint(test_rows), "the row numbers", _AT_RANDOM)
         rows = np.fromiter(test_rows, dtype=np.int64)
@@ -316,12 +314,12 @@ class Interactions:
         return self._split(splits.random_mask(len(self), test_fraction, seed, self.room))
 
     def split_per_user(self, *, test_fraction: float = 0.25, seed: int = 0) -> "tuple[Interactions, Interactions]":
-        """Hold out a random share of each user's interactions: (train, test)."""
+        """Hold out a random share of each user's interactions: (train, test); of a single one, that one."""
         self._need_columns(_AT_RANDOM)
         return self._split(splits.per_user_mask(self.triplets().user_rows, test_fraction, seed))
 
     def split_last(self, n: int = 1) -> "tuple[Interactions, Interactions]":
-        """Hold out each user's last ``n`` interactions in time: (train, test)."""
+        """Hold out each user's last ``n`` interactions in time, where there are more: (train, test)."""
         self._need_columns(_AT_RANDOM)
         return self._split(splits.last_mask(self.triplets().user_rows, self._times("split_last"), n))
 

@@ -12,7 +12,7 @@ from typing import IO, BinaryIO, cast
 
 import polars as pl
 
-from cofactor.errors import DataError
+from cofactor.errors import DataError, first_line
 
 __all__ = ["existing", "inner_suffix", "opened"]
 
@@ -77,9 +77,7 @@ def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[Bi
     except UnicodeError as error:
         raise DataError(f"{file} is not {encoding} text ({error}): give its encoding") from error
     except OSError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{file} cannot be read ({error.strerror or error}): check its rights, and the disk") from error
 
 
 def _is_utf8(encoding: str) -> bool:
@@ -106,7 +104,7 @@ def _packing(file: Path) -> str:
         with file.open("rb") as stream:
             head = stream.read(4)
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+        raise DataError(f"{file} cannot be read ({error.strerror}): check its rights, and the disk") from error
     for suffix, (magic, name) in _PACKED.items():
         if head.startswith(magic) and (name != "zip" or head[2:4] in (b"\x03\x04", b"\x05\x06")):
             return name
@@ -147,8 +145,9 @@ def _from_zstandard(file: Path) -> BinaryIO:
     try:
         lines = pl.read_csv(file, separator="\x01", quote_char=None, has_header=False, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{file} is not whole zstandard-packed UTF-8 text ({reason}): unpack it first") from error
+        raise DataError(
+            f"{file} is not whole zstandard-packed UTF-8 text ({first_line(error)}): unpack it first"
+        ) from error
     text = io.BytesIO()
     lines.write_csv(text, include_header=False, quote_style="never", separator="\x01")
     text.seek(0)

@@ -18,15 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from cofactor.data.assembly import Titles
+from cofactor.data.assembly import Titles, as_table
 from cofactor.data.columns import OnBadRows, check_choice
 from cofactor.data.disk_build import build
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.ondisk import MANIFEST, open_folder
 from cofactor.data.parquet_parts import ParquetParts, indexed
-from cofactor.data.readers import parquet_files
+from cofactor.data.readers import parquet_files, wanted_columns
 from cofactor.data.rooms import Disk, bytes_of, scratch_folder
-from cofactor.data.titles import read_titles
 from cofactor.errors import DataError, SettingError
 from cofactor.files import new_folder
 
@@ -106,16 +105,10 @@ def open_parquet(
     room = Disk(Path(scratch_folder() if cache is None else cache), bytes_of(memory))
     if room.folder.resolve() == Path(path).resolve():
         raise SettingError(f"cache is the folder of the data, {path}: name another, whose files are not taken for data")
-    roles = {"user": user, "item": item, "value": value, "time": time}
-    wanted = {role: column for role, column in roles.items() if column is not None}
-    options = {"columns": wanted, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
-    texts = None if titles is None else _as_table(titles)  # a wrong file shows before the work, not after it
+    options = {"columns": wanted_columns(user, item, value, time), "duplicates": duplicates, "on_bad_rows": on_bad_rows}
+    texts = None if titles is None else as_table(titles)  # a wrong file shows before the work, not after it
     table = _Cached(Path(path), options, room, notify or log.info).opened(name or Path(path).resolve().name)
     return table if texts is None else table.with_texts(texts)
-
-
-def _as_table(titles: Titles) -> Any:
-    return read_titles(titles) if isinstance(titles, str | os.PathLike) else titles
 
 
 class _Cached:

@@ -11,7 +11,7 @@ import polars as pl
 from cofactor.data.columns import OnBadRows, Typed, typed
 from cofactor.data.delimited import position_of
 from cofactor.data.vocabulary import Vocabulary, id_series
-from cofactor.errors import DataError
+from cofactor.errors import DataError, first_line
 
 __all__ = ["Indexed", "ParquetParts", "Part", "Side", "indexed"]
 
@@ -63,11 +63,8 @@ class ParquetParts:
             try:
                 yield from self._parts_of(file, kinds)
             except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-                if isinstance(error, DataError):
-                    raise
-                reason = str(error).splitlines()[0]
                 raise DataError(
-                    f"{file} cannot be read as Parquet ({reason}): write it again or move it away"
+                    f"{file} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
                 ) from error
 
     def _parts_of(self, file: Path, kinds: dict[str, tuple[Path, pl.DataType]]) -> Iterator[Part]:
@@ -136,7 +133,8 @@ def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
     if n_bad:
         _tell(first_bad, n_bad, n_rows, on_bad_rows)
     if not n_rows:
-        raise DataError(f"{parts.files[0].parent} has no rows: nothing to learn from")
+        place = parts.files[0] if len(parts.files) == 1 else parts.files[0].parent
+        raise DataError(f"{place} has no rows: nothing to learn from")
     if n_rows > MOST_ROWS:
         raise DataError(f"there are {n_rows:,} ratings, and one machine takes {MOST_ROWS:,}: train with SparkALS")
     return Indexed(_side(known["user"], "user"), _side(known["item"], "item"), n_rows)

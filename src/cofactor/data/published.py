@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,13 +136,15 @@ def _tables(parts: list[_Pairs], name: str) -> list[Interactions]:
 
 def _numbers(path: Path) -> list[np.ndarray]:
     """Return the whole numbers of each line that holds any."""
-    with opened(existing(path)) as stream:
-        lines = stream.read().splitlines()
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            found.append(_whole(line.split(), path, number))
-    return found
+    return [_whole(line.split(), path, number) for number, line in _lines(path)]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that hold anything, with their numbers from 1."""
+    with opened(path) as stream:
+        for number, line in enumerate(stream.read().splitlines(), start=1):
+            if line.strip():
+                yield number, line.strip()
 
 
 def _whole(cells: list[bytes], path: Path, number: int) -> np.ndarray:
@@ -170,14 +173,10 @@ def _ncf_files(path: Path) -> list[Path]:
 
 
 def _columns(path: Path) -> np.ndarray:
-    """Return user, item and, where every line tells it, time of each line of a rating file: user, item, value, time."""
-    with opened(path) as stream:
-        lines = stream.read().splitlines()
+    """Return user and item of each line of a rating file (user, item, value, time), and the time if all tell it."""
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in _lines(path):
         cells = line.split()
-        if not cells:
-            continue
         if len(cells) < 2:
             raise DataError(f"{path}, line {number:,}: a user and an item are asked for, {line[:40]!r} holds one")
         timed = len(cells) > 3 and cells[3].isdigit() and len(cells[3]) <= 18
@@ -190,16 +189,12 @@ def _columns(path: Path) -> np.ndarray:
 
 def _negatives(path: Path) -> _Pairs:
     """Return the negatives of each line: ``(user,item)``, then the items that were not met."""
-    with opened(path) as stream:
-        lines = stream.read().splitlines()
     users, items = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        pair = _PAIR.match(line.strip())
+    for number, line in _lines(path):
+        pair = _PAIR.match(line)
         if pair is None:
             raise DataError(f"{path}, line {number:,}: it does not begin with (user,item), as a negatives file's must")
-        listed = _whole(line.strip()[pair.end() :].split(), path, number)
+        listed = _whole(line[pair.end() :].split(), path, number)
         users.append(np.full(len(listed), int(pair[1])))
         items.append(listed)
     if not users:

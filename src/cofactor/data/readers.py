@@ -18,17 +18,19 @@ from cofactor.data.delimited import Choice, position_of, read_delimited
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.opening import existing, inner_suffix
 from cofactor.data.titles import titles_beside
-from cofactor.errors import DataError
+from cofactor.errors import DataError, first_line
 
 __all__ = [
     "from_frame",
     "is_parquet",
+    "looks_like_movielens",
     "parquet_files",
     "read_csv",
     "read_movielens",
     "read_parquet",
     "read_sql",
     "read_table",
+    "wanted_columns",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -103,7 +105,7 @@ def read_csv(
     """
     check_choice("ids", ids, ("str", "int"))
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
-    wanted = _wanted(user, item, value, time)
+    wanted = wanted_columns(user, item, value, time)
     has_header = has_header and columns is None
     table = read_delimited(path, Choice(wanted, separator, columns, has_header, ids, encoding))
     frame = without_bad(table, str(path), "line", on_bad_rows)
@@ -138,16 +140,16 @@ def read_parquet(
     2 users × 1 items, 2 interactions, 100 %
     """
     files = parquet_files(Path(path))
-    wanted = _wanted(user, item, value, time)
+    wanted = wanted_columns(user, item, value, time)
     try:
         names = pl.scan_parquet(files[0]).collect_schema().names()
         positions = {role: position_of(column, names, path, role) for role, column in wanted.items()}
         chosen = [pl.col(names[at]).alias(role) for role, at in positions.items()]
         frame = pl.scan_parquet(files).select(chosen).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        raise DataError(
+            f"{path} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
+        ) from error
     return from_columns(frame, str(path), on_bad_rows, duplicates, name or Path(path).name, titles)
 
 
@@ -193,7 +195,7 @@ def from_frame(
     """
     from cofactor.data.frames import chosen_columns  # brings narwhals, which importing cofactor must not load
 
-    wanted = _wanted(user, item, value, time)
+    wanted = wanted_columns(user, item, value, time)
     return from_columns(chosen_columns(frame, wanted), "the frame", on_bad_rows, duplicates, name, titles)
 
 
@@ -268,6 +270,7 @@ def _ratings_file(path: Path) -> Path:
     return found[0]
 
 
-def _wanted(user: str, item: str, value: str | None, time: str | None) -> dict[str, str]:
+def wanted_columns(user: str, item: str, value: str | None, time: str | None) -> dict[str, str]:
+    """Return the columns that are there to read, by their roles."""
     roles = {"user": user, "item": item, "value": value, "time": time}
     return {role: name for role, name in roles.items() if name is not None}

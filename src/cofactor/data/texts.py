@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from cofactor.errors import DataError
+
 __all__ = ["ItemTexts"]
 
 
@@ -22,6 +24,21 @@ class ItemTexts:
 
     titles: pl.Series | None = None
     genres: pl.Series | None = None
+
+    @classmethod
+    def of(cls, table: pl.DataFrame, ids: pl.Series) -> "ItemTexts":
+        """Return the texts of some items from a frame with the columns item, title and perhaps genres.
+
+        Raises
+        ------
+        DataError
+            If one of the first two columns is missing.
+        """
+        if not {"item", "title"} <= set(table.columns):
+            raise DataError(f"the titles have the columns {', '.join(table.columns)}: they must have item and title")
+        known = table.with_columns(pl.col("item").cast(ids.dtype, strict=False)).unique("item", keep="first")
+        joined = pl.DataFrame({"item": ids}).join(known, on="item", how="left", maintain_order="left")
+        return cls(joined["title"], joined["genres"] if "genres" in joined.columns else None)
 
     def take(self, rows: np.ndarray) -> "ItemTexts":
         """Return the texts of the given rows; a row of -1 gives null."""

@@ -75,7 +75,8 @@ def _cut(path: str | os.PathLike[str], text: bytes, separator: bytes, least: int
     found = []
     for row in rows(text, separator, quoting=separator == b","):
         if row.problem or len(row.fields) < least:
-            raise DataError(f"{path}, line {row.line}: {row.problem or f'only {len(row.fields)} of {least} fields'}")
+            reason = row.problem or f"only {len(row.fields)} of {least} fields"
+            raise DataError(f"{path}, line {row.line}: {reason}; mend that line, or take it out")
         found.append(row.fields)
     if not found:
         raise DataError(f"{path} has no titles in it: give a file that has, or none")
@@ -107,6 +108,9 @@ def _from_csv(path: str | os.PathLike[str], text: bytes) -> pl.DataFrame:
     entries: list[tuple[str, str, str | None]] = []
     for line, fields in enumerate(lines, start=2):
         if len(fields) != len(names):
-            raise DataError(f"{path}, row {line}: {len(fields)} fields where {len(names)} belong")
+            raise DataError(
+                f"{path}, row {line}: {len(fields)} fields where {len(names)} belong; mend that row: "
+                "a field with a comma in it stands in quotes"
+            )
         entries.append((fields[item], fields[title], None if genres is None else fields[genres] or None))
     return _frame(entries)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
+from cofactor.data.columns import shortened
 from cofactor.errors import DataError, UnknownIdError
 
 __all__ = ["Id", "Rows", "Vocabulary", "id_series"]
@@ -172,16 +173,18 @@ class Vocabulary:
 
     def _unknown(self, identifier: Id, count: int) -> str:
         more = f" (and {count - 1:,} more)" if count > 1 else ""
-        text = f"unknown {self.kind} {_shortened(identifier)}{more}"
+        text = f"unknown {self.kind} {shortened(identifier)}{more}"
         if len(self) and isinstance(identifier, str) == self.holds_integers:
             return f"{text}: the {self.kind} ids here are {self._described()}"
-        return f"{text}: fold_in() places new {self.kind}s, and on_unknown='skip' leaves them out"
+        if self.kind == "item":
+            return f"{text}: leave it out, or place it with fold_in_items() first"
+        return f"{text}: fold_in() places new users, and on_unknown='skip' leaves them out"
 
 
 def id_series(ids: Iterable[Id] | pl.Series, kind: str) -> pl.Series:
     """Return ids as a column of 64-bit integers or strings, or say why they cannot be one."""
     if isinstance(ids, str):
-        raise DataError(f"the {kind} ids came as one string, {_shortened(ids)}: give a list, [{_shortened(ids)}]")
+        raise DataError(f"the {kind} ids came as one string, {shortened(ids)}: give a list, [{shortened(ids)}]")
     series = ids if isinstance(ids, pl.Series) else _series_from(ids, kind)
     if series.dtype.is_integer():
         series = series.cast(pl.UInt64 if series.dtype == pl.UInt64 else pl.Int64)
@@ -227,8 +230,3 @@ def _in_order(ids: pl.Series) -> pl.Series:
 
 def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
     return pl.UInt64() if pl.UInt64 in (one, other) else other
-
-
-def _shortened(identifier: object) -> str:
-    text = repr(identifier)
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(text):,} characters)"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from cofactor.evaluation.metrics import LIST_METRICS, Audience, ideal_gains, place_discounts
-from cofactor.model.kernels.assembly import kernel
+from cofactor.model.kernels.compiling import kernel, readable
 from cofactor.model.kernels.threads import share_out, task_bounds
 from cofactor.model.retrieval import Ranked
 
@@ -256,10 +256,10 @@ def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array,
     """Measure each user's list; see `cofactor.evaluation.metrics.ranking_metrics`."""
     k = int(cut_offs[-1])
     measured = np.empty((len(cut_offs), LIST_COLUMNS, relevant.shape[0]))
-    lists = _starts(ranked, relevant.shape[0], k), typed(ranked.items), *_rows(relevant)
+    lists = _starts(ranked, relevant.shape[0], k), readable(ranked.items), *_rows(relevant)
     tables = (place_discounts(k), ideal_gains(k), audience.surprise, audience.popular)
     share_out(
-        measure_lists, task_bounds(relevant.indptr), *lists, typed(cut_offs), *(typed(table) for table in tables),
+        measure_lists, task_bounds(relevant.indptr), *lists, readable(cut_offs), *(readable(table) for table in tables),
         measured,
     )  # fmt: skip
     return measured
@@ -268,7 +268,7 @@ def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array,
 def listed_counts(ranked: Ranked, n_users: int, n_items: int, cut_offs: Array) -> Array:
     """Count how often each item is listed; see `cofactor.evaluation.metrics.listed_counts`."""
     counts = np.zeros((len(cut_offs), n_items), np.int64)
-    count_listed(_starts(ranked, n_users, int(cut_offs[-1])), typed(ranked.items), typed(cut_offs), counts)
+    count_listed(_starts(ranked, n_users, int(cut_offs[-1])), readable(ranked.items), readable(cut_offs), counts)
     return counts
 
 
@@ -276,7 +276,8 @@ def score_table(users: Array, items: Array, offsets: Array, table: sparse.csr_ar
     """Score the pairs that a table stores, its rows being those of ``users``: shape (pairs,), float32."""
     scores = np.empty(table.nnz, np.float32)
     share_out(
-        score_rows, task_bounds(table.indptr), typed(users), typed(items), typed(offsets), *_rows(table), scores
+        score_rows, task_bounds(table.indptr), readable(users), readable(items), readable(offsets), *_rows(table),
+        scores,
     )  # fmt: skip
     return scores
 
@@ -289,8 +290,8 @@ def areas(
     indptr, indices = _rows(seen)
     bounds = np.linspace(0, len(users), min(len(users), 256) + 1).astype(np.int64)
     share_out(
-        measure_areas, bounds, typed(users), typed(items.T), typed(offsets), typed(indptr[user_rows]),
-        typed(indptr[user_rows + 1]), indices, *_rows(relevant), measured,
+        measure_areas, bounds, readable(users), readable(items.T), readable(offsets), readable(indptr[user_rows]),
+        readable(indptr[user_rows + 1]), indices, *_rows(relevant), measured,
     )  # fmt: skip
     return measured
 
@@ -303,11 +304,4 @@ def _starts(ranked: Ranked, n_users: int, longest: int) -> Array:
 
 
 def _rows(table: sparse.csr_array) -> tuple[Array, Array]:
-    return typed(table.indptr.astype(np.int64, copy=False)), typed(table.indices.astype(np.int32, copy=False))
-
-
-def typed(array: Array) -> Array:
-    """Return a contiguous view that cannot be written to: one type for the compiler, whatever came in."""
-    view: Array = np.ascontiguousarray(array).view()
-    view.setflags(write=False)
-    return view
+    return readable(table.indptr.astype(np.int64, copy=False)), readable(table.indices.astype(np.int32, copy=False))

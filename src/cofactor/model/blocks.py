@@ -19,11 +19,12 @@ from scipy import sparse
 
 from cofactor.data.passes import counts_of
 from cofactor.data.rooms import MEMORY, Room
-from cofactor.model.bayesian.counter_random import subkey
 from cofactor.model.kernels import pairs
 from cofactor.model.kernels.assembly import padded
+from cofactor.model.kernels.compiling import readable
+from cofactor.model.kernels.counter_random import subkey
 from cofactor.model.kernels.threads import share_out
-from cofactor.model.least_squares import Doubles, Floats, readable
+from cofactor.model.least_squares import Doubles, Floats
 
 __all__ = ["Blocks", "compressed", "pad"]
 
@@ -69,6 +70,12 @@ class Blocks:
             share_out(descend, tasks, turn, key, self.cuts, blocks, *arguments, sums)
         total: Doubles = sums.sum(axis=0)
         return total
+
+    def least_for_unmet(self, bias: Floats) -> Floats:
+        """Return item biases, (items,), where items without a pair have that of the item that is chosen least."""
+        own = bias.copy()
+        own[self.counts == 0] = bias[self.met].min()
+        return own
 
     def _arrange(self, members: npt.NDArray[np.int64], edges: npt.NDArray[np.int64]) -> None:
         block_of = np.zeros(len(self.counts), np.uint8)

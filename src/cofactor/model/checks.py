@@ -31,9 +31,13 @@ def _refuse(array: np.ndarray, name: str) -> NoReturn:
     if len(bad):
         row = int(bad[0][0])
         raise DataError(
-            f"{name} has a value that is not finite in row {row:,}: the training diverged or the data is bad"
+            f"{name} has a value that is not finite in row {row:,}, since the training diverged or its data are bad: "
+            "train with shorter steps or more regularization, or look at the data of that row"
         )
-    raise DataError(f"{name} is so long that scores would overflow: the training diverged or the data is bad")
+    raise DataError(
+        f"{name} is so long that scores would overflow, since the training diverged or the data are bad: "
+        "train with shorter steps or more regularization"
+    )
 
 
 def canonical(seen: Any) -> sparse.csr_array:

@@ -3,16 +3,17 @@
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 import polars as pl
 
+from cofactor.data.columns import check_choice
 from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import SettingError
-from cofactor.model import checks, lists, retrieval
+from cofactor.model import checks, lists
 from cofactor.model.everyone import write_everyone
 from cofactor.model.state import FactorState, Origin
 
@@ -29,8 +30,7 @@ class Factors(FactorState):
     """User vectors and item vectors, and all that is needed to recommend from them.
 
     Solvers return it, `cofactor.load` reads it, and `Factors.from_arrays` makes it from vectors that were learnt
-    elsewhere. It never changes. Its fields are those of
-    `FactorState`; a score is ``mean + user_bias + item_bias + user_vector · item_vector``.
+    elsewhere. It never changes. A score is ``mean + user_bias + item_bias + user_vector · item_vector``.
     """
 
     @classmethod
@@ -62,6 +62,11 @@ class Factors(FactorState):
             What each user has already had.
         titles : iterable of str, optional
             A title for each item.
+
+        Raises
+        ------
+        DataError
+            If shapes do not fit each other, a number is not finite, or an id is missing or repeated.
 
         Examples
         --------
@@ -119,7 +124,8 @@ class Factors(FactorState):
         UnknownIdError
             If a user or an item is not in the model.
         SettingError
-            If ``spread`` is asked of a model that is not made of draws, as those of `BayesianMF` are.
+            If they are not equally many; if ``spread`` is asked of a model that is not made of draws, as those of
+            `BayesianMF` are, or ``clip`` of one that was not trained on ratings.
         """
         user_rows, item_rows = self.users.rows(users), self.items.rows(items)
         if len(user_rows) != len(item_rows):
@@ -133,13 +139,7 @@ class Factors(FactorState):
 
     def score_rows(self, user_rows: np.ndarray, item_rows: np.ndarray, *, clip: bool = False) -> np.ndarray:
         """Score pairs of row numbers; see `score`."""
-        if lists.needs_every_draw(self):
-            from cofactor.model.uncertainty import score_with_spread  # loads the sampler's kernels
-
-            scores = score_with_spread(self, user_rows, item_rows)[0]
-            return self._clipped(scores) if clip else scores
-        users, places = np.unique(user_rows, return_inverse=True)
-        scores = retrieval.pair_scores(self.queries(users), self.keys(), self.offsets(users), places, item_rows)
+        scores = lists.scored(self, user_rows, item_rows)
         return self._clipped(scores) if clip else scores
 
     def _clipped(self, scores: np.ndarray) -> np.ndarray:
@@ -188,7 +188,10 @@ class Factors(FactorState):
         ------
         UnknownIdError
             If a user, a candidate or an exclusion is not in the model.
+        SettingError
+            If ``n``, ``on_unknown`` or ``by`` is none of what it may be, with this model.
         """
+        check_choice("on_unknown", on_unknown, get_args(OnUnknown))
         rows = self.users.find(users) if on_unknown == "skip" else self.users.rows(users)
         rows = rows[rows >= 0]
         chosen = lists.allowed(self, candidates, exclude)
@@ -226,18 +229,12 @@ class Factors(FactorState):
         Raises
         ------
         SettingError
-            If another process is writing the same file.
+            If another process is writing the same file, or the path is a folder.
         """
         return write_everyone(
-            self,
-            Path(path),
-            lists.checked(n),
-            users=users,
-            exclude_seen=exclude_seen,
-            candidates=candidates,
-            exclude=exclude,
-            progress=progress,
-        )
+            self, Path(path), lists.checked(n), users=users, exclude_seen=exclude_seen, candidates=candidates,
+            exclude=exclude, progress=progress,
+        )  # fmt: skip
 
     def approximate(self, recall: float = 0.95, n: int = 10) -> "Factors":
         """Return the model with an index that looks at a part of the items, for catalogues of millions.
@@ -256,6 +253,8 @@ class Factors(FactorState):
         ------
         SettingError
             If ``recall`` is not between 0 and 1, or if scores are no products of vectors.
+        MissingExtraError
+            If faiss is not installed.
 
         Examples
         --------
@@ -288,6 +287,8 @@ class Factors(FactorState):
         ------
         UnknownIdError
             If an item is not in the model.
+        DataError, SettingError
+            If a value is no finite number; if the model cannot place anyone, for want of regularization say.
 
         Examples
         --------
@@ -317,7 +318,7 @@ class Factors(FactorState):
         """Return the model with new users, new items and new ratings in it, in place of a retrain.
 
         New items, then every user with news, then every item with news are solved anew, all others held as they are.
-        New values replace old ones of the same user and item.
+        New values replace old ones of the same user and item. News with ids of another type are a DataError.
         """
         from cofactor.model.placing import update  # brings numba
 
@@ -374,12 +375,8 @@ class Factors(FactorState):
         polars.DataFrame
             Columns vectors ("user" or "item"), statistic, and one for each factor: "0", "1", …
         """
-        return pl.concat(
-            [
-                lists.described(vectors, side)
-                for side, vectors in (("user", self.user_vectors), ("item", self.item_vectors))
-            ]
-        )
+        sides = (("user", self.user_vectors), ("item", self.item_vectors))
+        return pl.concat([lists.described(vectors, side) for side, vectors in sides])
 
     def to_keras(self) -> Any:
         """Return the model as a ``keras.Model`` that takes (user row, item row) and gives the score.
@@ -388,6 +385,8 @@ class Factors(FactorState):
         ------
         MissingExtraError
             If Keras is not installed.
+        SettingError
+            If scores are no products of vectors: with ordered levels.
         """
         from cofactor.model.keras_network import network_from
 

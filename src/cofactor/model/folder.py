@@ -100,7 +100,7 @@ class FolderModel:
 
     def of(self, users: Iterable[Id]) -> Factors:
         """Return the model of all items and those of some users that it knows, found by their ids in the files."""
-        known = self._scan("users").collect_schema()["id"]
+        known = _sound(self.path, lambda: self._scan("users").collect_schema()["id"])
         wanted = id_series(users, "user")
         same = wanted.dtype.is_integer() == known.is_integer()
         chosen = self._scan("users").filter(pl.col("id").is_in(wanted.unique().implode()) if same else pl.lit(False))
@@ -166,7 +166,9 @@ def open_folder(path: str | PathLike[str]) -> FolderModel:
     """
     source = Path(path)
     if not is_model_folder(source):
-        raise ModelFileError(f"{source} is not a model folder: there is no {CARD} in it")
+        raise ModelFileError(
+            f"{source} is not a model folder, for there is no {CARD} in it: give one that SparkALS wrote"
+        )
     return FolderModel(source, _sound(source, lambda: _card(source)))
 
 
@@ -240,6 +242,6 @@ def _sound(source: Path, read: Any) -> Any:
     except ModelFileError:
         raise
     except OSError as error:
-        raise ModelFileError(f"{source} cannot be read: {error}") from error
+        raise ModelFileError(f"{source} cannot be read ({error}): check its rights, and the disk") from error
     except _UNSOUND as error:
-        raise ModelFileError(f"{source} is not a sound model folder: {error}") from error
+        raise ModelFileError(f"{source} is not a sound model folder ({error}): copy or train it again") from error

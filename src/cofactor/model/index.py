@@ -4,11 +4,10 @@ An index is made once for a model and takes as much memory as the item vectors o
 numba, so those who can do without wait to import it until they cannot.
 """
 
-from typing import Any
-
 import numpy as np
 from scipy import sparse
 
+from cofactor.model.kernels.compiling import readable
 from cofactor.model.kernels.scan import Asked, Found, Index, scan_users
 from cofactor.model.kernels.scores import CHUNK
 from cofactor.model.kernels.threads import share_out
@@ -37,12 +36,12 @@ def build(vectors: np.ndarray) -> Index:
     longest = np.nextafter(norms[order][::CHUNK].astype(np.float32), np.float32(np.inf))
     reach = rounding_reach(vectors) if count else 0.0
     return Index(
-        vectors=_typed(vectors),
-        tiles=_typed(tiles),
-        longest=_typed(longest),
-        rows=_typed(rows),
-        places=_typed(places),
-        closed=_typed(_bits(rows < 0)),
+        vectors=readable(vectors),
+        tiles=readable(tiles),
+        longest=readable(longest),
+        rows=readable(rows),
+        places=readable(places),
+        closed=readable(_bits(rows < 0)),
         reach=reach,
     )
 
@@ -63,12 +62,12 @@ def search(
     if candidates is not None:
         closed = np.ones(len(index.rows), bool)
         closed[index.places[candidates]] = False
-        index = index._replace(closed=_typed(_bits(closed)))
+        index = index._replace(closed=readable(_bits(closed)))
     count = len(users)
     starts, stops, indices = _ranges(excluded, excluded_rows, count)
     asked = Asked(
-        _typed(users),
-        _typed(offsets if offsets.dtype == np.float64 else offsets.astype(np.float64)),
+        readable(users),
+        readable(offsets, np.float64),
         starts,
         stops,
         indices,
@@ -86,19 +85,12 @@ def _ranges(excluded: sparse.csr_array | None, rows: np.ndarray | None, count: i
     """Return where each user's exclusions start and stop, and the excluded item rows."""
     if excluded is None:
         nowhere = np.zeros(count, np.int64)
-        return _typed(nowhere), _typed(nowhere), _typed(np.empty(0, np.int32))
+        return readable(nowhere), readable(nowhere), readable(np.empty(0, np.int32))
     rows = np.arange(count) if rows is None else rows
     edges, indices = excluded.indptr, excluded.indices
     if indices.dtype != np.int32:
         indices = indices.astype(np.int32)
-    return _typed(edges[rows].astype(np.int64)), _typed(edges[rows + 1].astype(np.int64)), _typed(indices)
-
-
-def _typed(array: np.ndarray) -> np.ndarray:
-    """Return a contiguous view that cannot be written to: one type for the compiler, whatever came in."""
-    view: np.ndarray[Any, Any] = array.view() if array.flags.c_contiguous else np.ascontiguousarray(array)
-    view.flags.writeable = False
-    return view
+    return readable(edges[rows].astype(np.int64)), readable(edges[rows + 1].astype(np.int64)), readable(indices)
 
 
 def _aligned(size: int) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from cofactor.errors import SettingError, missing_extra
 from cofactor.model.factors import Factors
+from cofactor.model.lists import needs_every_draw
 
 if "keras" not in sys.modules:  # whoever has imported keras already has chosen the backend
     _installed = (name for name in ("jax", "tensorflow", "torch") if importlib.util.find_spec(name))
@@ -110,15 +111,16 @@ def keras_model(
     Raises
     ------
     SettingError
-        If a size is less than one.
+        If a size is less than one, or ``spare_rows`` is negative.
 
     Examples
     --------
     >>> keras_model(n_users=943, n_items=1682, rank=20, biases=False).count_params()
     52540
     """
-    if min(n_users, n_items, rank) < 1 or spare_rows < 0:
-        raise SettingError(f"n_users={n_users}, n_items={n_items}, rank={rank}: each must be at least 1")
+    if min(n_users, n_items, rank, spare_rows + 1) < 1:
+        sizes = f"n_users={n_users}, n_items={n_items}, rank={rank}, spare_rows={spare_rows}"
+        raise SettingError(f"{sizes}: each must be at least 1, and spare_rows at least 0")
     sides = []
     for place, (side, least) in enumerate((("user", n_users + spare_rows), ("item", n_items + spare_rows))):
         rows = _rounded_up(least, row_multiple)
@@ -231,9 +233,21 @@ def _entry(row: Any, table: Any, decay: float) -> Any:
 
 
 def network_from(model: Factors) -> "keras.Model":
-    """Return a ``keras.Model`` with a trained model's weights; it gives the scores of `Factors.score_rows`."""
+    """Return a ``keras.Model`` with a trained model's weights; it gives the scores of `Factors.score_rows`.
+
+    Raises
+    ------
+    SettingError
+        If scores are no products of vectors, or there are no users, items or vectors.
+    """
+    if needs_every_draw(model):
+        raise SettingError(
+            "scores with likelihood='probit' are no products of vectors, as a keras.Model has them: "
+            "train with likelihood='gaussian'"
+        )
     biased = model.user_bias is not None or model.item_bias is not None
-    network = keras_model(model.n_users, model.n_items, model.rank, biases=biased, mean=model.mean, spare_rows=0)
+    columns = model.user_vectors.shape[1]  # of a posterior, all draws side by side
+    network = keras_model(model.n_users, model.n_items, columns, biases=biased, mean=model.mean, spare_rows=0)
     for side in ("user", "item"):
         network.get_layer(f"{side}_vectors").set_weights([getattr(model, f"{side}_vectors")])
         if biased:

@@ -1,4 +1,4 @@
-"""The small problem of each row that ALS, implicit ALS, NMF, Gibbs sampling and fold-in share.
+"""The small problem of each row that ALS, implicit ALS, NMF and fold-in share.
 
 **Model.** Row ``u`` of a sparse matrix has ratings of some rows ``i`` of the other side, whose vectors
 ``y_i`` are held fixed. A rating's weight ``w`` and target ``t`` are linear functions of its value.
@@ -7,8 +7,7 @@
 
 **Algorithm.** The minimum solves ``(G + scale_u diag(penalty) + sum_i w y_i y_i') x = prior + sum_i w (t -
 offset_i) y_i``, one equation of the vectors' rank for each row. `solve_rows` does so exactly;
-`improve_rows`, `improve_blocks` and `improve_nonnegative_rows` start from known vectors; `sample_rows` draws
-from the normal distribution that has the equation's matrix as precision and its solution as mean.
+`improve_rows`, `improve_blocks` and `improve_nonnegative_rows` start from known vectors.
 
 **Shapes.** Ratings: CSR. Vectors: (rows, rank), float32. The same call serves both sides::
 
@@ -22,7 +21,6 @@ G. Takacs, I. Pilaszy, D. Tikk (2011), "Applications of the conjugate gradient m
 collaborative filtering".
 S. Rendle, W. Krichene, L. Zhang, Y. Koren (2021), "iALS++: speeding up matrix factorization with subspace
 optimization".
-
 """
 
 import functools
@@ -39,6 +37,7 @@ from cofactor.errors import DataError, SettingError
 from cofactor.model.kernels import row_methods
 from cofactor.model.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, kept_ratings, padded
 from cofactor.model.kernels.blocks import blocks
+from cofactor.model.kernels.compiling import readable
 from cofactor.model.kernels.threads import share_out, share_ranges, task_bounds
 
 Floats = npt.NDArray[np.float32]
@@ -47,13 +46,6 @@ Doubles = npt.NDArray[np.float64]
 BLOCK = 64
 GRAM_PARTS = 16
 GRAM_PART_ROWS = 4096
-
-
-def readable(array: npt.NDArray[Any], kind: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return a view that cannot be written to, so that kernels are compiled once for arrays of memory and of disk."""
-    view = np.ascontiguousarray(array, kind).view(np.ndarray)
-    view.flags.writeable = False
-    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +60,6 @@ class Rows:
         The other side's row of each rating: (ratings,).
     values : numpy.ndarray of float32
         Each rating: (ratings,).
-
     """
 
     indptr: npt.NDArray[np.int64]  # (rows + 1,)
@@ -113,7 +104,6 @@ class Equations:
         Constant and slope of a rating's weight, and of its target, as functions of its value.
     count_offset, nu
         A row of ``m`` ratings scales its penalty by ``(m + count_offset) ** nu``.
-
     """
 
     vectors: Floats  # (n, rank)
@@ -217,11 +207,7 @@ def solve_rows(rows: Rows, system: Equations, *, out: Floats | None = None) -> F
         If a row's ratings, or the vectors they refer to, are not finite, or a weight is negative.
     """
     out = np.empty((len(rows), system.rank), np.float32) if out is None else out
-    status = _run(row_methods.exact, rows, system, out)
-    for row in np.flatnonzero(status == SINGULAR) if status.any() else ():
-        out[row] = _solve_in_float64(rows, system, int(row))
-        status[row] = SOLVED
-    _check(status)
+    _solve(rows, system, out)
     return out
 
 
@@ -233,7 +219,7 @@ def improve_rows(rows: Rows, system: Equations, vectors: Floats, *, steps: int =
     _improve(row_methods.conjugate_gradient, rows, system, vectors, steps)
     long = np.flatnonzero(rows.counts > kept_ratings(padded(system.rank))).tolist()
     if long:
-        _check(_run(row_methods.exact, rows, system, vectors, ranges=[(row, row + 1) for row in long]))
+        _solve(rows, system, vectors, [(row, row + 1) for row in long])
     return vectors
 
 
@@ -247,20 +233,6 @@ def improve_nonnegative_rows(
 ) -> Floats:
     """Lower the loss in place by coordinate descent, no coordinate becoming negative but the last ``free`` ones."""
     return _improve(row_methods.nonnegative, rows, system, vectors, (sweeps, system.rank - free))
-
-
-def sample_rows(rows: Rows, system: Equations, noise: Floats) -> Floats:
-    """Draw each row's vector from its posterior, given standard normal noise (rows, rank)."""
-    out = np.empty((len(rows), system.rank), np.float32)
-    status = _run(row_methods.sample, rows, system, np.ascontiguousarray(noise, np.float32), out)
-    _check(status)
-    return out
-
-
-def solve_row(indices: npt.NDArray[np.int32], values: Floats, system: Equations) -> Floats:
-    """Solve one row's equation in the calling thread alone: fold-in for a service."""
-    vector: Floats = solve_rows(Rows(np.array([0, len(indices)]), indices, values), system)[0]
-    return vector
 
 
 def gram(vectors: Floats) -> Doubles:
@@ -298,6 +270,14 @@ def sum_of_penalties(rows: Rows, system: Equations, vectors: Floats) -> float:
     """Penalties of every row alone, in float64."""
     squares = np.einsum("uf,uf,f->u", vectors, vectors, system.penalty, dtype=np.float64, casting="same_kind")
     return float(squares @ system.scale(rows.counts).astype(np.float64))
+
+
+def _solve(rows: Rows, system: Equations, out: Floats, ranges: Sequence[tuple[int, int]] | None = None) -> None:
+    status = _run(row_methods.exact, rows, system, out, ranges=ranges)
+    for row in np.flatnonzero(status == SINGULAR) if status.any() else ():
+        out[row] = _solve_in_float64(rows, system, int(row))
+        status[row] = SOLVED
+    _check(status)
 
 
 def _ratings(rows: Rows, system: Equations) -> tuple[Any, ...]:
@@ -347,11 +327,7 @@ def _check(status: npt.NDArray[np.int8]) -> None:
     if not status.any():
         return
     for code, error, reason in (
-        (
-            NOT_FINITE,
-            DataError,
-            "its ratings or the vectors they meet are not finite, or a weight is negative",
-        ),
+        (NOT_FINITE, DataError, "its ratings or the vectors they meet are not finite, or a weight is negative"),
         (SINGULAR, SettingError, "its normal equation is singular: give a positive regularization"),
     ):
         bad = np.flatnonzero(status == code)

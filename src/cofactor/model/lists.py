@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from cofactor.model.factors import Factors
     from cofactor.model.uncertainty import By
 
-__all__ = ["allowed", "checked", "described", "nearest", "needs_every_draw", "ranked", "recommended", "titles"]
+__all__ = [
+    "allowed",
+    "checked",
+    "described",
+    "nearest",
+    "needs_every_draw",
+    "ranked",
+    "recommended",
+    "scored",
+    "titles",
+]
 
 
 def recommended(
@@ -85,6 +95,16 @@ def _ranked_by_product(
     else:
         search = functools.partial(retrieval.top_n, candidates=allowed)
     return search(users, items, n, offsets=offsets, excluded=excluded, excluded_rows=user_rows, index=model.index)
+
+
+def scored(model: "Factors", user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
+    """Return the scores of pairs of rows, float32, (pairs,)."""
+    if needs_every_draw(model):
+        from cofactor.model.uncertainty import score_with_spread  # loads the sampler's kernels
+
+        return score_with_spread(model, user_rows, item_rows)[0]
+    users, places = np.unique(user_rows, return_inverse=True)
+    return retrieval.pair_scores(model.queries(users), model.keys(), model.offsets(users), places, item_rows)
 
 
 def needs_every_draw(model: "Factors") -> bool:

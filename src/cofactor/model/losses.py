@@ -16,7 +16,6 @@ from cofactor.model.least_squares import (
     Doubles,
     Equations,
     Floats,
-    Losses,
     Rows,
     equations,
     gram,
@@ -28,7 +27,7 @@ from cofactor.model.objective import Side
 if TYPE_CHECKING:
     from cofactor.model.state import FactorState
 
-__all__ = ["BiasedRatings", "Confidences", "Measured", "PlainRatings", "equations_of"]
+__all__ = ["BiasedRatings", "Confidences", "Measured", "equations_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,8 @@ class BiasedRatings:
         """Return the loss of a model."""
         with self.holding(items) as of_users:
             seen = sum_of_losses(by_user, of_users, users)
-        return _with_penalties(seen, by_item, of_users, items)
+        penalties = seen.penalties + sum_of_penalties(by_item, of_users, items)  # both sides have the same
+        return Measured(seen.squares + penalties, seen.squares, seen.errors)
 
     def _equations(self, vectors: Floats, biases: Floats) -> Equations:
         vectors[:, -1] = 1  # the coefficient of the row's own bias
@@ -88,27 +88,6 @@ class BiasedRatings:
     def centred(self, measured: Measured, n: int) -> "BiasedRatings":
         """Return the loss with the mean that is best for the vectors and biases that were measured."""
         return dataclasses.replace(self, mean=self.mean + measured.errors / n)
-
-
-@dataclass(frozen=True, slots=True)
-class PlainRatings:
-    """Squared error of ratings without mean and biases.
-
-    **Loss.** ``sum (rating - x_u.y_i)^2`` over the ratings, plus ``m^nu regularization |x|^2`` for each row of ``m``
-    ratings, on both sides.
-    """
-
-    regularization: float
-    nu: float
-
-    def equations(self, fixed: Floats) -> Equations:
-        """Return the equations of a side's vectors, given the other's (n, rank)."""
-        return equations(fixed, self.regularization, nu=self.nu)
-
-    def measure(self, by_user: Rows, by_item: Rows, users: Floats, items: Floats) -> Measured:
-        """Return the loss of a model."""
-        of_users = self.equations(items)
-        return _with_penalties(sum_of_losses(by_user, of_users, users), by_item, of_users, items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +136,6 @@ class Confidences:
             count_offset=self.unseen_weight * len(fixed),
             nu=self.nu,
         )
-
-
-def _with_penalties(seen: Losses, by_item: Rows, of_users: Equations, items: Floats) -> Measured:
-    """Without a term for unseen pairs, both sides' penalties differ in nothing but the rows they are for."""
-    objective = seen.squares + seen.penalties + sum_of_penalties(by_item, of_users, items)
-    return Measured(objective, seen.squares, seen.errors)
 
 
 def equations_of(model: "FactorState", side: Side) -> Equations:

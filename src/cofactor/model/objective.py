@@ -21,18 +21,24 @@ class Objective:
     Parameters
     ----------
     loss : {"squared", "residual", "weighted", "confident", "matched", "complete", "posterior", "pairwise", "logistic"}
-        ``"squared"``: the squared error over the observed values alone. ``"residual"``: the same, but a row's bias
-        comes first, as if there were no vectors, and is held while they are found. ``"weighted"``: observed pairs
-        count by their value and aim at 1, all pairs together aim at 0 with the weight ``unseen_weight``
-        (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021). ``"confident"``: the same in the form of
-        2008, where an observed pair aims at 1 with the weight ``unseen_weight`` plus its value, and a row's penalty
-        grows with its observed pairs alone. ``"matched"``: a loss without
-        equations; what comes nearest to it is ``"weighted"`` with every observed pair counting 1, whatever its
-        value. ``"complete"``: the squared error over all pairs, those that were not observed counting as 0.
-        ``"posterior"``: none; the vectors are draws from a posterior. ``"pairwise"``: an observed pair is to
-        score above one of the same user that was not observed (Rendle et al. 2009); a row is placed by the steps
-        of the training. ``"logistic"``: a score is the logit of being observed, which each pair that is not is
-        asked in its share of ``negatives`` draws beside each that is (Rendle et al. 2020).
+        What is minimized:
+
+        - ``"squared"``: the squared error over the observed values alone.
+        - ``"residual"``: the same, but a row's bias comes first, as if there were no vectors, and is held while they
+          are found.
+        - ``"weighted"``: observed pairs count by their value and aim at 1, all pairs together aim at 0 with the
+          weight ``unseen_weight`` (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021).
+        - ``"confident"``: the same in the form of 2008, where an observed pair aims at 1 with the weight
+          ``unseen_weight`` plus its value, and a row's penalty grows with its observed pairs alone.
+        - ``"matched"``: a loss without equations; what comes nearest to it is ``"weighted"`` with every observed pair
+          counting 1, whatever its value.
+        - ``"complete"``: the squared error over all pairs, those that were not observed counting as 0. A bias, where
+          there is one, is the share of a row's pairs that were observed.
+        - ``"posterior"``: none; the vectors are draws from a posterior.
+        - ``"pairwise"``: an observed pair is to score above one of the same user that was not observed (Rendle et al.
+          2009); a row is placed by the steps of the training.
+        - ``"logistic"``: a score is the logit of being observed, which each pair that is not is asked in its share of
+          ``negatives`` draws beside each that is (Rendle et al. 2020).
     goal : {"rating", "ranking"}
         Whether the scores are meant as predicted ratings or only to put items in order.
     regularization, bias_regularization : float

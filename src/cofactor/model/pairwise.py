@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cofactor.model.blocks import Blocks, compressed, pad
+from cofactor.model.blocks import Blocks, compressed
 from cofactor.model.kernels import pair_rows, pairs
 from cofactor.model.kernels.threads import share_out, task_bounds
 from cofactor.model.least_squares import Doubles, Floats
@@ -30,7 +30,7 @@ from cofactor.model.least_squares import Doubles, Floats
 if TYPE_CHECKING:
     from cofactor.model.state import FactorState
 
-__all__ = ["Pairs", "Steps", "Told", "pad", "place_items", "place_users", "shares"]
+__all__ = ["Pairs", "Steps", "Told", "place_items", "place_users", "shares"]
 
 PASSES = 50
 """How often a newcomer's pairs are gone through."""

@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.columns import LARGEST
 from cofactor.data.interactions import Interactions
 from cofactor.data.texts import ItemTexts
-from cofactor.data.vocabulary import Id, Vocabulary
+from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import DataError
 from cofactor.model import checks, lists, logistic_rows
+from cofactor.model.kernels.compiling import readable
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows, solve_rows
 from cofactor.model.objective import Side
 
@@ -65,7 +67,8 @@ def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed
     fixed = getattr(model, "item_vectors" if side == "user" else "user_vectors")
     biased = getattr(model, f"{side}_bias") is not None
     if model.objective.loss == "complete":
-        return Placed(_projected(matrix, fixed), None)
+        shares = np.diff(matrix.indptr) / max(matrix.shape[1], 1)  # of all that could have met it: popularity
+        return Placed(_projected(matrix, fixed), shares.astype(np.float32) if biased else None)
     if fixed.shape[1] == 0 and not biased:
         return Placed(np.zeros((matrix.shape[0], 0), np.float32), None)
     if model.objective.loss == "residual" and biased:
@@ -129,24 +132,33 @@ def _rows_of(model: "Factors", newcomers: Newcomers, side: Side) -> tuple[pl.Ser
         table = newcomers.matrix if side == "user" else newcomers.by_item
         theirs, others = (newcomers.users, newcomers.items) if side == "user" else (newcomers.items, newcomers.users)
         present = np.flatnonzero(np.diff(table.indptr))
-        rows, columns = table[present].nonzero()
-        places = other.rows(others.take(columns))
-        values = table[present].data
-        return theirs.take(present), _compressed(rows, places, values, (len(present), len(other)))
-    ids = pl.Series(list(newcomers))
-    lengths: list[int] = []
-    columns_of: list[Id] = []
-    values_of: list[float] = []
-    for met in newcomers.values():
-        pairs = dict(met) if isinstance(met, Mapping) else dict.fromkeys(met, 1.0)
-        lengths.append(len(pairs))
-        columns_of.extend(pairs)
-        values_of.extend(pairs.values())
-    rows = np.repeat(np.arange(len(ids)), lengths)
-    values = np.asarray(values_of, dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise DataError("a newcomer has a value that is not a finite number")
-    return ids, _compressed(rows, other.rows(columns_of), values, (len(ids), len(other)))
+        told = table[present].tocoo()
+        places = other.rows(others.take(told.col))
+        return theirs.take(present), _compressed(told.row, places, told.data, (len(present), len(other)))
+    ids = id_series(list(newcomers), side)
+    met = [_met(newcomer, given) for newcomer, given in newcomers.items()]
+    rows = np.repeat(np.arange(len(ids)), [len(pairs) for pairs in met])
+    columns = other.rows([identifier for pairs in met for identifier in pairs])
+    values = np.array([value for pairs in met for value in pairs.values()], dtype=np.float32)
+    return ids, _compressed(rows, columns, values, (len(ids), len(other)))
+
+
+def _met(newcomer: Id, given: Mapping[Id, float] | Iterable[Id]) -> dict[Id, float]:
+    """Return what a newcomer met with its values, which are 1 where none are given."""
+    if isinstance(given, str | int):
+        raise DataError(f"what {newcomer!r} met came as one id, {given!r}: give a list, [{given!r}]")
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(given, 1.0)
+    for identifier, value in given.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = np.nan
+        if not abs(number) <= LARGEST:
+            raise DataError(
+                f"the value that {newcomer!r} and {identifier!r} have together is {value!r}: give a finite number"
+            )
+    return dict(given)
 
 
 def _compressed(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
@@ -188,7 +200,7 @@ def _with_rows(
     for name, found in news.items():
         if (old := getattr(model, name)) is not None:
             new = checks.frozen(found, name)
-            changes[name] = new if places is None else _read_only(_put(old, new, places, length))
+            changes[name] = new if places is None else readable(_put(old, new, places, length))
     seen = matrix if places is None else _replaced(_seen_of(model, side), matrix, places, length)
     changes["seen"] = seen if side == "user" else seen.T.tocsr()
     extras = {
@@ -199,11 +211,6 @@ def _with_rows(
         rows = np.arange(length)
         changes["texts"] = model.texts.take(np.where(rows < model.n_items, rows, -1))
     return model.with_checked(**changes)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
 
 
 def _put(old: np.ndarray, new: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:

@@ -110,7 +110,9 @@ class FactorState:
             "item": not {"user_vectors", "user_bias"} & set(changes),
         }
         known = self.__dict__.get("_prepared", {})
-        outdated = "equations" if {"objective", "mean"} & set(changes) else None
+        biases = [name for name in ("user_bias", "item_bias") if name in changes]
+        other_form = any((changes[name] is None) != (getattr(self, name) is None) for name in biases)
+        outdated = "equations" if other_form or {"objective", "mean"} & set(changes) else None
         new.__dict__["_prepared"] = {key: value for key, value in known.items() if keeps[key[1]] and key[0] != outdated}
         checks.check_shapes(new)
         return new

@@ -133,9 +133,9 @@ def _read(source: Path, tensors_of: Callable[[Path], dict[str, np.ndarray]]) -> 
         raise ModelFileError(f"{source} is not a whole safetensors file ({error}): copy or train it again") from error
     except _UNSOUND as error:
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, CofactorError) else str(error)
-        raise ModelFileError(f"{source} is not a sound model: {reason}") from error
+        raise ModelFileError(f"{source} is not a sound model ({reason}): copy or train it again") from error
     except OSError as error:
-        raise ModelFileError(f"{source} cannot be read: {error}") from error
+        raise ModelFileError(f"{source} cannot be read ({error}): check its rights, and the disk") from error
 
 
 def _in_memory(source: Path) -> dict[str, np.ndarray]:
@@ -183,10 +183,12 @@ def _packed(texts: pl.Series, name: str) -> dict[str, np.ndarray]:
 def _card(header: Mapping[str, str], source: Path) -> dict[str, Any]:
     """Return the JSON part, once the header says that it is ours and of a version that we read."""
     if "cofactor" not in header:
-        raise ModelFileError(f"{source} is a safetensors file, but not a cofactor model")
+        raise ModelFileError(f"{source} is a safetensors file, but not a cofactor model: give one that save() wrote")
     card = json.loads(header["cofactor"], parse_constant=_refuse)
     if not isinstance(card, dict):
-        raise ModelFileError(f"{source} is not a sound model: its description is not an object")
+        raise ModelFileError(
+            f"{source} is not a sound model (its description is not an object): copy or train it again"
+        )
     version = card.get("format_version")
     if not isinstance(version, int) or version < 1:
         raise ModelFileError(f"{source} has an unknown format version, {str(version)[:20]!r}: train the model again")

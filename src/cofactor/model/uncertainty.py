@@ -3,7 +3,8 @@
 Every function takes a `Factors` that `BayesianMF` made. The mean of a rating is the average over the draws, its
 spread their standard deviation: what is not known of the vectors. A new rating varies by the spread and by the
 noise together. With the probit likelihood all this is said of the expected rating, the levels weighted by their
-probability; the plain `Factors.score` is then an opinion in the same units, near it but not the same.
+probability, which `Factors.score` gives too; the products of the vectors are opinions in the same units, near it but
+not the same.
 """
 
 from collections.abc import Iterator

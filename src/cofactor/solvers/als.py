@@ -9,7 +9,6 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cofactor.data.interactions import Interactions
-from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import (
     Equations,
@@ -25,6 +24,7 @@ from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import (
     Callback,
     check_choice,
+    check_confidences,
     check_settings,
     check_train,
     check_validation,
@@ -272,8 +272,7 @@ class ImplicitALS:
             If a row's equation is singular, for want of regularization, or ``start`` does not fit.
         """
         check_train(train)
-        if train.matrix.data.min() < 0:
-            raise DataError("a value is negative, and here values say how sure it is that a user chose an item")
+        check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
         loss = Confidences(self.unseen_weight, self.regularization, self.nu)
         improve = _METHODS[self.method]

@@ -20,15 +20,22 @@ __all__ = [
     "Epoch",
     "Solver",
     "check_choice",
+    "check_confidences",
+    "check_held_out",
     "check_settings",
     "check_train",
     "check_validation",
     "hold_out",
+    "known_biases",
+    "known_rows",
     "narrowed",
     "origin_of",
     "parted",
     "started",
 ]
+
+
+_ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,6 @@ class Epoch:
     metrics: Mapping[str, float]
     model: Callable[[], Factors] | None = None
 
-
-_ROWS_AT_ONCE = 8192
 
 Callback: TypeAlias = Callable[[Epoch], None]
 """Called after every epoch; whatever it raises ends the fit."""
@@ -78,8 +83,25 @@ def check_train(train: Interactions) -> None:
         raise DataError("there are no interactions to learn from: check the file, or the split")
 
 
+def check_confidences(train: Interactions) -> None:
+    """Refuse negative values where a value says how sure it is that a user chose an item.
+
+    Raises
+    ------
+    DataError
+        If there is one.
+    """
+    if train.matrix.data.min() < 0:
+        raise DataError(
+            "a value is negative, and here values say how sure it is that a user chose an item: "
+            "keep what was liked with ratings.at_least(), or all alike with ratings.binary()"
+        )
+
+
 def check_settings(solver: Any, **least: float) -> None:
     """Refuse settings below the least value each may have, and such as are not finite numbers.
+
+    NumPy's numbers become Python's, as a model's file holds them.
 
     Raises
     ------
@@ -95,6 +117,8 @@ def check_settings(solver: Any, **least: float) -> None:
         if isinstance(value, bool) or not right_type or not np.isfinite(value) or value < bound:
             number = "a whole number" if whole else "a number"
             raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of at least {bound}")
+        if isinstance(value, np.generic):
+            object.__setattr__(solver, name, value.item())
 
 
 def check_choice(solver: Any, name: str, choices: tuple[str, ...]) -> None:
@@ -123,7 +147,7 @@ def check_validation(solver: Any) -> None:
     if solver.validation_fraction >= 1:
         raise SettingError(f"{name}(validation_fraction={solver.validation_fraction}): it must be less than 1")
     if solver.patience is not None and not solver.validation_fraction:
-        raise SettingError(f"{name}(patience=…) needs a validation_fraction, such as 0.1, to watch the error on")
+        raise SettingError(f"{name}(patience=…) needs a validation_fraction to watch: set it to 0.1, say")
 
 
 def hold_out(solver: Any, train: Interactions) -> tuple[Interactions, Interactions | None]:
@@ -137,9 +161,23 @@ def hold_out(solver: Any, train: Interactions) -> tuple[Interactions, Interactio
     if not solver.validation_fraction:
         return train, None
     part, validation = train.split_random(test_fraction=solver.validation_fraction, seed=solver.seed)
-    if not len(part) or not len(validation):
-        raise DataError(f"{len(train):,} ratings are too few to hold out {solver.validation_fraction:g} of them")
+    check_held_out(solver, len(train), len(validation))
     return part, validation
+
+
+def check_held_out(solver: Any, ratings: int, held_out: int) -> None:
+    """Refuse a ``validation_fraction`` that holds out none of the ratings, or all of them.
+
+    Raises
+    ------
+    DataError
+        Saying how many there are.
+    """
+    if not 0 < held_out < ratings:
+        raise DataError(
+            f"{ratings:,} ratings are too few to hold out {solver.validation_fraction:g} of them: "
+            "give more, or set validation_fraction to 0"
+        )
 
 
 def started(
@@ -153,7 +191,7 @@ def started(
     Raises
     ------
     SettingError
-        If the model to start from has another rank or form.
+        If the model to start from has another rank or form, or ids of another type.
     """
     random = np.random.default_rng(solver.seed)
     scale = 1 / np.sqrt(solver.rank) if non_negative else 0.1 / np.sqrt(solver.rank)
@@ -162,9 +200,7 @@ def started(
     for side, counts in (("user", np.diff(train.matrix.indptr)), ("item", np.diff(train.by_item.indptr))):
         n = len(counts)
         vectors = train.room.zeros((n, solver.rank + biased), np.float32)
-        for first in range(
-            0, n, _ROWS_AT_ONCE
-        ):  # a whole side of random numbers beside the vectors would be in the way
+        for first in range(0, n, _ROWS_AT_ONCE):  # a whole side of random numbers would be as large as the vectors
             part = vectors[first : first + _ROWS_AT_ONCE, : solver.rank]
             part[:] = scale * draw(part.shape, dtype=np.float32)
         if start is not None:
@@ -191,9 +227,8 @@ def narrowed(table: np.ndarray, columns: int) -> np.ndarray:
     vectors = table.reshape(-1)[: n * columns].reshape(n, columns)
     for first in range(0, n, _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
-        vectors[part] = table[
-            part, :columns
-        ].copy()  # what it is written over belongs to it and to rows that have moved
+        moved = table[part, :columns].copy()  # what it is written over belongs to it and to rows that have moved
+        vectors[part] = moved
     return vectors
 
 
@@ -204,10 +239,38 @@ def _copy_known(start: Factors, train: Interactions, side: str, vectors: np.ndar
             f"the model to start from has rank {known.shape[1]} and {'' if bias is not None else 'no '}biases: "
             f"it must have rank {vectors.shape[1] - biased} and {'' if biased else 'no '}biases"
         )
-    rows = getattr(start, f"{side}s").find(getattr(train, f"{side}s").ids)
+    rows = known_rows(start, train, side)
     vectors[rows >= 0, : known.shape[1]] = known[rows[rows >= 0]]
     if biased:
         vectors[rows >= 0, -1] = bias[rows[rows >= 0]]
+
+
+def known_rows(start: Factors, train: Interactions, side: str) -> np.ndarray:
+    """Return the row that each of the data's users, or items, has in a model to start from; -1 for those it lacks.
+
+    Raises
+    ------
+    SettingError
+        If none can be found, since ids are integers on one side and strings on the other.
+    """
+    ours, theirs = getattr(train, f"{side}s"), getattr(start, f"{side}s")
+    if len(theirs) and ours.holds_integers != theirs.holds_integers:
+        kinds = [("strings", "integers")[ids.holds_integers] for ids in (theirs, ours)]
+        raise SettingError(
+            f"the model to start from has {side} ids that are {kinds[0]}, and the data's are {kinds[1]}: "
+            "read the data with ids of the model's type"
+        )
+    rows: np.ndarray = theirs.find(ours.ids)
+    return rows
+
+
+def known_biases(start: Factors | None, train: Interactions, side: str) -> np.ndarray:
+    """Return the biases to begin with, float32, (rows,): those of a model to start from, zeros for all else."""
+    bias = np.zeros(len(getattr(train, f"{side}s")), np.float32)
+    if start is not None and (known := getattr(start, f"{side}_bias")) is not None:
+        rows = known_rows(start, train, side)
+        bias[rows >= 0] = known[rows[rows >= 0]]
+    return bias
 
 
 def origin_of(solver: Any, train: Interactions | str) -> Origin:

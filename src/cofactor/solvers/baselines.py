@@ -56,7 +56,7 @@ class Popularity:
             item_bias=counts / train.n_users,
             seen=train.matrix,
             texts=train.texts,
-            objective=Objective(goal="ranking"),
+            objective=Objective(loss="complete", goal="ranking"),
             origin=origin_of(self, train),
         )
 

@@ -1,7 +1,6 @@
 """BayesianMF: matrix factorization by drawing from the posterior instead of looking for one best answer."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -25,8 +24,8 @@ from cofactor.model.bayesian.row_system import Ratings
 from cofactor.model.bayesian.state import Chain, fill_from, to_arrays
 from cofactor.model.factors import Factors
 from cofactor.model.objective import Goal, Objective
-from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, origin_of
-from cofactor.solvers.epochs import Arrays, Checkpoint, run_epochs
+from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, known_rows, origin_of
+from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["BayesianMF"]
 
@@ -175,11 +174,8 @@ class BayesianMF:
         if start.rank != self.rank:
             raise SettingError(f"the model to start from has rank {start.rank}: it must have rank {self.rank}")
         draws = draws_of(start)
-        for side, kept, ids, own in (
-            (chain.users, draws.users, start.users, train.users),
-            (chain.items, draws.items, start.items, train.items),
-        ):
-            rows = ids.find(own.ids)
+        for name, side, kept in (("user", chain.users, draws.users), ("item", chain.items, draws.items)):
+            rows = known_rows(start, train, name)
             side.vectors[rows >= 0, :-1] = kept.vectors[rows[rows >= 0], -1] * np.sqrt(len(draws.noise))
             side.vectors[rows >= 0, -1] = kept.bias[rows[rows >= 0], -1]
             side.weights[rows >= 0] = kept.weights[rows[rows >= 0], -1]
@@ -208,7 +204,7 @@ class BayesianMF:
         problem: Problem,
         likelihood: Likelihood,
         chain: Chain,
-        history: Mapping[str, tuple[float, ...]],
+        history: History,
     ) -> Factors:
         draws, extras = chain.kept, {}
         if isinstance(likelihood, OrderedProbit):

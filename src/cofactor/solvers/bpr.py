@@ -6,14 +6,21 @@ from functools import partial
 from os import PathLike
 from typing import ClassVar
 
-import numpy as np
-
 from cofactor.data.interactions import Interactions
+from cofactor.model.blocks import pad
 from cofactor.model.factors import Factors
 from cofactor.model.objective import Goal, Objective
-from cofactor.model.pairwise import Pairs, Steps, pad
-from cofactor.solvers.base import Callback, check_settings, check_train, narrowed, origin_of, started
-from cofactor.solvers.epochs import Arrays, Checkpoint, run_epochs
+from cofactor.model.pairwise import Pairs, Steps
+from cofactor.solvers.base import (
+    Callback,
+    check_settings,
+    check_train,
+    known_biases,
+    narrowed,
+    origin_of,
+    started,
+)
+from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["BPR"]
 
@@ -106,10 +113,7 @@ class BPR:
         def first() -> Arrays:
             known = start if start is None or start.user_bias is not None else start.evolve(item_bias=None)
             users, items = started(self, train, known, biased=False)
-            bias = np.zeros(train.n_items, np.float32)
-            if start is not None and start.item_bias is not None:
-                rows = start.items.find(train.items.ids)
-                bias[rows >= 0] = start.item_bias[rows[rows >= 0]]
+            bias = known_biases(start, train, "item")
             return {"users": pad(users, train.room), "items": pad(items, train.room), "bias": bias}
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
@@ -128,17 +132,13 @@ class BPR:
         )
         return self._factors(train, pairs, done.arrays, done.history)
 
-    def _factors(
-        self, train: Interactions, pairs: Pairs, arrays: Arrays, history: Mapping[str, tuple[float, ...]]
-    ) -> Factors:
-        bias = arrays["bias"].copy()
-        bias[pairs.counts == 0] = bias[pairs.met].min()
+    def _factors(self, train: Interactions, pairs: Pairs, arrays: Arrays, history: History) -> Factors:
         return Factors(
             narrowed(arrays["users"], self.rank),
             narrowed(arrays["items"], self.rank),
             train.users,
             train.items,
-            item_bias=bias,
+            item_bias=pairs.least_for_unmet(arrays["bias"]),
             seen=train.matrix,
             texts=train.texts,
             objective=Objective(

@@ -169,8 +169,19 @@ def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, room
 def _fingerprint(solver: Any, train: Interactions) -> str:
     """Tell trainings apart by their settings (but for how many epochs they may take) and their entries."""
     digest = hashlib.blake2b(digest_size=16)
-    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name not in ("epochs",)}
-    digest.update(json.dumps([type(solver).__name__, settings, train.matrix.shape], default=str).encode())
+    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name != "epochs"}
+    digest.update(json.dumps([type(solver).__name__, settings, train.matrix.shape], default=_named).encode())
     for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _named(setting: Any) -> Any:
+    """Tell an object by its class and what it is made with, as Keras's optimizers know it.
+
+    Its address, and the name that Keras numbers, are others in each process.
+    """
+    own = getattr(setting, "get_config", None)
+    if own is None:
+        return str(setting)
+    return [type(setting).__name__, {name: value for name, value in own().items() if name != "name"}]

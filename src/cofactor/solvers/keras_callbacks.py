@@ -8,7 +8,7 @@ import numpy as np
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras
 from cofactor.solvers.base import Callback, Epoch
-from cofactor.solvers.epochs import Checkpoint, Progress
+from cofactor.solvers.epochs import Arrays, Checkpoint, Progress
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_negatives import RankingBatches
 
@@ -34,8 +34,7 @@ class Keeper(keras.callbacks.Callback):
         if found is None:
             return 0
         network.optimizer.build(network.trainable_variables)
-        for variable, (_, array) in zip(_variables(network), sorted(found.arrays.items()), strict=True):
-            variable.assign(_of_height(array, variable.shape))
+        _put(network, found.arrays)
         batches.skip_to(found.epochs)
         self.progress = found
         return found.epochs
@@ -50,8 +49,13 @@ class Keeper(keras.callbacks.Callback):
     def restore_best(self, network: Any) -> None:
         """Put back the best epoch's weights, where one was watched."""
         if self.progress.best is not None:
-            for variable, (_, array) in zip(_variables(network), sorted(self.progress.best.items()), strict=True):
-                variable.assign(array)
+            _put(network, self.progress.best)
+
+
+def _put(network: Any, arrays: Arrays) -> None:
+    """Put into a network what `Keeper.on_epoch_end` took out of one, perhaps on another number of devices."""
+    for variable, (_, array) in zip(_variables(network), sorted(arrays.items()), strict=True):
+        variable.assign(_of_height(array, variable.shape))
 
 
 def _of_height(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,12 +12,12 @@ import numpy as np
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of, places_of
 from cofactor.data.splits import random_mask
-from cofactor.errors import DataError
 from cofactor.model.agreement import with_placement
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model, ranking_network
 from cofactor.model.objective import Objective
-from cofactor.solvers.base import hold_out, origin_of
+from cofactor.model.state import Origin
+from cofactor.solvers.base import check_held_out, hold_out, origin_of
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_losses import ranking_loss
 from cofactor.solvers.keras_negatives import (
@@ -88,8 +88,7 @@ class RatingTask:
         if not solver.validation_fraction:
             return Batches(train, solver.batch_size, seed=solver.seed), None
         held_out = random_mask(len(train), solver.validation_fraction, solver.seed, train.room)
-        if not 0 < held_out.sum() < len(train):
-            raise DataError(f"{len(train):,} ratings are too few to hold out {solver.validation_fraction:g} of them")
+        check_held_out(solver, len(train), int(np.count_nonzero(held_out)))
         validation = Batches(train, 65_536, positions=places_of(held_out, train.room), seed=None)
         np.logical_not(held_out, out=held_out)
         positions = places_of(held_out, train.room)
@@ -231,14 +230,15 @@ def _factors(
         train.matrix,
         train.texts,
         objective,
-        dataclasses.replace(origin_of(solver, train), settings=_settings(solver)),
+        _origin(solver, train),
         {name: tuple(float(value) for value in values) for name, values in history.items()},
     )
 
 
-def _settings(solver: "KerasMF") -> dict[str, Any]:
-    """Return a solver's fields as JSON can hold them."""
-    settings = {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
+def _origin(solver: "KerasMF", train: Interactions) -> Origin:
+    """Do as `origin_of`, with the name alone of an optimizer that JSON cannot hold."""
+    origin = origin_of(solver, train)
     if isinstance(solver.optimizer, keras.optimizers.Optimizer):
-        settings["optimizer"] = solver.optimizer.__class__.__name__
-    return settings
+        settings = {**origin.settings, "optimizer": type(solver.optimizer).__name__}
+        return dataclasses.replace(origin, settings=settings)
+    return origin

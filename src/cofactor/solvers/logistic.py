@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import ClassVar
 
@@ -12,7 +13,15 @@ from cofactor.model.blocks import pad
 from cofactor.model.factors import Factors
 from cofactor.model.logistic import Examples, Steps
 from cofactor.model.objective import Goal, Objective
-from cofactor.solvers.base import Callback, check_settings, check_train, narrowed, origin_of, started
+from cofactor.solvers.base import (
+    Callback,
+    check_settings,
+    check_train,
+    known_biases,
+    narrowed,
+    origin_of,
+    started,
+)
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["LogisticMF"]
@@ -111,40 +120,39 @@ class LogisticMF:
             loss = examples.train(steps, arrays["users"], arrays["items"], biases, mean, self.seed, epoch)
             return arrays, {"loss": loss}
 
-        def model(arrays: Arrays, history: History) -> Factors:
-            item_bias = arrays["item_bias"].copy()
-            item_bias[examples.counts == 0] = item_bias[examples.met].min()
-            return Factors(
-                narrowed(arrays["users"], self.rank),
-                narrowed(arrays["items"], self.rank),
-                train.users,
-                train.items,
-                user_bias=arrays["user_bias"].copy(),
-                item_bias=item_bias,
-                mean=mean,
-                seen=train.matrix,
-                texts=train.texts,
-                objective=Objective(
-                    loss="logistic",
-                    goal="ranking",
-                    regularization=self.regularization,
-                    bias_regularization=self.regularization,
-                    negatives=self.negatives,
-                ),
-                origin=origin_of(self, train),
-                history=history,
-            )
-
-        kept = Checkpoint(checkpoint, self, train)
         done = run_epochs(
             lambda: _start(self, train, start),
             step,
             epochs=self.epochs,
-            checkpoint=kept,
+            checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=model,
+            model=partial(self._factors, train, examples, mean),
         )
-        return model(done.arrays, done.history)
+        return self._factors(train, examples, mean, done.arrays, done.history)
+
+    def _factors(
+        self, train: Interactions, examples: Examples, mean: float, arrays: Arrays, history: History
+    ) -> Factors:
+        return Factors(
+            narrowed(arrays["users"], self.rank),
+            narrowed(arrays["items"], self.rank),
+            train.users,
+            train.items,
+            user_bias=arrays["user_bias"].copy(),
+            item_bias=examples.least_for_unmet(arrays["item_bias"]),
+            mean=mean,
+            seen=train.matrix,
+            texts=train.texts,
+            objective=Objective(
+                loss="logistic",
+                goal="ranking",
+                regularization=self.regularization,
+                bias_regularization=self.regularization,
+                negatives=self.negatives,
+            ),
+            origin=origin_of(self, train),
+            history=history,
+        )
 
 
 def _start(solver: LogisticMF, train: Interactions, start: Factors | None) -> Arrays:
@@ -155,10 +163,4 @@ def _start(solver: LogisticMF, train: Interactions, start: Factors | None) -> Ar
     arrays = {"users": pad(vectors[0], train.room), "items": pad(vectors[1], train.room)}
     for table in arrays.values():
         table *= longer
-    for side in ("user", "item"):
-        ids = getattr(train, f"{side}s").ids
-        arrays[f"{side}_bias"] = bias = np.zeros(len(ids), np.float32)
-        if start is not None and (old := getattr(start, f"{side}_bias")) is not None:
-            rows = getattr(start, f"{side}s").find(ids)
-            bias[rows >= 0] = old[rows[rows >= 0]]
-    return arrays
+    return arrays | {f"{side}_bias": known_biases(start, train, side) for side in ("user", "item")}

@@ -9,12 +9,20 @@ from typing import Literal
 import numpy as np
 
 from cofactor.data.interactions import Interactions
-from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.losses import BiasedRatings, Confidences
 from cofactor.model.objective import Goal, Objective
-from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, origin_of, parted, started
+from cofactor.solvers.base import (
+    Callback,
+    check_choice,
+    check_confidences,
+    check_settings,
+    check_train,
+    origin_of,
+    parted,
+    started,
+)
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["NMF"]
@@ -106,8 +114,8 @@ class NMF:
         """
         check_train(train)
         explicit = self.feedback == "explicit"
-        if not explicit and train.matrix.data.min() < 0:
-            raise DataError("a value is negative, and with feedback='implicit' values say how sure a choice is")
+        if not explicit:
+            check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
         mean = float(train.matrix.data.mean(dtype=np.float64)) if explicit else 0.0
         loss: BiasedRatings | Confidences = Confidences(self.unseen_weight, self.regularization, self.nu)

@@ -23,11 +23,12 @@ from typing import Protocol
 
 import numpy as np
 
-from cofactor.model.bayesian.counter_random import fill_normals, subkey
 from cofactor.model.bayesian.priors import FREEDOMS, draw_freedom, draw_noise, draw_prior, draw_weights
-from cofactor.model.bayesian.row_system import Array, Ratings, padded_width, read_only, share_rows
+from cofactor.model.bayesian.row_system import Array, Ratings, padded_width, share_rows
 from cofactor.model.bayesian.rows import draw_loadings, draw_rows, rating_signals, squared_errors
 from cofactor.model.bayesian.state import Chain, Draws, Side, empty_kept, keep_side
+from cofactor.model.kernels.compiling import readable
+from cofactor.model.kernels.counter_random import fill_normals, subkey
 
 __all__ = [
     "Features",
@@ -57,7 +58,7 @@ class Features:
 def implicit_features(rows: Ratings, columns: Ratings) -> Features:
     """Return the columns that each row has rated as its features, of weight 1 / root of their number."""
     scale = 1.0 / np.sqrt(np.maximum(rows.counts, 1))
-    return Features(columns.indptr, columns.indices, read_only(scale[columns.indices].astype(np.float32)))
+    return Features(columns.indptr, columns.indices, readable(scale[columns.indices].astype(np.float32)))
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cofactor.errors import DataError, SettingError
-from cofactor.model.bayesian.row_system import Array, read_only
+from cofactor.model.bayesian.row_system import Array
 from cofactor.model.bayesian.state import Draws, KeptSide, to_arrays
+from cofactor.model.kernels.compiling import readable
 
 if TYPE_CHECKING:
     from cofactor.model.factors import Factors
@@ -63,7 +64,7 @@ def _side(extras: Mapping[str, Array], side: str, vectors: Array, draws: int) ->
     name = f"draws.{side}."
     linked = extras.get(f"{name}loadings.0")
     return KeptSide(
-        vectors=read_only(vectors.reshape(rows, draws, size - 1)),
+        vectors=readable(vectors.reshape(rows, draws, size - 1)),
         bias=_shaped(extras, f"{name}bias", (rows, draws), np.float32),
         weights=_shaped(extras, f"{name}weights", (rows, draws), np.float32),
         mean=_shaped(extras, f"{name}mean", (draws, size), np.float64),
@@ -81,7 +82,7 @@ def _shaped(extras: Mapping[str, Array], name: str, shape: tuple[int, ...], kind
     if array is None or array.shape != shape or array.dtype != kind:
         found = "missing" if array is None else f"{array.dtype} of shape {array.shape}"
         raise DataError(f"the model's {name} is {found}, where {np.dtype(kind)} of shape {shape} is needed")
-    return read_only(np.ascontiguousarray(array))
+    return readable(array)
 
 
 def levels_of(model: "Factors", draws: Draws) -> Array | None:

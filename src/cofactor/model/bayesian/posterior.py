@@ -16,7 +16,6 @@ import functools
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.bayesian.counter_random import fill_normals
 from cofactor.model.bayesian.probit import fill_probabilities
 from cofactor.model.bayesian.row_system import (
     TOGETHER,
@@ -25,14 +24,14 @@ from cofactor.model.bayesian.row_system import (
     eliminate,
     even_tasks,
     padded_width,
-    read_only,
     row_sums,
     squared_error,
     substitute,
 )
 from cofactor.model.bayesian.rows import fill_system
 from cofactor.model.bayesian.state import Draws, KeptSide
-from cofactor.model.kernels.assembly import kernel
+from cofactor.model.kernels.compiling import kernel, readable
+from cofactor.model.kernels.counter_random import fill_normals
 from cofactor.model.kernels.threads import share_out
 
 __all__ = ["draw_signals", "implicit_links", "level_probabilities", "posterior_rows", "without_opinion"]
@@ -199,7 +198,7 @@ def _centred_normals(seed: int, spread: float, kept: int, size: int) -> Array:
     """Return normals (kept, size) whose mean over the draws is zero; the same for every visitor, so made once."""
     normals = np.empty((kept, size))
     fill_normals(np.uint64(seed), spread, normals)
-    return read_only((normals - normals.mean(axis=0)) * np.sqrt(kept / max(kept - 1, 1)))
+    return readable((normals - normals.mean(axis=0)) * np.sqrt(kept / max(kept - 1, 1)))
 
 
 def _placed(ratings: Ratings, rows: KeptSide, columns: KeptSide, draws: Draws, normals: Array) -> tuple[Array, Array]:

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cofactor.model.bayesian.chain import Problem, signals_of
-from cofactor.model.bayesian.counter_random import normal, normal_probability, normal_quantile, subkey, uniform
-from cofactor.model.bayesian.row_system import Array, Ratings, even_tasks, read_only, share_rows
+from cofactor.model.bayesian.row_system import Array, Ratings, even_tasks, share_rows
 from cofactor.model.bayesian.state import Chain, Draws, KeptSide
-from cofactor.model.kernels.assembly import kernel
+from cofactor.model.kernels.compiling import kernel, readable
+from cofactor.model.kernels.counter_random import normal, normal_probability, normal_quantile, subkey, uniform
 from cofactor.model.kernels.threads import share_out
 
 __all__ = [
@@ -137,7 +137,7 @@ class OrderedProbit:
             self._move_cuts(rows, signals, roots, chain, subkey(key, 0))
         given = rows.indptr, rows.indices, self.levels, signals, *roots, chain.cuts
         share_rows(draw_opinions, rows, _EFFORT, *given, subkey(key, 1), opinions)
-        return read_only(opinions), read_only(opinions[self.order])
+        return readable(opinions), readable(opinions[self.order])
 
     def noise(self, problem: Problem, chain: Chain, key: np.uint64) -> float:
         """Return one: the cut points set the scale."""

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy import sparse
 
-from cofactor.model.kernels.assembly import kernel
+from cofactor.model.kernels.compiling import Array, fast_kernel, kernel, readable
 from cofactor.model.kernels.threads import share_out, task_bounds
 
 __all__ = [
@@ -29,16 +28,12 @@ __all__ = [
     "accumulate",
     "eliminate",
     "even_tasks",
-    "fast_kernel",
     "padded_width",
-    "read_only",
     "row_sums",
     "share_rows",
     "squared_error",
     "substitute",
 ]
-
-Array = np.ndarray[Any, Any]
 
 TOGETHER = 8  # ratings whose outer products are added at once
 _LANES = 8  # working matrices have rows of a multiple of this many numbers, so that loops fill registers
@@ -46,23 +41,10 @@ _WORTH_SHARING = 30_000_000  # operations: about four milliseconds
 _FLUSH = 256  # ratings that are summed up in float32 before their sum goes on in float64
 
 
-def fast_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile as `kernel` does, and let sums be taken in the order that suits the registers."""
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy", fastmath=True)(function)
-    return compiled
-
-
 @kernel
 def padded_width(size: int) -> int:
     """Return the length that a row of `size` numbers is stored with."""
     return -(-size // _LANES) * _LANES
-
-
-def read_only(array: Array) -> Array:
-    """Return a view that cannot be written to: kernels would be compiled once for each kind of array."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def share_rows(kernel: Callable[..., None], ratings: "Ratings", effort: int, *arguments: Any) -> None:
@@ -96,7 +78,7 @@ class Ratings:
     def of(cls, matrix: sparse.csr_array) -> "Ratings":
         """Take the rows of a scipy matrix."""
         parts = (matrix.indptr, np.int64), (matrix.indices, np.int32), (matrix.data, np.float32)
-        return cls(*(read_only(np.ascontiguousarray(part, kind)) for part, kind in parts))
+        return cls(*(readable(part, kind) for part, kind in parts))
 
     @property
     def counts(self) -> Array:
@@ -109,7 +91,7 @@ class Ratings:
             return self
         bounds = self.indptr[rows.start : rows.stop + 1]
         span = slice(bounds[0], bounds[-1])
-        return Ratings(read_only(bounds - bounds[0]), self.indices[span], self.values[span])
+        return Ratings(readable(bounds - bounds[0]), self.indices[span], self.values[span])
 
 
 @fast_kernel

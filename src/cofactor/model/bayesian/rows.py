@@ -17,16 +17,16 @@ Bayesian factorization with high-dimensional side information using MCMC".
 
 import numpy as np
 
-from cofactor.model.bayesian.counter_random import child_key, normal
 from cofactor.model.bayesian.row_system import (
     TOGETHER,
     Array,
     eliminate,
-    fast_kernel,
     row_sums,
     squared_error,
     substitute,
 )
+from cofactor.model.kernels.compiling import fast_kernel
+from cofactor.model.kernels.counter_random import child_key, normal
 
 __all__ = ["draw_loadings", "draw_rows", "fill_system", "rating_signals", "squared_errors"]
 

@@ -13,15 +13,9 @@ so that a padded coordinate is zero in the solution. Scratch arrays belong to th
 per task.
 """
 
-import logging
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
-from numba import njit
-from numba.core.event import Listener, register
 
+from cofactor.model.kernels.compiling import Array, kernel
 from cofactor.model.kernels.lanes import (
     WIDTH,
     add_outer,
@@ -37,9 +31,6 @@ from cofactor.model.kernels.lanes import (
     total,
 )
 
-logger = logging.getLogger(__name__)
-
-Array = npt.NDArray[Any]
 Ratings = tuple[Array, Array, Array, tuple[float, float], tuple[float, float]]
 """indices, values, offsets, weight, target"""
 
@@ -55,30 +46,6 @@ AHEAD = 64
 SOLVED, SINGULAR, NOT_FINITE = 0, 1, 2
 SMALLEST_PIVOT = np.float32(2e-6)
 """Share of its diagonal that must be left of a pivot: float32 holds nothing below."""
-
-
-class _Announcer(Listener):
-    """Say once that kernels are being compiled, since it makes people wait; from the disk they come in silence."""
-
-    said = False
-
-    def on_start(self, event: Any) -> None:
-        """Called by numba when it begins to compile a function."""
-        if not self.said and event.data["dispatcher"].py_func.__module__.startswith("cofactor."):
-            logger.warning("compiling for this machine, once: it takes some seconds, and is kept on disk")
-            self.said = True
-
-    def on_end(self, event: Any) -> None:
-        """Called by numba when it has compiled a function."""
-
-
-register("numba:compile", _Announcer())
-
-
-def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first use, keep the machine code on disk, and let other Python threads run meanwhile."""
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
 
 
 def padded(rank: int) -> int:

@@ -9,17 +9,16 @@ import numpy as np
 from cofactor.model.kernels.assembly import (
     AHEAD,
     SOLVED,
-    Array,
     Ratings,
     add_products,
     gather,
-    kernel,
     longest_row,
     panel_rows,
     put_row,
     solve,
     take_row,
 )
+from cofactor.model.kernels.compiling import Array, kernel
 from cofactor.model.kernels.lanes import (
     WIDTH,
     add,

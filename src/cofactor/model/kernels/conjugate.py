@@ -6,7 +6,7 @@ whole number of tiles, and each step reads it once.
 
 import numpy as np
 
-from cofactor.model.kernels.assembly import Array, kernel
+from cofactor.model.kernels.compiling import Array, kernel
 from cofactor.model.kernels.lanes import (
     WIDTH,
     add_rows,

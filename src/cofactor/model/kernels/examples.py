@@ -14,10 +14,10 @@ import math
 
 import numpy as np
 
-from cofactor.model.bayesian.counter_random import child_key
-from cofactor.model.kernels.assembly import Array, kernel
+from cofactor.model.kernels.compiling import Array, inlined, kernel
+from cofactor.model.kernels.counter_random import child_key
 from cofactor.model.kernels.lanes import WIDTH, load, multiply, multiply_add, splat, store
-from cofactor.model.kernels.pairs import ask_for, below, dot, inlined, pull_of
+from cofactor.model.kernels.pairs import ask_for, below, dot, pull_of
 
 _FACTORS = 8
 """So many of `pull_of`'s factors may be multiplied before the product leaves the range of a double."""

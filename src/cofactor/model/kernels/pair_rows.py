@@ -6,10 +6,10 @@ newcomer gets the same vector whoever is placed beside them. Symbols as in `cofa
 
 import numpy as np
 
-from cofactor.model.bayesian.counter_random import child_key
-from cofactor.model.kernels.assembly import Array, kernel
+from cofactor.model.kernels.compiling import Array, inlined, kernel
+from cofactor.model.kernels.counter_random import child_key
 from cofactor.model.kernels.lanes import WIDTH, load, multiply, multiply_add, splat, store
-from cofactor.model.kernels.pairs import CHUNK, TRIES, below, dot, draw, hardest, inlined, pull_of
+from cofactor.model.kernels.pairs import CHUNK, TRIES, below, dot, draw, hardest, pull_of
 
 
 @kernel

@@ -11,14 +11,11 @@ the pair before it has moved. Vectors are padded to whole registers, as rows of 
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
 
-from cofactor.model.bayesian.counter_random import child_key
-from cofactor.model.kernels.assembly import Array, kernel
+from cofactor.model.kernels.compiling import Array, inlined, kernel
+from cofactor.model.kernels.counter_random import child_key
 from cofactor.model.kernels.lanes import WIDTH, load, multiply, multiply_add, prefetch, splat, store, total
 
 CHUNK = 8
@@ -26,12 +23,6 @@ TRIES = 16
 """How often an item is drawn before the next one that the user did not choose is taken instead."""
 
 _HALF, _LINE = np.uint64(32), 16
-
-
-def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile into whatever kernel calls it: arrays handed over for one pair would cost as much as the arithmetic."""
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
-    return compiled
 
 
 @kernel

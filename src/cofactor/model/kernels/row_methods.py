@@ -12,17 +12,12 @@ from cofactor.model.kernels.assembly import (
     AHEAD,
     NOT_FINITE,
     SOLVED,
-    Array,
     Ratings,
     add_ratings,
     add_tile,
-    backward,
-    factor,
     finite,
-    forward,
     gather,
     kept_ratings,
-    kernel,
     longest_row,
     panel_rows,
     put_row,
@@ -30,6 +25,7 @@ from cofactor.model.kernels.assembly import (
     start_matrix,
     take_row,
 )
+from cofactor.model.kernels.compiling import Array, kernel
 from cofactor.model.kernels.conjugate import descend_conjugate, fill_up, subtract_image
 from cofactor.model.kernels.lanes import (
     WIDTH,
@@ -68,39 +64,6 @@ def exact(
         start_matrix(gram, penalty, scale[row], prior[row % len(prior)], matrix, right)
         add_ratings(ratings, indptr[row], indptr[row + 1], fixed, panel, targets, matrix, right)
         status[row] = solve(matrix, inverse, right)
-        put_row(right, out, row)
-
-
-@kernel
-def sample(
-    first: int,
-    last: int,
-    indptr: Array,
-    ratings: Ratings,
-    fixed: Array,
-    equation: tuple[Array, Array, Array],
-    scale: Array,
-    noise: Array,
-    out: Array,
-    status: Array,
-) -> None:
-    """Draw each row from the normal distribution with precision ``A`` and the solution as mean."""
-    gram, penalty, prior = equation
-    rank, r = fixed.shape[1], len(gram)
-    matrix, right, inverse = np.empty((r, r), np.float32), np.empty(r, np.float32), np.empty(r, np.float32)
-    panel, targets = np.empty((panel_rows(r), r), np.float32), np.empty(panel_rows(r), np.float32)
-    for row in range(first, last):
-        start_matrix(gram, penalty, scale[row], prior[row % len(prior)], matrix, right)
-        add_ratings(ratings, indptr[row], indptr[row + 1], fixed, panel, targets, matrix, right)
-        status[row] = factor(matrix, inverse)
-        if status[row] != SOLVED:
-            continue
-        forward(matrix, inverse, right)
-        for f in range(rank):
-            right[f] += noise[row, f]  # U x = z + noise gives x the covariance of (U' U)^-1
-        backward(matrix, inverse, right)
-        if not finite(right):
-            status[row] = NOT_FINITE
         put_row(right, out, row)
 
 

@@ -12,17 +12,14 @@ serve them. What a user gets depends on no other, so neither blocks nor threads 
 Reference: Teflioudi and Gemulla (2016), Exact and Approximate Maximum Inner Product Search with LEMP.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from cofactor.model.kernels.assembly import kernel
+from cofactor.model.kernels.compiling import Array, kernel
 from cofactor.model.kernels.lanes import WIDTH, store_tile, zero_tile
 from cofactor.model.kernels.scores import CHUNK, TOGETHER, add_scores, first_bit, reached
 from cofactor.model.retrieval import LOST_BELOW
-
-Array = npt.NDArray[Any]
 
 BLOCK = 32
 """Users who go through the items side by side, so that a chunk is read from the nearest cache."""

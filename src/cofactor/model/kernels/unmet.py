@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cofactor.model.kernels.assembly import Array, kernel
+from cofactor.model.kernels.compiling import Array, kernel
 
 
 @kernel

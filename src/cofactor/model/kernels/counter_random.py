@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from cofactor.model.kernels.assembly import kernel
+from cofactor.model.kernels.compiling import kernel
 
 __all__ = ["child_key", "fill_normals", "gamma", "normal", "normal_probability", "normal_quantile", "subkey", "uniform"]
 

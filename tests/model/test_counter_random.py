@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cofactor.model.bayesian.counter_random import (
+from cofactor.model.kernels.counter_random import (
     child_key,
     fill_normals,
     gamma,

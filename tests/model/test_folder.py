@@ -1,0 +1,58 @@
+"""Model folders, written here by hand as the module says they are; tests/spark has those that a cluster writes."""
+
+import dataclasses
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import cofactor as cf
+from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND, open_folder
+from cofactor.model.objective import Objective
+from cofactor.model.state import Origin
+
+
+@pytest.fixture
+def folder(tmp_path):
+    card = {
+        "kind": KIND, "format": FOLDER_FORMAT, "rank": 2, "mean": 0.5, "user_bias": False, "item_bias": True,
+        "objective": dataclasses.asdict(Objective(goal="ranking")), "origin": dataclasses.asdict(Origin(solver="none")),
+        "n_users": 2, "n_items": 3, "n_seen": 2,
+    }  # fmt: skip
+    users = pl.DataFrame({"id": ["ann", "bob"], "row": [0, 1], "vector": [[1.0, 0.0], [0.0, 1.0]]})
+    items = pl.DataFrame({"id": [7, 8, 9], "row": [0, 1, 2], "vector": [[3.0, 1.0], [2.0, 2.0], [1.0, 3.0]]})
+    parts = {
+        "users": users,
+        "items": items.with_columns(pl.Series("bias", [0.0, 0.0, 1.0])),
+        "seen": pl.DataFrame({"user_row": [0, 1], "item_row": [0, 2], "value": [1.0, 1.0]}),
+    }
+    for name, table in parts.items():
+        (tmp_path / name).mkdir()
+        table.write_parquet(tmp_path / name / "part-0.parquet")
+    (tmp_path / CARD).write_text(json.dumps(card))
+    return tmp_path
+
+
+def test_a_few_users_get_what_the_whole_model_gives_them(folder):
+    whole, opened = cf.load(folder), open_folder(folder)
+    assert (opened.rank, opened.n_users, opened.n_items) == (2, 2, 3)
+    assert opened.recommend(["bob"], n=3).equals(whole.recommend(["bob"], n=3))
+    assert whole.recommend(["bob"], n=3)["item"].to_list() == [8, 7]
+    assert np.array_equal(opened.score(["ann"], [9]), whole.score(["ann"], [9]))
+    with pytest.raises(cf.UnknownIdError, match="unknown user 'eve'"):
+        opened.recommend(["eve"])
+
+
+@pytest.mark.parametrize("part", ["users", "items", "seen"])
+def test_a_broken_part_is_one_clear_error(folder, part):
+    (folder / part / "part-0.parquet").write_bytes(b"PAR1 and no more")
+    for read in (cf.load, lambda path: open_folder(path).recommend(["ann"])):
+        with pytest.raises(cf.ModelFileError, match="is not a sound model folder"):
+            read(folder)
+
+
+def test_a_missing_part_is_named(folder):
+    (folder / "users" / "part-0.parquet").unlink()
+    with pytest.raises(cf.ModelFileError, match="has no users in it: copy it whole or train it again"):
+        open_folder(folder).recommend(["ann"])
