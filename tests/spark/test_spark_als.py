@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,8 @@ from cofactor.apps.web.served import served
 from cofactor.model.folder import open_folder
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
 from cofactor.solvers import ImplicitALS, SparkALS
+from cofactor.spark.lists import recommend_all
+from cofactor.spark.measuring import evaluate
 from cofactor.spark.reading import Layout
 
 SMALL = {"rank": 3, "epochs": 4, "partitions": 2, "regularization": 0.1}
@@ -52,6 +55,23 @@ def test_the_parts_of_a_table_change_no_list(spark, table, folder, tmp_path, par
     one, other = cf.load(folder), cf.load(tmp_path / "model")
     assert lists_of(one).equals(lists_of(other))
     assert furthest(one, other) < BOUND
+
+
+def test_another_file_system_of_hadoop_s_serves_as_well(spark, table, folder, tmp_path):
+    """One that has no paths of this machine in its URLs, as s3a:// and hdfs:// have none."""
+    (tmp_path / "shop").mkdir()
+    shutil.copy(table, tmp_path / "shop" / "ratings.parquet")
+    links = spark.sparkContext._jsc.hadoopConfiguration()
+    links.set("fs.viewfs.mounttable.shop.link./data", (tmp_path / "shop").as_uri())
+    SparkALS(**SMALL).fit_table("viewfs://shop/data/ratings.parquet", "viewfs://shop/data/model")
+    assert sorted(path.name for path in (tmp_path / "shop").iterdir()) == ["model", "ratings.parquet"]
+    assert furthest(cf.load(folder), cf.load(tmp_path / "shop" / "model")) < BOUND
+    recommend_all("viewfs://shop/data/model", "viewfs://shop/data/lists", n=5)
+    listed = pl.read_parquet(tmp_path / "shop" / "lists" / "*.parquet").sort("user", "place").drop("score", "title")
+    wanted = lists_of(cf.load(folder)).sort("user", "place").select(listed.columns)
+    assert listed.equals(wanted.cast(listed.schema))
+    listed.select("user", "item", value=pl.lit(3.0)).write_parquet(tmp_path / "shop" / "held-out.parquet")
+    assert evaluate("viewfs://shop/data/model", "viewfs://shop/data/held-out.parquet").n_test == len(listed)
 
 
 def test_a_model_folder_can_be_served(folder):
