@@ -365,8 +365,8 @@ def kept(results: Results) -> dict[str, dict[int, Figures]]:
             results.tables.setdefault(TABLE, []).append(row)
             figures = {name: row[name] for name in COLUMNS if row.get(name) is not None}
             found.setdefault(row["solver"], {})[row["ratings"]] = figures
-    machine, done = card["machine"], f"`{card['command']}` on {card['date'][:10]}"
-    results.note(f"All but KerasMF was measured by {done}, on another machine where that is named: {machine['cpu']}.")
+    machine = f"{card['machine']['cpu']}, {card['machine']['cores']} cores"
+    results.note(f"All but KerasMF was measured by `{card['command']}` on {card['date'][:10]}: {machine}.")
     return found
 
 
