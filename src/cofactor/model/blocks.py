@@ -58,8 +58,20 @@ class Blocks:
         self._bases = np.empty((self.blocks, self.blocks), np.int64)
         self._entries = room.zeros(matrix.nnz, np.int32)
 
-    def epoch(self, descend: Callable[..., None], seed: int, number: int, *arguments: Any, figures: int) -> Doubles:
+    def epoch(
+        self,
+        descend: Callable[..., None],
+        seed: int,
+        number: int,
+        users: Floats,
+        items: Floats,
+        *arguments: Any,
+        figures: int,
+    ) -> Doubles:
         """Go once through the pairs with a kernel; return the sums, (figures,), that it leaves in its last argument."""
+        for vectors in (users, items):
+            if vectors.shape[1] != padded(vectors.shape[1]):  # the kernels would write beside them
+                raise ValueError(f"vectors of length {vectors.shape[1]} end within a register: pad them with zeros")
         members = np.random.default_rng([seed, number]).permutation(self.met)
         edges = np.arange(self.blocks + 1) * len(members) // self.blocks
         self._arrange(members, edges)
@@ -67,7 +79,7 @@ class Blocks:
         key, sums = subkey(subkey(np.uint64(seed), number), 0), np.zeros((self.blocks, figures))
         tasks = np.arange(self.blocks + 1)
         for turn in range(self.blocks):
-            share_out(descend, tasks, turn, key, self.cuts, blocks, *arguments, sums)
+            share_out(descend, tasks, turn, key, self.cuts, blocks, users, items, *arguments, sums)
         total: Doubles = sums.sum(axis=0)
         return total
 
