@@ -14,6 +14,8 @@ import polars as pl
 import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # numba's cache takes no lock, and workers compile side by side
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".numba" / worker)
 
 import cofactor
 from cofactor.data.interactions import Interactions
@@ -29,7 +31,7 @@ def drop_stale_machine_code():
     package = Path(cofactor.__file__).parent / "model"
     sources = [file for folder in ("kernels", "bayesian") for file in (package / folder).glob("*.py")]
     newest = max(file.stat().st_mtime for file in sources)
-    for cached in package.rglob("*.nb[ic]"):
+    for cached in (Path(os.environ["NUMBA_CACHE_DIR"]) if worker else package).rglob("*.nb[ic]"):
         with contextlib.suppress(FileNotFoundError):
             if cached.stat().st_mtime < newest:
                 cached.unlink()
