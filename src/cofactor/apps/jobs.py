@@ -16,7 +16,7 @@ import polars as pl
 from cofactor.apps.sources import open_data
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Id
-from cofactor.errors import CofactorError, SettingError, UnknownIdError
+from cofactor.errors import SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.held_out import held_out_of, without_training_rows
 from cofactor.evaluation.protocols import evaluate_sampled
@@ -281,12 +281,10 @@ def write_page(model: Factors, ratings: Interactions, path: Path, **choices: Any
     Raises
     ------
     SettingError
-        If ``path`` is a folder, or a choice cannot be.
+        If a choice cannot be.
     """
     from cofactor.evaluation.page.whole import report_page
 
-    if path.is_dir():
-        raise SettingError(f"{path} is a folder: name the page's file, such as {path / 'report.html'}")
     page = report_page(model, ratings, **choices)
     with replacing(path) as beside:
         beside.write_text(page, encoding="utf-8")
@@ -357,7 +355,7 @@ def recommend_everyone(
     try:
         return model.recommend_all(output, n, exclude_seen=not include_seen, progress=report)
     except KeyboardInterrupt:
-        raise CofactorError(
+        raise KeyboardInterrupt(
             f"stopped after {done:,} of {model.n_users:,} users: the same command goes on from there "
             f"(what is done is in {parts_folder(output)})"
         ) from None

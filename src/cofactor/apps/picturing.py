@@ -7,6 +7,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Data, Json, K, ModelPath, RelevantFrom, data_options, taking
+from cofactor.apps.outputs import check_output
 
 __all__ = ["plot", "report"]
 
@@ -45,6 +46,7 @@ def report(
     """Write one page about a model: its data, accuracy, lists, map and card, on ratings it was not trained on."""
     from cofactor.apps import jobs
 
+    check_output(output, model, data)
     loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     with show.progress_bar("reporting", hidden=json_output) as bar:

@@ -9,6 +9,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Json, ModelPath, data_options, taking
+from cofactor.apps.outputs import check_output
 from cofactor.errors import SettingError
 
 __all__ = ["refit", "seconds_of", "serve"]
@@ -75,6 +76,7 @@ def refit(
     from cofactor.apps.web import refitting
     from cofactor.apps.web.store import RatingsStore
 
+    check_output(output, *([] if data is None else [data]))
     loaded = jobs.load(model)
     newer = None
     if data is not None:

@@ -1,0 +1,29 @@
+"""Where a command may write: asked before the work, so that no hour of it is lost and no file that was read."""
+
+import os
+from pathlib import Path
+
+from cofactor.errors import SettingError
+
+__all__ = ["check_output"]
+
+
+def check_output(output: Path | None, *read: str | Path) -> None:
+    """Refuse a place where no file can be written, or whose file is one of those the command reads.
+
+    Raises
+    ------
+    SettingError
+        Naming the place and what to give instead.
+    """
+    if output is None:
+        return
+    if output.is_dir():
+        raise SettingError(f"{output} is a folder: give the name of the file to write")
+    if output.exists() and any(Path(source).exists() and output.samefile(source) for source in read):
+        raise SettingError(f"-o {output} is a file that is read, and would be lost: give another name")
+    folder = next(place for place in output.absolute().parents if place.exists())
+    if not folder.is_dir():
+        raise SettingError(f"{output} cannot be written, because {folder} is a file: give a place in a folder")
+    if not os.access(folder, os.W_OK):
+        raise SettingError(f"{output} cannot be written, because {folder} is closed to you: give another place")
