@@ -562,3 +562,12 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(place, said, 
     monkeypatch.setattr(jobs, "fit", None)  # nothing is trained
     failed = run("fit", plays, *COLUMNS, "-o", tmp_path / place, code=2)
     assert said in " ".join(failed.stderr.split())
+
+
+def test_a_folder_for_pictures_that_is_a_file_is_refused_before_training(plays, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    from cofactor.apps import jobs
+
+    monkeypatch.setattr(jobs, "compare_ranks", None)
+    failed = run("compare", plays, *COLUMNS, "--solver", "als", "-o", plays, code=2)
+    assert "is a file: give the name of a folder" in " ".join(failed.stderr.split())

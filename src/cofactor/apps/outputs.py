@@ -1,11 +1,12 @@
 """Where a command may write: asked before the work, so that no hour of it is lost and no file that was read."""
 
+import importlib
 import os
 from pathlib import Path
 
 from cofactor.errors import SettingError
 
-__all__ = ["check_output"]
+__all__ = ["check_output", "check_pictures"]
 
 
 def check_output(output: Path | None, *read: str | Path) -> None:
@@ -27,3 +28,20 @@ def check_output(output: Path | None, *read: str | Path) -> None:
         raise SettingError(f"{output} cannot be written, because {folder} is a file: give a place in a folder")
     if not os.access(folder, os.W_OK):
         raise SettingError(f"{output} cannot be written, because {folder} is closed to you: give another place")
+
+
+def check_pictures(folder: Path | None) -> None:
+    """Refuse to draw into what is no folder, or where what draws is not installed.
+
+    Raises
+    ------
+    SettingError
+        If a file has the folder's name.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise SettingError(f"{folder} is a file: give the name of a folder, old or new")
+    importlib.import_module("cofactor.evaluation.plots")

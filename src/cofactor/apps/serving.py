@@ -1,5 +1,6 @@
 """The commands around the service: ``serve`` starts it, ``refit`` trains the next model on what people rated."""
 
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Json, ModelPath, data_options, taking
 from cofactor.apps.outputs import check_output
-from cofactor.errors import SettingError
+from cofactor.errors import SettingError, missing_extra
 
 __all__ = ["refit", "seconds_of", "serve"]
 
@@ -39,6 +40,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model: an API, and a page to rate and be recommended on."""
+    _check_extra("granian", "fastapi", "sqlalchemy", "alembic")
     from cofactor.apps.web.server import run
     from cofactor.apps.web.settings import ServiceSettings
 
@@ -76,6 +78,7 @@ def refit(
     from cofactor.apps.web import refitting
     from cofactor.apps.web.store import RatingsStore
 
+    _check_extra("sqlalchemy", "alembic")
     check_output(output, *([] if data is None else [data]))
     loaded = jobs.load(model)
     newer = None
@@ -109,6 +112,12 @@ def seconds_of(text: str) -> float:
     if not found:
         raise SettingError(f"--refit-every {text!r}: write a number and s, m, h or d, such as 6h")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def _check_extra(*packages: str) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise missing_extra(package, "web")
 
 
 def _beside(model: Path) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, taking
+from cofactor.apps.outputs import check_pictures
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def tune(
     from cofactor.evaluation.tuning import tune as search
     from cofactor.solvers import solver_class
 
+    check_pictures(output)
     kind = solver_class(solver)
     tried, fixed = _ranges(kind, space or []), _fixed(kind, fix or [])
     given = data_options(options)
