@@ -462,3 +462,11 @@ def test_reading_loads_no_heavy_package() -> None:
         "import sys, cofactor.data.readers, cofactor.data.catalog; print([m for m in sys.argv[1:] if m in sys.modules])"
     )
     assert python(code, *heavy.split()).strip() == "[]"
+
+
+def test_a_column_that_is_a_number_is_refused_with_what_names_it(tmp_path):
+    path = tmp_path / "headless.csv"
+    path.write_text("ann,lamp,5\nbob,desk,4\n")
+    with pytest.raises(SettingError, match=r"user=0 is no column's name: give a text, and columns="):
+        read_csv(path, user=0, item=1, value=2)
+    assert len(read_csv(path, columns=["user", "item", "value"])) == 2

@@ -314,6 +314,7 @@ def shares_of(
 
 def update(model: "Factors", news: Interactions) -> "Factors":
     """Return the model with new users, items and ratings; see `Factors.update`."""
+    checks.check_interactions(news)
     users = model.users.extended(news.users.take(np.flatnonzero(np.diff(news.matrix.indptr))))
     items = model.items.extended(news.items.take(np.flatnonzero(np.diff(news.by_item.indptr))))
     old, columns = model.seen.tocoo(), news.triplets()
