@@ -54,7 +54,10 @@ def test_fit_speaks_to_people_too(model):
     assert "80 users × 50 items, 1,600 ratings from 1 to 5" in told
     assert "on 320 held-out ratings: MSE" in told
     assert "not saved: give -o" in told
-    assert f"saved to {model}" in run("fit", DATA, *QUICK, "-o", model).stdout
+    saved, whole = run("fit", DATA, *QUICK, "-o", model).stdout, model.with_name("whole.safetensors")
+    assert f"saved to {model}" in saved
+    assert "may recommend them; --test-fraction 0 trains on all" in saved
+    assert "--test-fraction" not in run("fit", DATA, *QUICK, "--test-fraction", "0", "-o", whole).stdout
 
 
 def test_every_field_of_the_solver_is_an_option(monkeypatch):
@@ -571,3 +574,9 @@ def test_a_folder_for_pictures_that_is_a_file_is_refused_before_training(plays, 
     monkeypatch.setattr(jobs, "compare_ranks", None)
     failed = run("compare", plays, *COLUMNS, "--solver", "als", "-o", plays, code=2)
     assert "is a file: give the name of a folder" in " ".join(failed.stderr.split())
+
+
+def test_an_item_nearly_named_by_its_id_is_offered_where_there_are_no_titles(plays, tmp_path):
+    run("fit", plays, *COLUMNS, "--rank", "2", "-o", tmp_path / "teas.safetensors")
+    failed = run("similar", tmp_path / "teas.safetensors", "tee 12", code=1)
+    assert "the nearest id is 'tea 12', and there are no titles" in " ".join(failed.stderr.split())

@@ -66,6 +66,9 @@ _ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
 }
 """What makes a solver learn for a goal that is not its usual one."""
 
+_COMPARED = 100_000
+"""To how many ids a misspelt one is compared, which takes a second or two."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
@@ -247,16 +250,16 @@ def find_item(model: Factors, text: str) -> Id:
     Raises
     ------
     UnknownIdError
-        Naming the nearest titles.
+        Naming the nearest titles or, where there are none, the nearest id.
     """
     identifier = model.items.parse(text)
     if identifier in model.items:
         return identifier
     titles = model.texts.titles
     if titles is None:
-        raise UnknownIdError(
-            f"unknown item {text!r}: the item ids look like {model.items[0]!r}, and there are no titles"
-        )
+        close = difflib.get_close_matches(text, map(str, model.items.ids[:_COMPARED]), n=1)
+        known = f"the nearest id is {close[0]!r}" if close else f"the item ids look like {model.items[0]!r}"
+        raise UnknownIdError(f"unknown item {text!r}: {known}, and there are no titles")
     wanted = text.casefold().strip()
     names = [(title or "").casefold() for title in titles.to_list()]
     for reading in (names, [re.sub(r"\s*\(\d{4}\)$", "", name) for name in names]):

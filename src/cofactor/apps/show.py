@@ -189,6 +189,8 @@ def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
         say("not saved: give -o MODEL.safetensors to keep it")
     else:
         following = shlex.join(["cofactor", "recommend", result["model"], str(ratings.users[0]), "-n", "5"])
+        if result["n_test"]:
+            say("the model has not seen those held out, and may recommend them; --test-fraction 0 trains on all")
         say(f"saved to {result['model']}; next: {following}")
 
 

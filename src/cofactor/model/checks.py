@@ -27,7 +27,7 @@ def check_interactions(data: object) -> None:
     if not isinstance(data, Interactions):
         kind = type(data).__name__
         raise DataError(
-            f"{kind} where Interactions are needed: cofactor.from_frame, read_csv and read_parquet make them"
+            f"{kind} where Interactions are needed: make them with cofactor.from_frame or cofactor.read_csv"
         )
 
 
