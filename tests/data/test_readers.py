@@ -360,6 +360,19 @@ def test_no_error_shows_the_password(url: str) -> None:
     assert caught.value.__suppress_context__ or "hunter2" not in str(caught.value.__context__)
 
 
+def test_a_sqlite_file_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "shp.db"
+    with pytest.raises(DataError, match=r"shp\.db is not there: give sqlite:/// and the path"):
+        read_sql("select customer, product from orders", f"sqlite:///{path}")
+    assert not path.exists()
+
+
+def test_a_missing_driver_is_installed_by_the_name_of_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    with pytest.raises(MissingExtraError, match="needs MySQLdb, which is not installed: pip install mysqlclient"):
+        read_sql("select 1, 2", "mysql://me:secret@host/shop")
+
+
 def test_a_driver_that_quotes_the_password_is_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: Any, **__: Any) -> None:
         raise RuntimeError("cannot log in with hunter2 at all\nmore")

@@ -231,7 +231,7 @@ def position_of(name: str, names: Sequence[str], place: object, role: str) -> in
         remedy = "if that is a first row and not a header, say has_header=False"
     else:
         remedy = f"name it with {role}=… or --{role}-column"
-        remedy += " (value=None where there is none)" if role == "value" else ""
+        remedy += " (value=None where there is none, --value-column none)" if role == "value" else ""
     shown = ", ".join(shortened(known) for known in names[:20]) + (", …" if len(names) > 20 else "")
     raise DataError(f"{place} has no column {name!r}: its columns are {shown}{nearest}; {remedy}")
 

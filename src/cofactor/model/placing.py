@@ -136,6 +136,8 @@ def _rows_of(model: "Factors", newcomers: Newcomers, side: Side) -> tuple[pl.Ser
         places = other.rows(others.take(told.col))
         return theirs.take(present), _compressed(told.row, places, told.data, (len(present), len(other)))
     ids = id_series(list(newcomers), side)
+    if not isinstance(newcomers, Mapping):
+        raise DataError(f"{type(newcomers).__name__} in place of newcomers: give a mapping, as {{'new': ['a']}}")
     met = [_met(newcomer, given) for newcomer, given in newcomers.items()]
     rows = np.repeat(np.arange(len(ids)), [len(pairs) for pairs in met])
     columns = other.rows([identifier for pairs in met for identifier in pairs])
