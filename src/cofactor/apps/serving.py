@@ -128,6 +128,7 @@ def _beside(model: Path) -> str:
 
 def _check(model: Path, ratings: str, token_file: Path | None) -> None:
     """Find out now what would otherwise end every worker."""
+    from cofactor.apps import jobs
     from cofactor.apps.web.security import Tokens
     from cofactor.apps.web.store import RatingsStore
     from cofactor.model.folder import is_model_folder
@@ -138,6 +139,8 @@ def _check(model: Path, ratings: str, token_file: Path | None) -> None:
         raise SettingError(f"{model} is a folder, and no model's: name the model's file in it")
     if not os.access(model, os.R_OK):
         raise SettingError(f"{model} may not be read: give your account the right to, or run as who has it")
+    if model.is_file():
+        jobs.open_model(model)
     RatingsStore(ratings)
     if token_file is not None:
         Tokens(token_file)

@@ -62,12 +62,16 @@ def tune(
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **given)
     train, test = jobs.split(ratings, split, test_fraction, seed)
     train = jobs.for_goal(jobs.solver_from(solver, fixed), train)
-    with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
-        best = search(
-            kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=validation_split,
-            validation_fraction=validation_fraction, folds=folds, seed=seed, study=study or output / "study.log",
-            done=lambda done: bar(done.done / done.planned, _told(done)),
-        )  # fmt: skip
+    kept = study or output / "study.log"
+    try:
+        with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
+            best = search(
+                kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=validation_split,
+                validation_fraction=validation_fraction, folds=folds, seed=seed, study=kept,
+                done=lambda done: bar(done.done / done.planned, _told(done)),
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped: the same command goes on after the trials in {kept}") from None
     report = _tested(best, train, test)
     words = [*_options_given(given), *_splitting(split, test_fraction, seed, best.solver), "-o", "model.safetensors"]
     result = _result(best, report, best.command(data, *words), len(train))
