@@ -70,6 +70,7 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code):
     [
         (["serve", "m.safetensors"], "granian", "web"),
         (["serve", "m.safetensors"], "sqlalchemy", "web"),
+        (["refit", "m.safetensors", "-o", "n.safetensors"], "sqlalchemy", "web"),
         (["refit", "m.safetensors", "-o", "n.safetensors"], "alembic", "web"),
         (["fit", "ml-100k", "--solver", "spark-als", "-o", "folder"], "pyarrow", "spark"),
         (["compare", "ml-100k", "--solver", "als", "-o", "folder"], "matplotlib", "plots"),

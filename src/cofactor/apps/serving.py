@@ -74,11 +74,11 @@ def refit(
     """Train a model again, on the old data with the ratings that people gave the service."""
     if output is None:
         raise SettingError("give -o NEW.safetensors, where the new model is to go; it may be MODEL itself")
+    _check_extra("sqlalchemy", "alembic")
     from cofactor.apps import jobs
     from cofactor.apps.web import refitting
     from cofactor.apps.web.store import RatingsStore
 
-    _check_extra("sqlalchemy", "alembic")
     check_output(output, *([] if data is None else [data]))
     loaded = jobs.load(model)
     newer = None
