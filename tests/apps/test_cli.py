@@ -580,3 +580,8 @@ def test_an_item_nearly_named_by_its_id_is_offered_where_there_are_no_titles(pla
     run("fit", plays, *COLUMNS, "--rank", "2", "-o", tmp_path / "teas.safetensors")
     failed = run("similar", tmp_path / "teas.safetensors", "tee 12", code=1)
     assert "the nearest id is 'tea 12', and there are no titles" in " ".join(failed.stderr.split())
+
+
+def test_an_unknown_user_is_told_what_the_command_line_can_do(model):
+    failed = " ".join(run("recommend", model, "1", "nobody", code=1).stderr.split())
+    assert failed == "error: unknown user 'nobody', the ids look like 1: use 'cofactor serve' for people who are new"

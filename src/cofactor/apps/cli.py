@@ -210,7 +210,7 @@ def recommend(
         result = {"output": str(written), "n_users": loaded.n_users}
         show.as_json(result) if json_output else show.say(f"wrote lists for {loaded.n_users:,} users to {written}")
         return
-    ids = [loaded.users.parse(user) for user in users or []]
+    ids = [jobs.find_user(loaded, user) for user in users or []]
     lists = loaded.recommend(ids, n, exclude_seen=not include_seen)
     if output is not None:
         with replacing(output) as beside:

@@ -36,6 +36,7 @@ __all__ = [
     "compare_ranks",
     "evaluate_fairly",
     "find_item",
+    "find_user",
     "fit",
     "for_goal",
     "load",
@@ -242,6 +243,21 @@ def card(model: Factors) -> dict[str, Any]:
         "rank": model.rank,
         "metrics": dict(origin.metrics),
     }
+
+
+def find_user(model: Factors, text: str) -> Id:
+    """Return the user id that a text means.
+
+    Raises
+    ------
+    UnknownIdError
+        Showing what the ids look like, and where new people are served.
+    """
+    identifier = model.users.parse(text)
+    if identifier not in model.users:
+        known = f"the ids look like {model.users[0]!r}" if model.n_users else "the model has none"
+        raise UnknownIdError(f"unknown user {text!r}, {known}: use 'cofactor serve' for people who are new")
+    return identifier
 
 
 def find_item(model: Factors, text: str) -> Id:
