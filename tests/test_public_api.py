@@ -65,6 +65,35 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code):
     assert loaded_after(code) == "[]"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (["serve", "m.safetensors"], "granian", "web"),
+        (["serve", "m.safetensors"], "sqlalchemy", "web"),
+        (["refit", "m.safetensors", "-o", "n.safetensors"], "sqlalchemy", "web"),
+        (["refit", "m.safetensors", "-o", "n.safetensors"], "alembic", "web"),
+        (["fit", "ml-100k", "--solver", "spark-als", "-o", "folder"], "pyarrow", "spark"),
+        (["compare", "ml-100k", "--solver", "als", "-o", "folder"], "matplotlib", "plots"),
+        (["evaluate", "m.safetensors", "ml-100k", "-o", "folder"], "matplotlib", "plots"),
+        (["tune", "ml-100k"], "matplotlib", "plots"),
+        (["plot", "m.safetensors"], "matplotlib", "plots"),
+    ],
+)
+def test_a_command_that_needs_an_extra_says_so_before_its_work(arguments, package, extra):
+    code = f"""
+        import sys
+        sys.modules["{package}"] = None
+        from cofactor.apps import jobs
+        jobs.open_data = jobs.fit = None  # nothing is read or trained
+        jobs.open_model = jobs.load = lambda path: None
+        from typer.testing import CliRunner
+        from cofactor.apps.cli import build
+        result = CliRunner().invoke(build({arguments}), {arguments})
+        print(" ".join(result.stderr.split()))
+    """
+    assert python(code).strip() == f"error: {package} is not installed: pip install 'cofactor[{extra}]'"
+
+
 def test_a_missing_extra_says_what_to_install():
     code = """
         import sys

@@ -327,6 +327,12 @@ def test_settings_out_of_range_are_named(name, field, value):
         small_solver(name, **{field: value})
 
 
+@pytest.mark.parametrize("data", ["ratings.csv", None, {"ann": ["lamp"]}])
+def test_what_was_not_read_yet_is_refused_with_what_reads_it(name, data):
+    with pytest.raises(cf.DataError, match=f"{type(data).__name__} where Interactions are needed: make them with"):
+        small_solver(name).fit(data)
+
+
 def test_a_model_shown_after_an_epoch_stays_as_it_was(name, ratings):
     skip_without(name, "start")
     if name == "bayesian":

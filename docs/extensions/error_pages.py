@@ -119,7 +119,7 @@ marks›</i> stands where a message shows a value.
 
 On the command line an error is one line on stderr, with `--json` also an object with `error` on stdout. The exit code
 is 2 for a wrong setting, which is a `SettingError`, as it is for an option that does not exist; for every other error
-it is 1. A warning is one line on stderr too, and the command goes on.
+it is 1, and 130 after Ctrl-C. A warning is one line on stderr too, and the command goes on.
 """
 
 _OF_THE_SERVICE = """`cofactor serve` answers every error with a problem document (RFC 9457): its `detail` is the text

@@ -1,7 +1,9 @@
 """Writing files whole or not at all: write beside the target, sync to disk, rename over it."""
 
 import contextlib
+import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -9,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["new_folder", "replacing"]
+
+_OF_WRITING = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextlib.contextmanager
@@ -26,13 +30,14 @@ def replacing(path: str | os.PathLike[str], *, inside: Path | None = None) -> It
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = (inside or target.parent) / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
-        rights = _rights_of_new(beside)
-        yield beside
-        with beside.open("rb+") as written:
-            os.fsync(written.fileno())
-        beside.chmod(rights)
-        beside.replace(target)
-        _sync_folder(target.parent)
+        with _naming(target, beside):
+            rights = _rights_of_new(beside)
+            yield beside
+            with beside.open("rb+") as written:
+                os.fsync(written.fileno())
+            beside.chmod(rights)
+            beside.replace(target)
+            _sync_folder(target.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -48,15 +53,35 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     beside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     beside.mkdir(parents=True)
     try:
-        yield beside
-        for file in beside.iterdir():
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())
-        _sync_folder(beside)
-        beside.rename(target)
-        _sync_folder(target.parent)
+        with _naming(target, beside):
+            yield beside
+            for file in beside.iterdir():
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
+            _sync_folder(beside)
+            beside.rename(target)
+            _sync_folder(target.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _naming(target: Path, beside: Path) -> Iterator[None]:
+    """Let what the system refuses to write name the target, whoever was writing.
+
+    The name of what is beside it says nothing to a user; safetensors and polars, written in Rust, tell the system's
+    number in a text only.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        code = int(told[1]) if told else getattr(error, "errno", None)
+        if code is None or (
+            code not in _OF_WRITING and not str(getattr(error, "filename", "")).startswith(str(beside))
+        ):
+            raise
+        raise OSError(code, os.strerror(code), str(target)) from error
 
 
 def _rights_of_new(path: Path) -> int:

@@ -54,7 +54,10 @@ def test_fit_speaks_to_people_too(model):
     assert "80 users × 50 items, 1,600 ratings from 1 to 5" in told
     assert "on 320 held-out ratings: MSE" in told
     assert "not saved: give -o" in told
-    assert f"saved to {model}" in run("fit", DATA, *QUICK, "-o", model).stdout
+    saved, whole = run("fit", DATA, *QUICK, "-o", model).stdout, model.with_name("whole.safetensors")
+    assert f"saved to {model}" in saved
+    assert "may recommend them; --test-fraction 0 trains on all" in saved
+    assert "--test-fraction" not in run("fit", DATA, *QUICK, "--test-fraction", "0", "-o", whole).stdout
 
 
 def test_every_field_of_the_solver_is_an_option(monkeypatch):
@@ -261,7 +264,7 @@ def test_recommend_for_everyone_goes_on_after_ctrl_c(model, tmp_path, monkeypatc
             return recommended(*arguments)
 
         patched.setattr(everyone.lists, "recommended", stopping)
-        stopped = " ".join(run(*command, code=1).stderr.split())
+        stopped = " ".join(run(*command, code=130).stderr.split())
     assert "stopped after 60 of 80 users: the same command goes on from there" in stopped
     run(*command)
     assert pl.read_parquet(tmp_path / "all.parquet").height == 240
@@ -450,7 +453,42 @@ def test_ctrl_c_ends_in_one_line(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(jobs, "open_data", stop)
-    assert "stopped" in run("fit", DATA, code=1).stderr
+    assert "stopped" in run("fit", DATA, code=130).stderr
+
+
+def test_too_little_memory_ends_in_one_line_with_a_way_on(monkeypatch):
+    from cofactor.apps import jobs
+
+    def scarce(*_, **__):
+        raise MemoryError("Unable to allocate 29.8 GiB")
+
+    monkeypatch.setattr(jobs, "fit", scarce)
+    failed = " ".join(run("fit", DATA, code=1).stderr.split())
+    assert failed == "error: too little memory (Unable to allocate 29.8 GiB): a smaller --rank, or --memory on a " + (
+        "Parquet folder, needs less"
+    )
+
+
+@pytest.fixture
+def files_of_a_page():
+    resource = pytest.importorskip("resource")  # the system then refuses longer files, as a full disk would
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("files_of_a_page")
+def test_what_the_system_refuses_to_write_is_one_line_that_names_the_target(model, tmp_path):
+    for command in (
+        ["fit", DATA, *QUICK, "-o", tmp_path / "m.safetensors"],
+        ["recommend", model, "--all", "-o", tmp_path / "lists.parquet"],
+        ["synthesize", "synthetic:2000x500x30000", "-o", tmp_path / "folder"],
+    ):
+        failed = run(*command, code=1)
+        assert f"error: {command[-1]}" in " ".join(failed.stderr.split())
+        assert "File too large" in failed.stderr
+    assert [entry.name for entry in tmp_path.iterdir() if entry.suffix != ".parts"] == []
 
 
 def test_a_disk_that_is_full_ends_in_one_line(monkeypatch, tmp_path):
@@ -504,3 +542,46 @@ def test_progress_is_drawn_where_somebody_watches(monkeypatch, capsys):
 def test_a_movielens_folder(real_ratings):
     result = as_json("fit", real_ratings("ml-latest-small"), *QUICK)
     assert (result["n_users"], result["n_items"]) == (610, 9724)
+
+
+def test_no_command_writes_over_what_it_reads(model, plays):
+    table, bytes_of_model = plays.read_text(), model.read_bytes()
+    for command in (
+        ["fit", plays, *COLUMNS, "-o", plays],
+        ["recommend", model, "1", "-o", model],
+        ["recommend", model, "--all", "-o", model.parent / ".." / model.parent.name / model.name],
+        ["report", model, plays, *COLUMNS, "-o", plays],
+        ["report", model, plays, *COLUMNS, "-o", model],
+    ):
+        assert "is a file that is read, and would be lost" in " ".join(run(*command, code=2).stderr.split())
+    assert plays.read_text() == table
+    assert model.read_bytes() == bytes_of_model
+
+
+@pytest.mark.parametrize(("place", "said"), [(".", "is a folder: give the name"), ("plays.csv/m", "is a file: give a")])
+def test_a_place_that_cannot_be_written_is_refused_before_training(place, said, plays, tmp_path, monkeypatch):
+    from cofactor.apps import jobs
+
+    monkeypatch.setattr(jobs, "fit", None)  # nothing is trained
+    failed = run("fit", plays, *COLUMNS, "-o", tmp_path / place, code=2)
+    assert said in " ".join(failed.stderr.split())
+
+
+def test_a_folder_for_pictures_that_is_a_file_is_refused_before_training(plays, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    from cofactor.apps import jobs
+
+    monkeypatch.setattr(jobs, "compare_ranks", None)
+    failed = run("compare", plays, *COLUMNS, "--solver", "als", "-o", plays, code=2)
+    assert "is a file: give the name of a folder" in " ".join(failed.stderr.split())
+
+
+def test_an_item_nearly_named_by_its_id_is_offered_where_there_are_no_titles(plays, tmp_path):
+    run("fit", plays, *COLUMNS, "--rank", "2", "-o", tmp_path / "teas.safetensors")
+    failed = run("similar", tmp_path / "teas.safetensors", "tee 12", code=1)
+    assert "the nearest id is 'tea 12', and there are no titles" in " ".join(failed.stderr.split())
+
+
+def test_an_unknown_user_is_told_what_the_command_line_can_do(model):
+    failed = " ".join(run("recommend", model, "1", "nobody", code=1).stderr.split())
+    assert failed == "error: unknown user 'nobody', the ids look like 1: use 'cofactor serve' for people who are new"

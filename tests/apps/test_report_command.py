@@ -80,7 +80,7 @@ def test_errors_say_what_to_do_and_leave_no_page(model, tmp_path):
 
 def test_a_folder_is_no_page(model, tmp_path):
     result = run("report", model, DATA, "-o", tmp_path, code=2)
-    assert "is a folder: name the page's file" in " ".join(result.stderr.split())
+    assert "is a folder: give the name of the file" in " ".join(result.stderr.split())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -133,3 +133,20 @@ def test_choices_and_flags_are_read_as_what_they_are():
     assert _ranges(keras, ["schedule=cosine,constant", "learning_rate=0.001:0.1"]) == {
         "schedule": ["cosine", "constant"], "learning_rate": (0.001, 0.1),
     }  # fmt: skip
+
+
+def test_ctrl_c_says_where_the_trials_are_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    command = ["tune", DATA, *QUICK, "-o", tmp_path]
+    fits, fit = [], ImplicitALS.fit
+
+    def stopping(*arguments, **options):
+        fits.append(0)
+        if len(fits) == 8:  # three fits make a trial
+            raise KeyboardInterrupt
+        return fit(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImplicitALS, "fit", stopping)
+        stopped = "".join(run(*command, code=130).stderr.split())
+    assert f"stopped:thesamecommandgoesonafterthetrialsin{tmp_path / 'study.log'}" in stopped
+    assert as_json(*command)["trials"]["complete"] >= 2

@@ -192,7 +192,8 @@ WHOLE = [
     whole("a zip without a table", zipped(a_png=b"x"), "no table among its 1 files", file="bad.zip"),
     whole("an empty zip", zipped(), "no table among its 0 files", file="bad.zip"),
     whole("nothing good at all", HEAD + b"a,x,no\nb,y,never\n", "not one good", 2),
-    whole("a picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0" * 50, "has one column"),
+    whole("a picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0" * 50, ": give a table as csv, tsv or Parquet"),
+    whole("Parquet", b"PAR1\x15\x04,\x15\n\0user,item\n", "is a Parquet file: give it a name that ends with .parquet"),
     whole("a web page", b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", "has one column"),
 ]
 

@@ -360,6 +360,19 @@ def test_no_error_shows_the_password(url: str) -> None:
     assert caught.value.__suppress_context__ or "hunter2" not in str(caught.value.__context__)
 
 
+def test_a_sqlite_file_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "shp.db"
+    with pytest.raises(DataError, match=r"shp\.db is not there: give sqlite:/// and the path"):
+        read_sql("select customer, product from orders", f"sqlite:///{path}")
+    assert not path.exists()
+
+
+def test_a_missing_driver_is_installed_by_the_name_of_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    with pytest.raises(MissingExtraError, match="needs MySQLdb, which is not installed: pip install mysqlclient"):
+        read_sql("select 1, 2", "mysql://me:secret@host/shop")
+
+
 def test_a_driver_that_quotes_the_password_is_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: Any, **__: Any) -> None:
         raise RuntimeError("cannot log in with hunter2 at all\nmore")
@@ -462,3 +475,11 @@ def test_reading_loads_no_heavy_package() -> None:
         "import sys, cofactor.data.readers, cofactor.data.catalog; print([m for m in sys.argv[1:] if m in sys.modules])"
     )
     assert python(code, *heavy.split()).strip() == "[]"
+
+
+def test_a_column_that_is_a_number_is_refused_with_what_names_it(tmp_path):
+    path = tmp_path / "headless.csv"
+    path.write_text("ann,lamp,5\nbob,desk,4\n")
+    with pytest.raises(SettingError, match=r"user=0 is no column's name: give a text, and columns="):
+        read_csv(path, user=0, item=1, value=2)
+    assert len(read_csv(path, columns=["user", "item", "value"])) == 2

@@ -11,6 +11,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation import compare, evaluate, held_out, metrics
 from cofactor.evaluation.held_out import among, without_training_rows
+from cofactor.evaluation.report import Report
 from cofactor.model.objective import Objective
 
 
@@ -198,3 +199,18 @@ def test_a_probit_models_scores_are_measured_like_any_others(ratings):
     predicted = model.score(test.to_frame()["user"], test.to_frame()["item"], clip=True)
     assert report["mae"] == pytest.approx(np.abs(predicted - test.to_frame()["value"].to_numpy()).mean())
     assert 0.4 < report["auc"] < 1
+
+
+def test_a_figure_that_was_not_measured_is_named_beside_those_that_were():
+    with pytest.raises(cf.SettingError, match=r"'ndgc@10' was not measured here: mse, ndcg@10"):
+        Report({"mse": 1.0, "ndcg@10": 0.5}, n_test=3)["ndgc@10"]
+
+
+def test_a_frame_in_place_of_ratings_is_refused_with_what_reads_it(parts):
+    train, test = parts
+    model = model_of(train)
+    for frame in (test.to_frame(), model):
+        with pytest.raises(cf.DataError, match="where Interactions are needed: make them"):
+            evaluate(model, frame)
+        with pytest.raises(cf.DataError, match="where Interactions are needed: make them"):
+            model.update(frame)

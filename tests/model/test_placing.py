@@ -21,6 +21,11 @@ def test_a_value_of_zero_in_a_table_is_a_value_like_any_other(model):
     assert from_table.seen.nnz == model.seen.nnz + 3
 
 
+def test_newcomers_without_their_names_are_refused(model):
+    with pytest.raises(cf.DataError, match=r"list in place of newcomers: give a mapping, as \{'new': \['a'\]\}"):
+        model.place([12, 13])
+
+
 @pytest.mark.parametrize("given", ["12", 12])
 def test_a_single_id_is_not_taken_for_many(model, given):
     with pytest.raises(

@@ -24,6 +24,7 @@ from cofactor.apps.options import (
     solver_options,
     taking,
 )
+from cofactor.apps.outputs import check_output
 from cofactor.apps.picturing import plot, report
 from cofactor.apps.tuning import tune
 from cofactor.errors import CofactorError
@@ -156,6 +157,7 @@ def fit(
     from cofactor.apps import jobs
     from cofactor.solvers import SOLVER_FOR
 
+    check_output(None if solver == "spark-als" else output, data)
     made = jobs.solver_from(solver or SOLVER_FOR[goal or "ranking"], {**options, "seed": seed}, goal)
     if solver == "spark-als":
         from cofactor.apps.spark import fit_table
@@ -200,6 +202,7 @@ def recommend(
         said = f"wrote lists for {result['n_users']:,} users to {result['output']}"
         show.as_json(result) if json_output else show.say(said)
         return
+    check_output(output, model)
     loaded = jobs.open_model(model)
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
@@ -207,7 +210,7 @@ def recommend(
         result = {"output": str(written), "n_users": loaded.n_users}
         show.as_json(result) if json_output else show.say(f"wrote lists for {loaded.n_users:,} users to {written}")
         return
-    ids = [loaded.users.parse(user) for user in users or []]
+    ids = [jobs.find_user(loaded, user) for user in users or []]
     lists = loaded.recommend(ids, n, exclude_seen=not include_seen)
     if output is not None:
         with replacing(output) as beside:

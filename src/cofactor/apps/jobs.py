@@ -16,7 +16,7 @@ import polars as pl
 from cofactor.apps.sources import open_data
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Id
-from cofactor.errors import CofactorError, SettingError, UnknownIdError
+from cofactor.errors import SettingError, UnknownIdError
 from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.held_out import held_out_of, without_training_rows
 from cofactor.evaluation.protocols import evaluate_sampled
@@ -36,6 +36,7 @@ __all__ = [
     "compare_ranks",
     "evaluate_fairly",
     "find_item",
+    "find_user",
     "fit",
     "for_goal",
     "load",
@@ -65,6 +66,9 @@ _ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("spark-als", "ranking"): {"implicit": True},
 }
 """What makes a solver learn for a goal that is not its usual one."""
+
+_COMPARED = 100_000
+"""To how many ids a misspelt one is compared, which takes a second or two."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,22 +245,37 @@ def card(model: Factors) -> dict[str, Any]:
     }
 
 
+def find_user(model: Factors, text: str) -> Id:
+    """Return the user id that a text means.
+
+    Raises
+    ------
+    UnknownIdError
+        Showing what the ids look like, and where new people are served.
+    """
+    identifier = model.users.parse(text)
+    if identifier not in model.users:
+        known = f"the ids look like {model.users[0]!r}" if model.n_users else "the model has none"
+        raise UnknownIdError(f"unknown user {text!r}, {known}: use 'cofactor serve' for people who are new")
+    return identifier
+
+
 def find_item(model: Factors, text: str) -> Id:
     """Return the item that a text means: an id, or a title, with or without its year, in any case.
 
     Raises
     ------
     UnknownIdError
-        Naming the nearest titles.
+        Naming the nearest titles or, where there are none, the nearest id.
     """
     identifier = model.items.parse(text)
     if identifier in model.items:
         return identifier
     titles = model.texts.titles
     if titles is None:
-        raise UnknownIdError(
-            f"unknown item {text!r}: the item ids look like {model.items[0]!r}, and there are no titles"
-        )
+        close = difflib.get_close_matches(text, map(str, model.items.ids[:_COMPARED]), n=1)
+        known = f"the nearest id is {close[0]!r}" if close else f"the item ids look like {model.items[0]!r}"
+        raise UnknownIdError(f"unknown item {text!r}: {known}, and there are no titles")
     wanted = text.casefold().strip()
     names = [(title or "").casefold() for title in titles.to_list()]
     for reading in (names, [re.sub(r"\s*\(\d{4}\)$", "", name) for name in names]):
@@ -281,12 +300,10 @@ def write_page(model: Factors, ratings: Interactions, path: Path, **choices: Any
     Raises
     ------
     SettingError
-        If ``path`` is a folder, or a choice cannot be.
+        If a choice cannot be.
     """
     from cofactor.evaluation.page.whole import report_page
 
-    if path.is_dir():
-        raise SettingError(f"{path} is a folder: name the page's file, such as {path / 'report.html'}")
     page = report_page(model, ratings, **choices)
     with replacing(path) as beside:
         beside.write_text(page, encoding="utf-8")
@@ -357,7 +374,7 @@ def recommend_everyone(
     try:
         return model.recommend_all(output, n, exclude_seen=not include_seen, progress=report)
     except KeyboardInterrupt:
-        raise CofactorError(
+        raise KeyboardInterrupt(
             f"stopped after {done:,} of {model.n_users:,} users: the same command goes on from there "
             f"(what is done is in {parts_folder(output)})"
         ) from None

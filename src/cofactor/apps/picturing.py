@@ -7,6 +7,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Data, Json, K, ModelPath, RelevantFrom, data_options, taking
+from cofactor.apps.outputs import check_output, check_pictures
 
 __all__ = ["plot", "report"]
 
@@ -19,6 +20,7 @@ def plot(
     """Draw training curve, error by rank, the map of the items, and the model's diagram."""
     from cofactor.apps import jobs
 
+    check_pictures(output)
     written = jobs.write_pictures({path.stem: jobs.open_model(path) for path in models}, output)
     if json_output:
         show.as_json({"pictures": [str(path) for path in written]})
@@ -45,6 +47,7 @@ def report(
     """Write one page about a model: its data, accuracy, lists, map and card, on ratings it was not trained on."""
     from cofactor.apps import jobs
 
+    check_output(output, model, data)
     loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     with show.progress_bar("reporting", hidden=json_output) as bar:

@@ -1,5 +1,6 @@
 """The commands around the service: ``serve`` starts it, ``refit`` trains the next model on what people rated."""
 
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -9,7 +10,8 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Json, ModelPath, data_options, taking
-from cofactor.errors import SettingError
+from cofactor.apps.outputs import check_output
+from cofactor.errors import SettingError, missing_extra
 
 __all__ = ["refit", "seconds_of", "serve"]
 
@@ -38,6 +40,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model: an API, and a page to rate and be recommended on."""
+    _check_extra("granian", "fastapi", "sqlalchemy", "alembic")
     from cofactor.apps.web.server import run
     from cofactor.apps.web.settings import ServiceSettings
 
@@ -71,10 +74,12 @@ def refit(
     """Train a model again, on the old data with the ratings that people gave the service."""
     if output is None:
         raise SettingError("give -o NEW.safetensors, where the new model is to go; it may be MODEL itself")
+    _check_extra("sqlalchemy", "alembic")
     from cofactor.apps import jobs
     from cofactor.apps.web import refitting
     from cofactor.apps.web.store import RatingsStore
 
+    check_output(output, *([] if data is None else [data]))
     loaded = jobs.load(model)
     newer = None
     if data is not None:
@@ -109,6 +114,12 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def _check_extra(*packages: str) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise missing_extra(package, "web")
+
+
 def _beside(model: Path) -> str:
     from cofactor.apps.web.store import beside
 
@@ -117,6 +128,7 @@ def _beside(model: Path) -> str:
 
 def _check(model: Path, ratings: str, token_file: Path | None) -> None:
     """Find out now what would otherwise end every worker."""
+    from cofactor.apps import jobs
     from cofactor.apps.web.security import Tokens
     from cofactor.apps.web.store import RatingsStore
     from cofactor.model.folder import is_model_folder
@@ -127,6 +139,8 @@ def _check(model: Path, ratings: str, token_file: Path | None) -> None:
         raise SettingError(f"{model} is a folder, and no model's: name the model's file in it")
     if not os.access(model, os.R_OK):
         raise SettingError(f"{model} may not be read: give your account the right to, or run as who has it")
+    if model.is_file():
+        jobs.open_model(model)
     RatingsStore(ratings)
     if token_file is not None:
         Tokens(token_file)

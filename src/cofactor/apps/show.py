@@ -44,7 +44,7 @@ Progress = Callable[[float, str], None]
 
 
 def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what goes wrong in a command into one line on stderr and an exit code: 2 for bad usage, 1 else.
+    """Turn what goes wrong in a command into a line on stderr and an exit code: 2 for bad usage, 130 on Ctrl-C, else 1.
 
     Warnings of ours become remarks on stderr.
     """
@@ -63,8 +63,14 @@ def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(1) from None
         except OSError as error:
             _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1, options)
-        except KeyboardInterrupt:
-            _fail("stopped; nothing was left half-written", 1, options)
+        except MemoryError as error:
+            _fail(
+                f"too little memory ({error}): a smaller --rank, or --memory on a Parquet folder, needs less",
+                1,
+                options,
+            )
+        except KeyboardInterrupt as error:
+            _fail(str(error) or "stopped; nothing was left half-written", 130, options)
         return None
 
     return wrapped
@@ -91,7 +97,8 @@ def _stop_writing() -> None:
 
 def _fail(text: str, code: int, options: Mapping[str, Any]) -> None:
     if options.get("json_output"):
-        as_json({"error": text})
+        with contextlib.suppress(OSError):  # stdout itself may be what went wrong
+            as_json({"error": text})
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(text, err=True)
     raise typer.Exit(code)
@@ -182,6 +189,8 @@ def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
         say("not saved: give -o MODEL.safetensors to keep it")
     else:
         following = shlex.join(["cofactor", "recommend", result["model"], str(ratings.users[0]), "-n", "5"])
+        if result["n_test"]:
+            say("the model has not seen those held out, and may recommend them; --test-fraction 0 trains on all")
         say(f"saved to {result['model']}; next: {following}")
 
 

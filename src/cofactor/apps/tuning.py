@@ -8,6 +8,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, taking
+from cofactor.apps.outputs import check_pictures
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -54,18 +55,23 @@ def tune(
     from cofactor.evaluation.tuning import tune as search
     from cofactor.solvers import solver_class
 
+    check_pictures(output)
     kind = solver_class(solver)
     tried, fixed = _ranges(kind, space or []), _fixed(kind, fix or [])
     given = data_options(options)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **given)
     train, test = jobs.split(ratings, split, test_fraction, seed)
     train = jobs.for_goal(jobs.solver_from(solver, fixed), train)
-    with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
-        best = search(
-            kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=validation_split,
-            validation_fraction=validation_fraction, folds=folds, seed=seed, study=study or output / "study.log",
-            done=lambda done: bar(done.done / done.planned, _told(done)),
-        )  # fmt: skip
+    kept = study or output / "study.log"
+    try:
+        with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
+            best = search(
+                kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=validation_split,
+                validation_fraction=validation_fraction, folds=folds, seed=seed, study=kept,
+                done=lambda done: bar(done.done / done.planned, _told(done)),
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped: the same command goes on after the trials in {kept}") from None
     report = _tested(best, train, test)
     words = [*_options_given(given), *_splitting(split, test_fraction, seed, best.solver), "-o", "model.safetensors"]
     result = _result(best, report, best.command(data, *words), len(train))

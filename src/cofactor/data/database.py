@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["read_sql"]
 
 _BATCH = 50_000  # rows held as Python objects at once
+_PACKAGES = {"MySQLdb": "mysqlclient"}  # a driver that is installed by another name than its own
 _ROLES = ("user", "item", "value", "time")
 _SECRET = ("pass", "pwd", "secret", "token", "key")
 
@@ -68,6 +70,8 @@ def read_sql(
         raise missing_extra("sqlalchemy", "sql") from error
     address = _address(url)
     place = address.set(query={}).render_as_string(hide_password=True)
+    if address.get_backend_name() == "sqlite" and not _is_there(address.database):
+        raise DataError(f"{place} is not there: give sqlite:/// and the path of a file that is")
     named = {"user": user, "item": item, "value": value, "time": time}
     try:
         raw = _fetched(sqlalchemy.create_engine(address), query, named)
@@ -75,10 +79,16 @@ def read_sql(
         raise
     except ModuleNotFoundError as error:
         driver = error.name or "the driver"
-        raise MissingExtraError(f"{place} needs {driver}, which is not installed: pip install {driver}") from None
+        package = _PACKAGES.get(driver, driver)
+        raise MissingExtraError(f"{place} needs {driver}, which is not installed: pip install {package}") from None
     except Exception as error:  # every driver has errors of its own, and they may quote the password
         raise DataError(f"{place}: {_scrubbed(error, address)}") from None
     return from_columns(raw, place, on_bad_rows, duplicates, name or address.database or "", titles)
+
+
+def _is_there(file: str | None) -> bool:
+    """Tell whether SQLite has something to read; where it has not, it would make an empty file."""
+    return not file or file.startswith((":memory:", "file:")) or Path(file).exists()
 
 
 def _address(url: str) -> "URL":

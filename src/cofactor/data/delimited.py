@@ -134,13 +134,16 @@ def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes
     """Read the header, decide how the file is laid out, and return what follows the header."""
     if block.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is UTF-16 text: give encoding='utf-16'")
+    if block.startswith(b"PAR1"):
+        raise DataError(f"{path} is a Parquet file: give it a name that ends with .parquet")
     content = block.lstrip(b"\r\n")
     line += block.count(b"\n", 0, len(block) - len(content))
     if not content:
         raise DataError(f"{path} has nothing but blank lines: it needs at least one row")
-    separator = _separator(path, choice, content.split(b"\n", 1)[0])
+    head = content.split(b"\n", 1)[0]
+    separator = _separator(path, choice, head, binary=b"\0" in content[:_HEAD])
     quoting = len(separator) == 1  # the '::' layout knows no quotes
-    if b"\r" in content.split(b"\n", 1)[0].rstrip(b"\r"):
+    if b"\r" in head.rstrip(b"\r"):
         raise DataError(f"{path} has the line ends of old Macintosh files: convert them to '\\n'")
     first = _first_row(path, choice, content, separator, line)
     names = [name.strip() for name in first.fields] if choice.has_header else _names(path, choice, first)
@@ -186,7 +189,7 @@ def _names(path: str | os.PathLike[str], choice: Choice, first: Row) -> list[str
     return list(choice.names)
 
 
-def _separator(path: str | os.PathLike[str], choice: Choice, head: bytes) -> bytes:
+def _separator(path: str | os.PathLike[str], choice: Choice, head: bytes, *, binary: bool) -> bytes:
     counts = {mark: head.count(mark.encode()) for mark in _SEPARATORS}
     likely = max(counts, key=lambda mark: counts[mark] * len(mark))
     if choice.separator is not None:
@@ -202,7 +205,9 @@ def _separator(path: str | os.PathLike[str], choice: Choice, head: bytes) -> byt
     if counts.get(usual):
         return usual.encode()
     if not counts[likely]:
-        raise DataError(f"{path} has one column, its first line is {_text(head)}: give separator=")
+        if binary:
+            raise DataError(f"{path} is no text, it begins with {_text(head)}: give a table as csv, tsv or Parquet")
+        raise DataError(f"{path} has one column, its first line is {_text(head)}: give separator= or --separator")
     return likely.encode()
 
 
@@ -226,7 +231,7 @@ def position_of(name: str, names: Sequence[str], place: object, role: str) -> in
         remedy = "if that is a first row and not a header, say has_header=False"
     else:
         remedy = f"name it with {role}=… or --{role}-column"
-        remedy += " (value=None where there is none)" if role == "value" else ""
+        remedy += " (value=None where there is none, --value-column none)" if role == "value" else ""
     shown = ", ".join(shortened(known) for known in names[:20]) + (", …" if len(names) > 20 else "")
     raise DataError(f"{place} has no column {name!r}: its columns are {shown}{nearest}; {remedy}")
 

@@ -18,7 +18,7 @@ from cofactor.data.delimited import Choice, position_of, read_delimited
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.opening import existing, inner_suffix
 from cofactor.data.titles import titles_beside
-from cofactor.errors import DataError, first_line
+from cofactor.errors import DataError, SettingError, first_line
 
 __all__ = [
     "from_frame",
@@ -273,4 +273,7 @@ def _ratings_file(path: Path) -> Path:
 def wanted_columns(user: str, item: str, value: str | None, time: str | None) -> dict[str, str]:
     """Return the columns that are there to read, by their roles."""
     roles = {"user": user, "item": item, "value": value, "time": time}
+    for role, name in roles.items():
+        if name is not None and not isinstance(name, str):
+            raise SettingError(f"{role}={name!r} is no column's name: give a text, and columns=[…] names what has none")
     return {role: name for role, name in roles.items() if name is not None}

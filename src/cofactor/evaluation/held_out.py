@@ -11,6 +11,7 @@ from cofactor.data.rooms import MEMORY, Room
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
 from cofactor.evaluation.large import kernels_for
+from cofactor.model.checks import check_interactions
 from cofactor.model.factors import Factors
 
 __all__ = [
@@ -67,8 +68,9 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
     Raises
     ------
     DataError
-        If one was in the training data, or none can be measured.
+        If they are no Interactions, one was in the training data, or none can be measured.
     """
+    check_interactions(test)
     table = table_in_rows_of(model.users, model.items, test)
     lengths = np.diff(table.indptr)
     if not len(table.indices):

@@ -66,6 +66,8 @@ class Report:
     users: PerUser | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> float:
+        if name not in self.metrics:
+            raise SettingError(f"{name!r} was not measured here: {', '.join(self.metrics)}")
         return self.metrics[name]
 
     def _repr_html_(self) -> str:
@@ -225,9 +227,9 @@ def evaluate(
     further = {also} if isinstance(also, str) else set(also)
     if unknown := sorted(further - set(FURTHER)):
         raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, FURTHER))}")
+    held_out = matched(model, test)
     lists_too = k is not None or model.objective.goal == "ranking"
     cut_offs = ranking.cut_offs_of(10 if k is None else k)
-    held_out = matched(model, test)
     relevant = held_out.relevant(relevant_from)
     audience = metrics.Audience.of(held_out.counts, model.n_users)
     columns, counts = measured_columns(model, held_out, relevant, audience, cut_offs if lists_too else None, clip=clip)

@@ -5,14 +5,30 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError
 
 if TYPE_CHECKING:
     from cofactor.model.state import FactorState
 
-__all__ = ["canonical", "check_shapes", "frozen"]
+__all__ = ["canonical", "check_interactions", "check_shapes", "frozen"]
 
 _LARGEST = 1e16  # the product of two such entries, summed over any rank, is a 32-bit number still
+
+
+def check_interactions(data: object) -> None:
+    """Refuse what has not been read yet, such as a data frame or a file's name.
+
+    Raises
+    ------
+    DataError
+        Naming what reads it.
+    """
+    if not isinstance(data, Interactions):
+        kind = type(data).__name__
+        raise DataError(
+            f"{kind} where Interactions are needed: make them with cofactor.from_frame or cofactor.read_csv"
+        )
 
 
 def frozen(array: np.ndarray, name: str) -> np.ndarray:

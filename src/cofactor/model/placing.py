@@ -136,6 +136,8 @@ def _rows_of(model: "Factors", newcomers: Newcomers, side: Side) -> tuple[pl.Ser
         places = other.rows(others.take(told.col))
         return theirs.take(present), _compressed(told.row, places, told.data, (len(present), len(other)))
     ids = id_series(list(newcomers), side)
+    if not isinstance(newcomers, Mapping):
+        raise DataError(f"{type(newcomers).__name__} in place of newcomers: give a mapping, as {{'new': ['a']}}")
     met = [_met(newcomer, given) for newcomer, given in newcomers.items()]
     rows = np.repeat(np.arange(len(ids)), [len(pairs) for pairs in met])
     columns = other.rows([identifier for pairs in met for identifier in pairs])
@@ -314,6 +316,7 @@ def shares_of(
 
 def update(model: "Factors", news: Interactions) -> "Factors":
     """Return the model with new users, items and ratings; see `Factors.update`."""
+    checks.check_interactions(news)
     users = model.users.extended(news.users.take(np.flatnonzero(np.diff(news.matrix.indptr))))
     items = model.items.extended(news.items.take(np.flatnonzero(np.diff(news.by_item.indptr))))
     old, columns = model.seen.tocoo(), news.triplets()

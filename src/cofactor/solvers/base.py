@@ -10,6 +10,7 @@ import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, SettingError
+from cofactor.model.checks import check_interactions
 from cofactor.model.factors import Factors
 from cofactor.model.objective import Goal
 from cofactor.model.state import Origin
@@ -77,8 +78,9 @@ def check_train(train: Interactions) -> None:
     Raises
     ------
     DataError
-        If there is no interaction at all.
+        If it is no Interactions, or there is none in it.
     """
+    check_interactions(train)
     if not len(train):
         raise DataError("there are no interactions to learn from: check the file, or the split")
 

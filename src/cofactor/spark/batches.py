@@ -2,11 +2,11 @@
 
 import numba
 import numpy as np
-import pyarrow as pa
 from scipy import sparse
 
 import cofactor.model.index  # noqa: F401  (once it is loaded, it is used however few users a batch has)
 from cofactor.errors import ModelFileError
+from cofactor.spark.arrow import pa
 
 __all__ = ["compressed", "lengths_of", "rows_of", "use_own_cores", "vectors_of"]
 

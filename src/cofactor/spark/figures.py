@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from scipy import sparse
 
 from cofactor.evaluation import metrics
 from cofactor.evaluation.held_out import HeldOut, among, relevant_among
 from cofactor.evaluation.report import measured_columns
 from cofactor.model.placing import laid_over, place_rows
+from cofactor.spark.arrow import pa
 from cofactor.spark.batches import compressed, lengths_of, use_own_cores, vectors_of
 from cofactor.spark.items import Items
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from scipy import sparse
 
 from cofactor.data.vocabulary import Vocabulary
@@ -20,6 +19,7 @@ from cofactor.errors import ModelFileError, SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND
 from cofactor.model.objective import Objective
+from cofactor.spark.arrow import pa
 from cofactor.spark.batches import vectors_of
 
 if TYPE_CHECKING:

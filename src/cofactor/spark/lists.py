@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from cofactor.errors import SettingError
 from cofactor.model import retrieval
 from cofactor.model.lists import checked
 from cofactor.spark import storage
+from cofactor.spark.arrow import pa
 from cofactor.spark.batches import rows_of, use_own_cores, vectors_of
 from cofactor.spark.failures import clear_errors
 from cofactor.spark.items import Items, broadcast_items, read_part

@@ -52,14 +52,18 @@ def test_it_starts_answers_drains_and_ends(serve):
 def test_it_refuses_what_cannot_work(models, tmp_path):
     model = str(models["ranking"])
 
-    def refused(*arguments):
+    def refused(*arguments, code=2):
         done = subprocess.run([*SERVE, *arguments], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 2, done.stderr
+        assert done.returncode == code, done.stderr
         return done.stderr
 
     assert "--token-file" in refused(model, "--host", "0.0.0.0")
     assert "is not there" in refused(str(tmp_path / "none.safetensors"))
     assert "is a folder, and no model's" in refused(str(tmp_path))
+    (tmp_path / "ratings.csv").write_text("user,item\nann,lamp\n")
+    told = refused(str(tmp_path / "ratings.csv"), code=1)
+    assert "is not a whole safetensors file" in told
+    assert "Traceback" not in told
     (tmp_path / "model.json").touch()
     assert "sqlite:///FILE" in refused(str(tmp_path), "--ratings", "sqlite://")  # the folder itself is taken
     assert "--ratings" in refused(model, "--ratings", "mysql://x/y")
