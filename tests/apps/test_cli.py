@@ -304,8 +304,9 @@ def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):
 
 
 def test_a_figure_that_is_no_number_is_null_in_json(model, tmp_path):
-    told = run("evaluate", model, DATA, "--relevant-from", "99", "--json", "-o", tmp_path).stdout
-    for text in (told, (tmp_path / "report.json").read_text()):
+    told = run("evaluate", model, DATA, "--relevant-from", "99", "--json", "-o", tmp_path)
+    assert "nothing held out was rated 99 or higher, so lists have no figures: lower --relevant-from" in told.stderr
+    for text in (told.stdout, (tmp_path / "report.json").read_text()):
         figures = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         assert figures["ndcg@10"] is None
         assert figures["intervals"]["ndcg@10"] == [None, None]

@@ -36,6 +36,12 @@ def test_negatives_are_never_what_the_user_met_and_none_twice():
         assert len(set(items)) == len(items) == min(8, len(free))
 
 
+def test_more_negatives_than_there_are_items_are_all_that_are_left_whatever_their_number():
+    taken = sparse.csr_array(np.array([[True, False, False], [False, False, False], [True, True, True]]))
+    drawn = negative_items.drawn(taken, np.array([1, 0, 0, 2]), 10**12, np.random.default_rng(0))
+    assert drawn.toarray().tolist() == [[1, 1, 1], [0, 1, 1], [0, 1, 1], [0, 0, 0]]
+
+
 def test_negatives_are_drawn_evenly():
     taken = sparse.csr_array(np.arange(30)[None] < 10)
     counts = np.bincount(negative_items.drawn(taken, np.zeros(4000, int), 8, np.random.default_rng(0)).indices)

@@ -154,6 +154,27 @@ def test_only_what_was_liked_enough_is_relevant(parts):
     assert report.to_frame()["n_without_relevant"].to_list() == [report.n_without_relevant]
 
 
+@pytest.mark.parametrize(
+    ("users", "reason"),
+    [
+        ([1, 2], "the user ids are texts in the model, such as 'u0', and numbers in the test ratings: make them alike"),
+        (["v0", "v1"], "give ratings with the model's ids, such as user 'u0' and item"),
+    ],
+)
+def test_ratings_of_nobody_in_the_model_are_refused_with_what_ids_it_has(parts, users, reason):
+    train, _ = parts
+    test = cf.Interactions.from_columns(users, [train.items[0]] * 2)
+    with pytest.raises(cf.DataError, match=reason):
+        evaluate(model_of(train), test)
+
+
+def test_a_model_of_nobody_can_not_be_measured(parts):
+    _, test = parts
+    empty = cf.Factors.from_arrays(np.zeros((0, 1)), np.zeros((1, 1)), [], ["i0"])
+    with pytest.raises(cf.DataError, match="nothing can be measured"):
+        evaluate(empty, test)
+
+
 def test_where_nothing_is_relevant_there_is_no_figure(parts):
     train, test = parts
     report = evaluate(model_of(train), test, k=5, relevant_from=9.0, also=["auc"])

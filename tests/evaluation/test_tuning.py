@@ -362,3 +362,11 @@ def test_without_optuna_the_error_says_what_to_install():
             print(error)
     """
     assert python(code).strip() == "optuna is not installed: pip install 'cofactor[tune]'"
+
+
+def test_a_search_in_which_all_failed_does_not_stand_in_the_way_of_the_corrected_one(likes, tmp_path):
+    same = {"metric": "ndcg@5", "trials": 1, "study": tmp_path / "study.log"}
+    with pytest.raises(cf.SettingError, match=r"none of the 1 trials could be completed; the last: .*rank"):
+        tune(ImplicitALS, likes, **same, space={"rank": (-3, 0)}, fixed={"epochs": 1})
+    tuned = tune(ImplicitALS, likes, **same, space={"rank": (3, 4)}, fixed={"epochs": 1})
+    assert tuned.trials_frame()["state"].to_list() == ["complete"]

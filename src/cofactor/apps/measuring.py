@@ -61,6 +61,10 @@ def evaluate(
     held = jobs.calibrated(loaded, ratings)
     written = [] if output is None else reports.write_report(report, held, model.stem, output)
     names = reports.shown_metrics(report, k)
+    if relevant_from is not None and report.n_without_relevant == report.n_users:
+        show.note(
+            f"nothing held out was rated {relevant_from:g} or higher, so lists have no figures: lower --relevant-from"
+        )
     if json_output:
         more = {} if held is None else {"calibration": show.rows_of(held)}
         files = {"written": [str(path) for path in written], "pictures": _pictures(written)}

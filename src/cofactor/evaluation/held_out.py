@@ -74,7 +74,7 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
     table = table_in_rows_of(model.users, model.items, test)
     lengths = np.diff(table.indptr)
     if not len(table.indices):
-        raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")
+        _refuse_strangers(model, test)
     overlap, counts = _trained_on(model.seen, table)
     if overlap:
         raise DataError(
@@ -84,6 +84,24 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
         )
     users = np.flatnonzero(lengths)
     return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts, test.room)
+
+
+def _refuse_strangers(model: Factors, test: Interactions) -> None:
+    """Say why none of the ratings is of a user and an item of the model: ids of another type, or other ids."""
+    if not model.n_users or not model.n_items:
+        raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")
+    for known, given in ((model.users, test.users), (model.items, test.items)):
+        if known.holds_integers != given.holds_integers:
+            here, there = ("numbers", "texts") if known.holds_integers else ("texts", "numbers")
+            kind = "int" if known.holds_integers else "str"
+            raise DataError(
+                f"the {known.kind} ids are {here} in the model, such as {known[0]!r}, and {there} in the test ratings: "
+                f"make them alike, by ids={kind!r} or --ids {kind} where they are read from text"
+            )
+    raise DataError(
+        "none of the test ratings has both its user and its item in the model: give ratings with the model's ids, such "
+        f"as user {model.users[0]!r} and item {model.items[0]!r}"
+    )
 
 
 def chosen_rows(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:

@@ -35,6 +35,8 @@ def drawn(taken: sparse.csr_array, cases: np.ndarray, n: int, random: np.random.
         What was drawn.
     """
     n_items = taken.shape[1]
+    if n >= n_items:
+        return _all_left(taken)[cases]
     tries = random.integers(0, n_items, (len(cases), 2 * n + 16))
     free = ~among(taken, np.repeat(cases, tries.shape[1]), tries.ravel()).reshape(tries.shape)
     free &= _first_of_its_kind(tries)
@@ -48,6 +50,12 @@ def drawn(taken: sparse.csr_array, cases: np.ndarray, n: int, random: np.random.
         tries[case, : len(few)] = few
     indptr = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))])
     return sparse.csr_array((np.ones(indptr[-1], np.int8), tries[chosen], indptr), shape=(len(cases), n_items))
+
+
+def _all_left(taken: sparse.csr_array) -> sparse.csr_array:
+    left = np.ones(taken.shape, np.int8)
+    left[np.repeat(np.arange(taken.shape[0]), np.diff(taken.indptr)), taken.indices] = 0
+    return sparse.csr_array(left)
 
 
 def _first_of_its_kind(tries: np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ def opened(
         study = _study(storage, direction, pruner)
         wanted = json.loads(json.dumps(search))
         if study.user_attrs.get("search", wanted) != wanted:
-            if finished(study):
+            if any(trial.state != TrialState.FAIL for trial in finished(study)):
                 raise SettingError(_difference(path, study.user_attrs["search"], wanted))
             optuna.delete_study(study_name=_NAME, storage=storage)  # nothing came of that search
             study = _study(storage, direction, pruner)

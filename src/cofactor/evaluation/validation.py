@@ -124,6 +124,8 @@ def validation_parts(train: Interactions, split: Split, fraction: float, folds: 
         raise SettingError(f"unknown split {split!r}: choose one of per-user, random, last, time")
     if folds < 1 or (folds > 1 and split in ("last", "time")):
         raise SettingError(f"folds is {folds}: it must be {'at least 1' if folds < 1 else f'1 with split={split!r}'}")
+    if split != "last" and not 0 < fraction < 1:
+        raise SettingError(f"validation_fraction is {fraction:g}: it must lie between 0 and 1, such as 0.1")
     if split == "last":
         parts = [train.split_last()]
     elif split == "time":
