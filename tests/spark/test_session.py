@@ -54,6 +54,19 @@ def test_an_old_java_is_named_with_its_version(tmp_path):
         check_java({"PATH": str(tmp_path / "bin")})
 
 
+@pytest.mark.parametrize("master", ["lcal[2]", "local(2)", "host:7077"])
+def test_what_is_no_master_is_refused_before_java_starts(master):
+    with pytest.raises(SettingError, match=r"is not a Spark master: write local\[4\], spark://host:7077, yarn or k8s"):
+        check_master(master)
+
+
+@pytest.mark.parametrize(
+    "master", ["", "local", "local[*]", "local[2,4]", "local-cluster[1,1,1024]", "yarn", "k8s://h:1"]
+)
+def test_every_form_of_a_master_but_a_standalone_one_is_left_to_spark(master):
+    check_master(master)
+
+
 def test_something_else_called_java_is_no_java(tmp_path):
     java_saying(tmp_path, "hello")
     with pytest.raises(ClusterError, match="does not say which Java it is"):

@@ -240,7 +240,11 @@ def test_nothing_is_left_beside_a_model_and_nothing_else_is_overwritten(spark, f
             ["a,b,5", "a,b,5"], {"duplicates": "error"}, "1 pairs .* stand more than once", marks=pytest.mark.long
         ),
         ([], {}, "no interactions to learn from"),
-        (["a,b,5"], {"user": "listener"}, "has no column 'listener', but 'user', 'item', 'value'"),
+        (
+            ["a,b,5"],
+            {"user": "listener"},
+            r"has no column 'listener', but 'user', 'item', 'value': name it with Layout\(user=…\) or --user-column$",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_and_leaves_nothing(spark, tmp_path, rows, layout, reason):
@@ -248,6 +252,12 @@ def test_a_table_that_cannot_be_used_is_refused_and_leaves_nothing(spark, tmp_pa
     with pytest.raises(cf.DataError, match=reason):
         SparkALS(rank=2, epochs=1).fit_table(path, tmp_path / "model", layout=Layout(**layout))
     assert [entry.name for entry in tmp_path.iterdir()] == ["r.csv"]
+
+
+def test_an_empty_file_is_called_empty(spark, tmp_path):
+    (tmp_path / "r.csv").touch()
+    with pytest.raises(cf.DataError, match=r"r\.csv is empty: it needs at least one row"):
+        SparkALS().fit_table(tmp_path / "r.csv", tmp_path / "model")
 
 
 def test_a_table_that_is_not_there_is_named(spark, tmp_path):

@@ -94,14 +94,17 @@ def _is_parquet(spark: "SparkSession", url: str) -> bool:
 
 
 def _check_columns(frame: "DataFrame", layout: Layout, source: Source) -> None:
-    missing = [name for name in layout.columns().values() if name not in frame.columns]
-    if missing:
-        there = ", ".join(map(repr, frame.columns[:20]))
-        where = source if isinstance(source, str | PathLike) else "the frame"
-        raise DataError(
-            f"{where} has no column {missing[0]!r}, but {there}: "
-            "name them with user_column, item_column, value_column (--value-column none for feedback without values)"
-        )
+    missing = [(role, name) for role, name in layout.columns().items() if name not in frame.columns]
+    if not missing:
+        return
+    where = source if isinstance(source, str | PathLike) else "the frame"
+    if not frame.columns:
+        raise DataError(f"{where} is empty: it needs at least one row")
+    role, name = missing[0]
+    there = ", ".join(map(repr, frame.columns[:20]))
+    remedy = f"name it with Layout({role}=…) or --{role}-column"
+    remedy += " (None, or none, where there is none)" if role == "value" else ""
+    raise DataError(f"{where} has no column {name!r}, but {there}: {remedy}")
 
 
 def _typed(frame: "DataFrame", numeric_ids: bool, layout: Layout) -> "DataFrame":

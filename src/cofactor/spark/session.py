@@ -104,13 +104,17 @@ def java_version(text: str) -> int | None:
 
 
 def check_master(master: str) -> None:
-    """Refuse a standalone master that nobody answers for, within seconds; of several one is enough.
+    """Refuse what is no master, and a standalone one that nobody answers for, within seconds; of several one is enough.
 
     Raises
     ------
+    SettingError
+        If no master is written so.
     ClusterError
         Naming the master and the reason.
     """
+    if not re.fullmatch(r"|local(-cluster)?(\[.+\])?|yarn|\w+://.+", master):
+        raise SettingError(f"{master!r} is not a Spark master: write local[4], spark://host:7077, yarn or k8s://…")
     if not master.startswith("spark://"):
         return
     reasons = []
