@@ -14,6 +14,8 @@ import polars as pl
 import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("SPARK_MASTER", "local[2,4]")  # a session lasts as long as the process; a failed task is repeated
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # short runs are ready sooner
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # numba's cache takes no lock, and workers compile side by side
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".numba" / worker)
 

@@ -48,7 +48,6 @@ def at_hand(small, monkeypatch, tmp_path):
         cf, "load_dataset", lambda name, **options: small if name == "ml-100k" else real(name, **options)
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SPARK_MASTER", "local[2,4]")  # as tests/spark has it: a session lasts as long as the process
     small.to_frame().select("user", "item", "value").write_csv("ratings.csv")
 
 

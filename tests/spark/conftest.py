@@ -11,23 +11,13 @@ from pathlib import Path
 import pytest
 from processes import free_port
 
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-"""Short runs spend most of their time in Java's compiler and collector: the plain ones are ready sooner."""
-
 
 @pytest.fixture(scope="session")
 def spark(spark_can_run):
-    """Return a session on two threads of this machine; a task that fails is tried again, as on a cluster.
-
-    Other tests of the same process may have one already, which then is this one.
-    """
-    from pyspark import SparkContext
-
+    """Return the session of this process, on two threads; a task that fails is tried again, as on a cluster."""
     from cofactor.spark.session import session
 
-    if SparkContext._active_spark_context is not None:
-        return session()
-    return session("local[2,4]")
+    return session()
 
 
 class Cluster:
