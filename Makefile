@@ -1,6 +1,7 @@
 # Every target makes its own .venv; all that is needed beforehand is python3, make and a package registry.
 PYTHON ?= python3
 BIN := .venv/bin
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-long release-check check docs format public-api clean clean-kernels
@@ -19,8 +20,8 @@ venv: .venv/ready  ## make .venv with every extra and the development tools
 demo: .venv/ready  ## the main job: train, compare, recommend (under a minute once installed)
 	$(BIN)/cofactor quickstart
 
-test: .venv/ready  ## run the tests
-	$(BIN)/pytest -q --cov --cov-report=term --cov-fail-under=95
+test: .venv/ready  ## run the tests, in JOBS processes (2)
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-fail-under=95
 
 test-long: .venv/ready  ## the tests, with the long form of those that have one
 	COFACTOR_TEST_LONG=1 $(BIN)/pytest -q
