@@ -1,6 +1,7 @@
 """The held-out part as a model sees it: ids matched to its rows, what it does not know counted, overlap refused."""
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from scipy import sparse
@@ -86,7 +87,7 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
     return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts, test.room)
 
 
-def _refuse_strangers(model: Factors, test: Interactions) -> None:
+def _refuse_strangers(model: Factors, test: Interactions) -> NoReturn:
     """Say why none of the ratings is of a user and an item of the model: ids of another type, or other ids."""
     if not model.n_users or not model.n_items:
         raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")

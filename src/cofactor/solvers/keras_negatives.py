@@ -19,6 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.model.keras_network import keras
+from cofactor.model.kernels.compiling import readable
 from cofactor.model.kernels.unmet import kth_unmet
 from cofactor.solvers.keras_batches import Batches
 
@@ -60,7 +61,7 @@ class UniformNegatives:
         unmet = self.met.shape[1] - (self.met.indptr[users + 1] - self.met.indptr[users])
         places = (random.random((len(users), self.each)) * unmet[:, None]).astype(np.int64)
         rows = np.empty(places.shape, np.int32)
-        kth_unmet(self.met.indptr, self.met.indices, users, places, rows)
+        kth_unmet(readable(self.met.indptr), readable(self.met.indices), users, places, rows)
         weights = np.where(unmet > 0, np.maximum(unmet, 1) / self.each, 0) ** self.correction * (unmet > 0)
         rows[unmet == 0] = 0
         return rows, np.broadcast_to(weights.astype(np.float32)[:, None], rows.shape)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cofactor.errors import ClusterError, CofactorError, DataError
-from cofactor.spark.session import executors, first_line
+from cofactor.spark.session import executors, said_by_java
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,7 +51,7 @@ def explained(text: str) -> CofactorError | None:
     >>> explained("Job aborted: ExecutorLostFailure (executor 1 exited: java.lang.OutOfMemoryError)")
     ClusterError('an executor ran out of memory: give executors more ...')
     """
-    line = first_line(text)
+    line = said_by_java(text)
     if any(sign in text for sign in _MEMORY):
         return ClusterError(
             "an executor ran out of memory: give executors more (spark.executor.memory, and "

@@ -18,7 +18,7 @@ from cofactor.errors import ClusterError, SettingError, missing_extra
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["LEAST_JAVA", "check_java", "check_master", "executors", "first_line", "java_version", "session"]
+__all__ = ["LEAST_JAVA", "check_java", "check_master", "executors", "java_version", "said_by_java", "session"]
 
 LEAST_JAVA = 17
 _CONNECT_SECONDS = 5.0
@@ -150,7 +150,7 @@ def _start(master: str) -> "SparkSession":
         made: SparkSession = builder.getOrCreate()
     except Exception as error:  # py4j's errors and pyspark's have no common parent
         where = master or "the master of spark-submit"
-        raise ClusterError(f"Spark could not be started on {where}: {first_line(str(error))}") from error
+        raise ClusterError(f"Spark could not be started on {where}: {said_by_java(str(error))}") from error
     made.sparkContext.setLogLevel("ERROR")
     if master.startswith("spark://"):
         _await_executors(made, master)
@@ -201,7 +201,7 @@ def _running(master: str | None) -> "SparkSession":
         executors(running)
     except Exception as error:  # its Java is gone, which py4j tells in many ways
         raise ClusterError(
-            f"the Spark session of this process has ended ({first_line(str(error))}): start a new process"
+            f"the Spark session of this process has ended ({said_by_java(str(error))}): start a new process"
         ) from error
     if master is not None and master != current:
         raise SettingError(
@@ -210,7 +210,7 @@ def _running(master: str | None) -> "SparkSession":
     return running
 
 
-def first_line(text: str) -> str:
+def said_by_java(text: str) -> str:
     """Return the first line that says something of one of Java's long complaints."""
     lines = (line.lstrip(": ").rstrip() for line in text.splitlines())
     return next((line for line in lines if line and not line.startswith("An error occurred while calling")), "nothing")
