@@ -181,8 +181,8 @@ def test_intervals_hold_what_they_promise_and_noise_is_found_again():
         calibration(model, train)
     with pytest.raises(cf.SettingError, match=r"level=1\.5"):
         interval(model, np.array([0]), np.array([0]), 1.5)
-    strangers = Interactions.from_columns(["x"], ["y"], np.array([1.0]))
-    with pytest.raises(cf.DataError, match="nothing can be measured"):
+    strangers = Interactions.from_columns([10**6], [10**6], np.array([1.0]))
+    with pytest.raises(cf.DataError, match="none of the test ratings has both its user and its item in the model"):
         calibration(model, strangers)
 
 
