@@ -5,6 +5,7 @@ No pytest and no test helper is imported: the environment holds what the wheel a
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -116,9 +117,15 @@ def approximate():
 
 
 def spark():
-    """Spark is there, and so is the format in which tables come from it."""
-    import_module("pyspark.sql")
-    import_module("pyarrow")
+    """Spark learns from a file and fills a folder, from which a list comes; without Java, the error says so."""
+    lines = (f"{user},{item},{1 + (user * item) % 5}" for user in range(1, 21) for item in range(1, 11))
+    Path("stars.csv").write_text("\n".join(["user,item,value", *lines]) + "\n")
+    fit = ("fit", "stars.csv", "--solver", "spark-als", "-o", "from-spark")
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        assert "Java" in command(*fit, failing=True)
+        return
+    command(*fit)
+    assert command("recommend", "from-spark", "1", "-n", "3", "--json")
 
 
 def docs():
