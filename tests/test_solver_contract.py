@@ -288,6 +288,8 @@ def test_training_goes_on_from_a_model(name, ratings, trained):
     columns = ratings.triplets()
     before, after = (m.score_rows(columns.user_rows, columns.item_rows) for m in (trained(name), one_more))
     assert np.abs(after - before).mean() < 0.1 * before.std()
+    with pytest.raises(cf.SettingError, match="start is str, not a model: open its file"):
+        small_solver(name).fit(ratings, start="model.safetensors")
     with pytest.raises(cf.SettingError, match="the model to start from has rank 4"):
         small_solver(name, rank=7).fit(ratings, start=trained(name))
     numbered = dataclasses.replace(ratings, users=Vocabulary(range(ratings.n_users), kind="user"))

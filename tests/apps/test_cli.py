@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -10,6 +12,7 @@ import pytest
 from clisupport import as_json, run
 
 import cofactor as cf
+from cofactor.__main__ import main as from_anywhere
 from cofactor.data.texts import ItemTexts
 from cofactor.model import everyone
 
@@ -455,6 +458,36 @@ def test_ctrl_c_ends_in_one_line(monkeypatch):
 
     monkeypatch.setattr(jobs, "open_data", stop)
     assert "stopped" in run("fit", DATA, code=130).stderr
+
+
+def test_ctrl_c_while_it_is_still_loading_ends_in_one_line_too(monkeypatch, capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cofactor.apps.cli.main", stop)
+    with pytest.raises(SystemExit) as stopped:
+        from_anywhere()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "error: stopped; nothing was left half-written\n"
+
+
+def test_python_runs_it_as_a_module():
+    told = subprocess.run([sys.executable, "-m", "cofactor", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"cofactor {cf.__version__}\n"
+
+
+def test_a_file_without_a_header_is_read_by_its_places(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join(f"{k % 8},{k % 7},{k % 5 + 1}\n" for k in range(56)))
+    assert "--no-header" in run("fit", path, *QUICK, code=1).stderr
+    result = as_json("fit", path, *QUICK, "--no-header")
+    assert (result["n_users"], result["n_items"]) == (8, 7)
+
+
+def test_what_spark_cannot_do_is_refused_before_it_starts(plays, tmp_path):
+    fit = ("fit", plays, "--solver", "spark-als", "-o", tmp_path / "model")
+    assert "--split per-user: spark-als trains on all" in run(*fit, "--split", "per-user", code=2).stderr
+    assert "--no-header is for files that one machine reads" in run(*fit, "--no-header", code=2).stderr
 
 
 def test_too_little_memory_ends_in_one_line_with_a_way_on(monkeypatch):

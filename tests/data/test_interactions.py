@@ -74,6 +74,9 @@ def test_it_says_what_it_is(ratings):
 
 
 def test_thresholds_keep_rows_and_vocabularies(ratings):
+    for none in ("4", None, float("nan")):
+        with pytest.raises(cf.SettingError, match="give a number, the least value to keep"):
+            ratings.at_least(none)
     likes = ratings.at_least(4)
     assert likes.users == ratings.users
     assert likes.matrix.data.min() == 4

@@ -467,3 +467,13 @@ def test_a_written_folder_can_be_opened_with_a_limit(tmp_path, monkeypatch):
     again = cf.Interactions.open(table.write(tmp_path / "written"), memory="16MB")
     same_table(table, again)
     assert is_mapped(again.by_item.data)
+
+
+def test_a_folder_that_cannot_be_searched_is_named(tmp_path, monkeypatch):
+    def closed(self, _):
+        yield self / "part-0.parquet"
+        raise OSError(22, "Invalid argument", str(self / "strange"))
+
+    monkeypatch.setattr(Path, "rglob", closed)
+    with pytest.raises(cf.DataError, match=r"strange in .* cannot be searched \(Invalid argument\): give the folder"):
+        cf.read_parquet(tmp_path)

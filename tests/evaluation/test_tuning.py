@@ -146,10 +146,14 @@ def test_the_study_of_another_search_is_refused(likes, tmp_path):
         tune(ImplicitALS, likes, metric="ndcg@5", seed=1, **same)
     with pytest.raises(cf.SettingError, match=r"another search \(solver ImplicitALS, not ALS\)"):
         tune(ALS, likes, metric="ndcg@5", **same)
+    path = tmp_path / "other" / "notes.txt"
+    path.parent.mkdir()
+    same["study"] = path
     path.write_text("my notes")
     with pytest.raises(cf.ModelFileError, match="is not a study"):
         tune(ImplicitALS, likes, metric="ndcg@5", **same)
     assert path.read_text() == "my notes"
+    assert [entry.name for entry in path.parent.iterdir()] == ["notes.txt"]  # nothing was put beside it
     path.write_text('{"op_code": "nonsense"}\n')
     with pytest.raises(cf.ModelFileError, match="not a"):
         tune(ImplicitALS, likes, metric="ndcg@5", **same)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import cofactor as cf
+from cofactor.model import folder as folder_module
 from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND, open_folder
 from cofactor.model.objective import Objective
 from cofactor.model.state import Origin
@@ -56,3 +57,35 @@ def test_a_missing_part_is_named(folder):
     (folder / "users" / "part-0.parquet").unlink()
     with pytest.raises(cf.ModelFileError, match="has no users in it: copy it whole or train it again"):
         open_folder(folder).recommend(["ann"])
+
+
+@pytest.mark.parametrize(
+    ("of_container", "available"),
+    [
+        ({}, 4_096_000),
+        ({"memory.max": "max", "memory.current": "7000", "memory.stat": "inactive_file 0"}, 4_096_000),
+        ({"memory.max": "9000", "memory.current": "7000", "memory.stat": "anon 5\ninactive_file 500\n"}, 2500),
+        ({"memory.max": "9000", "memory.current": "9900", "memory.stat": "anon 9900\n"}, 0),
+        (
+            {
+                "memory/memory.limit_in_bytes": "9000",
+                "memory/memory.usage_in_bytes": "7000",
+                "memory/memory.stat": "total_inactive_file 100\n",
+            },
+            2100,
+        ),
+    ],
+)
+def test_the_memory_that_may_be_used_is_that_of_the_container(of_container, available, tmp_path, monkeypatch):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  8000 kB\nMemAvailable:  4000 kB\nHugePages_Total:  0\n")
+    for name, text in of_container.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    places = [
+        tuple(tmp_path / place.relative_to("/sys/fs/cgroup") for place in four[:3]) for four in folder_module._CONTAINER
+    ]
+    reclaimable = [four[3] for four in folder_module._CONTAINER]
+    monkeypatch.setattr(folder_module, "_MEMORY", meminfo)
+    monkeypatch.setattr(folder_module, "_CONTAINER", [(*p, name) for p, name in zip(places, reclaimable, strict=True)])
+    assert folder_module.available_memory() == available

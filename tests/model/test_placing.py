@@ -21,6 +21,13 @@ def test_a_value_of_zero_in_a_table_is_a_value_like_any_other(model):
     assert from_table.seen.nnz == model.seen.nnz + 3
 
 
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_a_negative_value_where_values_are_confidences_is_named_with_its_newcomer(model, side):
+    fold_in = model.fold_in if side == "user" else model.fold_in_items
+    with pytest.raises(cf.DataError, match="901 has a negative value, and here values say how sure"):
+        fold_in({900: {1: 1.0, 2: 1.0}, 901: {3: -2.0}})
+
+
 def test_newcomers_without_their_names_are_refused(model):
     with pytest.raises(cf.DataError, match=r"list in place of newcomers: give a mapping, as \{'new': \['a'\]\}"):
         model.place([12, 13])

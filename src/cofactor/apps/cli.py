@@ -27,7 +27,7 @@ from cofactor.apps.options import (
 from cofactor.apps.outputs import check_output
 from cofactor.apps.picturing import plot, report
 from cofactor.apps.tuning import tune
-from cofactor.errors import CofactorError
+from cofactor.errors import CofactorError, SettingError
 from cofactor.files import replacing
 from cofactor.version import __version__
 
@@ -162,6 +162,10 @@ def fit(
     if solver == "spark-als":
         from cofactor.apps.spark import fit_table
 
+        if split != "random":
+            raise SettingError(
+                f"--split {split}: spark-als trains on all of DATA; keep what is to be tested on in a table of its own"
+            )
         result = fit_table(made, data, output, test_fraction, data_options(options))
         show.as_json(result) if json_output else show.fitted_folder(result)
         return

@@ -56,6 +56,9 @@ DATA_OPTIONS = [
     _option("value_column", str | None, None, "Column of ratings or counts; none: implicit feedback", "value"),
     _option("time_column", str | None, None, "Column of time stamps"),
     _option("separator", str | None, None, "What separates columns", "by the file's name"),
+    _option(
+        "header", bool, True, "Whether a text file's first row names the columns; else user, item, value come first"
+    ),
     _option("ids", Literal["str", "int"], "str", "Type of the ids in a text file"),
     _option("duplicates", Literal["last", "first", "sum", "mean", "error"], "last", "What becomes of repeated pairs"),
     _option("on_bad_rows", Literal["error", "skip"], "error", "What becomes of rows that cannot be read"),

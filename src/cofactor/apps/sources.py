@@ -23,6 +23,7 @@ def open_data(
     A limit of memory changes how DATA is held, not which DATA is meant: what cannot be held within one is refused.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    given["has_header"] = given.pop("header", True)
     columns: dict[str, Any] = {
         short: given[f"{short}_column"] for short in ("user", "item", "value", "time") if f"{short}_column" in given
     }
@@ -78,9 +79,9 @@ def _open_in_bounds(
 
 
 def _read(path: Path, given: Mapping[str, Any], columns: Mapping[str, Any]) -> Interactions:
-    if not columns and readers.looks_like_movielens(path):
+    if not columns and given["has_header"] and readers.looks_like_movielens(path):
         return readers.read_movielens(path, ids=given.get("ids", "str"))
-    of_text = () if readers.is_parquet(path) else ("separator", "ids")
+    of_text = () if readers.is_parquet(path) else ("separator", "ids", "has_header")
     choices = {name: given[name] for name in (*of_text, "duplicates", "on_bad_rows") if name in given}
     return readers.read_table(path, **columns, **choices)
 

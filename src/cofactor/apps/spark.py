@@ -112,6 +112,8 @@ def _layout(options: Mapping[str, Any]) -> Layout:
             raise SettingError(
                 f"--{name} is for data that one machine opens: leave it out, and give Spark a table by URL or path"
             )
+    if options.get("header") is False:
+        raise SettingError("--no-header is for files that one machine reads: write Parquet, or a first row with names")
     names = {field.name for field in fields(Layout)}
     given = {name.removesuffix("_column"): value for name, value in options.items() if value is not None}
     if given.get("value") == "none":

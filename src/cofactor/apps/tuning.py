@@ -146,8 +146,9 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
 def _options_given(given: dict[str, Any]) -> list[str]:
     """Return the options of the data that were not left at their defaults."""
     defaults = {parameter.name: parameter.default for parameter in DATA_OPTIONS}
-    chosen = {name: value for name, value in given.items() if value != defaults[name]}
-    return [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    chosen = {name.replace("_", "-"): value for name, value in given.items() if value != defaults[name]}
+    words = ([f"--no-{name}"] if value is False else [f"--{name}", str(value)] for name, value in chosen.items())
+    return [word for option in words for word in option]
 
 
 def _splitting(split: str, test_fraction: float, seed: int, solver: Any) -> list[str]:

@@ -228,7 +228,7 @@ def position_of(name: str, names: Sequence[str], place: object, role: str) -> in
     nearest = f", the nearest is {lowered[close[0]]!r}" if close else ""
     headless = all(known.replace(".", "", 1).isdigit() for known in names)
     if headless:
-        remedy = "if that is a first row and not a header, say has_header=False"
+        remedy = "if that is a first row and not a header, say has_header=False or --no-header"
     else:
         remedy = f"name it with {role}=… or --{role}-column"
         remedy += " (value=None where there is none, --value-column none)" if role == "value" else ""

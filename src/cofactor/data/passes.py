@@ -10,6 +10,7 @@ from scipy import sparse
 
 from cofactor.data.buckets import Transposing
 from cofactor.data.rooms import Disk, Room
+from cofactor.errors import SettingError
 
 __all__ = [
     "as_csr",
@@ -58,6 +59,8 @@ def places_of(mask: np.ndarray, room: Room) -> np.ndarray:
 
 def at_least(values: np.ndarray, least: float, room: Room) -> np.ndarray:
     """Return which values are ``least`` or more, as a mask."""
+    if not isinstance(least, int | float | np.number) or np.isnan(least):
+        raise SettingError(f"at_least({least!r}): give a number, the least value to keep")
     mask: np.ndarray = room.zeros(len(values), bool)
     for part in room.parts(len(values)):
         mask[part] = values[part] >= least

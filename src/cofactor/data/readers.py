@@ -158,7 +158,13 @@ def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
     if not path.is_dir():
         return [existing(path)]
     found = (file for suffix in _PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
-    files = sorted(found)
+    try:
+        files = sorted(found)
+    except OSError as error:
+        where = f"{error.filename} in {path}" if error.filename else str(path)
+        raise DataError(
+            f"{where} cannot be searched ({error.strerror or error}): give the folder of the files"
+        ) from error
     if apart_from is not None and path.resolve() in apart_from.resolve().parents:
         files = [file for file in files if apart_from.resolve() not in file.resolve().parents]
     if not files:

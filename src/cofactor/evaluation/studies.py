@@ -31,6 +31,7 @@ STATES: Mapping[Any, str] = {TrialState.COMPLETE: "complete", TrialState.PRUNED:
 """How a trial can end."""
 
 _NAME = "cofactor"
+_BEGINS = b'{"op_code"'
 _COMPLETE_FIRST = 5
 _RANDOM_FIRST = 10
 
@@ -65,6 +66,7 @@ def opened(
     """
     direction = "maximize" if maximize else "minimize"
     pruner = optuna.pruners.MedianPruner(_COMPLETE_FIRST, warm_up, n_min_trials=_COMPLETE_FIRST)
+    _check_kind(path)
     with _quiet(), _held(path):
         storage = InMemoryStorage() if path is None else _journal(Path(path))
         study = _study(storage, direction, pruner)
@@ -108,6 +110,16 @@ def _held(path: str | os.PathLike[str] | None) -> Iterator[None]:
         raise SettingError(f"{path} is in use by another search: wait for it, or name another file") from None
 
 
+def _check_kind(path: str | os.PathLike[str] | None) -> None:
+    """Refuse a file that begins unlike a study, before anything is put beside it."""
+    if path is None or not Path(path).is_file():
+        return
+    with Path(path).open("rb") as file:
+        begun = file.read(len(_BEGINS))
+    if not _BEGINS.startswith(begun):
+        raise ModelFileError(f"{path} is not a study: name another file")
+
+
 def _journal(path: Path) -> Any:
     if path.exists():
         _mend(path)
@@ -120,8 +132,6 @@ def _journal(path: Path) -> Any:
 def _mend(path: Path) -> None:
     """Cut off a last line that was not written to its end."""
     content = path.read_bytes()
-    if content and not content.startswith(b'{"op_code"'[: len(content)]):
-        raise ModelFileError(f"{path} is not a study: name another file")
     if content and not content.endswith(b"\n"):
         os.truncate(path, content.rfind(b"\n") + 1)
 

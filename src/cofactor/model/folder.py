@@ -34,6 +34,16 @@ CARD, FOLDER_FORMAT, KIND = "model.json", 1, "cofactor-factors"
 _UNSOUND = (CofactorError, pl.exceptions.PolarsError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _MARGIN = 2.5  # vectors as they are read and as they are kept, side by side, and the index for lists
 _MEMORY = Path("/proc/meminfo")
+_CONTROL = Path("/sys/fs/cgroup")
+_CONTAINER = [  # limit, use, figures and the one of them that is reclaimable, in the second and the first version
+    (_CONTROL / "memory.max", _CONTROL / "memory.current", _CONTROL / "memory.stat", "inactive_file"),
+    (
+        _CONTROL / "memory/memory.limit_in_bytes",
+        _CONTROL / "memory/memory.usage_in_bytes",
+        _CONTROL / "memory/memory.stat",
+        "total_inactive_file",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -202,11 +212,21 @@ def bytes_of(card: dict[str, Any]) -> int:
 
 
 def available_memory() -> int | None:
-    """Return the bytes of memory that may be used; None where the system does not say."""
-    if not _MEMORY.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines() if ":" in line)
-    return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None
+    """Return the bytes of memory that may be used, by a container's limit too; None where the system does not say."""
+    lines = _figures(_MEMORY)
+    there = [int(lines["MemAvailable:"]) * 1024] if "MemAvailable:" in lines else []
+    for limit, used, figures, reclaimable in _CONTAINER:
+        if limit.exists() and (most := limit.read_text().strip()) != "max":
+            kept = _figures(figures).get(reclaimable, "0")  # what files are cached in, which gives way
+            there.append(max(int(most) - int(used.read_text()) + int(kept), 0))
+    return min(there, default=None)
+
+
+def _figures(file: Path) -> dict[str, str]:
+    """Return the second word of each line by the first."""
+    if not file.exists():
+        return {}
+    return {name: value for name, value, *_ in map(str.split, file.read_text().splitlines())}
 
 
 def _card(source: Path) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def _projected(matrix: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
 def fold_in(model: "Factors", newcomers: Newcomers, side: Side, *, alone: bool) -> "Factors":
     """Return a model with the newcomers in it, or with them alone on their side."""
     ids, matrix = _rows_of(model, newcomers, side)
+    if model.objective.loss in ("weighted", "confident"):
+        _check_confidences(ids, matrix)
     own: Vocabulary = getattr(model, f"{side}s")
     known = own.find(ids)
     if (known >= 0).any():
@@ -143,6 +145,17 @@ def _rows_of(model: "Factors", newcomers: Newcomers, side: Side) -> tuple[pl.Ser
     columns = other.rows([identifier for pairs in met for identifier in pairs])
     values = np.array([value for pairs in met for value in pairs.values()], dtype=np.float32)
     return ids, _compressed(rows, columns, values, (len(ids), len(other)))
+
+
+def _check_confidences(ids: pl.Series, matrix: sparse.csr_array) -> None:
+    """Refuse negative values where a value says how sure it is that a newcomer chose."""
+    negative = np.flatnonzero(matrix.data < 0)
+    if len(negative):
+        row = int(np.searchsorted(matrix.indptr, negative[0], side="right")) - 1
+        raise DataError(
+            f"{ids[row]!r} has a negative value, and here values say how sure it is that a user chose an item: "
+            "give what was liked alone, with values above 0"
+        )
 
 
 def _met(newcomer: Id, given: Mapping[Id, float] | Iterable[Id]) -> dict[Id, float]:

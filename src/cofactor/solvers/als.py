@@ -129,7 +129,7 @@ class ALS:
         SettingError
             If a row's equation is singular, for want of regularization, or ``start`` does not fit.
         """
-        check_train(train)
+        check_train(train, start)
         part, validation = hold_out(self, train)
         by_user, by_item = Rows.of(part.matrix), Rows.of(part.by_item)
         watched = None if validation is None else Rows.of(validation.matrix)
@@ -271,7 +271,7 @@ class ImplicitALS:
         SettingError
             If a row's equation is singular, for want of regularization, or ``start`` does not fit.
         """
-        check_train(train)
+        check_train(train, start)
         check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
         loss = Confidences(self.unseen_weight, self.regularization, self.nu)

@@ -72,15 +72,19 @@ class Solver(Protocol):
         ...
 
 
-def check_train(train: Interactions) -> None:
-    """Refuse data that nothing can be learnt from.
+def check_train(train: Interactions, start: Factors | None = None) -> None:
+    """Refuse data that nothing can be learnt from, and what is no model to start from.
 
     Raises
     ------
     DataError
         If it is no Interactions, or there is none in it.
+    SettingError
+        If ``start`` is given and is no Factors.
     """
     check_interactions(train)
+    if start is not None and not isinstance(start, Factors):
+        raise SettingError(f"start is {type(start).__name__}, not a model: open its file with cofactor.load")
     if not len(train):
         raise DataError("there are no interactions to learn from: check the file, or the split")
 

@@ -145,7 +145,7 @@ class BayesianMF:
             If the probit likelihood is asked for ratings that do not come in levels, or the checkpoint belongs to
             another training, or ``start`` does not fit.
         """
-        check_train(train)
+        check_train(train, start)
         problem = _problem(train, self.implicit)
         likelihood = self._likelihood(problem)
         chain = start_chain(problem, likelihood, rank=self.rank, kept=self.kept, seed=self.seed)

@@ -107,7 +107,7 @@ class BPR:
         SettingError
             If ``start`` does not fit.
         """
-        check_train(train)
+        check_train(train, start)
         pairs = Pairs(train.matrix, train.room)
 
         def first() -> Arrays:

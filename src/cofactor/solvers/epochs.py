@@ -144,11 +144,11 @@ def run_epochs(
     callback : callable, optional
         Called with an `Epoch` after each.
     watch, patience : optional
-        With both, stop when the figure has not fallen for so many epochs; with ``watch``, the best epoch's arrays
-        are what is returned.
+        With both, stop when the figure has not fallen for so many epochs, and return the best epoch's arrays.
     model : callable, optional
         From the arrays and the figures so far to the model that they are, for whoever wants to see it between epochs.
     """
+    watch = None if patience is None else watch
     progress = checkpoint.load() or Progress(start())
     while progress.epochs < epochs and not progress.waited(patience):
         number = progress.epochs

@@ -236,7 +236,7 @@ class KerasMF:
             If ``start`` or ``checkpoint`` does not fit, or ``train`` was opened with a limit of memory that the tables
             do not fit.
         """
-        check_train(train)
+        check_train(train, start)
         entries = (train.n_users + train.n_items + 2) * (self.rank + self.biases)
         needed = int(4 * entries * TABLES_HELD[self.goal])
         what = f"KerasMF(rank={self.rank})'s tables and what their training holds"

@@ -110,7 +110,7 @@ class LogisticMF:
         SettingError
             If ``start`` does not fit.
         """
-        check_train(train)
+        check_train(train, start)
         examples, mean = Examples(train.matrix, train.room), -float(np.log(self.negatives))
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:

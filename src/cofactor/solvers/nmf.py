@@ -112,7 +112,7 @@ class NMF:
         SettingError
             If ``start`` does not fit.
         """
-        check_train(train)
+        check_train(train, start)
         explicit = self.feedback == "explicit"
         if not explicit:
             check_confidences(train)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,9 @@ def _start(master: str) -> "SparkSession":
     for name, value in {**_SETTINGS, **_paths(master)}.items():
         builder = builder.config(name, value)
     try:
-        made: SparkSession = builder.getOrCreate()
+        with warnings.catch_warnings():  # pandas, whose frames are not used here, is newer than Spark likes
+            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+            made: SparkSession = builder.getOrCreate()
     except Exception as error:  # py4j's errors and pyspark's have no common parent
         where = master or "the master of spark-submit"
         raise ClusterError(f"Spark could not be started on {where}: {said_by_java(str(error))}") from error

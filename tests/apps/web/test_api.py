@@ -138,6 +138,18 @@ def test_a_low_rating_is_no_like_but_keeps_the_item_out(ranking):
     assert "i1" not in items(only_bad)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["popular", "users/u3/recommendations", "items", "items/i1", "items/i1/similar", "map"],
+)
+def test_a_misspelt_parameter_is_refused_by_name(client, path):
+    query = {"search": "film"} if path == "items" else {}
+    assert client.get(f"/v1/{path}", params=query).status_code == 200
+    refused = client.get(f"/v1/{path}", params={**query, "genre": "War"})
+    assert refused.status_code == 422
+    assert [error["where"] for error in refused.json()["errors"]] == ["query.genre"]
+
+
 def test_filters(client):
     whole = client.get("/v1/users/u3/recommendations?n=500").json()["items"]
     ask = lambda **query: client.get("/v1/users/u3/recommendations", params={"n": 500, **query}).json()["items"]  # noqa: E731

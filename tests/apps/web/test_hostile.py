@@ -88,7 +88,7 @@ PATHS = [
     "/v1/items/i1%00", "/v1/items/%ff%fe", "/v1/users/%ed%a0%80/recommendations",
     "/v1/users/a%0d%0aX-Evil:1/recommendations",
     "/v1/items/" + "x" * 201, "/v1/items/" + "x" * 5000, "/v1/popular?n=-1", "/v1/popular?n=abc",
-    "/v1/popular?n=" + "9" * 5000,
+    "/v1/popular?n=" + "9" * 5000, "/v1/popular?genre=War",
     "/v1/popular?n=1e3", "/v1/popular?n=", "/v1/popular?by=x", "/v1/popular?exclude=" + "x" * 201,
     "/v1/popular?exclude=%00",
     "/v1/popular?" + "&".join("exclude=a" for _ in range(1001)), "/v1/items?search=",

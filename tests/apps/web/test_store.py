@@ -201,5 +201,21 @@ def test_a_url_that_is_no_store_is_refused(url):
         RatingsStore(url)
 
 
+def test_a_file_that_is_no_database_is_refused_by_name(tmp_path):
+    file = tmp_path / "ratings.csv"
+    file.write_text("user,item,value\n")
+    with pytest.raises(SettingError, match=r"ratings\.csv, which is no SQLite database"):
+        RatingsStore(f"sqlite:///{file}")
+    file.write_text("")  # as SQLite itself begins a file
+    RatingsStore(f"sqlite:///{file}").probe()
+
+
+def test_a_database_that_broke_is_away_and_named(tmp_path):
+    file = tmp_path / "ratings.db"
+    file.write_bytes(b"SQLite format 3\0" + b"rubbish" * 1000)
+    with pytest.raises(StoreAway, match=r"ratings\.db: "):
+        RatingsStore(f"sqlite:///{file}").probe()
+
+
 def test_the_store_of_a_model_lies_beside_it(tmp_path):
     assert beside(tmp_path / "films.safetensors") == f"sqlite:///{tmp_path}/films.ratings.db"

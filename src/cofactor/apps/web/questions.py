@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import Path
+from fastapi import Depends, Path, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, with_config
 from starlette.datastructures import QueryParams
@@ -17,6 +17,7 @@ from cofactor.apps.web.ranking import Wish
 
 __all__ = [
     "SLASH",
+    "STRICT",
     "USER_AND_WISH",
     "VISITOR_BODY",
     "WISH",
@@ -175,12 +176,27 @@ def wish_in(query: bytes) -> Wish:
 
 def _read(query: bytes) -> Wish:
     given = QueryParams(query)
-    values = {
-        name: given.getlist(name) if name in _LISTS else given[name] for name in Wanted.model_fields if name in given
-    }
+    values = {name: given.getlist(name) if name in _LISTS else given[name] for name in given}
     with _saying("query"):
         return Wanted.model_validate(values, strict=False).wish()
 
+
+async def _refuse_unknown(request: Request) -> None:
+    """Refuse a query with a name that its address does not know: misspelt, it would change nothing unnoticed.
+
+    Raises
+    ------
+    RequestValidationError
+        Naming it.
+    """
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError([{"loc": ("query", name), "msg": "it is not known here"} for name in unknown])
+
+
+STRICT = [Depends(_refuse_unknown)]
+"""For addresses whose query FastAPI reads; `wish_in` is strict itself."""
 
 _remembered = functools.lru_cache(maxsize=1000)(_read)
 

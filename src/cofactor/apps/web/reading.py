@@ -19,6 +19,7 @@ from cofactor.apps.web.answers import (
 )
 from cofactor.apps.web.people import Person, rated_by
 from cofactor.apps.web.questions import (
+    STRICT,
     USER_AND_WISH,
     VISITOR_BODY,
     WISH,
@@ -94,7 +95,9 @@ def _add_lists(router: APIRouter, service: Service) -> None:
 
 
 def _add_items(router: APIRouter, service: Service) -> None:
-    @router.get("/items", response_model=ItemList, response_model_exclude_none=True, tags=["items"])
+    @router.get(
+        "/items", response_model=ItemList, response_model_exclude_none=True, dependencies=STRICT, tags=["items"]
+    )
     async def search(search: Annotated[str, Query(min_length=1, max_length=200)], n: Few = 10) -> Response:
         """Items by title: its beginning or any of its words, accents and case ignored, a typo in a word forgiven."""
         served = service.current.served
@@ -102,20 +105,20 @@ def _add_items(router: APIRouter, service: Service) -> None:
         items = [{"place": place, **served.catalogue.describe(row), "score": None} for place, row in enumerate(rows, 1)]
         return answer({**served.label, "popular": False, "items": items})
 
-    @router.get("/items/{item}", response_model=ItemDetails, tags=["items"])
+    @router.get("/items/{item}", response_model=ItemDetails, dependencies=STRICT, tags=["items"])
     async def details(item: ItemPath) -> Response:
         """What is known of an item."""
         served = service.current.served
         return answer(served.catalogue.describe(service.item_row(served, item)))
 
-    @router.get("/items/{item}/similar", response_model=SimilarItems, tags=["items"])
+    @router.get("/items/{item}/similar", response_model=SimilarItems, dependencies=STRICT, tags=["items"])
     async def like_an_item(item: ItemPath, n: Few = 10) -> Response:
         """The items that the same people like."""
         served = service.current.served
         row = service.item_row(served, item)
         return answer(await run_in_threadpool(lambda: similar(served, row, n)))
 
-    @router.get("/map", response_model=ItemMap, tags=["items"])
+    @router.get("/map", response_model=ItemMap, dependencies=STRICT, tags=["items"])
     async def item_map(
         n: Annotated[int, Query(ge=0, le=2000, description="How many of the most rated items to show.")] = 500,
         item: Annotated[list[Item], Query(max_length=1000, description="And these.")] = [],  # noqa: B006

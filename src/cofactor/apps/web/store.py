@@ -5,6 +5,7 @@ order, so whoever has seen a revision need only ask for what came after it; and 
 so none is seen before an earlier one.
 """
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -33,6 +34,7 @@ __all__ = ["Changes", "RatingsStore", "StoreAway", "beside"]
 
 Result = TypeVar("Result")
 
+_SQLITE = b"SQLite format 3\0"
 _PATIENCE = {"connect_timeout": 2, "tcp_user_timeout": 4000, "keepalives_idle": 5, "keepalives_interval": 2}
 _OPTIONS = "-c synchronous_commit=on -c statement_timeout=5000 -c lock_timeout=5000"
 
@@ -69,6 +71,16 @@ def _address(url: str) -> "URL":
     return address
 
 
+def _check_kind(file: Path) -> None:
+    """Refuse a file that no database can be made of, which no waiting would mend."""
+    if not file.is_file():
+        return
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        begun = opened.read(len(_SQLITE))
+        if begun and begun != _SQLITE:
+            raise SettingError(f"--ratings names {file}, which is no SQLite database: give another file, or a new one")
+
+
 class RatingsStore:
     """A database of ratings. All methods block; those of one store may be called from several threads.
 
@@ -80,12 +92,14 @@ class RatingsStore:
     Raises
     ------
     SettingError
-        If the URL is of another kind.
+        If the URL is of another kind, or its file is there and no SQLite database.
     """
 
     def __init__(self, url: str) -> None:
         self.address = _address(url)
         self.file = Path(str(self.address.database)) if self.address.drivername == "sqlite" else None
+        if self.file is not None:
+            _check_kind(self.file)
         self._engine: Engine | None = None
         self._turn = threading.Lock()  # writers of one process queue here, not at the file
         self._opening = threading.Lock()
@@ -213,7 +227,8 @@ class RatingsStore:
         """Say that the store is away; the driver's own words, less the password, are for the log."""
         lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         password = self.address.password
-        raise StoreAway(lines[0].replace(str(password), "***") if password else lines[0]) from None
+        said = lines[0].replace(str(password), "***") if password else lines[0]
+        raise StoreAway(said if self.file is None else f"{self.file}: {said}") from None
 
     def _opened(self) -> "Engine":
         with self._opening:

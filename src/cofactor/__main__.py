@@ -1,0 +1,20 @@
+"""The command ``cofactor``, also ``python -m cofactor``: Ctrl-C ends it in one line even while it is still loading."""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Load the command line and run it."""
+    try:
+        from cofactor.apps.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("error: stopped; nothing was left half-written\n")
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()
