@@ -5,7 +5,8 @@ from environments import ROOT, UNREACHABLE, install, new_environment, run, uv
 from smoke import EXTRAS
 from test_installing import SMOKE, SUPPORTED
 
-FAST = ("tests/data", "tests/model", "tests/evaluation", "tests/solvers/test_als.py", "tests/apps/test_cli.py")
+FAST = [f"tests/{name}" for name in ("data", "model", "evaluation", "solvers/test_als.py")]
+FAST += [f"tests/apps/{name}.py" for name in ("test_cli", "web/test_api", "web/test_hostile")]
 
 
 def oldest(python, target):
@@ -24,7 +25,7 @@ def oldest(python, target):
 def test_the_oldest_dependencies_suffice(wheel, tmp_path, version):
     python = new_environment(tmp_path / "environment", version)
     pins = oldest(python, tmp_path / "oldest.txt")
-    install(python, "--requirements", pins, "--group", "test")
+    install(python, "--requirements", pins, "--group", "test", "httpx")
     install(python, "--no-deps", wheel)
     for extra in ("nothing", *EXTRAS):
         run(python, SMOKE, extra, folder=tmp_path, timeout=1800)
