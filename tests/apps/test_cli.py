@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -599,6 +601,25 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(place, said, 
     monkeypatch.setattr(jobs, "fit", None)  # nothing is trained
     failed = run("fit", plays, *COLUMNS, "-o", tmp_path / place, code=2)
     assert said in " ".join(failed.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("fit", DATA, "-o", "closed/m.safetensors"),
+        ("tune", DATA, "-o", "closed/tuning"),
+        ("compare", DATA, "-o", "closed"),
+        ("quickstart", "--data", DATA, "-o", "closed/new/quickstart"),
+        ("synthesize", DATA, "-o", "closed/parts"),
+    ],
+)
+def test_a_folder_closed_to_writing_is_named_before_any_work(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("closed").mkdir()
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path / "closed")
+    said = run(*command, code=2).stderr
+    assert f"because {tmp_path / 'closed'} is closed to you: give another place" in said
+    assert not list(Path("closed").iterdir())
 
 
 def test_a_folder_for_pictures_that_is_a_file_is_refused_before_training(plays, monkeypatch):

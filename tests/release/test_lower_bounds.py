@@ -27,6 +27,6 @@ def test_the_oldest_dependencies_suffice(wheel, tmp_path, version):
     pins = oldest(python, tmp_path / "oldest.txt")
     install(python, "--requirements", pins, "--group", "test", "httpx")
     install(python, "--no-deps", wheel)
-    for extra in ("nothing", *EXTRAS):
+    for extra in EXTRAS:
         run(python, SMOKE, extra, folder=tmp_path, timeout=1800)
     run(python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *FAST, folder=ROOT, timeout=3600)

@@ -24,7 +24,7 @@ from cofactor.apps.options import (
     solver_options,
     taking,
 )
-from cofactor.apps.outputs import check_output
+from cofactor.apps.outputs import check_folder, check_output, check_pictures
 from cofactor.apps.picturing import plot, report
 from cofactor.apps.tuning import tune
 from cofactor.errors import CofactorError, SettingError
@@ -125,6 +125,7 @@ def synthesize(
     from cofactor.data.synthetic_files import write_synthetic
 
     spec = parse(name)
+    check_folder(output)
     with show.progress_bar("writing", hidden=json_output) as bar:
         written = write_synthetic(name, output, progress=lambda n: bar(n / spec.ratings, f"{n:,} ratings"))
     if json_output:
@@ -268,4 +269,5 @@ def quickstart(
     """Train the article's three models on ml-100k, compare, draw, recommend, save: the main job."""
     from cofactor.apps.quickstart import run
 
+    check_pictures(output)
     run(output, data, seed, json_output)

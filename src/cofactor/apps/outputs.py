@@ -2,11 +2,12 @@
 
 import importlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from cofactor.errors import SettingError
 
-__all__ = ["check_output", "check_pictures"]
+__all__ = ["check_folder", "check_output", "check_pictures"]
 
 
 def check_output(output: Path | None, *read: str | Path) -> None:
@@ -23,25 +24,42 @@ def check_output(output: Path | None, *read: str | Path) -> None:
         raise SettingError(f"{output} is a folder: give the name of the file to write")
     if output.exists() and any(Path(source).exists() and output.samefile(source) for source in read):
         raise SettingError(f"-o {output} is a file that is read, and would be lost: give another name")
-    folder = next(place for place in output.absolute().parents if place.exists())
-    if not folder.is_dir():
-        raise SettingError(f"{output} cannot be written, because {folder} is a file: give a place in a folder")
-    if not os.access(folder, os.W_OK):
-        raise SettingError(f"{output} cannot be written, because {folder} is closed to you: give another place")
+    _check_place(output, output.absolute().parents)
 
 
-def check_pictures(folder: Path | None) -> None:
-    """Refuse to draw into what is no folder, or where what draws is not installed.
+def _check_place(output: Path, places: Iterable[Path]) -> None:
+    """Refuse an output where the nearest of its places that is there is no folder to write to."""
+    nearest = next(place for place in places if place.exists())
+    if not nearest.is_dir():
+        raise SettingError(f"{output} cannot be written, because {nearest} is a file: give a place in a folder")
+    if not os.access(nearest, os.W_OK):
+        raise SettingError(f"{output} cannot be written, because {nearest} is closed to you: give another place")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse to write into what is no folder, or into one where nothing can be written.
 
     Raises
     ------
     SettingError
-        If a file has the folder's name.
+        Naming the place and what to give instead.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SettingError(f"{folder} is a file: give the name of a folder, old or new")
+    _check_place(folder, [folder.absolute(), *folder.absolute().parents])
+
+
+def check_pictures(folder: Path | None) -> None:
+    """Refuse to draw into what is no folder to write to, or where what draws is not installed.
+
+    Raises
+    ------
+    SettingError
+        Naming the place and what to give instead.
     MissingExtraError
         If matplotlib is not installed.
     """
     if folder is None:
         return
-    if folder.exists() and not folder.is_dir():
-        raise SettingError(f"{folder} is a file: give the name of a folder, old or new")
+    check_folder(folder)
     importlib.import_module("cofactor.evaluation.plots")

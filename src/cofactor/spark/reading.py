@@ -1,8 +1,11 @@
 """Tables by URL → a frame of user, item, value and time, clean and frozen on disk before anything is learnt from it."""
 
+import os
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from cofactor.errors import DataError, SettingError
 from cofactor.spark import storage
@@ -76,6 +79,8 @@ def _read(spark: "SparkSession", source: str | PathLike[str], separator: str | N
     url = storage.url_of(source)
     if not storage.exists(spark, url):
         raise DataError(f"{source} is not there: give the URL or path of a table")
+    if url.startswith("file:") and not os.access(url2pathname(urlsplit(url).path), os.R_OK):
+        raise DataError(f"{source} is closed to you: check its rights")
     if _is_parquet(spark, url):
         return spark.read.parquet(url), False
     between = separator or ("\t" if ".tsv" in url.rpartition("/")[2] else ",")

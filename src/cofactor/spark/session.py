@@ -154,7 +154,8 @@ def _start(master: str) -> "SparkSession":
     except Exception as error:  # py4j's errors and pyspark's have no common parent
         where = master or "the master of spark-submit"
         raise ClusterError(f"Spark could not be started on {where}: {said_by_java(str(error))}") from error
-    made.sparkContext.setLogLevel("ERROR")
+    if made.conf.get("spark.log.level", None) is None:  # here the errors of tasks come back in ours
+        made.sparkContext.setLogLevel("FATAL" if master.startswith("local") else "ERROR")
     if master.startswith("spark://"):
         _await_executors(made, master)
     return made
