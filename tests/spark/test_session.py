@@ -1,7 +1,9 @@
 """What stands in Spark's way is said at once and clearly: no Java, an old one, a master that is not there."""
 
+import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -118,6 +120,37 @@ def test_without_pyspark_the_remedy_is_the_extra():
             print(error)
     """
     assert python(code).strip() == "pyspark is not installed: pip install 'cofactor[spark]'"
+
+
+def test_ctrl_c_waits_until_java_has_started_but_not_twice():
+    from cofactor.spark.session import _interrupts_held
+
+    def started(presses):
+        with _interrupts_held():
+            for _ in range(presses):
+                signal.raise_signal(signal.SIGINT)
+            reached.append(presses)
+
+    before, reached = signal.getsignal(signal.SIGINT), []
+    started(0)
+    for presses in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            started(presses)
+    assert reached == [0, 1]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_command_line_shows_nothing_of_py4j_when_it_is_stopped(caplog):
+    from cofactor.apps.spark import _is_no_interrupt, _without_tracebacks
+
+    root = logging.getLogger()
+    _without_tracebacks()
+    try:
+        logging.error("KeyboardInterrupt while sending command.")
+        logging.error("something else")
+    finally:
+        root.removeFilter(_is_no_interrupt)
+    assert caplog.messages == ["something else"]
 
 
 def test_another_master_than_the_running_one_is_an_error(spark):

@@ -77,14 +77,17 @@ def refit(
     _check_extra("sqlalchemy", "alembic")
     from cofactor.apps import jobs
     from cofactor.apps.web import refitting
-    from cofactor.apps.web.store import RatingsStore
+    from cofactor.apps.web.store import RatingsStore, StoreAway
 
     check_output(output, *([] if data is None else [data]))
     loaded = jobs.load(model)
     newer = None
     if data is not None:
         newer = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-    fitted = refitting.refit(loaded, RatingsStore(ratings or _beside(model)), newer)
+    try:
+        fitted = refitting.refit(loaded, RatingsStore(ratings or _beside(model)), newer)
+    except StoreAway as error:
+        raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
     fitted.save(output)
     counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz)}
     before = {"n_users_before": loaded.n_users, "n_train_before": int(loaded.seen.nnz)}

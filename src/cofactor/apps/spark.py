@@ -1,5 +1,6 @@
 """The work behind the commands where it is done on Spark."""
 
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ def fit_table(
             f"--test-fraction {test_fraction:g}: spark-als trains on all that DATA holds; keep what is to be tested on "
             "in a table of its own, and measure with 'cofactor evaluate'"
         )
+    _without_tracebacks()
     start = time.perf_counter()
     target, layout = _url_of(output), _layout(options)
     if is_named(data):
@@ -58,6 +60,7 @@ def fit_table(
 
 def recommend_everyone(folder: Path, output: Path, n: int, include_seen: bool, master: str) -> dict[str, Any]:
     """Write everyone's lists to a folder of Parquet files, on a cluster."""
+    _without_tracebacks()
     spark, model = session(master), _url_of(folder)
     written = recommend_all(model, _url_of(output), n, exclude_seen=not include_seen, spark=spark)
     return {"output": written.removeprefix("file://"), "n_users": int(read_card(spark, model)["n_users"])}
@@ -72,6 +75,7 @@ def evaluate(
     master: str,
 ) -> Report:
     """Measure a model folder on a table by URL, path or name, on a cluster."""
+    _without_tracebacks()
     table, layout = data, _layout(options)
     spark = session(master)
     if is_named(data):
@@ -86,6 +90,15 @@ def report_table(report: Report, names: Sequence[str]) -> pl.DataFrame:
     """Return a table of metrics alone: without users there are no intervals."""
     values = pl.Series([report[name] for name in names], dtype=pl.Float64).fill_nan(None)
     return pl.DataFrame({"metric": list(names), "value": values})
+
+
+def _without_tracebacks() -> None:
+    """Keep py4j from logging where in it a Ctrl-C came, to the root logger itself; what else fails it raises too."""
+    logging.getLogger().addFilter(_is_no_interrupt)
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return not record.getMessage().endswith(" while sending command.")
 
 
 def _url_of(path: Path) -> str:

@@ -1,15 +1,18 @@
 """The one place that makes or finds a Spark session, and says at once what stands in its way."""
 
+import contextlib
 import importlib.util
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +151,10 @@ def _start(master: str) -> "SparkSession":
     for name, value in {**_SETTINGS, **_paths(master)}.items():
         builder = builder.config(name, value)
     try:
-        with warnings.catch_warnings():  # pandas, whose frames are not used here, is newer than Spark likes
+        with (
+            _interrupts_held(),
+            warnings.catch_warnings(),
+        ):  # pandas, whose frames are not used here, is newer than Spark likes
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
             made: SparkSession = builder.getOrCreate()
     except Exception as error:  # py4j's errors and pyspark's have no common parent
@@ -159,6 +165,29 @@ def _start(master: str) -> "SparkSession":
     if master.startswith("spark://"):
         _await_executors(made, master)
     return made
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold the first Ctrl-C back while Java starts: half begun, it would stay behind alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[bool] = []
+
+    def hold(*_: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(True)
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is hold:  # Spark has one of its own once it runs
+            signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _paths(master: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from clisupport import run
 
 import cofactor as cf
 from cofactor.apps.web.refitting import merged, refit, refit_once
@@ -91,3 +92,9 @@ def test_refit_in_a_process_of_its_own(models, sqlite_url, tmp_path):
     path.write_bytes(b"garbage")
     assert not refit_once(path, sqlite_url)
     assert path.read_bytes() == b"garbage"
+
+
+def test_the_command_says_what_to_look_at_where_the_store_is_away(models, tmp_path):
+    said = run("refit", models["rating"], "--ratings", f"sqlite:///{tmp_path}", "-o", tmp_path / "new", code=1).stderr
+    assert "error: the ratings cannot be read: check --ratings, and that its database runs" in said
+    assert str(tmp_path) in said
