@@ -130,7 +130,7 @@ def test_buckets_give_back_what_was_added_in_order(disk, batches, edges):
 
 def table(seed, n_users=37, n_items=23, density=0.3):
     random = np.random.default_rng(seed)
-    matrix = sparse.random_array((n_users, n_items), density=density, rng=random, dtype=np.float32)
+    matrix = sparse.random_array((n_users, n_items), density=density, random_state=random, dtype=np.float32)
     matrix = sparse.csr_array(matrix)
     matrix.sort_indices()
     order = random.permutation(matrix.nnz).astype(np.int32)

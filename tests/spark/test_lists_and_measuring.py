@@ -72,7 +72,7 @@ def one_machine(model: Factors, n: int, **choices) -> pl.DataFrame:
 def made_up(n_users=300, n_items=120, rank=8, *, strings=False, biased=True, titles=None, seed=0) -> Factors:
     """A model of small whole numbers, so that many scores are equal; user 0 has seen everything."""
     random = np.random.default_rng(seed)
-    seen = sparse.random_array((n_users, n_items), density=0.1, rng=random, format="lil", dtype=np.float32)
+    seen = sparse.random_array((n_users, n_items), density=0.1, random_state=random, format="lil", dtype=np.float32)
     seen[0] = 1
     return Factors.from_arrays(
         random.integers(-2, 3, (n_users, rank)),
