@@ -63,6 +63,14 @@ def test_options_of_data_and_split_are_in_the_command(tmp_path, monkeypatch):
     assert fitted["n_test"] == told["n_test"]
 
 
+def test_that_a_file_has_no_header_is_in_the_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plays.csv").write_text("".join(f"u{k % 30},i{(k * 7 + k // 30) % 20},{k % 3}\n" for k in range(600)))
+    told = as_json("tune", "plays.csv", "--no-header", "--solver", "svd", "--space", "rank=1:3", "--trials", 2)
+    assert " --no-header" in told["command"]
+    assert as_json(*shlex.split(told["command"])[1:])["n_test"] == told["n_test"]
+
+
 def test_the_test_part_is_never_trained_on(tmp_path, monkeypatch):
     ratings = cf.load_dataset(DATA)
     _, test = ratings.split_random(test_fraction=0.2, seed=0)

@@ -151,10 +151,8 @@ def _start(master: str) -> "SparkSession":
     for name, value in {**_SETTINGS, **_paths(master)}.items():
         builder = builder.config(name, value)
     try:
-        with (
-            _interrupts_held(),
-            warnings.catch_warnings(),
-        ):  # pandas, whose frames are not used here, is newer than Spark likes
+        with _interrupts_held(), warnings.catch_warnings():
+            # its data frames are not used here, so it does not matter that pandas is newer than Spark likes
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
             made: SparkSession = builder.getOrCreate()
     except Exception as error:  # py4j's errors and pyspark's have no common parent
