@@ -37,6 +37,9 @@ PEERS = {
     "faiss": Peer(("faiss-cpu==1.15.1",)),
     "cmfrec": Peer(("cmfrec==3.5.1.post14", "pandas", "threadpoolctl")),  # it does not name the last
     "surprise": Peer(("scikit-surprise==1.1.5", "pandas")),
+    "spark": Peer(("pyspark==4.3.0", "numpy")),
+    "keras_rs": Peer(("keras-rs==0.4.0", "jax==0.10.2"), {"KERAS_BACKEND": "jax"}),
+    "lightfm": Peer(("lightfm-next==1.19.0",)),  # a fork, since LightFM itself no longer builds
     "myfm": Peer(("myfm==0.4.0", "setuptools<80", "scikit-learn", "pandas")),  # it imports pkg_resources
 }
 

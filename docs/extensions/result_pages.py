@@ -54,8 +54,18 @@ def _page(name: str, card: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *(f"{note}\n" for note in card["notes"])])
 
 
+_PACKAGES = {
+    "faiss": "faiss-cpu",
+    "keras_rs": "keras-rs",
+    "lightfm": "lightfm-next",
+    "spark": "pyspark",
+    "surprise": "scikit-surprise",
+}
+"""What a peer's package is called, where it is not the peer's own name."""
+
+
 def _peer(name: str, versions: Mapping[str, str]) -> str:
-    spelt = {"surprise": "scikit-surprise", "faiss": "faiss-cpu"}.get(name, name)
+    spelt = _PACKAGES.get(name, name)
     return f"{spelt} {versions[spelt]} with numpy {versions['numpy']} on Python {versions['python']}"
 
 
