@@ -140,14 +140,26 @@ def test_a_low_rating_is_no_like_but_keeps_the_item_out(ranking):
 
 @pytest.mark.parametrize(
     "path",
-    ["popular", "users/u3/recommendations", "items", "items/i1", "items/i1/similar", "map"],
-)
+    [
+        "popular", "users/u3/recommendations", "users/u3/ratings", "users/u3/explanations/i1", "model",
+        "items", "items/i1", "items/i1/similar", "map",
+    ],
+)  # fmt: skip
 def test_a_misspelt_parameter_is_refused_by_name(client, path):
     query = {"search": "film"} if path == "items" else {}
     assert client.get(f"/v1/{path}", params=query).status_code == 200
     refused = client.get(f"/v1/{path}", params={**query, "genre": "War"})
     assert refused.status_code == 422
-    assert [error["where"] for error in refused.json()["errors"]] == ["query.genre"]
+    assert refused.json()["errors"] == [{"where": "query.genre", "problem": "it is not known here"}]
+
+
+def test_what_belongs_into_the_body_is_refused_in_the_query(client):
+    for path, asked in (("recommendations", {}), ("explanations", {"item": "i1"})):
+        body = {"ratings": [{"item": "i2", "value": 5}], **asked}
+        assert client.post(f"/v1/{path}", json=body).status_code == 200
+        refused = client.post(f"/v1/{path}?n=3", json=body)
+        assert refused.status_code == 422
+        assert refused.json()["errors"] == [{"where": "query.n", "problem": "it is not known here"}]
 
 
 def test_filters(client):

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Request
@@ -176,21 +176,26 @@ def wish_in(query: bytes) -> Wish:
 
 def _read(query: bytes) -> Wish:
     given = QueryParams(query)
+    _refuse_others(given, Wanted.model_fields)
     values = {name: given.getlist(name) if name in _LISTS else given[name] for name in given}
     with _saying("query"):
         return Wanted.model_validate(values, strict=False).wish()
 
 
 async def _refuse_unknown(request: Request) -> None:
-    """Refuse a query with a name that its address does not know: misspelt, it would change nothing unnoticed.
+    """Refuse a query with a name that its address does not know."""
+    _refuse_others(request.query_params, {known.alias for known in request.scope["route"].dependant.query_params})
+
+
+def _refuse_others(given: QueryParams, known: Container[str]) -> None:
+    """Refuse a query with other names than those known: misspelt, one would change nothing unnoticed.
 
     Raises
     ------
     RequestValidationError
-        Naming it.
+        Naming them.
     """
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
-    unknown = [name for name in request.query_params if name not in known]
+    unknown = [name for name in given if name not in known]
     if unknown:
         raise RequestValidationError([{"loc": ("query", name), "msg": "it is not known here"} for name in unknown])
 

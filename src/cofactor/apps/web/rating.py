@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from cofactor.apps.web.answers import PROBLEMS, Changed, KeptRatings, answer
 from cofactor.apps.web.people import known_person, rated_by
 from cofactor.apps.web.problems import Problem
-from cofactor.apps.web.questions import WISH, ItemPath, RatingBody, RatingsBody, UserPath, as_ratings, wish_in
+from cofactor.apps.web.questions import STRICT, WISH, ItemPath, RatingBody, RatingsBody, UserPath, as_ratings, wish_in
 from cofactor.apps.web.ranking import Wish, check
 from cofactor.apps.web.served import Served
 from cofactor.apps.web.service import Service
@@ -22,7 +22,7 @@ def rating(service: Service) -> APIRouter:
     """Return the addresses that keep ratings. All of them may be repeated without harm."""
     router = APIRouter(prefix="/v1/users/{user}/ratings", responses=PROBLEMS, tags=["ratings"])
 
-    @router.get("", response_model=KeptRatings)
+    @router.get("", response_model=KeptRatings, dependencies=STRICT)
     async def kept(user: UserPath) -> Response:
         """What somebody rated: here, and in the training data where they did not change it since."""
         stored = await service.remembered.of(user)

@@ -81,7 +81,9 @@ def _add_lists(router: APIRouter, service: Service) -> None:
         """
         return await list_of_user(service, request.path_params["user"], request.scope["query_string"])
 
-    @router.post("/recommendations", response_model=ItemList, openapi_extra=VISITOR_BODY, tags=["lists"])
+    @router.post(
+        "/recommendations", response_model=ItemList, openapi_extra=VISITOR_BODY, dependencies=STRICT, tags=["lists"]
+    )
     async def for_a_visitor(request: Request) -> Response:
         """The best items for somebody who is not known, by the ratings they send along. Nothing is stored."""
         return await list_of_visitor(service, await request.body())
@@ -136,14 +138,14 @@ def _add_items(router: APIRouter, service: Service) -> None:
 
         return answer({**served.label, "items": await run_in_threadpool(task)})
 
-    @router.get("/model", response_model=Card, tags=["model"])
+    @router.get("/model", response_model=Card, dependencies=STRICT, tags=["model"])
     async def card() -> Response:
         """What the model is: who learnt it from what, when, and how good it is."""
         return answer({**service.current.served.card(), "needs_token": service.doorkeeper.needs_token})
 
 
 def _add_explanations(router: APIRouter, service: Service) -> None:
-    @router.post("/explanations", response_model=Explanation, tags=["explanations"])
+    @router.post("/explanations", response_model=Explanation, dependencies=STRICT, tags=["explanations"])
     async def for_a_visitor(asked: VisitorExplanation) -> Response:
         """Why an item stands where it does for somebody who is not known. Nothing is stored."""
         served, ratings = service.current.served, as_ratings(asked.ratings)
@@ -151,7 +153,9 @@ def _add_explanations(router: APIRouter, service: Service) -> None:
         row = service.item_row(served, asked.item)
         return answer(await run_in_threadpool(lambda: explained(served, service.visitor(served, ratings), row)))
 
-    @router.get("/users/{user}/explanations/{item}", response_model=Explanation, tags=["explanations"])
+    @router.get(
+        "/users/{user}/explanations/{item}", response_model=Explanation, dependencies=STRICT, tags=["explanations"]
+    )
     async def for_a_user(user: UserPath, item: ItemPath) -> Response:
         """Why an item stands where it does for somebody by name."""
         served = service.current.served

@@ -45,7 +45,7 @@ class Shortcut:
         if scope["method"] == "GET" and (found := _USER.fullmatch(scope["path"])):
             scope["short_route"] = USER_ROUTE
             return await self._tried(list_of_user, found[1], scope["query_string"]), receive
-        if scope["method"] == "POST" and scope["path"] == VISITOR_ROUTE:
+        if scope["method"] == "POST" and scope["path"] == VISITOR_ROUTE and not scope["query_string"]:
             scope["short_route"] = VISITOR_ROUTE
             message = await receive()  # the whole body, since the guard has waited for it
 
