@@ -193,17 +193,18 @@ def dribble(port, stop, part):
 
 def test_five_hundred_dribbling_sockets_at_most_double_what_others_wait(shared_service):
     percentile(shared_service, 100)
-    stop = threading.Event()
     alone, beside = [], []
-    slow = [threading.Thread(target=dribble, args=(shared_service.port, stop, part)) for part in ("head", "body")]
-    alone += [percentile(shared_service) for _ in range(3)]
-    for one in slow:
-        one.start()
-    time.sleep(2)
-    beside += [percentile(shared_service) for _ in range(3)]
-    stop.set()
-    for one in slow:
-        one.join()
+    for _ in range(3):  # in turns, so that what else the machine does meets both
+        alone.append(percentile(shared_service))
+        stop = threading.Event()
+        slow = [threading.Thread(target=dribble, args=(shared_service.port, stop, part)) for part in ("head", "body")]
+        for one in slow:
+            one.start()
+        time.sleep(2)
+        beside.append(percentile(shared_service))
+        stop.set()
+        for one in slow:
+            one.join()
     assert min(beside) <= 2 * max(alone) + 0.002, (alone, beside)
 
 
