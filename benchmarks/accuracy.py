@@ -39,8 +39,8 @@ SOLVERS: dict[str, Any] = {
     "BayesianMF, implicit": BayesianMF(implicit=True),
     "BayesianMF, short": BayesianMF(**SHORT),
     "BayesianMF, implicit, short": BayesianMF(implicit=True, **SHORT),
-    "BayesianMF, 128 draws kept": BayesianMF(kept=128),
-    "BayesianMF, implicit, 128 draws kept": BayesianMF(implicit=True, kept=128),
+    "BayesianMF, 128 draws kept": BayesianMF(n_samples=128),
+    "BayesianMF, implicit, 128 draws kept": BayesianMF(implicit=True, n_samples=128),
 }
 # system, mse, rmse, mae; None where it is not known
 PEERS_S = (
@@ -118,7 +118,7 @@ def main() -> None:
     args = arguments(__doc__)
     solvers, seeds = SOLVERS, range(5)
     if args.small:
-        short_chain = {"rank": 4, "sweeps": 30, "burn_in": 10, "kept": 10}
+        short_chain = {"rank": 4, "sweeps": 30, "burn_in": 10, "n_samples": 10}
         quick = {KerasMF: {"epochs": 1}, BayesianMF: short_chain, NMF: {"epochs": 2}, ALS: {"epochs": 2}}
         solvers = {
             k: dataclasses.replace(s, **quick.get(type(s), {}))

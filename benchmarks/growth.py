@@ -66,7 +66,7 @@ SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "NMF": ("nmf", ITERATIVE),
     "BPR": ("bpr", ITERATIVE),
     "LogisticMF": ("logistic", ITERATIVE),
-    "BayesianMF": ("bayesian", {"rank": 32, "sweeps": 3, "burn_in": 1, "kept": 2}),
+    "BayesianMF": ("bayesian", {"rank": 32, "sweeps": 3, "burn_in": 1, "n_samples": 2}),
     "KerasMF": ("keras", ITERATIVE),
     "KerasMF, softmax": ("keras", {**ITERATIVE, "loss": "softmax"}),
     "PureSVD": ("svd", {"rank": 32}),

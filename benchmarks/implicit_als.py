@@ -178,7 +178,7 @@ def whole_fits(stage: Stage, results: Results, rank: int, method: str, rounds: i
     solver = ImplicitALS(
         rank=rank,
         regularization=LAMBDA / ALPHA,
-        unseen_weight=1 / (ALPHA - 1),
+        unobserved_weight=1 / (ALPHA - 1),
         nu=0.0,
         epochs=iterations,
         method=method,  # type: ignore[arg-type]

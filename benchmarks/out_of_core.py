@@ -38,7 +38,7 @@ from results import Results, arguments, fresh, short, status
 from scipy import sparse
 
 import cofactor as cf
-from cofactor.data.rooms import MEMORY
+from cofactor.data.array_store import MEMORY
 from cofactor.evaluation import evaluate
 from cofactor.evaluation.held_out import without_training_rows
 from cofactor.solvers import ImplicitALS
@@ -107,7 +107,7 @@ def in_memory(table: cf.Interactions) -> cf.Interactions:
         arrays = (np.array(array) for array in (matrix.data, matrix.indices, matrix.indptr))
         copies.append(sparse.csr_array(tuple(arrays), shape=matrix.shape, copy=False))
         copies[-1].has_canonical_format = True
-    new = cf.Interactions(table.users, table.items, copies[0], name=table.name, room=MEMORY)
+    new = cf.Interactions(table.users, table.items, copies[0], name=table.name, array_store=MEMORY)
     new.__dict__["by_item"] = copies[1]
     return new
 

@@ -79,7 +79,7 @@ class Stage:
 
     def agreement(self) -> tuple[float, float]:
         """Return the share of places with the same item, and the largest difference of scores there."""
-        mine = pl.read_parquet(self.folder / "ours" / "*.parquet").sort("user", "place")
+        mine = pl.read_parquet(self.folder / "ours" / "*.parquet").sort("user", "position")
         peer = pl.read_parquet(self.folder / "mllib" / "*.parquet").sort("user").explode("recommendations")
         theirs = peer.unnest("recommendations").select("item", "rating")
         scores, ratings = mine["score"].to_numpy().astype(np.float64), theirs["rating"].to_numpy()

@@ -25,7 +25,11 @@ from cofactor.apps import jobs
 from cofactor.evaluation import evaluate
 from cofactor.solvers import ALS, BPR, BayesianMF, ImplicitALS, KerasMF, Popularity
 
-GRID = {"rank": (32, 64, 128), "unseen_weight": (0.05, 0.1, 0.2, 0.4), "penalty": ((0.03, 1.0), (0.1, 0.5), (0.3, 0.5))}
+GRID = {
+    "rank": (32, 64, 128),
+    "unobserved_weight": (0.05, 0.1, 0.2, 0.4),
+    "penalty": ((0.03, 1.0), (0.1, 0.5), (0.3, 0.5)),
+}
 LIKED = 4.0
 
 Made = Callable[[cf.Interactions], cf.Interactions]
@@ -65,14 +69,14 @@ def grid(small: bool) -> list[Any]:
     if small:
         return [ImplicitALS(rank=8, epochs=2)]
     return [
-        ImplicitALS(rank=rank, unseen_weight=weight, regularization=penalty, nu=nu, epochs=12)
+        ImplicitALS(rank=rank, unobserved_weight=weight, regularization=penalty, nu=nu, epochs=12)
         for rank, weight, (penalty, nu) in itertools.product(*GRID.values())
     ]
 
 
 def others(small: bool) -> list[Any]:
     """Return the solvers that stand beside it."""
-    few = {"epochs": 2, "rank": 4, "sweeps": 20, "burn_in": 5, "kept": 5} if small else {}
+    few = {"epochs": 2, "rank": 4, "sweeps": 20, "burn_in": 5, "n_samples": 5} if small else {}
     solvers = [Popularity(), BPR(), KerasMF(loss="softmax"), KerasMF(), ALS(), BayesianMF()]
     return [dataclasses.replace(s, **{k: v for k, v in few.items() if hasattr(s, k)}) for s in solvers]
 

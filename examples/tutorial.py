@@ -194,7 +194,7 @@ counts = np.bincount(train.matrix.indices, minlength=train.n_items)
 def top_five(model, user):
     """Return a user's list, with how many people rated each film in the training part."""
     advised = model.recommend([user], n=5)
-    return advised.select("place", "title", "score", rated_by=pl.Series(counts[model.items.rows(advised["item"])]))
+    return advised.select("position", "title", "score", rated_by=pl.Series(counts[model.items.rows(advised["item"])]))
 
 
 train.user_history("1").select("title", "value").head(8)
@@ -254,7 +254,7 @@ known = counts >= 60
 assert (tastes.item_vectors >= 0).all()
 pl.DataFrame(
     {
-        f"taste {factor}": tastes.texts.titles.gather(np.argsort(-np.where(known, weights[:, factor], 0))[:6])
+        f"taste {factor}": tastes.metadata.titles.gather(np.argsort(-np.where(known, weights[:, factor], 0))[:6])
         for factor in range(4)
     }
 )
@@ -267,7 +267,7 @@ pl.DataFrame(
 
 # %%
 visitor = ranker.fold_in({"visitor": ["50", "172", "181"]})  # the first three Star Wars films
-visitor.recommend(["visitor"], n=5).select("place", "title", "score")
+visitor.recommend(["visitor"], n=5).select("position", "title", "score")
 
 # %% [markdown]
 # And it can say why. The shares add up to the score:

@@ -21,7 +21,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # numba's cache takes no lo
 
 import cofactor
 from cofactor.data.interactions import Interactions
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Vocabulary
 
 
@@ -72,7 +72,7 @@ def ratings():
 @pytest.fixture(scope="session")
 def titled(ratings):
     titles = pl.Series([f"Film {k} ({1950 + k})" for k in range(ratings.n_items)])
-    return dataclasses.replace(ratings, texts=ItemTexts(titles))
+    return dataclasses.replace(ratings, metadata=ItemMetadata(titles))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ SMALL = {
     "bpr": {"rank": 4, "epochs": 100, "learning_rate": 0.05, "regularization": 0.02, "negatives": 2},
     "logistic": {"rank": 4, "epochs": 150, "learning_rate": 0.1, "regularization": 0.02, "negatives": 4},
     "nmf": {"rank": 4, "epochs": 200, "regularization": 0.02},
-    "bayesian": {"rank": 4, "sweeps": 200, "burn_in": 50, "kept": 50},
+    "bayesian": {"rank": 4, "sweeps": 200, "burn_in": 50, "n_samples": 50},
     "svd": {"rank": 4},
     "popularity": {},
     "bias": {},
@@ -41,7 +41,7 @@ TRAINING_TABLE = """
 """
 """Enough ratings that the work is shared out among threads."""
 
-BRIEF = {"epochs": 3, "batch_size": 1024, "sweeps": 12, "burn_in": 2, "kept": 5}
+BRIEF = {"epochs": 3, "batch_size": 1024, "sweeps": 12, "burn_in": 2, "n_samples": 5}
 
 
 WITHOUT_TASTE = {"popularity", "bias"}

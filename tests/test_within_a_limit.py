@@ -10,7 +10,7 @@ from processes import python
 from tablesupport import in_files, is_mapped
 
 import cofactor as cf
-from cofactor.data import rooms
+from cofactor.data import array_store
 from cofactor.evaluation import evaluate, large
 from cofactor.evaluation.held_out import without_training_rows
 from cofactor.solvers import ALS, BPR, NMF, ImplicitALS, LogisticMF
@@ -166,7 +166,7 @@ def test_tables_that_do_not_fit_say_how_much_they_need(tables, monkeypatch):
 
 
 def test_columns_that_do_not_fit_say_how_much_they_need(tables):
-    large_table = dataclasses.replace(tables[1], room=rooms.Disk(tables[1].room.folder, 300_000))
+    large_table = dataclasses.replace(tables[1], array_store=array_store.Disk(tables[1].array_store.folder, 300_000))
     large_table.split_random()
     says = r"the ratings as columns .* take 0.384 MB, but memory is 0.3 MB: give memory='1GB' or more"
     for columns, otherwise in (

@@ -15,7 +15,7 @@ from clisupport import as_json, run
 
 import cofactor as cf
 from cofactor.__main__ import main as from_anywhere
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.model import everyone
 
 DATA = "synthetic:80x50x1600:3"
@@ -242,7 +242,7 @@ def test_evaluate_on_nothing_but_training_rows_is_an_error(tmp_path):
 def test_recommend_prints_lists(model, tmp_path):
     lists = as_json("recommend", model, "1", "2", "-n", "4")["recommendations"]
     assert [row["user"] for row in lists] == [1] * 4 + [2] * 4
-    assert [row["place"] for row in lists] == [1, 2, 3, 4] * 2
+    assert [row["position"] for row in lists] == [1, 2, 3, 4] * 2
     told = run("recommend", model, "1", "-n", "2").stdout
     assert lists[0]["title"] in told
     run("recommend", model, "1", "-o", tmp_path / "new" / "one.parquet")
@@ -291,7 +291,7 @@ def test_similar_takes_ids_and_titles(model):
     by_id = as_json("similar", model, "7", "-n", "3")
     assert by_id["item"] == 7
     assert len(by_id["similar"]) == 3
-    title = cf.load(model).texts.titles[6]
+    title = cf.load(model).metadata.titles[6]
     assert as_json("similar", model, title.upper(), "-n", "3") == by_id
     assert title in run("similar", model, "7").stdout
 
@@ -304,7 +304,7 @@ def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):
     assert f"saved to {folder}" in told
     assert f"next: cofactor recommend '{folder}/m.safetensors' u0 -n 5" in told
     loaded = cf.load(folder / "m.safetensors")
-    titled = dataclasses.replace(loaded, texts=ItemTexts(pl.Series([f"[rec] {k} [/b]" for k in range(5)])))
+    titled = dataclasses.replace(loaded, metadata=ItemMetadata(pl.Series([f"[rec] {k} [/b]" for k in range(5)])))
     assert "like [rec] 1 [/b] (id i1)" in run("similar", titled.save(folder / "t.safetensors"), "i1").stdout
 
 
@@ -388,7 +388,7 @@ def test_every_solver_can_be_fitted(solver, tmp_path):
 
 def test_a_bayesian_models_intervals_are_measured(tmp_path):
     path = tmp_path / "m.safetensors"
-    few = ["--sweeps", "40", "--burn-in", "10", "--kept", "10", "--rank", "2"]
+    few = ["--sweeps", "40", "--burn-in", "10", "--n-samples", "10", "--rank", "2"]
     run("fit", DATA, "--solver", "bayesian", *few, "-o", path)
     result = as_json("evaluate", path, DATA, "-o", tmp_path)
     assert 0.7 < {row["level"]: row["share"] for row in result["calibration"]}[0.9] <= 1

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from cofactor.data import rooms
+from cofactor.data import array_store
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
 
@@ -65,6 +65,6 @@ def same_table(one, other):
 def in_files(entries):
     """Let a limit of 16 MB mean so many entries at a time, and every array go to a file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rooms, "BYTES_AN_ENTRY", 8_000_000 // entries)
-        patch.setattr(rooms, "SHARE_OF_AN_ARRAY", 10**9)
+        patch.setattr(array_store, "BYTES_AN_ENTRY", 8_000_000 // entries)
+        patch.setattr(array_store, "SHARE_OF_AN_ARRAY", 10**9)
         yield

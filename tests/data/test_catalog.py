@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from cofactor.data import catalog, download, recbole
+from cofactor.data.array_store import scratch_folder
 from cofactor.data.catalog import Dataset, cache_folder, dataset_files, datasets, load_dataset
 from cofactor.data.readers import read_movielens
-from cofactor.data.rooms import scratch_folder
 from cofactor.data.titles import read_titles
 from cofactor.errors import DataError, DownloadError, SettingError
 
@@ -130,8 +130,8 @@ def test_a_data_set_is_fetched_once_with_only_the_files_it_needs(toy: Dataset, s
     table = load_dataset("toy-set")
     assert (table.name, len(table), table.n_users) == ("toy-set", 6, 3)
     assert list(table.users) == ["1", "2", "10"]
-    assert table.texts.titles is not None
-    assert table.texts.titles.to_list() == ["Café (1995)", "Tea (1996)"]
+    assert table.metadata.titles is not None
+    assert table.metadata.titles.to_list() == ["Café (1995)", "Tea (1996)"]
     assert left_in(cache) == WHOLE
     assert not list(cache.parent.rglob("escaped"))
     assert toy.cached
@@ -434,5 +434,5 @@ def test_the_real_ml_100k_comes_from_either_source(cache: Path) -> None:
     assert (table.n_users, table.n_items, len(table)) == (entry.users, entry.items, entry.ratings)
     assert list(table.users)[:3] == ["1", "2", "3"]
     assert table.to_frame().row(0) == ("196", "242", 3.0, 881250949, "Kolya (1996)")
-    assert table.texts.genres is not None
-    assert table.texts.genres[0] == "Animation|Children's|Comedy"
+    assert table.metadata.genres is not None
+    assert table.metadata.genres[0] == "Animation|Children's|Comedy"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tablesupport import in_files, is_mapped, same_table
 
 import cofactor as cf
-from cofactor.data import buckets, ondisk, outofcore, rooms
+from cofactor.data import array_store, buckets, ondisk, outofcore
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -116,7 +116,7 @@ def test_titles_come_with_it(tmp_path):
     folder = write(frame(), tmp_path / "ratings")
     titles = pl.DataFrame({"item": [3, 4], "title": ["Three", "Four"]})
     table = opened(folder, titles=titles)
-    assert table.texts.titles[int(table.items.rows([4])[0])] == "Four"
+    assert table.metadata.titles[int(table.items.rows([4])[0])] == "Four"
     assert is_mapped(table.by_item.indices)  # the transpose that was found, not another
 
 
@@ -308,8 +308,9 @@ def build_in_a_process(folder, at=None):
     code = f"""
         import sys, time, cofactor as cf
         from pathlib import Path
-        from cofactor.data import disk_build, outofcore, rooms
-        rooms.BYTES_AN_ENTRY, rooms.SHARE_OF_AN_ARRAY = {rooms.BYTES_AN_ENTRY}, {rooms.SHARE_OF_AN_ARRAY}
+        from cofactor.data import disk_build, outofcore, array_store
+        array_store.BYTES_AN_ENTRY = {array_store.BYTES_AN_ENTRY}
+        array_store.SHARE_OF_AN_ARRAY = {array_store.SHARE_OF_AN_ARRAY}
         kept = outofcore._Cached._write
         outofcore._Cached._write = lambda *a: (print("building", flush=True), time.sleep({0 if at else 0.5}), kept(*a))
         {textwrap.dedent(stop).replace(chr(10), chr(10) + " " * 8) if at else ""}

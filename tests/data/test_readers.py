@@ -434,8 +434,8 @@ def test_titles_come_from_a_file_or_a_frame(tmp_path: Path) -> None:
     (tmp_path / "movies.csv").write_bytes(TITLES["movies.csv"])
     for titles in (tmp_path / "movies.csv", pl.DataFrame({"item": ["1"], "title": ["Café (1995)"]})):
         table = read_csv(tmp_path / "plays.csv", titles=titles)
-        assert table.texts.titles is not None
-        assert table.texts.titles.to_list() == ["Café (1995)", None]
+        assert table.metadata.titles is not None
+        assert table.metadata.titles.to_list() == ["Café (1995)", None]
 
 
 def test_movielens_layouts_are_read_with_the_titles_beside_them(tmp_path: Path) -> None:
@@ -465,8 +465,8 @@ def test_movielens_layouts_are_read_with_the_titles_beside_them(tmp_path: Path) 
 def test_real_ratings_are_read_whole(folder: str, size: tuple[int, int, int], real_ratings: Any) -> None:
     table = read_movielens(real_ratings(folder))
     assert (table.n_users, table.n_items, len(table)) == size
-    assert table.texts.titles is not None
-    assert table.texts.titles.null_count() == 0
+    assert table.metadata.titles is not None
+    assert table.metadata.titles.null_count() == 0
 
 
 def test_reading_loads_no_heavy_package() -> None:

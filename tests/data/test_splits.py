@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tablesupport import in_files
 
 import cofactor as cf
-from cofactor.data import rooms, splits
+from cofactor.data import array_store, splits
 from cofactor.data.interactions import Interactions
 
 
@@ -97,8 +97,8 @@ def many():
 @pytest.mark.parametrize("name", WITHIN_A_LIMIT)
 def test_what_is_held_in_memory_asks_first(many, tmp_path, monkeypatch, name):
     asked = [0]
-    monkeypatch.setattr(rooms.Disk, "require", lambda room, needed, *words: asked.append(needed))
-    limited = dataclasses.replace(many, room=rooms.Disk(tmp_path, 16_000_000))
+    monkeypatch.setattr(array_store.Disk, "require", lambda array_store, needed, *words: asked.append(needed))
+    limited = dataclasses.replace(many, array_store=array_store.Disk(tmp_path, 16_000_000))
     with in_files(4_000):
         tracemalloc.start()
         found = WITHIN_A_LIMIT[name](limited)

@@ -59,8 +59,8 @@ def test_the_ratings_of_a_seed_never_change() -> None:
 def test_ids_are_integers_from_one_with_titles_and_times() -> None:
     table = generate(Spec(30, 20, 200))
     assert list(table.users)[:3] == [1, 2, 3]
-    assert table.texts.titles is not None
-    assert table.texts.titles[16] == "Film 17"
+    assert table.metadata.titles is not None
+    assert table.metadata.titles[16] == "Film 17"
     assert table.items[16] == 17
     assert table.timestamps is not None
     assert table.timestamps.min() > 900_000_000

@@ -71,7 +71,7 @@ def test_every_command_and_every_option_of_a_solver_is_in_the_reference():
     assert {"cli/serve.md", "cli/fit.md", "cli/tune.md"} <= set(pages)
     for solver in SOLVERS:
         assert f"### --solver {solver}\n" in pages["cli/fit.md"]
-    assert "`--unseen-weight" in pages["cli/fit.md"]
+    assert "`--unobserved-weight" in pages["cli/fit.md"]
 
 
 def test_the_reference_names_every_public_name():

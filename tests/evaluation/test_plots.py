@@ -21,7 +21,9 @@ def model(titled):
         random.normal(size=(titled.n_users, 4)), random.normal(size=(titled.n_items, 4)), titled.users, titled.items,
         item_bias=random.normal(size=titled.n_items), mean=3.5, seen=titled.matrix,
     )  # fmt: skip
-    return dataclasses.replace(model, texts=titled.texts, history={"mse": (3.0, 2.0, 1.0), "val_mse": (3.5, 3.0, 2.5)})
+    return dataclasses.replace(
+        model, metadata=titled.metadata, history={"mse": (3.0, 2.0, 1.0), "val_mse": (3.5, 3.0, 2.5)}
+    )
 
 
 def lines_of(figure):
@@ -49,7 +51,7 @@ def test_the_map_counts_what_was_seen_a_part_at_a_time(monkeypatch):
 
 
 def said(figure):
-    return figure.axes[0].texts[0].get_text()
+    return figure.axes[0].metadata[0].get_text()
 
 
 def test_the_curve_shows_the_history_on_a_log_axis(model):
@@ -97,7 +99,7 @@ def test_a_single_factor_and_no_history_of_users_still_has_a_plane():
 @pytest.mark.parametrize("biased", [True, False])
 def test_the_diagram_names_its_parts(model, biased):
     shown = model if biased else dataclasses.replace(model, item_bias=None, mean=0.0)
-    texts = {text.get_text() for text in plots.model_diagram(shown).axes[0].texts}
+    texts = {text.get_text() for text in plots.model_diagram(shown).axes[0].metadata}
     assert {"user vectors", "item vectors", "dot product", "score", "60 × 4", "40 × 4"} <= texts
     assert ("item bias" in texts) == biased
 
@@ -128,7 +130,7 @@ def test_recall_is_drawn_at_every_length_that_was_measured(reports):
     expected = {label: [report[f"recall@{k}"] for k in (1, 5, 10)] for label, report in reports.items()}
     assert lines_of(figure) == expected
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1", "5", "10"]
-    assert any("full ranking" in text.get_text() for text in figure.axes[0].texts)
+    assert any("full ranking" in text.get_text() for text in figure.axes[0].metadata)
     with pytest.raises(cf.DataError, match="no report has auc at any length"):
         list_plots.recall_by_cut_off(reports, metric="auc")
 

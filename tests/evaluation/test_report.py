@@ -215,7 +215,7 @@ def test_a_probit_models_scores_are_measured_like_any_others(ratings):
     from cofactor.solvers import BayesianMF
 
     train, test = ratings.split_random(test_fraction=0.2, seed=0)
-    model = BayesianMF(rank=2, sweeps=12, burn_in=4, kept=4, likelihood="probit", seed=0).fit(train)
+    model = BayesianMF(rank=2, sweeps=12, burn_in=4, n_samples=4, likelihood="probit", seed=0).fit(train)
     report = evaluate(model, test, k=5, also=["auc"])
     predicted = model.score(test.to_frame()["user"], test.to_frame()["item"], clip=True)
     assert report["mae"] == pytest.approx(np.abs(predicted - test.to_frame()["value"].to_numpy()).mean())

@@ -10,8 +10,8 @@ from cofactor.solvers.als import ALS, ImplicitALS
 SEARCHED = {
     "keras": {"rank", "regularization", "bias_regularization", "nu", "learning_rate", "epochs"},
     "als": {"rank", "regularization", "bias_regularization", "nu", "epochs"},
-    "implicit-als": {"rank", "regularization", "unseen_weight", "nu", "epochs"},
-    "nmf": {"rank", "regularization", "nu", "unseen_weight", "epochs", "sweeps"},
+    "implicit-als": {"rank", "regularization", "unobserved_weight", "nu", "epochs"},
+    "nmf": {"rank", "regularization", "nu", "unobserved_weight", "epochs", "sweeps"},
     "bayesian": {"rank", "sweeps"},
     "svd": {"rank"},
     "popularity": set(),
@@ -50,7 +50,7 @@ def test_numbers_that_span_magnitudes_are_searched_on_a_log_axis():
     assert space["rank"] == Range(16, 256, log=True, whole=True)
     assert space["regularization"].log
     assert space["nu"] == Range(0.0, 1.0)
-    assert space["unseen_weight"].high == 1.0
+    assert space["unobserved_weight"].high == 1.0
 
 
 def test_what_is_given_takes_the_place_of_what_is_derived():

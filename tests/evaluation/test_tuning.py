@@ -56,7 +56,7 @@ def test_the_best_of_the_trials_is_what_comes_back(tuned, likes):
     complete = frame.filter(state="complete")
     assert tuned.value == complete["value"].max()
     best = complete.sort("value", descending=True, maintain_order=True).row(0, named=True)
-    for name in ("rank", "regularization", "unseen_weight", "nu", "epochs"):
+    for name in ("rank", "regularization", "unobserved_weight", "nu", "epochs"):
         assert getattr(tuned.solver, name) == best[name]
     parts = validation.validation_parts(likes, "per-user", 0.1, 2, 3)
     again = np.mean([evaluate(tuned.solver.fit(rest), held_out, k=5)["ndcg@5"] for rest, held_out in parts])
@@ -281,13 +281,13 @@ def test_a_penalty_is_as_heavy_whatever_the_exponent_and_the_weight_of_unseen_pa
     from cofactor.evaluation.tuning import _Search
     from cofactor.evaluation.validation import Metric
 
-    base = ImplicitALS(regularization=0.03, nu=1.0, unseen_weight=0.1)
+    base = ImplicitALS(regularization=0.03, nu=1.0, unobserved_weight=0.1)
     search = _Search.of(base, search_space(ImplicitALS), Metric.of("ndcg@10"), set())
-    suggested = {"rank": 9, "regularization": 0.03, "nu": 0.5, "unseen_weight": 0.4}
+    suggested = {"rank": 9, "regularization": 0.03, "nu": 0.5, "unobserved_weight": 0.4}
     settings = search.settings(suggested, met=50.0, pairs=1000.0)
     assert settings["regularization"] * (50 + 0.4 * 1000) ** 0.5 == pytest.approx(0.03 * (50 + 0.1 * 1000), rel=0.005)
     assert {**settings, "regularization": 0.03} == suggested
-    assert search.settings({**suggested, "nu": 1.0, "unseen_weight": 0.1}, 50.0, 1000.0)["regularization"] == 0.03
+    assert search.settings({**suggested, "nu": 1.0, "unobserved_weight": 0.1}, 50.0, 1000.0)["regularization"] == 0.03
     literal = search_space(ImplicitALS, {"regularization": (0.01, 0.1)})
     search = _Search.of(base, literal, Metric.of("ndcg@10"), {"regularization"})
     assert search.settings(suggested, 50.0, 1000.0) == suggested, "a range that is given means what it says"
@@ -303,7 +303,7 @@ def test_every_solver_can_be_tuned(name, ratings, likes):
     kind = solver_class(name)
     fields = {field.name for field in dataclasses.fields(kind)}
     small = {"rank": (2, 3), "epochs": (1, 2), "sweeps": (12, 14) if name == "bayesian" else (1, 2)}
-    fixed = {"burn_in": 2, "kept": 3, "batch_size": 256}
+    fixed = {"burn_in": 2, "n_samples": 3, "batch_size": 256}
     metric = "ndcg@5" if kind().goal == "ranking" else "rmse"
     tuned = tune(
         kind,
@@ -331,7 +331,7 @@ def test_flags_and_odd_names_are_written_as_a_shell_reads_them():
 
 def test_importances_add_up_to_one(tuned, likes):
     shares = tuned.importances()
-    assert set(shares) == {"rank", "regularization", "unseen_weight", "nu"}
+    assert set(shares) == {"rank", "regularization", "unobserved_weight", "nu"}
     assert sum(shares.values()) == pytest.approx(1)
     assert tune(PureSVD, likes, metric="ndcg@5", trials=2).importances() == {}
 

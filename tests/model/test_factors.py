@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 import cofactor as cf
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model import everyone
 from cofactor.model.state import Origin
@@ -54,10 +54,10 @@ def test_seen_items_come_back_where_that_is_wanted(model):
 def test_the_table_has_one_form(model):
     lists = model.recommend(["u3", "u1"], n=3)
     assert lists.schema == {
-        "user": pl.String, "place": pl.Int32, "item": pl.String, "title": pl.String, "score": pl.Float32,
+        "user": pl.String, "position": pl.Int32, "item": pl.String, "title": pl.String, "score": pl.Float32,
     }  # fmt: skip
     assert lists["user"].to_list() == ["u3"] * 3 + ["u1"] * 3
-    assert lists["place"].to_list() == [1, 2, 3] * 2
+    assert lists["position"].to_list() == [1, 2, 3] * 2
     assert lists["score"][:3].is_sorted(descending=True)
     assert model.recommend([], n=3).schema == lists.schema
 
@@ -127,8 +127,8 @@ def test_a_digest_names_what_a_model_answers(model, tmp_path):
         model.evolve(mean=1.5),
         model.evolve(seen=model.seen * 2),
         model.evolve(users=Vocabulary([f"v{k}" for k in range(30)], kind="user")),
-        model.evolve(texts=ItemTexts(pl.Series([None, *("t" * 49)], dtype=pl.String))),
-        model.evolve(texts=ItemTexts(pl.Series(["", *("t" * 49)], dtype=pl.String))),
+        model.evolve(metadata=ItemMetadata(pl.Series([None, *("t" * 49)], dtype=pl.String))),
+        model.evolve(metadata=ItemMetadata(pl.Series(["", *("t" * 49)], dtype=pl.String))),
         model.evolve(extras={"more": np.array([["a", "bc"]])}),
     ]
     assert len({digest, *(other.digest for other in others)}) == 8

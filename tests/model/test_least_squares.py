@@ -95,8 +95,8 @@ def naive_objective(loss, matrix, users, items):
     x, y = users.astype(float), items.astype(float)
     counts = seen.sum(1), seen.sum(0)
     if isinstance(loss, Confidences):
-        total = (dense * (x @ y.T - 1) ** 2)[seen].sum() + loss.unseen_weight * ((x @ y.T) ** 2).sum()
-        scales = [(m + loss.unseen_weight * n) ** loss.nu for m, n in zip(counts, dense.shape[::-1], strict=True)]
+        total = (dense * (x @ y.T - 1) ** 2)[seen].sum() + loss.unobserved_weight * ((x @ y.T) ** 2).sum()
+        scales = [(m + loss.unobserved_weight * n) ** loss.nu for m, n in zip(counts, dense.shape[::-1], strict=True)]
         return total + sum(loss.regularization * s @ (z**2).sum(1) for s, z in zip(scales, (x, y), strict=True))
     penalty = np.full(x.shape[1], loss.regularization)
     penalty[-1] = loss.bias_regularization

@@ -59,7 +59,7 @@ def assert_same(one, other):
     assert one.items == other.items
     assert (one.seen != other.seen).nnz == 0
     for name in ("titles", "genres"):
-        texts = getattr(one.texts, name), getattr(other.texts, name)
+        texts = getattr(one.metadata, name), getattr(other.metadata, name)
         assert (texts[0] is texts[1] is None) or texts[0].equals(texts[1], null_equal=True)
     for name in ("mean", "objective", "origin", "history"):
         assert getattr(one, name) == getattr(other, name), name
@@ -409,5 +409,5 @@ def test_rows_are_checked_part_by_part(monkeypatch, at_once):
 def test_titles_and_genres_both_survive(tmp_path):
     genres = pl.Series(["Comedy|Short", None, "", "Drama"])
     model = small()
-    model = dataclasses.replace(model, texts=dataclasses.replace(model.texts, genres=genres))
+    model = dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, genres=genres))
     assert_same(model, cf.load(model.save(tmp_path / "model.safetensors")))

@@ -28,18 +28,18 @@ def naive_objective(likes, model, solver):
     """The loss term by term, as the docstring of ImplicitALS has it."""
     scores = model.user_vectors.astype(float) @ model.item_vectors.astype(float).T
     seen = likes.matrix.toarray()
-    total = np.sum(seen * (scores - 1) ** 2) + solver.unseen_weight * np.sum(scores**2)
+    total = np.sum(seen * (scores - 1) ** 2) + solver.unobserved_weight * np.sum(scores**2)
     for vectors, counts, n in (
         (model.user_vectors, (seen > 0).sum(axis=1), likes.n_items),
         (model.item_vectors, (seen > 0).sum(axis=0), likes.n_users),
     ):
-        scale = (counts + solver.unseen_weight * n) ** solver.nu
+        scale = (counts + solver.unobserved_weight * n) ** solver.nu
         total += solver.regularization * np.sum(scale * (vectors.astype(float) ** 2).sum(axis=1))
     return total
 
 
 def test_the_objective_is_the_one_that_is_documented(ratings):
-    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unseen_weight=0.3, nu=0.7)
+    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unobserved_weight=0.3, nu=0.7)
     model = solver.fit(ratings)  # the values are confidences from 1 to 5
     assert model.history["objective"][-1] == pytest.approx(naive_objective(ratings, model, solver), rel=1e-5)
 
@@ -130,7 +130,7 @@ def test_negative_confidences_are_refused():
         (lambda: ALS(patience=3), "needs a validation_fraction"),
         (lambda: ALS(validation_fraction=1.0), "less than 1"),
         (lambda: ImplicitALS(method="magic"), "method='magic'"),
-        (lambda: ImplicitALS(unseen_weight=float("nan")), "unseen_weight=nan"),
+        (lambda: ImplicitALS(unobserved_weight=float("nan")), "unobserved_weight=nan"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(make, text):

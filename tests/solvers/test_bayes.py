@@ -19,7 +19,7 @@ from cofactor.model.bayesian.posterior import draw_signals, level_probabilities
 from cofactor.model.uncertainty import interval, score_block, score_with_spread
 from cofactor.solvers.bayes import BayesianMF
 
-QUICK = BayesianMF(rank=4, sweeps=40, burn_in=10, kept=8, seed=5)
+QUICK = BayesianMF(rank=4, sweeps=40, burn_in=10, n_samples=8, seed=5)
 VARIANTS = {
     "plain": QUICK,
     "implicit": dataclasses.replace(QUICK, implicit=True),
@@ -64,7 +64,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
             made = set()
             for threads in (1, 2, 4):
                 numba.set_num_threads(threads)
-                solver = BayesianMF(rank=4, sweeps=12, burn_in=4, kept=4, implicit=True, likelihood=likelihood)
+                solver = BayesianMF(rank=4, sweeps=12, burn_in=4, n_samples=4, implicit=True, likelihood=likelihood)
                 model = solver.fit(table)
                 arrays = model.user_vectors, model.item_vectors, *model.extras.values()
                 made.add(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest())
@@ -121,7 +121,7 @@ def test_a_score_is_the_average_over_the_draws(solver, ratings):
 
 
 def test_public_scores_and_lists_know_of_the_spread(ratings):
-    model = BayesianMF(rank=3, sweeps=40, burn_in=10, kept=10).fit(ratings)
+    model = BayesianMF(rank=3, sweeps=40, burn_in=10, n_samples=10).fit(ratings)
     mean, spread = model.score(["u1", "u2"], ["i3", "i4"], spread=True)
     assert mean == pytest.approx(model.score(["u1", "u2"], ["i3", "i4"]), abs=1e-5)
     assert (spread > 0).all()
@@ -141,7 +141,7 @@ def test_public_scores_and_lists_know_of_the_spread(ratings):
 
 
 def test_a_probit_models_scores_are_those_of_its_lists(ratings):
-    model = BayesianMF(rank=2, sweeps=30, burn_in=10, kept=5, likelihood="probit").fit(ratings)
+    model = BayesianMF(rank=2, sweeps=30, burn_in=10, n_samples=5, likelihood="probit").fit(ratings)
     lists = model.recommend(["u1", "u2"], n=5)
     assert lists["score"].to_numpy() == pytest.approx(model.score(lists["user"], lists["item"]), abs=1e-5)
 
@@ -165,14 +165,14 @@ def test_blocks_and_pairs_agree_about_mean_and_spread(name, ratings):
 def test_the_spread_shrinks_with_more_ratings():
     whole = noisy()
     few = whole.split_random(test_fraction=0.7, seed=0)[0]
-    solver = BayesianMF(rank=2, sweeps=80, burn_in=30, kept=25)
+    solver = BayesianMF(rank=2, sweeps=80, burn_in=30, n_samples=25)
     spreads = [score_with_spread(model := solver.fit(table), *every_pair(model))[1].mean() for table in (few, whole)]
     assert spreads[0] > 1.3 * spreads[1] > 0
 
 
 def test_intervals_hold_what_they_promise_and_noise_is_found_again():
     train, test = noisy().split_random(test_fraction=0.25, seed=0)
-    model = BayesianMF(rank=3, sweeps=150, burn_in=50, kept=50).fit(train)
+    model = BayesianMF(rank=3, sweeps=150, burn_in=50, n_samples=50).fit(train)
     frame = calibration(model, test, levels=(0.5, 0.9))
     assert frame["share"].to_list() == pytest.approx([0.5, 0.9], abs=0.03)
     assert frame["width"][1] == pytest.approx(2 * 1.645 * 0.5, rel=0.25)
@@ -269,7 +269,7 @@ def test_degenerate_tables_give_finite_draws(shape, implicit):
 
 
 def test_kept_draws_are_evenly_spaced_and_end_with_the_last_sweep():
-    solver = BayesianMF(rank=1, sweeps=50, burn_in=11, kept=7)
+    solver = BayesianMF(rank=1, sweeps=50, burn_in=11, n_samples=7)
     kept = [sweep for sweep in range(50) if solver._place(sweep) is not None]
     assert [solver._place(sweep) for sweep in kept] == list(range(7))
     assert kept[-1] == 49
@@ -280,8 +280,8 @@ def test_kept_draws_are_evenly_spaced_and_end_with_the_last_sweep():
     ("changes", "message"),
     [
         ({"sweeps": 80}, r"burn_in=100\): it must be less than sweeps=80"),
-        ({"sweeps": 120}, r"kept=64\): only 20 sweeps follow the burn-in"),
-        ({"kept": 0}, "kept=0"),
+        ({"sweeps": 120}, r"n_samples=64\): only 20 sweeps follow the burn-in"),
+        ({"n_samples": 0}, "n_samples=0"),
         ({"likelihood": "poisson"}, "likelihood='poisson'"),
     ],
 )
@@ -303,7 +303,7 @@ def real(ml100k):
 
 def test_real_ratings_are_predicted_well_and_users_placed_where_they_were(real):
     train, test = real
-    model = BayesianMF(rank=10, sweeps=150, burn_in=40, kept=32).fit(train)
+    model = BayesianMF(rank=10, sweeps=150, burn_in=40, n_samples=32).fit(train)
     assert evaluate(model, test)["mse"] <= 0.795
     assert calibration(model, test, levels=[0.9])["share"][0] == pytest.approx(0.9, abs=0.02)
     vectors, bias, _ = place_users(model, train.matrix)
@@ -316,5 +316,5 @@ def test_real_ratings_are_predicted_well_and_users_placed_where_they_were(real):
 
 def test_the_implicit_part_predicts_real_ratings_better(real):
     train, test = real
-    model = BayesianMF(rank=10, sweeps=150, burn_in=40, kept=32, implicit=True).fit(train)
+    model = BayesianMF(rank=10, sweeps=150, burn_in=40, n_samples=32, implicit=True).fit(train)
     assert evaluate(model, test)["mse"] <= 0.775

@@ -65,7 +65,7 @@ def test_a_keras_model_of_the_factors_gives_their_scores(ratings):
 
 
 def test_a_keras_model_of_draws_gives_their_average_if_that_is_a_product(ratings):
-    solver, rows = BayesianMF(rank=2, sweeps=12, burn_in=2, kept=5), np.arange(20)
+    solver, rows = BayesianMF(rank=2, sweeps=12, burn_in=2, n_samples=5), np.arange(20)
     model = solver.fit(ratings)
     scores = model.to_keras().predict([rows, rows], verbose=0)[:, 0]
     assert scores == pytest.approx(model.score_rows(rows, rows), abs=1e-5)

@@ -45,8 +45,8 @@ def write_folder(model: Factors, folder, parts: int = 3):
         )
         if (bias := getattr(model, f"{side}_bias")) is not None:
             table = table.with_columns(bias=pl.Series(bias))
-        if side == "item" and model.texts.titles is not None:
-            table = table.with_columns(title=model.texts.titles)
+        if side == "item" and model.metadata.titles is not None:
+            table = table.with_columns(title=model.metadata.titles)
         _write_parts(table, folder / f"{side}s", parts)
     seen = model.seen.tocoo()
     pairs = pl.DataFrame({"user_row": seen.row, "item_row": seen.col, "value": seen.data.astype(np.float32)})
@@ -62,11 +62,11 @@ def _write_parts(table: pl.DataFrame, folder, parts: int) -> None:
 
 
 def read_lists(output) -> pl.DataFrame:
-    return pl.read_parquet(f"{output}/*.parquet").sort("user", "place")
+    return pl.read_parquet(f"{output}/*.parquet").sort("user", "position")
 
 
 def one_machine(model: Factors, n: int, **choices) -> pl.DataFrame:
-    return model.recommend(model.users.ids, n, **choices).sort("user", "place")
+    return model.recommend(model.users.ids, n, **choices).sort("user", "position")
 
 
 def made_up(n_users=300, n_items=120, rank=8, *, strings=False, biased=True, titles=None, seed=0) -> Factors:

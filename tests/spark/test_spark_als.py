@@ -67,8 +67,8 @@ def test_another_file_system_of_hadoop_s_serves_as_well(spark, table, folder, tm
     assert sorted(path.name for path in (tmp_path / "shop").iterdir()) == ["model", "ratings.parquet"]
     assert furthest(cf.load(folder), cf.load(tmp_path / "shop" / "model")) < BOUND
     recommend_all("viewfs://shop/data/model", "viewfs://shop/data/lists", n=5)
-    listed = pl.read_parquet(tmp_path / "shop" / "lists" / "*.parquet").sort("user", "place").drop("score", "title")
-    wanted = lists_of(cf.load(folder)).sort("user", "place").select(listed.columns)
+    listed = pl.read_parquet(tmp_path / "shop" / "lists" / "*.parquet").sort("user", "position").drop("score", "title")
+    wanted = lists_of(cf.load(folder)).sort("user", "position").select(listed.columns)
     assert listed.equals(wanted.cast(listed.schema))
     listed.select("user", "item", value=pl.lit(3.0)).write_parquet(tmp_path / "shop" / "held-out.parquet")
     assert evaluate("viewfs://shop/data/model", "viewfs://shop/data/held-out.parquet").n_test == len(listed)
@@ -107,7 +107,7 @@ def test_the_biases_explain_the_ratings_best_before_the_vectors(folder):
 
 def test_the_vectors_of_implicit_feedback_are_those_of_the_equations_of_2008(spark, ratings):
     weight, penalty = 0.2, 0.05
-    solver = SparkALS(rank=3, epochs=3, partitions=2, implicit=True, unseen_weight=weight, regularization=penalty)
+    solver = SparkALS(rank=3, epochs=3, partitions=2, implicit=True, unobserved_weight=weight, regularization=penalty)
     model = solver.fit(ratings)
     items, dense = model.item_vectors.astype(float), ratings.matrix.toarray().astype(float)
     for row in range(0, ratings.n_users, 7):
@@ -124,8 +124,8 @@ def test_the_vectors_of_implicit_feedback_are_those_of_the_equations_of_2008(spa
 @pytest.mark.long
 def test_lists_of_implicit_feedback_are_near_the_local_solvers(spark, ratings):
     likes = ratings.at_least(4).binary()
-    ours = ImplicitALS(rank=3, epochs=15, unseen_weight=0.1, regularization=0.02).fit(likes)
-    spark_als = SparkALS(rank=3, epochs=8, partitions=2, implicit=True, unseen_weight=0.1, regularization=0.02)
+    ours = ImplicitALS(rank=3, epochs=15, unobserved_weight=0.1, regularization=0.02).fit(likes)
+    spark_als = SparkALS(rank=3, epochs=8, partitions=2, implicit=True, unobserved_weight=0.1, regularization=0.02)
     theirs = spark_als.fit(likes)
     users = np.repeat(np.arange(ratings.n_users), ratings.n_items)
     items = np.tile(np.arange(ratings.n_items), ratings.n_users)
@@ -300,13 +300,13 @@ def test_a_table_in_memory_keeps_its_titles(spark, titled, tmp_path):
     model, lazy = cf.load(tmp_path / "model"), open_folder(tmp_path / "model")
     assert model.origin.data == titled.name
     shown = lazy.recommend(["u3"], n=40)
-    known = dict(zip(titled.items, titled.texts.titles, strict=True))
+    known = dict(zip(titled.items, titled.metadata.titles, strict=True))
     assert shown["title"].to_list() == [known[item] for item in shown["item"]]
 
 
 def test_settings_that_make_no_sense_are_refused():
-    with pytest.raises(cf.SettingError, match="unseen_weight=0"):
-        SparkALS(implicit=True, unseen_weight=0.0)
+    with pytest.raises(cf.SettingError, match="unobserved_weight=0"):
+        SparkALS(implicit=True, unobserved_weight=0.0)
     with pytest.raises(cf.SettingError, match="partitions=0"):
         SparkALS(partitions=0)
 

@@ -223,7 +223,7 @@ def recommend(
     if json_output:
         show.as_json({"recommendations": show.rows_of(lists)})
     else:
-        show.table(lists, right=("place",))
+        show.table(lists, right=("position",))
 
 
 def similar(

@@ -223,7 +223,7 @@ def baselines_for(names: Sequence[str], k: Sequence[int] | None) -> list[str]:
 
 def title_of(model: Factors, item: Id) -> str:
     """Return an item's title with its id, or the id alone."""
-    title = None if model.texts.titles is None else model.texts.titles[int(model.items.rows([item])[0])]
+    title = None if model.metadata.titles is None else model.metadata.titles[int(model.items.rows([item])[0])]
     return f"{title} (id {item})" if title else str(item)
 
 
@@ -271,7 +271,7 @@ def find_item(model: Factors, text: str) -> Id:
     identifier = model.items.parse(text)
     if identifier in model.items:
         return identifier
-    titles = model.texts.titles
+    titles = model.metadata.titles
     if titles is None:
         close = difflib.get_close_matches(text, map(str, model.items.ids[:_COMPARED]), n=1)
         known = f"the nearest id is {close[0]!r}" if close else f"the item ids look like {model.items[0]!r}"

@@ -138,7 +138,7 @@ def _show_lists(ratings: Interactions, lists: _Lists, user: Id) -> None:
 def _next(saved: Path, model: Factors, user: Id, name: str) -> list[list[str]]:
     """Return commands to go on with, word by word."""
     most_rated = int(model.seen.sum(axis=0).argmax())
-    title = None if model.texts.titles is None else model.texts.titles[most_rated]
+    title = None if model.metadata.titles is None else model.metadata.titles[most_rated]
     return [
         ["cofactor", "recommend", str(saved), str(user), "-n", "10"],
         ["cofactor", "similar", str(saved), str(title or model.items[most_rated])],

@@ -66,7 +66,7 @@ def interactions(
         table = Interactions.from_columns(frame["user"], frame["item"], values, times, duplicates=duplicates, name=name)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
-    return table if titles is None else table.with_texts(as_table(titles))
+    return table if titles is None else table.with_items(as_table(titles))
 
 
 def as_table(titles: Titles) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cofactor.data.rooms import edges_of
+from cofactor.data.array_store import edges_of
 
 __all__ = ["Buckets", "Transposing", "sums_between"]
 

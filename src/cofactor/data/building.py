@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.array_store import ArrayStore
 from cofactor.data.columns import check_choice
 from cofactor.data.passes import as_csr, row_runs
-from cofactor.data.rooms import Room
 from cofactor.errors import DataError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tu
 
 
 def core(
-    matrix: sparse.csr_array, per_user: int, per_item: int, room: Room
+    matrix: sparse.csr_array, per_user: int, per_item: int, store: ArrayStore
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find what is left when users and items with too few entries go, again and again, until all have enough.
 
@@ -127,15 +127,15 @@ def core(
     three numpy.ndarray of bool
         Which entries, users and items stay. Those without any entry never do.
     """
-    kept = room.zeros(matrix.nnz, bool)
+    kept = store.zeros(matrix.nnz, bool)
     kept[:] = True
     while True:
         users, items = (np.zeros(n, np.int64) for n in matrix.shape)
-        for span, user_rows in row_runs(matrix, room):
+        for span, user_rows in row_runs(matrix, store):
             users += np.bincount(user_rows[kept[span]], minlength=len(users))
             items += np.bincount(matrix.indices[span][kept[span]], minlength=len(items))
         gone = 0
-        for span, user_rows in row_runs(matrix, room):
+        for span, user_rows in row_runs(matrix, store):
             enough = kept[span] & (users[user_rows] >= per_user) & (items[matrix.indices[span]] >= per_item)
             gone += int(np.count_nonzero(kept[span])) - int(np.count_nonzero(enough))
             kept[span] = enough
@@ -143,12 +143,14 @@ def core(
             return kept, users >= max(per_user, 1), items >= max(per_item, 1)
 
 
-def without_empty(matrix: sparse.csr_array, rows: np.ndarray, columns: np.ndarray, room: Room) -> sparse.csr_array:
+def without_empty(
+    matrix: sparse.csr_array, rows: np.ndarray, columns: np.ndarray, store: ArrayStore
+) -> sparse.csr_array:
     """Keep some rows and columns of a matrix, all others being empty."""
     place = np.zeros(matrix.shape[1], matrix.indices.dtype)
     place[columns] = np.arange(len(columns))
-    indices = room.zeros(matrix.nnz, matrix.indices.dtype)
-    for part in room.parts(matrix.nnz):
+    indices = store.zeros(matrix.nnz, matrix.indices.dtype)
+    for part in store.parts(matrix.nnz):
         indices[part] = place[matrix.indices[part]]
     indptr = np.concatenate([[0], np.cumsum(np.diff(matrix.indptr)[rows], dtype=np.int64)])
     return as_csr(matrix.data, indices, indptr, (len(rows), len(columns)))

@@ -15,10 +15,10 @@ from importlib import resources
 from pathlib import Path
 
 from cofactor.data import synthetic
+from cofactor.data.array_store import cache_folder
 from cofactor.data.columns import IdType
 from cofactor.data.interactions import Interactions
 from cofactor.data.readers import read_movielens
-from cofactor.data.rooms import cache_folder
 from cofactor.errors import DownloadError, SettingError
 
 __all__ = ["Dataset", "DatasetFiles", "Notify", "cache_folder", "dataset_files", "datasets", "load_dataset"]

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from cofactor.data.array_store import edges_of
 from cofactor.data.buckets import Buckets, Transposing, sums_between
 from cofactor.data.building import Duplicates, Entries, distinct
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.ondisk import ARRAYS, TRANSPOSED, ArrayFile, write_sides
 from cofactor.data.parquet_parts import Indexed, Part
-from cofactor.data.rooms import edges_of
-from cofactor.data.texts import ItemTexts
 from cofactor.errors import DataError
 
 __all__ = ["build"]
@@ -50,7 +50,7 @@ def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder:
     _write_starts(folder / f"{ARRAYS[0]}.npy", counts)
     _write_transpose(by_item, item_counts, folder)
     _write_order(folder, found.n_rows, at_once)
-    write_sides(folder, users.ids, items.ids, ItemTexts())
+    write_sides(folder, users.ids, items.ids, ItemMetadata())
 
 
 def _by_user(

@@ -13,9 +13,9 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data import building, passes, splits, summary
+from cofactor.data.array_store import MEMORY, ArrayStore, Disk, bytes_of, scratch_folder
 from cofactor.data.building import Duplicates
-from cofactor.data.rooms import MEMORY, Disk, Room, bytes_of, scratch_folder
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError, SettingError
 
@@ -48,11 +48,11 @@ class Interactions:
     order : numpy.ndarray of int, or None
         ``order[k]`` is the position in ``matrix.data`` of the k-th interaction as it was read; None where
         that is ``k`` itself.
-    texts : ItemTexts
+    metadata : ItemMetadata
         Titles and genres where they are known.
     name : str
         The data set's name, for people.
-    room : Room
+    array_store : ArrayStore
         Where arrays go that are made of it: memory, or files where it was opened with a limit.
 
     Examples
@@ -71,9 +71,9 @@ class Interactions:
     matrix: sparse.csr_array
     timestamps: np.ndarray | None = None
     order: np.ndarray | None = None
-    texts: ItemTexts = ItemTexts()
+    metadata: ItemMetadata = ItemMetadata()
     name: str = ""
-    room: Room = MEMORY
+    array_store: ArrayStore = MEMORY
 
     @classmethod
     def from_columns(
@@ -166,7 +166,7 @@ class Interactions:
     @functools.cached_property
     def by_item(self) -> sparse.csr_array:
         """The transpose of ``matrix`` in row order: shape (items, users)."""
-        return passes.transposed(self.matrix, self.room)
+        return passes.transposed(self.matrix, self.array_store)
 
     def __repr__(self) -> str:
         low, high = self.value_range
@@ -193,7 +193,7 @@ class Interactions:
         }
         if self.timestamps is not None:
             frame["timestamp"] = pl.Series(self._as_read(self.timestamps))
-        titles = self.texts.take(columns.item_rows).titles
+        titles = self.metadata.take(columns.item_rows).titles
         if titles is not None:
             frame["title"] = titles
         return pl.DataFrame(frame)
@@ -209,7 +209,7 @@ class Interactions:
         row = int(self.users.rows([user])[0])
         span = slice(*self.matrix.indptr[row : row + 2])
         items = self.matrix.indices[span]
-        titles = self.texts.take(items).titles
+        titles = self.metadata.take(items).titles
         if titles is None:
             titles = pl.Series([None] * len(items), dtype=pl.String)
         frame = pl.DataFrame({"item": self.items.take(items), "title": titles, "value": self.matrix.data[span]})
@@ -246,17 +246,17 @@ class Interactions:
         Removing a user may leave an item with too few, and so on; it is repeated until all that are left have
         enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
         """
-        kept, users, items = building.core(self.matrix, per_user, per_item, self.room)
+        kept, users, items = building.core(self.matrix, per_user, per_item, self.array_store)
         return self.where(kept)._without_rows(~users, ~items)
 
     def describe(self) -> pl.DataFrame:
         """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
-        self.room.require(18 * len(self), "the values of all ratings")
+        self.array_store.require(18 * len(self), "the values of all ratings")
         return summary.described(self)
 
     def at_least(self, value: float) -> "Interactions":
         """Keep the interactions whose value is ``value`` or more; users and items keep their rows."""
-        return self.where(passes.at_least(self.matrix.data, value, self.room))
+        return self.where(passes.at_least(self.matrix.data, value, self.array_store))
 
     def binary(self) -> "Interactions":
         """Set every value to 1."""
@@ -264,9 +264,9 @@ class Interactions:
 
     def _valued(self, change: Callable[[np.ndarray], np.ndarray]) -> "Interactions":
         """Replace values by a function of each; a transpose that is known already stays known."""
-        new = dataclasses.replace(self, matrix=passes.valued(self.matrix, change, self.room))
+        new = dataclasses.replace(self, matrix=passes.valued(self.matrix, change, self.array_store))
         if "by_item" in self.__dict__:
-            new.__dict__["by_item"] = passes.valued(self.by_item, change, self.room)
+            new.__dict__["by_item"] = passes.valued(self.by_item, change, self.array_store)
         return new
 
     def as_confidences(self) -> "Interactions":
@@ -288,9 +288,9 @@ class Interactions:
         mean = values.mean(dtype=np.float64)
         return self._valued(lambda some: some / mean)
 
-    def with_texts(self, table: pl.DataFrame) -> "Interactions":
+    def with_items(self, table: pl.DataFrame) -> "Interactions":
         """Add titles and genres from a frame with the columns item, title and perhaps genres, else raise DataError."""
-        new = dataclasses.replace(self, texts=ItemTexts.of(table, self.items.ids))
+        new = dataclasses.replace(self, metadata=ItemMetadata.of(table, self.items.ids))
         new.__dict__.update({"by_item": self.by_item} if "by_item" in self.__dict__ else {})
         return new
 
@@ -301,8 +301,8 @@ class Interactions:
         """
         if isinstance(test_rows, np.ndarray) and test_rows.dtype == bool:
             raise SettingError("test_rows is a mask: give row numbers, such as np.flatnonzero(mask)")
-        mask: np.ndarray = self.room.zeros(len(self), bool)
-        self.room.require(16 * operator.length_hint(test_rows), "the row numbers", _AT_RANDOM)
+        mask: np.ndarray = self.array_store.zeros(len(self), bool)
+        self.array_store.require(16 * operator.length_hint(test_rows), "the row numbers", _AT_RANDOM)
         rows = np.fromiter(test_rows, dtype=np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise SettingError(f"test_rows reach from {rows.min()} to {rows.max()}: the table has {len(self):,} rows")
@@ -311,7 +311,7 @@ class Interactions:
 
     def split_random(self, *, test_fraction: float = 0.2, seed: int = 0) -> "tuple[Interactions, Interactions]":
         """Hold out a random share of all interactions: (train, test). Both keep the same users and items."""
-        return self._split(splits.random_mask(len(self), test_fraction, seed, self.room))
+        return self._split(splits.random_mask(len(self), test_fraction, seed, self.array_store))
 
     def split_per_user(self, *, test_fraction: float = 0.25, seed: int = 0) -> "tuple[Interactions, Interactions]":
         """Hold out a random share of each user's interactions: (train, test); of a single one, that one."""
@@ -346,14 +346,14 @@ class Interactions:
         users, and what is held out of theirs; see `cofactor.evaluation.evaluate_by_fold_in`.
         """
         held_out = splits.user_mask(self.n_users, n_users, test_fraction, seed)
-        theirs, others = (passes.entries_of(self.matrix, users, self.room) for users in (held_out, ~held_out))
+        theirs, others = (passes.entries_of(self.matrix, users, self.array_store) for users in (held_out, ~held_out))
         no_item = np.zeros(self.n_items, dtype=bool)
         train = self.where(others)._without_rows(held_out, no_item)
         return train, self.where(theirs)._without_rows(~held_out, no_item)
 
     def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
         """Yield ``n`` pairs (train, test) whose test parts hold every interaction once."""
-        for mask in splits.fold_masks(len(self), n, seed, self.room):
+        for mask in splits.fold_masks(len(self), n, seed, self.array_store):
             yield self._split(mask)
 
     def contiguous_folds(self, n: int = 5) -> "Iterator[tuple[Interactions, Interactions]]":
@@ -361,24 +361,24 @@ class Interactions:
 
         With ml-100k they are its official splits u1 to u5.
         """
-        for mask in splits.contiguous_masks(len(self), n, self.room):
+        for mask in splits.contiguous_masks(len(self), n, self.array_store):
             yield self._split(mask)
 
     def _times(self, caller: str) -> np.ndarray:
         if self.timestamps is None:
             raise DataError(f"{caller} needs timestamps: name their column when reading (time=…)")
-        self.room.require(17 * len(self), "the times of all ratings", _AT_RANDOM)
+        self.array_store.require(17 * len(self), "the times of all ratings", _AT_RANDOM)
         return self._as_read(self.timestamps)
 
     def _need_columns(self, otherwise: str = "") -> None:
-        self.room.require(64 * len(self), "the ratings as columns", otherwise)
+        self.array_store.require(64 * len(self), "the ratings as columns", otherwise)
 
     def _as_read(self, column: np.ndarray) -> np.ndarray:
         return column if self.order is None else column[self.order]
 
     def _split(self, held_out: np.ndarray) -> "tuple[Interactions, Interactions]":
-        held_out = passes.scattered(held_out, self.order, self.room)
-        rest = np.logical_not(held_out, out=self.room.zeros(len(self), bool))
+        held_out = passes.scattered(held_out, self.order, self.array_store)
+        rest = np.logical_not(held_out, out=self.array_store.zeros(len(self), bool))
         return self.where(rest), self.where(held_out)
 
     def _without_rows(self, users: np.ndarray, items: np.ndarray) -> "Interactions":
@@ -388,11 +388,11 @@ class Interactions:
             self,
             users=Vocabulary(self.users.take(kept_users), kind="user"),
             items=Vocabulary(self.items.take(kept_items), kind="item"),
-            matrix=building.without_empty(self.matrix, kept_users, kept_items, self.room),
-            texts=self.texts.take(kept_items),
+            matrix=building.without_empty(self.matrix, kept_users, kept_items, self.array_store),
+            metadata=self.metadata.take(kept_items),
         )
 
     def where(self, kept: np.ndarray) -> "Interactions":
         """Keep some of the stored values; ``kept`` is a mask over ``matrix.data``."""
-        matrix, timestamps, order = passes.kept_where(self.matrix, self.timestamps, self.order, kept, self.room)
+        matrix, timestamps, order = passes.kept_where(self.matrix, self.timestamps, self.order, kept, self.array_store)
         return dataclasses.replace(self, matrix=matrix, timestamps=timestamps, order=order)

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.array_store import MEMORY, ArrayStore
 from cofactor.data.interactions import Interactions
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.passes import as_csr
-from cofactor.data.rooms import MEMORY, Room
-from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
 from cofactor.files import new_folder
@@ -42,12 +42,12 @@ def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
         for name, array in arrays.items():
             if array is not None:
                 np.save(beside / f"{name}.npy", array, allow_pickle=False)
-        write_sides(beside, ratings.users, ratings.items, ratings.texts)
+        write_sides(beside, ratings.users, ratings.items, ratings.metadata)
         (beside / MANIFEST).write_text(json.dumps({"format": 1, "name": ratings.name}))
     return target
 
 
-def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, texts: ItemTexts) -> None:
+def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, texts: ItemMetadata) -> None:
     """Write the ids of both sides, and what is known of the items."""
     _write_parquet(users.ids.alias("user").to_frame(), folder / "users.parquet")
     known = {"title": texts.titles, "genres": texts.genres}
@@ -91,10 +91,10 @@ class ArrayFile:
         return stream.getvalue()
 
 
-def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY, *, name: str | None = None) -> Interactions:
+def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, name: str | None = None) -> Interactions:
     """Open a folder that `write_folder` wrote; the arrays stay on disk until they are read.
 
-    ``room`` is where arrays go that are made of it; ``name`` is the table's, instead of the one it was written with.
+    ``store`` is where arrays go that are made of it; ``name`` is the table's, instead of the one it was written with.
 
     Raises
     ------
@@ -120,9 +120,9 @@ def open_folder(folder: str | os.PathLike[str], room: Room = MEMORY, *, name: st
         raise DataError(
             f"{source} is not a folder of interactions ({error}): write it with Interactions.write"
         ) from error
-    texts = ItemTexts(*(known[column] if column in known.columns else None for column in ("title", "genres")))
+    texts = ItemMetadata(*(known[column] if column in known.columns else None for column in ("title", "genres")))
     name = written_name if name is None else name
-    table = Interactions(users, items, matrix, timestamps, order, texts, name, room)
+    table = Interactions(users, items, matrix, timestamps, order, texts, name, store)
     if by_item is not None:
         table.__dict__["by_item"] = by_item
     return table

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from cofactor.data.array_store import Disk, bytes_of, scratch_folder
 from cofactor.data.assembly import Titles, as_table
 from cofactor.data.columns import OnBadRows, check_choice
 from cofactor.data.disk_build import build
@@ -25,7 +26,6 @@ from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.ondisk import MANIFEST, open_folder
 from cofactor.data.parquet_parts import ParquetParts, indexed
 from cofactor.data.readers import parquet_files, wanted_columns
-from cofactor.data.rooms import Disk, bytes_of, scratch_folder
 from cofactor.errors import DataError, SettingError
 from cofactor.files import new_folder
 
@@ -102,36 +102,36 @@ def open_parquet(
     """
     check_choice("on_bad_rows", on_bad_rows, get_args(OnBadRows))
     check_choice("duplicates", duplicates, get_args(Duplicates))
-    room = Disk(Path(scratch_folder() if cache is None else cache), bytes_of(memory))
-    if room.folder.resolve() == Path(path).resolve():
+    store = Disk(Path(scratch_folder() if cache is None else cache), bytes_of(memory))
+    if store.folder.resolve() == Path(path).resolve():
         raise SettingError(f"cache is the folder of the data, {path}: name another, whose files are not taken for data")
     options = {"columns": wanted_columns(user, item, value, time), "duplicates": duplicates, "on_bad_rows": on_bad_rows}
     texts = None if titles is None else as_table(titles)  # a wrong file shows before the work, not after it
-    table = _Cached(Path(path), options, room, notify or log.info).opened(name or Path(path).resolve().name)
-    return table if texts is None else table.with_texts(texts)
+    table = _Cached(Path(path), options, store, notify or log.info).opened(name or Path(path).resolve().name)
+    return table if texts is None else table.with_items(texts)
 
 
 class _Cached:
     """The arrays of some files with some options: those in the cache, or new ones."""
 
-    def __init__(self, path: Path, options: dict[str, Any], room: Disk, notify: Callable[[str], None]) -> None:
-        self._path, self._options, self._room, self._notify = path, options, room, notify
+    def __init__(self, path: Path, options: dict[str, Any], store: Disk, notify: Callable[[str], None]) -> None:
+        self._path, self._options, self._store, self._notify = path, options, store, notify
         source = {"path": str(path.resolve()), **options}
-        self._home = room.folder / f"{path.resolve().stem or 'root'}-{_short(source)}"
+        self._home = store.folder / f"{path.resolve().stem or 'root'}-{_short(source)}"
 
     def opened(self, name: str) -> Interactions:
         """Return the table; build it where it is not there."""
         inputs = self._inputs()
         target = self._home / _short(inputs)
         if not (target / MANIFEST).exists():
-            with self._room.writing():
+            with self._store.writing():
                 self._build(target, inputs, name)
-        return open_folder(target, self._room, name=name)
+        return open_folder(target, self._store, name=name)
 
     def _inputs(self) -> dict[str, Any]:
         """Describe the files as they are now, by names that hold in every folder."""
         described = []
-        for file in parquet_files(self._path, apart_from=self._room.folder):
+        for file in parquet_files(self._path, apart_from=self._store.folder):
             try:
                 known = file.stat()
             except OSError as error:
@@ -159,12 +159,12 @@ class _Cached:
 
     def _write(self, target: Path, inputs: dict[str, Any], name: str) -> None:
         files, columns = [Path(file) for file, _, _ in inputs["files"]], self._options["columns"]
-        parts = ParquetParts(files, columns, self._room.entries_at_once)
+        parts = ParquetParts(files, columns, self._store.entries_at_once)
         with new_folder(target) as beside:
             self._notify(f"reading the ids of {len(files):,} file{'s' * (len(files) > 1)}")
             found = indexed(parts, self._options["on_bad_rows"])
             self._notify(f"sorting {found.n_rows:,} ratings of {len(found.users.ids):,} users, once")
-            build(parts, found, self._options["duplicates"], beside, self._room.entries_at_once)
+            build(parts, found, self._options["duplicates"], beside, self._store.entries_at_once)
             if self._inputs() != inputs:
                 raise DataError(f"{self._path} changed while it was read: open it again when it is whole")
             (beside / MANIFEST).write_text(json.dumps({"format": 1, "name": name, "made_from": inputs}, indent=1))

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.array_store import ArrayStore, Disk
 from cofactor.data.buckets import Transposing
-from cofactor.data.rooms import Disk, Room
 from cofactor.errors import SettingError
 
 __all__ = [
@@ -47,38 +47,38 @@ def sums_of(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     return sums
 
 
-def places_of(mask: np.ndarray, room: Room) -> np.ndarray:
+def places_of(mask: np.ndarray, store: ArrayStore) -> np.ndarray:
     """Return where a mask is true: int64."""
-    places, done = room.zeros(int(np.count_nonzero(mask)), np.int64), 0
-    for part in room.parts(len(mask)):
+    places, done = store.zeros(int(np.count_nonzero(mask)), np.int64), 0
+    for part in store.parts(len(mask)):
         found = np.flatnonzero(mask[part])
         places[done : done + len(found)] = found + part.start
         done += len(found)
     return places
 
 
-def at_least(values: np.ndarray, least: float, room: Room) -> np.ndarray:
+def at_least(values: np.ndarray, least: float, store: ArrayStore) -> np.ndarray:
     """Return which values are ``least`` or more, as a mask."""
     if not isinstance(least, int | float | np.number) or np.isnan(least):
         raise SettingError(f"at_least({least!r}): give a number, the least value to keep")
-    mask: np.ndarray = room.zeros(len(values), bool)
-    for part in room.parts(len(values)):
+    mask: np.ndarray = store.zeros(len(values), bool)
+    for part in store.parts(len(values)):
         mask[part] = values[part] >= least
     return mask
 
 
-def row_runs(matrix: sparse.csr_array, room: Room) -> Iterator[tuple[slice, np.ndarray]]:
+def row_runs(matrix: sparse.csr_array, store: ArrayStore) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield runs of stored entries, none of which cuts a row, each with the rows of its entries."""
     lengths = np.diff(matrix.indptr)
-    for part in room.row_parts(lengths):
+    for part in store.row_parts(lengths):
         span = slice(int(matrix.indptr[part.start]), int(matrix.indptr[part.stop]))
         yield span, np.repeat(np.arange(part.start, part.stop), lengths[part])
 
 
-def entries_of(matrix: sparse.csr_array, rows: np.ndarray, room: Room) -> np.ndarray:
+def entries_of(matrix: sparse.csr_array, rows: np.ndarray, store: ArrayStore) -> np.ndarray:
     """Bring a mask over the rows of a matrix to the entries that it stores."""
-    mask: np.ndarray = room.zeros(matrix.nnz, bool)
-    for span, row_of in row_runs(matrix, room):
+    mask: np.ndarray = store.zeros(matrix.nnz, bool)
+    for span, row_of in row_runs(matrix, store):
         mask[span] = rows[row_of]
     return mask
 
@@ -96,26 +96,30 @@ def as_csr(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: t
     return matrix
 
 
-def valued(matrix: sparse.csr_array, change: Callable[[np.ndarray], np.ndarray], room: Room) -> sparse.csr_array:
+def valued(matrix: sparse.csr_array, change: Callable[[np.ndarray], np.ndarray], store: ArrayStore) -> sparse.csr_array:
     """Return a matrix with a function of each value in its place, as float32."""
-    values = room.zeros(matrix.nnz, np.float32)
-    for part in room.parts(matrix.nnz):
+    values = store.zeros(matrix.nnz, np.float32)
+    for part in store.parts(matrix.nnz):
         values[part] = change(matrix.data[part])
     return as_csr(values, matrix.indices, matrix.indptr, matrix.shape)
 
 
-def scattered(mask: np.ndarray, order: np.ndarray | None, room: Room) -> np.ndarray:
+def scattered(mask: np.ndarray, order: np.ndarray | None, store: ArrayStore) -> np.ndarray:
     """Bring a mask over the rows as they were read into the order in which they are stored."""
     if order is None:
         return mask
-    stored: np.ndarray = room.zeros(len(mask), bool)
-    for part in room.parts(len(mask)):
+    stored: np.ndarray = store.zeros(len(mask), bool)
+    for part in store.parts(len(mask)):
         stored[order[part]] = mask[part]
     return stored
 
 
 def kept_where(
-    matrix: sparse.csr_array, timestamps: np.ndarray | None, order: np.ndarray | None, kept: np.ndarray, room: Room
+    matrix: sparse.csr_array,
+    timestamps: np.ndarray | None,
+    order: np.ndarray | None,
+    kept: np.ndarray,
+    store: ArrayStore,
 ) -> tuple[sparse.csr_array, np.ndarray | None, np.ndarray | None]:
     """Keep some of the stored entries; ``kept`` is a mask over them.
 
@@ -124,11 +128,11 @@ def kept_where(
     the matrix, the timestamps, and the reading order of what is kept
     """
     n = int(np.count_nonzero(kept))
-    values, indices = room.zeros(n, np.float32), room.zeros(n, matrix.indices.dtype)
-    times = None if timestamps is None else room.zeros(n, timestamps.dtype)
+    values, indices = store.zeros(n, np.float32), store.zeros(n, matrix.indices.dtype)
+    times = None if timestamps is None else store.zeros(n, timestamps.dtype)
     indptr = np.zeros(len(matrix.indptr), np.int64)
     done = 0
-    for part in room.parts(len(kept)):
+    for part in store.parts(len(kept)):
         chosen = kept[part]
         rows = slice(*np.searchsorted(matrix.indptr, (part.start, part.stop), side="left"))
         before = np.concatenate([[0], np.cumsum(chosen)])
@@ -140,40 +144,40 @@ def kept_where(
         done = target.stop
     indptr[matrix.indptr == len(kept)] = done
     new = as_csr(values, indices, indptr, matrix.shape)
-    return new, times, None if order is None else _order_of_kept(order, kept, n, room)
+    return new, times, None if order is None else _order_of_kept(order, kept, n, store)
 
 
-def _order_of_kept(order: np.ndarray, kept: np.ndarray, n: int, room: Room) -> np.ndarray:
+def _order_of_kept(order: np.ndarray, kept: np.ndarray, n: int, store: ArrayStore) -> np.ndarray:
     """Return where what is kept is stored now, in reading order."""
     index = np.int32 if len(kept) < 2**31 else np.int64
-    place, done = room.zeros(len(kept), index), 0
-    for part in room.parts(len(kept)):
+    place, done = store.zeros(len(kept), index), 0
+    for part in store.parts(len(kept)):
         place[part] = done + np.cumsum(kept[part]) - 1
         done += int(np.count_nonzero(kept[part]))
-    new, done = room.zeros(n, np.int32 if n < 2**31 else np.int64), 0
-    for part in room.parts(len(order)):
+    new, done = store.zeros(n, np.int32 if n < 2**31 else np.int64), 0
+    for part in store.parts(len(order)):
         chosen = order[part][kept[order[part]]]
         new[done : done + len(chosen)] = place[chosen]
         done += len(chosen)
     return new
 
 
-def transposed(matrix: sparse.csr_array, room: Room) -> sparse.csr_array:
+def transposed(matrix: sparse.csr_array, store: ArrayStore) -> sparse.csr_array:
     """Return the transpose in row order."""
-    if not isinstance(room, Disk):
+    if not isinstance(store, Disk):
         return matrix.T.tocsr()
-    with room.writing():
-        return _sorted_by_item(matrix, room)
+    with store.writing():
+        return _sorted_by_item(matrix, store)
 
 
-def _sorted_by_item(matrix: sparse.csr_array, room: Disk) -> sparse.csr_array:
+def _sorted_by_item(matrix: sparse.csr_array, store: Disk) -> sparse.csr_array:
     n_users, n_items = matrix.shape
     counts = counts_of(matrix.indices, n_items)
-    sorting = Transposing(room.folder, counts, room.entries_at_once)
-    for part in room.parts(matrix.nnz):
+    sorting = Transposing(store.folder, counts, store.entries_at_once)
+    for part in store.parts(matrix.nnz):
         users = np.searchsorted(matrix.indptr, np.arange(part.start, part.stop), side="right") - 1
         sorting.add(users, matrix.indices[part], matrix.data[part])
-    values, indices = room.zeros(matrix.nnz, np.float32), room.zeros(matrix.nnz, matrix.indices.dtype)
+    values, indices = store.zeros(matrix.nnz, np.float32), store.zeros(matrix.nnz, matrix.indices.dtype)
     indptr = np.concatenate([[0], np.cumsum(counts)])
     for items, _, user_rows, of_them in sorting.parts():
         target = slice(indptr[items.start], indptr[items.stop])

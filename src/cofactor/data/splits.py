@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from cofactor.data.rooms import MEMORY, Room
+from cofactor.data.array_store import MEMORY, ArrayStore
 from cofactor.errors import SettingError
 
 __all__ = [
@@ -27,24 +27,24 @@ __all__ = [
 Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-def random_mask(n: int, test_fraction: float, seed: int, room: Room = MEMORY) -> Mask:
+def random_mask(n: int, test_fraction: float, seed: int, store: ArrayStore = MEMORY) -> Mask:
     """Hold out the first part of ``default_rng(seed).permutation(n)``."""
     _check_fraction(test_fraction)
-    return _mask_of(_shuffled(n, seed, room)[: round(n * test_fraction)], n, room)
+    return _mask_of(_shuffled(n, seed, store)[: round(n * test_fraction)], n, store)
 
 
-def _shuffled(n: int, seed: int, room: Room) -> np.ndarray:
-    """Return ``default_rng(seed).permutation(n)`` in a room."""
-    places: np.ndarray = room.zeros(n, np.int64)
-    for part in room.parts(n):
+def _shuffled(n: int, seed: int, store: ArrayStore) -> np.ndarray:
+    """Return ``default_rng(seed).permutation(n)`` in a store."""
+    places: np.ndarray = store.zeros(n, np.int64)
+    for part in store.parts(n):
         places[part] = np.arange(part.start, part.stop)
     np.random.default_rng(seed).shuffle(places)
     return places
 
 
-def _mask_of(places: np.ndarray, n: int, room: Room) -> Mask:
-    mask: Mask = room.zeros(n, bool)
-    for part in room.parts(len(places)):
+def _mask_of(places: np.ndarray, n: int, store: ArrayStore) -> Mask:
+    mask: Mask = store.zeros(n, bool)
+    for part in store.parts(len(places)):
         mask[places[part]] = True
     return mask
 
@@ -110,19 +110,19 @@ def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int
     return mask
 
 
-def fold_masks(n: int, folds: int, seed: int, room: Room = MEMORY) -> Iterator[Mask]:
+def fold_masks(n: int, folds: int, seed: int, store: ArrayStore = MEMORY) -> Iterator[Mask]:
     """Yield ``folds`` masks that together hold out every interaction exactly once."""
     _check_folds(folds, n)
-    for places in np.array_split(_shuffled(n, seed, room), folds):
-        yield _mask_of(places, n, room)
+    for places in np.array_split(_shuffled(n, seed, store), folds):
+        yield _mask_of(places, n, store)
 
 
-def contiguous_masks(n: int, folds: int, room: Room = MEMORY) -> Iterator[Mask]:
+def contiguous_masks(n: int, folds: int, store: ArrayStore = MEMORY) -> Iterator[Mask]:
     """Yield ``folds`` masks, each of a run of neighbours, which are of about equal length."""
     _check_folds(folds, n)
     sizes = [n // folds + (k < n % folds) for k in range(folds)]
     for first, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
-        mask: Mask = room.zeros(n, bool)
+        mask: Mask = store.zeros(n, bool)
         mask[first : first + size] = True
         yield mask
 

@@ -31,7 +31,7 @@ def card(ratings: "Interactions") -> str:
     """Return what a notebook shows of a table: how much there is of what."""
     (low, high), counts = ratings.value_range, np.diff(ratings.matrix.indptr)
     each = "" if not len(counts) else f"{np.median(counts):g} in the middle, at most {counts.max():,}"
-    known = {"times": ratings.timestamps, "titles": ratings.texts.titles, "genres": ratings.texts.genres}
+    known = {"times": ratings.timestamps, "titles": ratings.metadata.titles, "genres": ratings.metadata.genres}
     return notebook.facts(
         ratings.name or "interactions",
         {

@@ -134,7 +134,7 @@ def generate(spec: Spec) -> Interactions:
         start = span.stop
     users, items = _numbered(spec.users, "user"), _numbered(spec.items, "item")
     table = Interactions.from_rows(users, items, user_rows, item_rows, values, timestamps, name=spec.name)
-    return table.with_texts(pl.DataFrame({"item": items.ids}).with_columns(pl.format("Film {}", "item").alias("title")))
+    return table.with_items(pl.DataFrame({"item": items.ids}).with_columns(pl.format("Film {}", "item").alias("title")))
 
 
 def _numbered(count: int, kind: str) -> Vocabulary:

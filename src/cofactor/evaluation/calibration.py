@@ -44,7 +44,7 @@ def calibration(
     >>> import cofactor as cf
     >>> from cofactor.solvers.bayes import BayesianMF
     >>> train, test = cf.load_dataset("synthetic:60x40x600").split_random(test_fraction=0.2, seed=0)
-    >>> frame = calibration(BayesianMF(rank=2, sweeps=60, burn_in=20, kept=20).fit(train), test, levels=[0.5, 0.9])
+    >>> frame = calibration(BayesianMF(rank=2, sweeps=60, burn_in=20, n_samples=20).fit(train), test, levels=[0.5, 0.9])
     >>> frame.columns, bool(frame["share"][1] > frame["share"][0])
     (['level', 'share', 'width'], True)
     """

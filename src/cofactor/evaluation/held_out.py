@@ -6,9 +6,9 @@ from typing import NoReturn
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.array_store import MEMORY, ArrayStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import as_csr, at_least, counts_of, kept_where
-from cofactor.data.rooms import MEMORY, Room
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
 from cofactor.evaluation.large import kernels_for
@@ -43,7 +43,7 @@ class HeldOut:
         How many ratings were left out because the model knows the user or the item not.
     counts : numpy.ndarray of int64, shape (items,)
         How many users had each item in training.
-    room : Room
+    array_store : ArrayStore
         How much of it may be in memory at once.
     """
 
@@ -51,16 +51,18 @@ class HeldOut:
     matrix: sparse.csr_array
     n_unknown: int
     counts: np.ndarray
-    room: Room = MEMORY
+    array_store: ArrayStore = MEMORY
 
     def relevant(self, relevant_from: float | None) -> sparse.csr_array:
         """Return those that count as relevant; see `relevant_among`."""
-        return relevant_among(self.matrix, relevant_from, self.room)
+        return relevant_among(self.matrix, relevant_from, self.array_store)
 
 
-def relevant_among(table: sparse.csr_array, relevant_from: float | None, room: Room = MEMORY) -> sparse.csr_array:
+def relevant_among(
+    table: sparse.csr_array, relevant_from: float | None, store: ArrayStore = MEMORY
+) -> sparse.csr_array:
     """Return the ratings of at least a value; all of them where that is None."""
-    return table if relevant_from is None else stored_where(table, at_least(table.data, relevant_from, room), room)
+    return table if relevant_from is None else stored_where(table, at_least(table.data, relevant_from, store), store)
 
 
 def matched(model: Factors, test: Interactions) -> HeldOut:
@@ -84,7 +86,7 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
             "cofactor.evaluation.without_training_rows(model, test)"
         )
     users = np.flatnonzero(lengths)
-    return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts, test.room)
+    return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts, test.array_store)
 
 
 def _refuse_strangers(model: Factors, test: Interactions) -> NoReturn:
@@ -161,9 +163,9 @@ def without_training_rows(model: Factors, ratings: Interactions) -> Interactions
     True
     """
     user_of, item_of = _rows_in(ratings.users, model.users), _rows_in(ratings.items, model.items)
-    kept = ratings.room.zeros(len(ratings), bool)
+    kept = ratings.array_store.zeros(len(ratings), bool)
     lengths = np.diff(ratings.matrix.indptr) + _lengths_of(model.seen, user_of)
-    for part in ratings.room.row_parts(lengths):
+    for part in ratings.array_store.row_parts(lengths):
         some, known_users = rows_between(ratings.matrix, part.start, part.stop), user_of[part] >= 0
         user_rows = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
         item_rows = item_of[some.indices]
@@ -212,10 +214,10 @@ def table_in_rows_of(users: Vocabulary, items: Vocabulary, ratings: Interactions
     user_of, item_of = _rows_in(ratings.users, users), _rows_in(ratings.items, items)
     theirs = np.full(len(users), -1)
     theirs[user_of[user_of >= 0]] = np.flatnonzero(user_of >= 0)
-    room, done = ratings.room, 0
-    values, indices = room.zeros(len(ratings), np.float32), room.zeros(len(ratings), np.int32)
+    store, done = ratings.array_store, 0
+    values, indices = store.zeros(len(ratings), np.float32), store.zeros(len(ratings), np.int32)
     counts = np.zeros(len(users), np.int64)
-    for part in room.row_parts(_lengths_of(ratings.matrix, theirs)):
+    for part in store.row_parts(_lengths_of(ratings.matrix, theirs)):
         present = np.flatnonzero(theirs[part] >= 0)
         some = ratings.matrix[theirs[part][present]]
         user_rows, item_rows = np.repeat(present, np.diff(some.indptr)), item_of[some.indices]
@@ -239,6 +241,6 @@ def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, n
     return int(overlap), counts_of(seen.indices, seen.shape[1])
 
 
-def stored_where(table: sparse.csr_array, kept: np.ndarray, room: Room = MEMORY) -> sparse.csr_array:
+def stored_where(table: sparse.csr_array, kept: np.ndarray, store: ArrayStore = MEMORY) -> sparse.csr_array:
     """Return a table of some of the stored values; ``kept`` is a mask over them."""
-    return kept_where(table, None, None, kept, room)[0]
+    return kept_where(table, None, None, kept, store)[0]

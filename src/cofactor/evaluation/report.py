@@ -280,7 +280,7 @@ def _errors(model: Factors, held_out: HeldOut, clip: bool) -> dict[str, Column]:
     """Sum each user's squared and absolute errors."""
     lengths, table = np.diff(held_out.matrix.indptr), held_out.matrix
     squares, sizes = np.zeros(len(lengths)), np.zeros(len(lengths))
-    for part in held_out.room.row_parts(lengths):
+    for part in held_out.array_store.row_parts(lengths):
         some, users = rows_between(table, part.start, part.stop), held_out.users[part]
         predicted = ranking.scores_of(model, users, some).astype(np.float64)
         if clip:

@@ -17,7 +17,8 @@ __all__ = ["Choices", "Range", "Space", "check_known", "field_types", "search_sp
 class Range:
     """Numbers from ``low`` to ``high``, both included; with ``log``, each doubling is as likely as another.
 
-    With ``balanced``, they are weights of a penalty as they would be at the solver's own ``nu`` and ``unseen_weight``;
+    With ``balanced``, they are weights of a penalty as they would be at the solver's default ``nu`` and
+    ``unobserved_weight``;
     where a trial has others, its setting is the number that is as heavy on an average row. Otherwise most trials would
     be spent on penalties that are far too light or too heavy.
     """
@@ -47,7 +48,7 @@ class Choices:
 Space: TypeAlias = Mapping[str, Range | Choices]
 """What to try for each setting that is searched."""
 
-_FACTORS = {"rank": 4, "regularization": 10, "unseen_weight": 10, "learning_rate": 10, "negatives": 4}
+_FACTORS = {"rank": 4, "regularization": 10, "unobserved_weight": 10, "learning_rate": 10, "negatives": 4}
 """How many times more, or less, than the default is tried; all on a log axis."""
 
 _BOUNDS = {"nu": (0.0, 1.0)}
@@ -56,7 +57,7 @@ _BOUNDS = {"nu": (0.0, 1.0)}
 _REPETITIONS = ("epochs", "sweeps")
 """Up to twice the default; of sweeps at least half of it, of epochs any number, as the best one is seen on the way."""
 
-_MOST = {"unseen_weight": 1.0}
+_MOST = {"unobserved_weight": 1.0}
 """What an unseen pair weighs is measured against 1 for a seen one."""
 
 _NEVER = {
@@ -97,7 +98,7 @@ def search_space(solver: Any, given: Mapping[str, Any] | None = None, fixed: Seq
     >>> from cofactor.solvers.als import ImplicitALS
     >>> space = search_space(ImplicitALS, {"rank": (16, 256)}, fixed=["epochs"])
     >>> list(space), space["rank"].high
-    (['rank', 'regularization', 'unseen_weight', 'nu'], 256)
+    (['rank', 'regularization', 'unobserved_weight', 'nu'], 256)
     """
     given = given or {}
     usual = solver() if isinstance(solver, type) else solver

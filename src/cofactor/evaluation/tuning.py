@@ -343,12 +343,12 @@ class _Search:
     def settings(self, suggested: Mapping[str, Any], met: float, pairs: float) -> dict[str, Any]:
         """Return the settings that are meant by what was suggested, with weights of penalties made as heavy as said.
 
-        A row with n interactions is held by a penalty times n^nu, or (n + unseen_weight * pairs)^nu where unseen pairs
-        count. Numbers have three digits, so that they can be written down.
+        A row with n interactions is held by a penalty times n^nu, or (n + unobserved_weight * pairs)^nu where
+        unobserved pairs count. Numbers have three digits, so that they can be written down.
         """
 
         def heaviness(settings: Mapping[str, Any]) -> float:
-            nu, unseen = (settings.get(name, getattr(self.base, name, 0.0)) for name in ("nu", "unseen_weight"))
+            nu, unseen = (settings.get(name, getattr(self.base, name, 0.0)) for name in ("nu", "unobserved_weight"))
             return float((met + unseen * pairs) ** nu)
 
         settings, factor = dict(suggested), heaviness({}) / heaviness(suggested)

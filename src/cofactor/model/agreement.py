@@ -22,7 +22,7 @@ _ROUNDS = 2
 _CHOICES: Mapping[str, Sequence[float]] = {
     "aim": (0.0, 0.5, 1.0, 2.0, 4.0),
     "strength": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
-    "unseen_weight": (0.003, 0.03, 0.1, 0.3, 1.0),
+    "unobserved_weight": (0.003, 0.03, 0.1, 0.3, 1.0),
 }
 """How far above the average score of what was chosen the equations aim, in standard deviations of all scores; the
 penalty, in units of the mean square of the items' coordinates; the weight of what was not seen."""
@@ -87,7 +87,7 @@ def _lists(model: Factors, rows: np.ndarray, vectors: np.ndarray, length: int) -
     return np.argpartition(-scores, length - 1, axis=1)[:, :length]
 
 
-def _aiming(model: Factors, rows: np.ndarray, aim: float, strength: float, unseen_weight: float) -> Factors:
+def _aiming(model: Factors, rows: np.ndarray, aim: float, strength: float, unobserved_weight: float) -> Factors:
     """Return a model whose equations aim so far above what its users' own items score."""
     scores = model.user_vectors[rows] @ model.item_vectors.T
     if model.item_bias is not None:
@@ -100,7 +100,7 @@ def _aiming(model: Factors, rows: np.ndarray, aim: float, strength: float, unsee
         loss="matched",
         regularization=penalty,
         bias_regularization=penalty,
-        unseen_weight=unseen_weight,
+        unobserved_weight=unobserved_weight,
         nu=1.0,
     )
     return model.evolve(objective=objective, mean=1 - target)  # equations aim at 1

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from cofactor.data.array_store import MEMORY, ArrayStore
 from cofactor.data.passes import counts_of
-from cofactor.data.rooms import MEMORY, Room
 from cofactor.model.kernels import pairs
 from cofactor.model.kernels.assembly import padded
 from cofactor.model.kernels.compiling import readable
@@ -40,11 +40,11 @@ class Blocks:
     ----------
     matrix : scipy.sparse.csr_array, shape (users, items)
         Its values do not matter.
-    room : Room
+    store : ArrayStore
         Where the blocks are.
     """
 
-    def __init__(self, matrix: sparse.csr_array, room: Room = MEMORY) -> None:
+    def __init__(self, matrix: sparse.csr_array, store: ArrayStore = MEMORY) -> None:
         self.indptr, self.indices = compressed(matrix)
         self.counts = counts_of(matrix.indices, matrix.shape[1])
         self.met = np.flatnonzero(self.counts)
@@ -54,9 +54,9 @@ class Blocks:
         )
         shares = np.searchsorted(self.indptr, np.arange(1, self.blocks) * (matrix.nnz / self.blocks))
         self.cuts = np.concatenate([[0], shares, [n_users]])
-        self._ends = room.zeros((self.blocks, n_users), np.int64)
+        self._ends = store.zeros((self.blocks, n_users), np.int64)
         self._bases = np.empty((self.blocks, self.blocks), np.int64)
-        self._entries = room.zeros(matrix.nnz, np.int32)
+        self._entries = store.zeros(matrix.nnz, np.int32)
 
     def epoch(
         self,
@@ -103,8 +103,8 @@ def compressed(matrix: sparse.csr_array) -> tuple[npt.NDArray[np.int64], npt.NDA
     return readable(matrix.indptr, np.int64), readable(matrix.indices, np.int32)
 
 
-def pad(vectors: Floats, room: Room = MEMORY) -> Floats:
+def pad(vectors: Floats, store: ArrayStore = MEMORY) -> Floats:
     """Return a copy with zeros up to whole registers."""
-    wide = room.zeros((len(vectors), padded(vectors.shape[1])), np.float32)
+    wide = store.zeros((len(vectors), padded(vectors.shape[1])), np.float32)
     wide[:, : vectors.shape[1]] = vectors
     return wide

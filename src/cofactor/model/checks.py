@@ -81,7 +81,7 @@ def check_shapes(model: "FactorState") -> None:
         if array is not None and array.shape != shape:
             raise DataError(f"{name} has the shape {array.shape} where {shape} is needed")
     for name in ("titles", "genres"):
-        texts = getattr(model.texts, name)
+        texts = getattr(model.metadata, name)
         if texts is not None and len(texts) != len(model.items):
             raise DataError(f"there are {len(texts):,} {name} for {len(model.items):,} items: give one an item")
     if not abs(model.mean) <= _LARGEST:

@@ -40,7 +40,7 @@ def _parts(model: "FactorState") -> Iterator[tuple[str, np.ndarray]]:
     yield "seen.indptr", model.seen.indptr.astype(np.int64, copy=False)
     yield "seen.indices", model.seen.indices.astype(np.int32, copy=False)
     yield "seen.values", model.seen.data.astype(np.float32, copy=False)
-    texts = {"titles": model.texts.titles, "genres": model.texts.genres}
+    texts = {"titles": model.metadata.titles, "genres": model.metadata.genres}
     series = {"users": model.users.ids, "items": model.items.ids, **texts}
     for name, values in series.items():
         if values is not None:

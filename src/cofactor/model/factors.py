@@ -10,7 +10,7 @@ import polars as pl
 
 from cofactor.data.columns import check_choice
 from cofactor.data.interactions import Interactions
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import SettingError
 from cofactor.model import checks, lists
@@ -84,7 +84,7 @@ class Factors(FactorState):
             None if item_bias is None else np.array(item_bias, dtype=np.float32),
             mean,
             None if seen is None else checks.canonical(seen),
-            ItemTexts() if titles is None else ItemTexts(pl.Series(list(titles), dtype=pl.String)),
+            ItemMetadata() if titles is None else ItemMetadata(pl.Series(list(titles), dtype=pl.String)),
             origin=Origin(solver="from_arrays"),
         )
 
@@ -181,8 +181,8 @@ class Factors(FactorState):
         Returns
         -------
         polars.DataFrame
-            Columns user, place (from 1), item, title (null where not known), score; in the order of ``users``,
-            then by place. Equal scores are in item row order.
+            Columns user, position (from 1), item, title (null where not known), score; in the order of ``users``,
+            then by position. Equal scores are in item row order.
 
         Raises
         ------
@@ -295,7 +295,7 @@ class Factors(FactorState):
         >>> import cofactor as cf
         >>> from cofactor.solvers import ImplicitALS
         >>> model = ImplicitALS(rank=4, epochs=2).fit(cf.load_dataset("synthetic:60x40x600").binary())
-        >>> model.fold_in({61: [1, 2, 3]}).recommend([61], n=2)["place"].to_list()
+        >>> model.fold_in({61: [1, 2, 3]}).recommend([61], n=2)["position"].to_list()
         [1, 2]
         """
         from cofactor.model.placing import fold_in  # brings numba

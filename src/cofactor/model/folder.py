@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.model.factors import Factors
@@ -141,7 +141,7 @@ class FolderModel:
             items["bias"].to_numpy() if self.card["item_bias"] else None,
             float(self.card["mean"]),
             self._seen(users["row"]),
-            ItemTexts(*texts),
+            ItemMetadata(*texts),
             self.objective,
             self.origin,
         )

@@ -38,7 +38,7 @@ def recommended(
     allowed: np.ndarray | None,
     by: "By" = "mean",
 ) -> pl.DataFrame:
-    """Return the lists of some user rows as one table: user, place, item, title, score."""
+    """Return the lists of some user rows as one table: user, position, item, title, score."""
     if model.objective.goal == "rating" and model.objective.scale is not None:
         _warn_of_rating_model(model.origin.solver)
     best = ranked(model, user_rows, n, exclude_seen=exclude_seen, allowed=allowed, by=by)
@@ -47,7 +47,7 @@ def recommended(
     return pl.DataFrame(
         [
             model.users.take(user_rows[best.users]).alias("user"),
-            pl.Series("place", place.astype(np.int32)),
+            pl.Series("position", place.astype(np.int32)),
             model.items.take(best.items).alias("item"),
             titles(model, best.items).alias("title"),
             pl.Series("score", best.scores),
@@ -126,7 +126,7 @@ def allowed(model: "Factors", candidates: Iterable[Id] | None, exclude: Iterable
 
 def titles(model: "Factors", item_rows: np.ndarray) -> pl.Series:
     """Return the titles of some item rows, null where they are not known."""
-    known = model.texts.titles
+    known = model.metadata.titles
     if known is None:
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(item_rows))
     taken: pl.Series = known[pl.Series(item_rows, dtype=pl.UInt32)]

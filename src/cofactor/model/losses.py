@@ -94,8 +94,8 @@ class BiasedRatings:
 class Confidences:
     """Weighted squared error of every pair: one where something was seen, zero with a small weight everywhere.
 
-    **Loss.** ``sum_seen value (x_u.y_i - 1)^2 + unseen_weight sum_all (x_u.y_i)^2``, plus for each row of ``m``
-    ratings, on both sides, ``regularization (m + unseen_weight n)^nu |x|^2`` with ``n`` the rows of the other side.
+    **Loss.** ``sum_seen value (x_u.y_i - 1)^2 + unobserved_weight sum_all (x_u.y_i)^2``, plus for each row of ``m``
+    ratings, on both sides, ``regularization (m + unobserved_weight n)^nu |x|^2`` with ``n`` the rows of the other side.
 
     References
     ----------
@@ -104,7 +104,7 @@ class Confidences:
     benchmarks".
     """
 
-    unseen_weight: float
+    unobserved_weight: float
     regularization: float
     nu: float
 
@@ -123,17 +123,17 @@ class Confidences:
         of_users, of_items = self._equations(items, item_gram), self._equations(users, user_gram)
         seen = sum_of_losses(by_user, of_users, users)
         penalties = seen.penalties + sum_of_penalties(by_item, of_items, items)
-        unseen = self.unseen_weight * float(np.sum(user_gram * item_gram))
+        unseen = self.unobserved_weight * float(np.sum(user_gram * item_gram))
         return Measured(seen.squares + penalties + unseen, seen.squares, seen.errors)
 
     def _equations(self, fixed: Floats, fixed_gram: Doubles) -> Equations:
         return equations(
             fixed,
             self.regularization,
-            gram=self.unseen_weight * fixed_gram,
+            gram=self.unobserved_weight * fixed_gram,
             weight=(0.0, 1.0),
             target=(1.0, 0.0),
-            count_offset=self.unseen_weight * len(fixed),
+            count_offset=self.unobserved_weight * len(fixed),
             nu=self.nu,
         )
 
@@ -153,10 +153,10 @@ def equations_of(model: "FactorState", side: Side) -> Equations:
     return equations(
         columns,
         penalty,
-        gram=objective.unseen_weight * gram(columns),
+        gram=objective.unobserved_weight * gram(columns),
         offsets=offsets,
         weight=(1.0, 0.0) if objective.loss == "matched" else (0.0, 1.0),
         target=(1.0 - model.mean, 0.0),
-        count_offset=0.0 if objective.loss == "confident" else objective.unseen_weight * len(fixed),
+        count_offset=0.0 if objective.loss == "confident" else objective.unobserved_weight * len(fixed),
         nu=objective.nu,
     )

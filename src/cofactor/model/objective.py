@@ -27,9 +27,9 @@ class Objective:
         - ``"residual"``: the same, but a row's bias comes first, as if there were no vectors, and is held while they
           are found.
         - ``"weighted"``: observed pairs count by their value and aim at 1, all pairs together aim at 0 with the
-          weight ``unseen_weight`` (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021).
+          weight ``unobserved_weight`` (Hu, Koren and Volinsky 2008, in the form of Rendle et al. 2021).
         - ``"confident"``: the same in the form of 2008, where an observed pair aims at 1 with the weight
-          ``unseen_weight`` plus its value, and a row's penalty grows with its observed pairs alone.
+          ``unobserved_weight`` plus its value, and a row's penalty grows with its observed pairs alone.
         - ``"matched"``: a loss without equations; what comes nearest to it is ``"weighted"`` with every observed pair
           counting 1, whatever its value.
         - ``"complete"``: the squared error over all pairs, those that were not observed counting as 0. A bias, where
@@ -45,7 +45,7 @@ class Objective:
         Weight of the squared norm of a row's vector, and of its bias.
     nu : float
         The penalty of a row grows with its number of observations to this power.
-    unseen_weight : float
+    unobserved_weight : float
         Weight of the pairs that were not observed; with ``"weighted"``, ``"confident"`` and ``"matched"``.
     learning_rate : float
         Length of the first steps; only with ``loss="pairwise"``.
@@ -65,7 +65,7 @@ class Objective:
     regularization: float = 0.0
     bias_regularization: float = 0.0
     nu: float = 1.0
-    unseen_weight: float = 0.0
+    unobserved_weight: float = 0.0
     learning_rate: float = 0.0
     negatives: int = 1
     non_negative: bool = False
@@ -83,7 +83,7 @@ class Objective:
             low, high = values["scale"]
             values["scale"] = (float(low), float(high))
         objective = cls(**values)
-        names = ("regularization", "bias_regularization", "nu", "unseen_weight", "learning_rate")
+        names = ("regularization", "bias_regularization", "nu", "unobserved_weight", "learning_rate")
         if not all(isinstance(getattr(objective, name), int | float) for name in names):
             raise TypeError("an entry that should be a number is not")
         for name in ("draws", "negatives"):

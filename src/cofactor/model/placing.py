@@ -11,7 +11,7 @@ from scipy import sparse
 
 from cofactor.data.columns import LARGEST
 from cofactor.data.interactions import Interactions
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import DataError
 from cofactor.model import checks, lists, logistic_rows
@@ -75,7 +75,7 @@ def place_rows(model: "Factors", matrix: sparse.csr_array, side: Side) -> Placed
         return _placed_bias_first(model, matrix, side)
     system, rows = model.equations_of(side), Rows.of(matrix)
     if model.objective.loss == "confident":
-        system = dataclasses.replace(system, prior=_unseen_share(matrix, fixed, model.objective.unseen_weight))
+        system = dataclasses.replace(system, prior=_unseen_share(matrix, fixed, model.objective.unobserved_weight))
     if model.objective.non_negative:
         start = np.zeros((len(rows), system.rank), np.float32)
         solved = improve_nonnegative_rows(rows, system, start, sweeps=_SWEEPS, free=int(biased))
@@ -95,10 +95,10 @@ def _placed_bias_first(model: "Factors", matrix: sparse.csr_array, side: Side) -
     return Placed(solve_rows(Rows.of(rest), system), bias)
 
 
-def _unseen_share(matrix: sparse.csr_array, fixed: np.ndarray, unseen_weight: float) -> np.ndarray:
+def _unseen_share(matrix: sparse.csr_array, fixed: np.ndarray, unobserved_weight: float) -> np.ndarray:
     """Return what the weight that observed pairs have as all pairs do adds to the right-hand sides: (rows, rank)."""
     met = sparse.csr_array(((matrix.data != 0).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
-    return np.asarray(unseen_weight * (met @ fixed), np.float32)
+    return np.asarray(unobserved_weight * (met @ fixed), np.float32)
 
 
 def _projected(matrix: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
@@ -123,7 +123,7 @@ def fold_in(model: "Factors", newcomers: Newcomers, side: Side, *, alone: bool) 
     extended = own.extended(ids)
     grown = _with_rows(model, side, extended, placed, matrix, extended.find(ids))
     if side == "item" and isinstance(newcomers, Interactions):
-        return grown.evolve(texts=_joined_texts(model, extended, newcomers))
+        return grown.evolve(metadata=_joined_metadata(model, extended, newcomers))
     return grown
 
 
@@ -224,7 +224,7 @@ def _with_rows(
     changes["extras"] = {**model.extras, **extras}
     if side == "item":
         rows = np.arange(length)
-        changes["texts"] = model.texts.take(np.where(rows < model.n_items, rows, -1))
+        changes["metadata"] = model.metadata.take(np.where(rows < model.n_items, rows, -1))
     return model.with_checked(**changes)
 
 
@@ -322,7 +322,7 @@ def shares_of(
         vector = np.append(model.user_vectors[user_row], [1.0] * (system.rank - model.user_vectors.shape[1]))
         support = np.flatnonzero(vector)
     effect = np.linalg.lstsq(matrix[np.ix_(support, support)], asked[:, support].T, rcond=None)[0]
-    own = model.objective.unseen_weight if loss == "confident" else 0.0
+    own = model.objective.unobserved_weight if loss == "confident" else 0.0
     found: np.ndarray = (weights * targets + own)[:, None] * (rated[:, support] @ effect)
     return found
 
@@ -367,18 +367,18 @@ def _grown(
 
         extras = posterior.grown_extras(model, len(users), len(items))
     changes["extras"] = extras
-    if model.texts.titles is not None or news.texts.titles is not None:
-        changes["texts"] = _joined_texts(model, items, news)
+    if model.metadata.titles is not None or news.metadata.titles is not None:
+        changes["metadata"] = _joined_metadata(model, items, news)
     return model.evolve(**changes)
 
 
-def _joined_texts(model: "Factors", items: Vocabulary, news: Interactions) -> ItemTexts:
-    ours = model.texts.take(model.items.find(items.ids))
-    theirs = news.texts.take(news.items.find(items.ids))
+def _joined_metadata(model: "Factors", items: Vocabulary, news: Interactions) -> ItemMetadata:
+    ours = model.metadata.take(model.items.find(items.ids))
+    theirs = news.metadata.take(news.items.find(items.ids))
     joined = []
     for one, other in ((ours.titles, theirs.titles), (ours.genres, theirs.genres)):
         joined.append(other if one is None else one if other is None else one.zip_with(one.is_not_null(), other))
-    return ItemTexts(*joined)
+    return ItemMetadata(*joined)
 
 
 def _refreshed(model: "Factors", side: Side, rows: np.ndarray) -> "Factors":

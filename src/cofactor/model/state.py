@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data import notebook
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model import checks
 from cofactor.model.objective import Objective, Side
@@ -52,7 +52,7 @@ class FactorState:
         Added to every score.
     seen : scipy.sparse.csr_array, shape (users, items)
         What each user had in the training data, with its value.
-    texts : ItemTexts
+    metadata : ItemMetadata
         Titles and genres, where known.
     objective : Objective
         What the vectors minimize; `fold_in` needs nothing more.
@@ -77,7 +77,7 @@ class FactorState:
     item_bias: np.ndarray | None = None
     mean: float = 0.0
     seen: sparse.csr_array = None
-    texts: ItemTexts = ItemTexts()
+    metadata: ItemMetadata = ItemMetadata()
     objective: Objective = Objective()
     origin: Origin = Origin()
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.passes import as_csr
-from cofactor.data.texts import ItemTexts
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.files import replacing
@@ -154,7 +154,7 @@ def _tensors(model: Factors) -> dict[str, np.ndarray]:
     for side in ("users", "items"):
         tensors |= _packed_ids(getattr(model, side), side)
     for name in ("titles", "genres"):
-        if (texts := getattr(model.texts, name)) is not None:
+        if (texts := getattr(model.metadata, name)) is not None:
             tensors |= _packed(texts, name)
     tensors |= {f"extras.{name}": np.asarray(array) for name, array in model.extras.items()}
     return {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
@@ -213,7 +213,7 @@ def _model(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Factors:
         items=items,
         mean=_real(card["mean"]),
         seen=_seen(tensors, (len(users), len(items))),
-        texts=ItemTexts(*(_texts_of_items(tensors, name, len(items)) for name in ("titles", "genres"))),
+        metadata=ItemMetadata(*(_texts_of_items(tensors, name, len(items)) for name in ("titles", "genres"))),
         objective=Objective.from_mapping(card["objective"]),
         origin=_origin(card["origin"]),
         history=_history(card["history"]),

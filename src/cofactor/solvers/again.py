@@ -37,4 +37,4 @@ def _plain(value: Any) -> Any:
 
 def trained_on(model: Factors) -> Interactions:
     """Return what a model learnt from, its values as the solver was given them; times are not kept in a model."""
-    return Interactions(model.users, model.items, model.seen, texts=model.texts, name=model.origin.data)
+    return Interactions(model.users, model.items, model.seen, metadata=model.metadata, name=model.origin.data)

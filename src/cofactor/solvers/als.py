@@ -183,7 +183,7 @@ class ALS:
             item_bias,
             float(arrays["mean"]),
             train.matrix,
-            train.texts,
+            train.metadata,
             objective,
             origin_of(self, train),
             history,
@@ -214,7 +214,7 @@ class ImplicitALS:
         Length of the vectors.
     regularization : float
         Weight of the vectors' squared norms.
-    unseen_weight : float
+    unobserved_weight : float
         Weight of a pair that was not seen, against 1 for one that was.
     nu : float
         How a row's penalty grows with its number of pairs: 0 not at all, 1 in proportion.
@@ -238,7 +238,7 @@ class ImplicitALS:
 
     rank: int = 64
     regularization: float = 0.03
-    unseen_weight: float = 0.1
+    unobserved_weight: float = 0.1
     nu: float = 1.0
     epochs: int = 16
     method: Literal["cholesky", "cg", "block"] = "cholesky"
@@ -246,7 +246,7 @@ class ImplicitALS:
 
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, seed=0)
-        check_settings(self, regularization=0.0, unseen_weight=0.0, nu=0.0)
+        check_settings(self, regularization=0.0, unobserved_weight=0.0, nu=0.0)
         check_choice(self, "method", tuple(_METHODS))
 
     def fit(
@@ -274,7 +274,7 @@ class ImplicitALS:
         check_train(train, start)
         check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
-        loss = Confidences(self.unseen_weight, self.regularization, self.nu)
+        loss = Confidences(self.unobserved_weight, self.regularization, self.nu)
         improve = _METHODS[self.method]
 
         def first() -> Arrays:
@@ -303,7 +303,7 @@ class ImplicitALS:
             goal="ranking",
             regularization=self.regularization,
             nu=self.nu,
-            unseen_weight=self.unseen_weight,
+            unobserved_weight=self.unobserved_weight,
         )
         return Factors(
             arrays["users"],
@@ -311,7 +311,7 @@ class ImplicitALS:
             train.users,
             train.items,
             seen=train.matrix,
-            texts=train.texts,
+            metadata=train.metadata,
             objective=objective,
             origin=origin_of(self, train),
             history=history,

@@ -205,7 +205,7 @@ def started(
     sides = []
     for side, counts in (("user", np.diff(train.matrix.indptr)), ("item", np.diff(train.by_item.indptr))):
         n = len(counts)
-        vectors = train.room.zeros((n, solver.rank + biased), np.float32)
+        vectors = train.array_store.zeros((n, solver.rank + biased), np.float32)
         for first in range(0, n, _ROWS_AT_ONCE):  # a whole side of random numbers would be as large as the vectors
             part = vectors[first : first + _ROWS_AT_ONCE, : solver.rank]
             part[:] = scale * draw(part.shape, dtype=np.float32)

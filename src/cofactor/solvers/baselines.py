@@ -32,7 +32,7 @@ class Popularity:
     Examples
     --------
     >>> import cofactor as cf
-    >>> Popularity().fit(cf.load_dataset("synthetic:60x40x600")).recommend([1], n=1)["place"].to_list()
+    >>> Popularity().fit(cf.load_dataset("synthetic:60x40x600")).recommend([1], n=1)["position"].to_list()
     [1]
     """
 
@@ -55,7 +55,7 @@ class Popularity:
             train.items,
             item_bias=counts / train.n_users,
             seen=train.matrix,
-            texts=train.texts,
+            metadata=train.metadata,
             objective=Objective(loss="complete", goal="ranking"),
             origin=origin_of(self, train),
         )
@@ -128,7 +128,7 @@ class BiasOnly:
             items[:, 0],
             mean,
             train.matrix,
-            train.texts,
+            train.metadata,
             Objective(bias_regularization=self.regularization, nu=self.nu, scale=train.value_range),
             origin_of(self, train),
             {"mse": tuple(errors)},
@@ -197,7 +197,7 @@ class PureSVD:
             train.users,
             train.items,
             seen=train.matrix,
-            texts=train.texts,
+            metadata=train.metadata,
             objective=Objective(loss="complete", goal="ranking"),
             origin=origin_of(self, train),
         )

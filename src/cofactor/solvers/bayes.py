@@ -52,7 +52,7 @@ class BayesianMF:
     **Algorithm**: Gibbs sampling. A sweep draws for users, then for items: the shared mean and precision, the
     implicit part, all vectors jointly with their biases (one linear system of the rank a row), the rows' noise. Of
     the sweeps after the burn-in, evenly spaced ones are kept. The kept draws stand side by side in the vectors,
-    (rows, kept × rank), each divided by the root of their number, so that the plain dot product is the average.
+    (rows, n_samples × rank), each divided by the root of their number, so that the plain dot product is the average.
 
     **Reference**: Salakhutdinov, Mnih (2008), Bayesian probabilistic matrix factorization using Markov chain Monte
     Carlo. Rendle, Zhang, Koren (2019), On the difficulty of evaluating baselines. Koren (2008), Factorization meets
@@ -66,9 +66,9 @@ class BayesianMF:
         How often everything is drawn.
     burn_in : int
         Sweeps at the start that are never kept.
-    kept : int
-        How many draws to keep, evenly spaced after the burn-in. A row takes 4 * rank * kept bytes; fewer than 64 cost
-        accuracy.
+    n_samples : int
+        How many draws to keep, evenly spaced after the burn-in. A row takes 4 * rank * n_samples bytes; fewer
+        than 64 cost accuracy.
     implicit : bool
         Whether which items a user rated, and which users an item was rated by, says something beyond the ratings.
     likelihood : {"gaussian", "probit"}
@@ -80,7 +80,7 @@ class BayesianMF:
     --------
     >>> import cofactor as cf
     >>> train, test = cf.load_dataset("synthetic:60x40x600").split_random(test_fraction=0.2, seed=0)
-    >>> model = BayesianMF(rank=2, sweeps=30, burn_in=10, kept=8).fit(train)
+    >>> model = BayesianMF(rank=2, sweeps=30, burn_in=10, n_samples=8).fit(train)
     >>> model
     Factors of rank 2 for 60 users × 40 items by BayesianMF
     >>> model.user_vectors.shape
@@ -92,18 +92,18 @@ class BayesianMF:
     rank: int = 24
     sweeps: int = 1000
     burn_in: int = 100
-    kept: int = 64
+    n_samples: int = 64
     implicit: bool = False
     likelihood: Literal["gaussian", "probit"] = "gaussian"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_settings(self, rank=1, sweeps=1, burn_in=0, kept=1, seed=0)
+        check_settings(self, rank=1, sweeps=1, burn_in=0, n_samples=1, seed=0)
         if self.burn_in >= self.sweeps:
             raise SettingError(f"BayesianMF(burn_in={self.burn_in}): it must be less than sweeps={self.sweeps}")
-        if self.kept > self.sweeps - self.burn_in:
+        if self.n_samples > self.sweeps - self.burn_in:
             raise SettingError(
-                f"BayesianMF(kept={self.kept}): only {self.sweeps - self.burn_in} sweeps follow the burn-in; "
+                f"BayesianMF(n_samples={self.n_samples}): only {self.sweeps - self.burn_in} sweeps follow the burn-in; "
                 "keep fewer, or raise sweeps"
             )
         check_choice(self, "likelihood", ("gaussian", "probit"))
@@ -148,7 +148,7 @@ class BayesianMF:
         check_train(train, start)
         problem = _problem(train, self.implicit)
         likelihood = self._likelihood(problem)
-        chain = start_chain(problem, likelihood, rank=self.rank, kept=self.kept, seed=self.seed)
+        chain = start_chain(problem, likelihood, rank=self.rank, kept=self.n_samples, seed=self.seed)
         if start is not None:
             self._start_from(start, train, chain)
 
@@ -195,8 +195,8 @@ class BayesianMF:
     def _place(self, sweep: int) -> int | None:
         """Return a sweep's place among the kept draws: evenly spaced, the last sweep the last of them."""
         after, spaces = sweep + 1 - self.burn_in, self.sweeps - self.burn_in
-        place = after * self.kept // spaces
-        return place - 1 if after > 0 and place > (after - 1) * self.kept // spaces else None
+        place = after * self.n_samples // spaces
+        return place - 1 if after > 0 and place > (after - 1) * self.n_samples // spaces else None
 
     def _factors(
         self,
@@ -221,8 +221,8 @@ class BayesianMF:
             average_bias(draws.items),
             float(draws.mean),
             train.matrix,
-            train.texts,
-            Objective(loss="posterior", goal="rating", draws=self.kept, scale=train.value_range),
+            train.metadata,
+            Objective(loss="posterior", goal="rating", draws=self.n_samples, scale=train.value_range),
             origin_of(self, train),
             history,
             extras_of(draws) | extras,

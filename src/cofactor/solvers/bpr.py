@@ -108,13 +108,13 @@ class BPR:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        pairs = Pairs(train.matrix, train.room)
+        pairs = Pairs(train.matrix, train.array_store)
 
         def first() -> Arrays:
             known = start if start is None or start.user_bias is not None else start.evolve(item_bias=None)
             users, items = started(self, train, known, biased=False)
             bias = known_biases(start, train, "item")
-            return {"users": pad(users, train.room), "items": pad(items, train.room), "bias": bias}
+            return {"users": pad(users, train.array_store), "items": pad(items, train.array_store), "bias": bias}
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * (1 - epoch / self.epochs)
@@ -140,7 +140,7 @@ class BPR:
             train.items,
             item_bias=pairs.least_for_unmet(arrays["bias"]),
             seen=train.matrix,
-            texts=train.texts,
+            metadata=train.metadata,
             objective=Objective(
                 loss="pairwise",
                 goal="ranking",

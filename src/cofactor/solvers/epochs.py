@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from cofactor.data.array_store import MEMORY, ArrayStore, copied
 from cofactor.data.interactions import Interactions
-from cofactor.data.rooms import MEMORY, Room, copied
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.files import replacing
 from cofactor.model.factors import Factors
@@ -46,13 +46,15 @@ class Progress:
         """Return whether the best epoch lies ``patience`` epochs back."""
         return patience is not None and self.best is not None and self.epochs - 1 - self.best_epoch >= patience
 
-    def after(self, arrays: Arrays, figures: Mapping[str, float], watch: str | None, room: Room = MEMORY) -> "Progress":
+    def after(
+        self, arrays: Arrays, figures: Mapping[str, float], watch: str | None, store: ArrayStore = MEMORY
+    ) -> "Progress":
         """Return the progress one epoch later; ``watch`` names the figure whose least value is the best."""
         history = {name: (*self.history.get(name, ()), float(value)) for name, value in figures.items()}
         if watch is None:
             return Progress(arrays, history)
         if history[watch][-1] == min(history[watch]) and self.history.get(watch, ()).count(history[watch][-1]) == 0:
-            kept = {name: copied(array, room) for name, array in arrays.items()}  # a step may write to its arrays
+            kept = {name: copied(array, store) for name, array in arrays.items()}  # a step may write to its arrays
             return Progress(arrays, history, kept, len(history[watch]) - 1)
         return Progress(arrays, history, self.best, self.best_epoch)
 
@@ -67,11 +69,11 @@ class Checkpoint:
     solver : solver
         Its settings must be those of the file.
     train : Interactions
-        Its entries must be those of the file's training; its room is where the arrays of the training lie.
+        Its entries must be those of the file's training; its store is where the arrays of the training lie.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, solver: Any, train: Interactions) -> None:
-        self.path, self.room = None if path is None else Path(path), train.room
+        self.path, self.array_store = None if path is None else Path(path), train.array_store
         self._fingerprint = "" if path is None else _fingerprint(solver, train)
 
     def load(self) -> Progress | None:
@@ -91,7 +93,7 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="numpy") as file:
                 card = json.loads(file.metadata()["checkpoint"])
-            tensors = {name: copied(array, self.room) for name, array in mapped_tensors(self.path).items()}
+            tensors = {name: copied(array, self.array_store) for name, array in mapped_tensors(self.path).items()}
             history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
             same, best_epoch = card["fingerprint"] == self._fingerprint, int(card["best_epoch"])
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -140,7 +142,7 @@ def run_epochs(
     epochs : int
         The most epochs.
     checkpoint : Checkpoint
-        Its room is where copies of the arrays lie: the best epoch's, and those that are shown.
+        Its store is where copies of the arrays lie: the best epoch's, and those that are shown.
     callback : callable, optional
         Called with an `Epoch` after each.
     watch, patience : optional
@@ -153,17 +155,17 @@ def run_epochs(
     while progress.epochs < epochs and not progress.waited(patience):
         number = progress.epochs
         arrays, figures = step(number, progress.arrays)
-        progress = progress.after(arrays, figures, watch, checkpoint.room)
+        progress = progress.after(arrays, figures, watch, checkpoint.array_store)
         checkpoint.save(progress)
         if callback is not None:
-            shown = None if model is None else functools.partial(_shown, model, progress, checkpoint.room)
+            shown = None if model is None else functools.partial(_shown, model, progress, checkpoint.array_store)
             callback(Epoch(number + 1, epochs, figures, shown))
     return progress if progress.best is None else dataclasses.replace(progress, arrays=progress.best)
 
 
-def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, room: Room) -> Factors:
+def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, store: ArrayStore) -> Factors:
     """Return the model as it is now, of arrays of its own: the next epoch may write to those of the training."""
-    return model({name: copied(array, room) for name, array in progress.arrays.items()}, progress.history)
+    return model({name: copied(array, store) for name, array in progress.arrays.items()}, progress.history)
 
 
 def _fingerprint(solver: Any, train: Interactions) -> str:

@@ -240,7 +240,7 @@ class KerasMF:
         entries = (train.n_users + train.n_items + 2) * (self.rank + self.biases)
         needed = int(4 * entries * TABLES_HELD[self.goal])
         what = f"KerasMF(rank={self.rank})'s tables and what their training holds"
-        train.room.require(needed, what, "a smaller rank, or another solver")
+        train.array_store.require(needed, what, "a smaller rank, or another solver")
         with all_devices() as row_multiple:
             task: Task = (RatingTask if self.loss == "mse" else RankingTask)(self, train, row_multiple)
             task.compile(self._optimizer(self.epochs * len(task.batches)))

@@ -87,11 +87,11 @@ class RatingTask:
         solver, train = self._solver, self._train
         if not solver.validation_fraction:
             return Batches(train, solver.batch_size, seed=solver.seed), None
-        held_out = random_mask(len(train), solver.validation_fraction, solver.seed, train.room)
+        held_out = random_mask(len(train), solver.validation_fraction, solver.seed, train.array_store)
         check_held_out(solver, len(train), int(np.count_nonzero(held_out)))
-        validation = Batches(train, 65_536, positions=places_of(held_out, train.room), seed=None)
+        validation = Batches(train, 65_536, positions=places_of(held_out, train.array_store), seed=None)
         np.logical_not(held_out, out=held_out)
-        positions = places_of(held_out, train.room)
+        positions = places_of(held_out, train.array_store)
         return Batches(train, solver.batch_size, positions=positions, seed=solver.seed), validation
 
     def compile(self, optimizer: Any) -> None:
@@ -228,7 +228,7 @@ def _factors(
         biases["item"],
         mean,
         train.matrix,
-        train.texts,
+        train.metadata,
         objective,
         _origin(solver, train),
         {name: tuple(float(value) for value in values) for name, values in history.items()},

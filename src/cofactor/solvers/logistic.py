@@ -111,7 +111,7 @@ class LogisticMF:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        examples, mean = Examples(train.matrix, train.room), -float(np.log(self.negatives))
+        examples, mean = Examples(train.matrix, train.array_store), -float(np.log(self.negatives))
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * min(1.0, 2 * (1 - epoch / self.epochs))
@@ -142,7 +142,7 @@ class LogisticMF:
             item_bias=examples.least_for_unmet(arrays["item_bias"]),
             mean=mean,
             seen=train.matrix,
-            texts=train.texts,
+            metadata=train.metadata,
             objective=Objective(
                 loss="logistic",
                 goal="ranking",
@@ -160,7 +160,7 @@ def _start(solver: LogisticMF, train: Interactions, start: Factors | None) -> Ar
     known = None if start is None else start.evolve(user_bias=None, item_bias=None)
     vectors = started(solver, train, known, biased=False)
     longer = np.float32(np.sqrt(solver.rank) if start is None else 1)
-    arrays = {"users": pad(vectors[0], train.room), "items": pad(vectors[1], train.room)}
+    arrays = {"users": pad(vectors[0], train.array_store), "items": pad(vectors[1], train.array_store)}
     for table in arrays.values():
         table *= longer
     return arrays | {f"{side}_bias": known_biases(start, train, side) for side in ("user", "item")}

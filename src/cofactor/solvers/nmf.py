@@ -54,7 +54,7 @@ class NMF:
         How a row's penalty grows with its number of ratings: 0 not at all, 1 in proportion.
     feedback : {"explicit", "implicit"}
         Whether values are ratings to predict, or say how sure it is that a user chose an item.
-    unseen_weight : float
+    unobserved_weight : float
         Weight of a pair that was not seen; for implicit feedback only.
     epochs : int
         How often both sides are improved.
@@ -75,14 +75,14 @@ class NMF:
     regularization: float = 0.8
     nu: float = 0.5
     feedback: Literal["explicit", "implicit"] = "explicit"
-    unseen_weight: float = 0.1
+    unobserved_weight: float = 0.1
     epochs: int = 30
     sweeps: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, sweeps=1, seed=0)
-        check_settings(self, regularization=0.0, nu=0.0, unseen_weight=0.0)
+        check_settings(self, regularization=0.0, nu=0.0, unobserved_weight=0.0)
         check_choice(self, "feedback", ("explicit", "implicit"))
 
     @property
@@ -118,7 +118,7 @@ class NMF:
             check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
         mean = float(train.matrix.data.mean(dtype=np.float64)) if explicit else 0.0
-        loss: BiasedRatings | Confidences = Confidences(self.unseen_weight, self.regularization, self.nu)
+        loss: BiasedRatings | Confidences = Confidences(self.unobserved_weight, self.regularization, self.nu)
         if explicit:
             loss = BiasedRatings(mean, self.regularization, self.regularization, self.nu)
 
@@ -161,14 +161,14 @@ class NMF:
             item_bias,
             mean,
             train.matrix,
-            train.texts,
+            train.metadata,
             Objective(
                 loss="squared" if explicit else "weighted",
                 goal="rating" if explicit else "ranking",
                 regularization=self.regularization,
                 bias_regularization=self.regularization,
                 nu=self.nu,
-                unseen_weight=0.0 if explicit else self.unseen_weight,
+                unobserved_weight=0.0 if explicit else self.unobserved_weight,
                 non_negative=True,
                 scale=train.value_range if explicit else None,
             ),

@@ -46,8 +46,8 @@ def recommend_all(
     folder : path or URL
         A model folder, as `SparkALS.fit_table` writes it.
     output : path or URL
-        The folder to write; it has the columns user, place (from 1), item, title (null where not known) and score. Its
-        files are not in the order of users, but each user's list stands in one of them, in order. Spark's mark
+        The folder to write; it has the columns user, position (from 1), item, title (null where not known) and score.
+        Its files are not in the order of users, but each user's list stands in one of them, in order. Spark's mark
         ``_SUCCESS`` is in it once it is whole; what a stopped run has left is written over.
     n : int
         The length of a list. A user with fewer items left gets fewer rows.
@@ -80,7 +80,7 @@ def recommend_all(
         parts = partitions or _partitions(spark, int(items.value.card["n_users"]))
         users = _users(spark, source, parts, exclude_seen)
         kinds = [dict(table.dtypes)["id"] for table in (users, read_part(spark, source, "items"))]
-        schema = f"user {kinds[0]}, place int, item {kinds[1]}, title string, score float"
+        schema = f"user {kinds[0]}, position int, item {kinds[1]}, title string, score float"
         ranked = users.mapInArrow(functools.partial(_ranked, items=items, n=n), schema)
         ranked.write.mode("overwrite").parquet(target)
     return target
@@ -117,7 +117,7 @@ def _ranked(batches: Iterable[pa.RecordBatch], *, items: "Broadcast[Items]", n: 
 
 
 def _lists(items: Items, batch: pa.RecordBatch, n: int) -> pa.RecordBatch:
-    """Return the lists of a batch of users: user, place, item, title, score."""
+    """Return the lists of a batch of users: user, position, item, title, score."""
     model = items.model
     vectors = vectors_of(batch, items.vectors.shape[1])
     offsets = np.full(batch.num_rows, model.mean)
@@ -131,7 +131,7 @@ def _lists(items: Items, batch: pa.RecordBatch, n: int) -> pa.RecordBatch:
     place = np.arange(1, len(best.users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
     columns = {
         "user": batch["id"].take(pa.array(best.users)),
-        "place": pa.array(place.astype(np.int32)),
+        "position": pa.array(place.astype(np.int32)),
         "item": items.ids.take(pa.array(best.items)),
         "title": items.titles.take(pa.array(best.items)),
         "score": pa.array(best.scores),

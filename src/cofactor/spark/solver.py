@@ -59,7 +59,7 @@ class SparkALS:
         How often both sides are solved.
     implicit : bool
         Whether values say how sure it is that a user chose an item, rather than how they rated it.
-    unseen_weight : float
+    unobserved_weight : float
         Weight of a pair that was not seen, against 1 for one that was; only where implicit.
     biased : bool
         Whether mean and biases are taken off the ratings first; only where not implicit.
@@ -87,7 +87,7 @@ class SparkALS:
     regularization: float = 0.1
     epochs: int = 12
     implicit: bool = False
-    unseen_weight: float = 0.1
+    unobserved_weight: float = 0.1
     biased: bool = True
     bias_regularization: float = 0.05
     partitions: int = 10
@@ -98,9 +98,9 @@ class SparkALS:
 
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, seed=0, partitions=1, checkpoint_every=1)
-        check_settings(self, regularization=0.0, unseen_weight=0.0, bias_regularization=0.0)
-        if self.implicit and not self.unseen_weight:
-            raise SettingError("SparkALS(unseen_weight=0): pairs that were not seen need some weight, such as 0.1")
+        check_settings(self, regularization=0.0, unobserved_weight=0.0, bias_regularization=0.0)
+        if self.implicit and not self.unobserved_weight:
+            raise SettingError("SparkALS(unobserved_weight=0): pairs that were not seen need some weight, such as 0.1")
 
     @property
     def goal(self) -> Goal:
@@ -140,7 +140,7 @@ class SparkALS:
         output: str | PathLike[str],
         *,
         layout: Layout | None = None,
-        texts: Any = None,
+        metadata: Any = None,
         name: str | None = None,
     ) -> str:
         """Learn from a table of any size and write the model as a folder, whole or not at all.
@@ -153,7 +153,7 @@ class SparkALS:
             The folder to write, by URL or path; a model folder that is there is replaced.
         layout : Layout, optional
             Which columns are what, and what becomes of duplicates and bad rows.
-        texts : pyspark.sql.DataFrame, optional
+        metadata : pyspark.sql.DataFrame, optional
             Columns id (of the items, each once), title, and perhaps genres.
         name : str, optional
             The data's name for people; the source where it is not given.
@@ -181,8 +181,8 @@ class SparkALS:
             beside = f"{self.working}/{url.rpartition('/')[2]}" if self.working else url
             with storage.working_folder(spark, beside) as working:
                 learnt = self._learn(table, layout, working)
-                if texts is not None:
-                    learnt = replace(learnt, items=learnt.items.join(texts, "id", "left"))
+                if metadata is not None:
+                    learnt = replace(learnt, items=learnt.items.join(metadata, "id", "left"))
                 origin = origin_of(self, name or _name_of(source))
                 write_folder(spark, learnt, self._objective(learnt.scale), origin, url)
         return url
@@ -192,11 +192,11 @@ class SparkALS:
         check_train(train)
         spark, known = session(self.master), _texts_of(train)
         frame = spark.createDataFrame(train.to_frame().select("user", "item", "value").to_arrow())
-        texts = None if known is None else spark.createDataFrame(known.to_arrow())
-        return self.fit_table(frame, output, texts=texts, name=train.name)
+        metadata = None if known is None else spark.createDataFrame(known.to_arrow())
+        return self.fit_table(frame, output, metadata=metadata, name=train.name)
 
     def _learn(self, table: Any, layout: Layout, working: str) -> Learnt:
-        scale = 1 / self.unseen_weight if self.implicit else 1.0
+        scale = 1 / self.unobserved_weight if self.implicit else 1.0
         recipe = Recipe(
             rank=self.rank,
             epochs=self.epochs,
@@ -216,7 +216,7 @@ class SparkALS:
                 goal="ranking",
                 regularization=self.regularization,
                 nu=1.0,
-                unseen_weight=self.unseen_weight,
+                unobserved_weight=self.unobserved_weight,
             )
         return Objective(
             loss="residual" if self.biased else "squared",
@@ -239,7 +239,7 @@ class SparkALS:
             items.bias,
             learnt.mean,
             train.matrix,
-            train.texts,
+            train.metadata,
             self._objective(train.value_range),
             origin_of(self, train),
         )
@@ -275,7 +275,7 @@ def _rows_of(train: Interactions) -> Any:
 
 
 def _texts_of(train: Interactions) -> pl.DataFrame | None:
-    named = {"title": train.texts.titles, "genres": train.texts.genres}
+    named = {"title": train.metadata.titles, "genres": train.metadata.genres}
     known = {name: text for name, text in named.items() if text is not None}
     return pl.DataFrame({"id": train.items.ids, **known}) if known else None
 

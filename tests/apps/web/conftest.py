@@ -129,11 +129,11 @@ def models(tmp_path_factory, titled):
     """Model files by name: one that predicts ratings, one that puts in order, another of that kind."""
     import polars as pl
 
-    from cofactor.data.texts import ItemTexts
+    from cofactor.data.metadata import ItemMetadata
     from cofactor.solvers import ALS, ImplicitALS
 
     genres = pl.Series(["Drama|War" if k % 2 else "Comedy" for k in range(titled.n_items)])
-    data = dataclasses.replace(titled, texts=ItemTexts(titled.texts.titles, genres))
+    data = dataclasses.replace(titled, metadata=ItemMetadata(titled.metadata.titles, genres))
     likes = data.at_least(4).binary()
     folder = tmp_path_factory.mktemp("models")
     made = {

@@ -27,7 +27,7 @@ def test_a_known_user_gets_the_model_s_list(client):
     assert items(answer) == expected["item"].to_list()
     assert [entry["score"] for entry in answer.json()["items"]] == expected["score"].to_list()
     assert [entry["title"] for entry in answer.json()["items"]] == expected["title"].to_list()
-    assert [entry["place"] for entry in answer.json()["items"]] == list(range(1, 8))
+    assert [entry["position"] for entry in answer.json()["items"]] == list(range(1, 8))
 
 
 def test_a_visitor_gets_the_list_that_fold_in_gives_and_nothing_is_stored(client):
@@ -64,14 +64,14 @@ def test_who_rated_nothing_gets_the_popular_items_marked_as_such(client, titled)
 
 def test_a_put_answers_with_the_new_list_and_how_each_place_moved(client):
     before = client.get("/v1/users/u3/recommendations?n=500").json()["items"]
-    places = {entry["item"]: entry["place"] for entry in before}
+    places = {entry["item"]: entry["position"] for entry in before}
     answer = put(client, "u3", before[0]["item"], 5, n=500).json()
     assert answer["changed"] == [before[0]["item"]]
     after = answer["list"]["items"]
     assert before[0]["item"] not in [entry["item"] for entry in after]
     for entry in after:
         assert entry["was"] == places[entry["item"]]
-        assert entry["moved"] == places[entry["item"]] - entry["place"]
+        assert entry["moved"] == places[entry["item"]] - entry["position"]
     again = client.get("/v1/users/u3/recommendations?n=500").json()["items"]
     assert [entry["item"] for entry in again] == [entry["item"] for entry in after]
 
@@ -186,7 +186,7 @@ def test_filters(client):
 def test_a_visitor_is_told_how_places_moved_and_which_items_are_unknown(client):
     before = visit(client, {"i1": 5}, n=500).json()["items"]
     after = visit(client, {"i1": 5, "i2": 5, "no such": 3}, before=[{"item": "i1", "value": 5}], n=500).json()
-    places = {entry["item"]: entry["place"] for entry in before}
+    places = {entry["item"]: entry["position"] for entry in before}
     assert all(entry["was"] == places[entry["item"]] for entry in after["items"])
     assert after["unknown"] == ["no such"]
 
@@ -201,26 +201,26 @@ def test_the_shares_of_an_explanation_add_up_to_the_score(client, who):
     else:
         listed = client.get("/v1/users/u3/recommendations?n=1").json()["items"][0]
         why = client.get(f"/v1/users/u3/explanations/{listed['item']}").json()
-    assert (why["place"], why["score"]) == (1, pytest.approx(listed["score"], abs=1e-6))
+    assert (why["position"], why["score"]) == (1, pytest.approx(listed["score"], abs=1e-6))
     assert sum(reason["share"] for reason in why["reasons"]) + why["rest"] == pytest.approx(why["score"], abs=1e-9)
 
 
-def test_the_place_without_a_rating_is_the_place_in_the_list_without_it(client):
+def test_the_position_without_a_rating_is_the_place_in_the_list_without_it(client):
     ratings = {"i1": 5, "i7": 4, "i9": 5, "i11": 5}
     listed = visit(client, ratings, n=9).json()["items"][8]["item"]
     body = {"ratings": [{"item": item, "value": value} for item, value in ratings.items()], "item": listed}
     why = client.post("/v1/explanations", json=body).json()
-    assert why["place"] == 9
+    assert why["position"] == 9
     assert {reason["item"] for reason in why["reasons"]} == set(ratings)
     for reason in why["reasons"]:
         others = {item: value for item, value in ratings.items() if item != reason["item"]}
-        assert items(visit(client, others, n=500)).index(listed) + 1 == reason["place_without"]
+        assert items(visit(client, others, n=500)).index(listed) + 1 == reason["position_without"]
 
 
 def test_the_only_rating_explained_leaves_the_popular_list(client):
     listed = items(visit(client, {"i1": 5}))[0]
     why = client.post("/v1/explanations", json={"ratings": [{"item": "i1", "value": 5}], "item": listed}).json()
-    assert why["reasons"][0]["place_without"] == items(client.get("/v1/popular?n=500")).index(listed) + 1
+    assert why["reasons"][0]["position_without"] == items(client.get("/v1/popular?n=500")).index(listed) + 1
 
 
 def test_reasons_beside_a_list_are_the_largest_shares(client):
@@ -236,7 +236,7 @@ def test_reasons_beside_a_list_are_the_largest_shares(client):
 def test_nothing_can_be_explained_to_who_rated_nothing(client):
     why = client.get("/v1/users/nobody/explanations/i4").json()
     assert (why["popular"], why["score"], why["reasons"]) == (True, None, [])
-    assert why["place"] == items(client.get("/v1/popular?n=500")).index("i4") + 1
+    assert why["position"] == items(client.get("/v1/popular?n=500")).index("i4") + 1
 
 
 def test_items(client):
@@ -312,7 +312,7 @@ def test_health_and_readiness(client):
 def test_a_model_that_knows_how_sure_it_is_orders_by_it(make_client, titled, tmp_path):
     from cofactor.solvers import BayesianMF
 
-    model = BayesianMF(rank=3, sweeps=20, burn_in=10, kept=8, seed=0).fit(titled)
+    model = BayesianMF(rank=3, sweeps=20, burn_in=10, n_samples=8, seed=0).fit(titled)
     client = make_client(model.save(tmp_path / "sure.safetensors"))
     assert client.get("/v1/model").json()["has_spread"]
     for by in ("mean", "optimistic", "cautious"):
@@ -361,7 +361,7 @@ def test_a_change_that_is_refused_changes_nothing(client, query):
 def test_a_model_that_cannot_place_newcomers_takes_no_ratings(make_client, tmp_path, titled):
     from cofactor.solvers import BayesianMF
 
-    model = BayesianMF(rank=2, sweeps=4, burn_in=1, kept=2, likelihood="probit").fit(titled)
+    model = BayesianMF(rank=2, sweeps=4, burn_in=1, n_samples=2, likelihood="probit").fit(titled)
     client = make_client(model.save(tmp_path / "probit.safetensors"))
     answer = client.put("/v1/users/u1/ratings/i1", json={"value": 4})
     assert (answer.status_code, answer.json()["type"]) == (422, "tag:cofactor,2026:no-newcomers")

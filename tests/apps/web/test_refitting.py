@@ -23,7 +23,7 @@ def test_nothing_new_gives_the_same_model(models, sqlite_url):
         again = refit(model, RatingsStore(sqlite_url))
         assert np.array_equal(again.item_vectors, model.item_vectors)
         assert np.array_equal(again.user_vectors, model.user_vectors)
-        assert again.texts.titles.equals(model.texts.titles)
+        assert again.metadata.titles.equals(model.metadata.titles)
         assert again.origin.settings == model.origin.settings
 
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.evaluation.page.whole import report_page
 from cofactor.solvers import ALS, BayesianMF, ImplicitALS
 
@@ -21,7 +21,7 @@ class Read(HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.elements, self.open, self.faults, self.texts = [], [], [], []
+        self.elements, self.open, self.faults, self.metadata = [], [], [], []
         self.feed(page)
         self.close()
         self.faults += self.open
@@ -43,11 +43,11 @@ class Read(HTMLParser):
 
     def handle_data(self, data):
         if not {"style", "script"} & set(self.open):
-            self.texts.append(data)
+            self.metadata.append(data)
 
     @property
     def text(self):
-        return " ".join(" ".join(self.texts).split())
+        return " ".join(" ".join(self.metadata).split())
 
     @property
     def figures(self):
@@ -70,15 +70,15 @@ def read():
 @pytest.fixture(scope="session")
 def parts(titled):
     """A training part with a hostile title, and what was held out."""
-    titles = pl.Series([HOSTILE, *titled.texts.titles[1:]])
-    hostile = dataclasses.replace(titled, texts=ItemTexts(titles), name="<b>stars</b>")
+    titles = pl.Series([HOSTILE, *titled.metadata.titles[1:]])
+    hostile = dataclasses.replace(titled, metadata=ItemMetadata(titles), name="<b>stars</b>")
     return hostile.split_random(test_fraction=0.2, seed=0)
 
 
 @pytest.fixture(scope="session")
 def stars(parts):
     """A model that predicts ratings and knows how sure it is, and its page."""
-    model = BayesianMF(rank=2, sweeps=12, burn_in=4, kept=4).fit(parts[0])
+    model = BayesianMF(rank=2, sweeps=12, burn_in=4, n_samples=4).fit(parts[0])
     return model, report_page(model, parts[1], name="Stars & co", k=[3, 10], ranks=[1])
 
 

@@ -98,7 +98,7 @@ def test_whatever_stands_in_titles_ids_and_names_is_text(stars, parts, read):
     assert [tag for tag, _ in page.elements].count("script") == 1
     assert "img" not in {tag for tag, _ in page.elements}
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
-    assert " ".join(parts[0].texts.titles[0].replace("\x07", "\ufffd").split()) in page.text
+    assert " ".join(parts[0].metadata.titles[0].replace("\x07", "\ufffd").split()) in page.text
     assert "Stars & co – cofactor report" in page.text
     assert "<b>stars</b>" in page.text
     assert "\x07" not in stars[1]

@@ -91,9 +91,9 @@ class Reason(BaseModel):
 class ListedItem(ItemDetails):
     """An item in a list."""
 
-    place: int = Field(description="From 1.", examples=[1])
+    position: int = Field(description="From 1.", examples=[1])
     score: float | None = Field(description="None in a list of popular items.", examples=[0.93])
-    was: int | None = Field(None, description="Its place before; none where it had none.", examples=[4])
+    was: int | None = Field(None, description="Its position before; none where it had none.", examples=[4])
     moved: int | None = Field(None, description="How many places it rose.", examples=[3])
     reasons: list[Reason] | None = Field(None, description="What raised it most.")
 
@@ -119,7 +119,7 @@ class SimilarItems(_Labelled):
 class ReasonWithPlace(Reason):
     """A rating's share of a score, and what it does to the place."""
 
-    place_without: int | None = Field(
+    position_without: int | None = Field(
         description="Where the item would stand without this rating; worked out for the strongest ones.", examples=[7]
     )
 
@@ -128,7 +128,7 @@ class Explanation(_Labelled, ItemDetails):
     """Why an item stands where it does. The shares and the rest add up to the score."""
 
     popular: bool = Field(description="Whether nothing is known to explain it by.")
-    place: int | None = Field(description="In the whole list; none where it is rated already.", examples=[1])
+    position: int | None = Field(description="In the whole list; none where it is rated already.", examples=[1])
     score: float | None = Field(examples=[0.93])
     rest: float | None = Field(description="What is not due to a rating.", examples=[0.02])
     reasons: list[ReasonWithPlace]

@@ -44,7 +44,7 @@ class Catalogue:
         count = model.n_items
         self.ids = [str(identifier) for identifier in model.items.ids.to_list()]
         self.rows = {identifier: row for row, identifier in enumerate(self.ids)}
-        self.titles = [None] * count if model.texts.titles is None else model.texts.titles.to_list()
+        self.titles = [None] * count if model.metadata.titles is None else model.metadata.titles.to_list()
         self.genres = _genres(model)
         self.raters = np.bincount(model.seen.indices, minlength=count)
         self.by_popularity = np.argsort(-self.raters, kind="stable")
@@ -116,9 +116,9 @@ def _year(title: str | None) -> int:
 
 
 def _genres(model: Factors) -> list[list[str]]:
-    if model.texts.genres is None:
+    if model.metadata.genres is None:
         return [[]] * model.n_items
     apart: dict[str | None, list[str]] = {None: []}
-    for text in model.texts.genres.unique().to_list():
+    for text in model.metadata.genres.unique().to_list():
         apart[text] = [] if text is None else [genre for genre in text.split("|") if genre not in _NO_GENRES]
-    return [apart[text] for text in model.texts.genres.to_list()]
+    return [apart[text] for text in model.metadata.genres.to_list()]

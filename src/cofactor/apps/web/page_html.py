@@ -22,7 +22,7 @@ def lists(found: Mapping[str, Any], user: str) -> str:
 
     Examples
     --------
-    >>> item = {"place": 1, "item": "7", "title": "<b>Tea</b>", "year": None, "genres": [], "rated_by": 3}
+    >>> item = {"position": 1, "item": "7", "title": "<b>Tea</b>", "year": None, "genres": [], "rated_by": 3}
     >>> "&lt;b&gt;Tea&lt;/b&gt;" in lists({"popular": True, "items": [item]}, "")
     True
     """
@@ -50,7 +50,7 @@ def _row(item: Mapping[str, Any]) -> str:
     known = [*map(escape, item["genres"][:3]), _people(item["rated_by"])]
     reasons = _because(item.get("reasons") or [])
     return (
-        f'<li class="row"><span class="place">{item["place"]}</span><div class="what">'
+        f'<li class="row"><span class="place">{item["position"]}</span><div class="what">'
         f'<h3 class="title"><bdi>{title}</bdi></h3><p class="known">{" · ".join(known)}</p>{reasons}</div></li>'
     )
 

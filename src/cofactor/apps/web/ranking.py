@@ -52,14 +52,14 @@ def recommended(served: Served, person: Person, wish: Wish, before: Person | Non
     rows, scores = _best(served, person, wish, allowed)
     describe = served.catalogue.describe
     items = [
-        {"place": place, **describe(row), "score": score}
-        for place, (row, score) in enumerate(zip(rows, scores, strict=True), 1)
+        {"position": position, **describe(row), "score": score}
+        for position, (row, score) in enumerate(zip(rows, scores, strict=True), 1)
     ]
     if before is not None:
         was = places(served, before, np.array(rows, dtype=np.int64), allowed, wish.by)
         for item, old in zip(items, was.tolist(), strict=True):
             item["was"] = old or None
-            item["moved"] = old - item["place"] if old else None
+            item["moved"] = old - item["position"] if old else None
     if wish.reasons:
         _add_reasons(served, person, rows, items, wish.reasons)
     return {**served.label, "popular": person.base is None, "items": items}
@@ -151,7 +151,7 @@ def similar(served: Served, row: int, n: int) -> dict[str, Any]:
     """Return the items whose vectors point most nearly the way of one's."""
     near = lists.nearest(served.model.item_vectors, np.array([row]), n)
     items = [
-        {"place": place, **served.catalogue.describe(int(item)), "score": float(score)}
-        for place, (item, score) in enumerate(zip(near.items, near.scores, strict=True), 1)
+        {"position": position, **served.catalogue.describe(int(item)), "score": float(score)}
+        for position, (item, score) in enumerate(zip(near.items, near.scores, strict=True), 1)
     ]
     return {**served.label, "item": served.catalogue.ids[row], "title": served.catalogue.titles[row], "items": items}

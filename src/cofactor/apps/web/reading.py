@@ -104,7 +104,10 @@ def _add_items(router: APIRouter, service: Service) -> None:
         """Items by title: its beginning or any of its words, accents and case ignored, a typo in a word forgiven."""
         served = service.current.served
         rows = await run_in_threadpool(lambda: served.catalogue.search.find(search, n))
-        items = [{"place": place, **served.catalogue.describe(row), "score": None} for place, row in enumerate(rows, 1)]
+        items = [
+            {"position": position, **served.catalogue.describe(row), "score": None}
+            for position, row in enumerate(rows, 1)
+        ]
         return answer({**served.label, "popular": False, "items": items})
 
     @router.get("/items/{item}", response_model=ItemDetails, dependencies=STRICT, tags=["items"])

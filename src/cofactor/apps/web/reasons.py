@@ -21,7 +21,7 @@ def explained(served: Served, person: Person, item: int) -> dict[str, Any]:
     """
     rated, described = person.rated, served.catalogue.describe(item)
     place = int(places(served, person, np.array([item]))[0]) or None
-    answer = {**served.label, "popular": person.base is None, **described, "place": place}
+    answer = {**served.label, "popular": person.base is None, **described, "position": place}
     if person.base is None:
         return {**answer, "score": None, "rest": None, "reasons": []}
     from cofactor.model.placing import shares_of  # brings numba
@@ -39,7 +39,7 @@ def explained(served: Served, person: Person, item: int) -> dict[str, Any]:
             "title": catalogue.titles[rows[k]],
             "rating": float(rated.given[learnt[k]]),
             "share": float(shares[k]),
-            "place_without": without[at] if at < len(without) else None,
+            "position_without": without[at] if at < len(without) else None,
         }
         for at, k in enumerate(order.tolist())
     ]

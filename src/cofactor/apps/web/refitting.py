@@ -73,7 +73,7 @@ def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Inte
         for one, new in zip((triplets.user_rows, triplets.item_rows, triplets.values), learnt.T, strict=True)
     ]
     joined = Interactions.from_rows(users, old.items, *columns, name=old.name)
-    return dataclasses.replace(joined, texts=old.texts)
+    return dataclasses.replace(joined, metadata=old.metadata)
 
 
 def _joined(users: Vocabulary, names: set[str]) -> Vocabulary:

@@ -9,7 +9,7 @@ import pytest
 from websupport import Service
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.texts import ItemTexts
+from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Vocabulary
 
 N_USERS = 80
@@ -37,8 +37,8 @@ def two_tastes(ids, titles=None, genres=None):
         Vocabulary([f"u{k}" for k in range(N_USERS)], kind="user"), Vocabulary(ids, kind="item"), users, items, values,
         None, name="two tastes",
     )  # fmt: skip
-    texts = ItemTexts(*(None if text is None else pl.Series(text, dtype=pl.String) for text in (titles, genres)))
-    return dataclasses.replace(table, texts=texts)
+    texts = ItemMetadata(*(None if text is None else pl.Series(text, dtype=pl.String) for text in (titles, genres)))
+    return dataclasses.replace(table, metadata=texts)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def page_models(tmp_path_factory):
     made = {
         "rating": ALS(rank=3, epochs=8).fit(titled),
         "ranking": ImplicitALS(rank=4, epochs=8).fit(bare.at_least(4).binary()),
-        "unsure": BayesianMF(rank=2, sweeps=12, burn_in=4, kept=4).fit(titled),
+        "unsure": BayesianMF(rank=2, sweeps=12, burn_in=4, n_samples=4).fit(titled),
     }
     folder = tmp_path_factory.mktemp("page-models")
     return {name: model.save(folder / f"{name}.safetensors") for name, model in made.items()}

@@ -48,8 +48,8 @@ export class Rows {
   }
 
   place(item) {
-    if (!item.place) return [];
-    const parts = [make("span", { class: "number" }, number(item.place))];
+    if (!item.position) return [];
+    const parts = [make("span", { class: "number" }, number(item.position))];
     if (!("moved" in item) || item.moved === 0) return parts;
     return [...parts, moveMark(item)];
   }

@@ -70,7 +70,7 @@ export class Suggestions {
     const isFirst = this.before === null;
     const shownItems = trueMoves(list.items, items ?? [], this.places);
     this.before = this.ratings.sent();
-    this.places = new Map(shownItems.map(({ item, place }) => [item, place]));
+    this.places = new Map(shownItems.map(({ item, position }) => [item, position]));
     this.view.show(shownItems, items?.length === 1 && this.ratings.get(items[0]) ? items[0] : null);
     byId("more").hidden = list.items.length < this.length || this.length >= LONGEST;
     this.title(list);

@@ -11,9 +11,9 @@ from scipy import sparse
 from tablesupport import in_files, is_mapped, same_matrix
 
 import cofactor as cf
-from cofactor.data import passes, rooms
+from cofactor.data import array_store, passes
+from cofactor.data.array_store import MEMORY, Disk, bytes_of, edges_of
 from cofactor.data.buckets import Buckets
-from cofactor.data.rooms import MEMORY, Disk, bytes_of, edges_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,7 +25,7 @@ def in_small_parts():
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory):
-    return Disk(tmp_path_factory.mktemp("room"), 16_000_000)
+    return Disk(tmp_path_factory.mktemp("arrays"), 16_000_000)
 
 
 def test_a_large_array_lies_in_a_file_that_has_no_name(disk):
@@ -38,7 +38,7 @@ def test_a_large_array_lies_in_a_file_that_has_no_name(disk):
 
 
 def test_a_small_array_stays_in_memory(disk, monkeypatch):
-    monkeypatch.setattr(rooms, "SHARE_OF_AN_ARRAY", 8)
+    monkeypatch.setattr(array_store, "SHARE_OF_AN_ARRAY", 8)
     assert not is_mapped(disk.zeros(1000, np.int64))
     assert is_mapped(disk.zeros(250_001, np.int64))
 
@@ -143,7 +143,7 @@ def test_tables_come_out_the_same_part_by_part(disk, seed, density):
     kept = np.random.default_rng(seed + 1).random(matrix.nnz) > 0.4
     same_matrix(passes.transposed(matrix, disk), matrix.T.tocsr())
     same_matrix(passes.valued(matrix, lambda values: values / 3, disk), passes.valued(matrix, lambda v: v / 3, MEMORY))
-    in_memory, in_files = (passes.kept_where(matrix, times, order, kept, room) for room in (MEMORY, disk))
+    in_memory, in_files = (passes.kept_where(matrix, times, order, kept, store) for store in (MEMORY, disk))
     same_matrix(in_memory[0], in_files[0])
     for mine, theirs in zip(in_memory[1:], in_files[1:], strict=True):
         assert mine.dtype == theirs.dtype
@@ -169,8 +169,8 @@ def test_a_random_split_is_the_permutations_first_part_in_files_too(disk):
 
     wanted = np.zeros(1001, bool)
     wanted[np.random.default_rng(5).permutation(1001)[:200]] = True
-    for room in (MEMORY, disk):
-        assert np.array_equal(random_mask(1001, 0.2, 5, room), wanted)
+    for store in (MEMORY, disk):
+        assert np.array_equal(random_mask(1001, 0.2, 5, store), wanted)
 
 
 def test_counting_in_parts_counts_all(monkeypatch):

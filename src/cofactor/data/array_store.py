@@ -1,6 +1,6 @@
 """Where large arrays live: in memory, or in files that the system may page out and that vanish with their last use.
 
-`Memory` is the usual room. A table that was opened with a limit has a `Disk` as its room: whatever is made of it that
+`Memory` is the usual store. A table that was opened with a limit has a `Disk` as its store: whatever is made of it that
 grows with the data goes into files without a name, mapped into memory, and is worked on a part at a time. So a process
 holds no more of the data than the limit, and one that is killed leaves nothing behind.
 """
@@ -22,9 +22,9 @@ from cofactor.errors import DataError, SettingError
 
 __all__ = [
     "MEMORY",
+    "ArrayStore",
     "Disk",
     "Memory",
-    "Room",
     "bytes_of",
     "cache_folder",
     "copied",
@@ -43,7 +43,7 @@ LEAST = 16_000_000
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
-class Room(Protocol):
+class ArrayStore(Protocol):
     """Makes arrays, and says how many entries to treat at a time."""
 
     def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -164,9 +164,9 @@ class Disk:
             )
 
 
-def copied(array: npt.NDArray[Any], room: Room) -> npt.NDArray[Any]:
-    """Return a copy of an array that lies in a room."""
-    new = room.zeros(array.shape, array.dtype)
+def copied(array: npt.NDArray[Any], store: ArrayStore) -> npt.NDArray[Any]:
+    """Return a copy of an array that lies in a store."""
+    new = store.zeros(array.shape, array.dtype)
     new[...] = array
     return new
 

@@ -7,11 +7,11 @@ import polars as pl
 
 from cofactor.errors import DataError
 
-__all__ = ["ItemTexts"]
+__all__ = ["ItemMetadata"]
 
 
 @dataclass(frozen=True)
-class ItemTexts:
+class ItemMetadata:
     """What is known of the items besides who liked them, in item row order.
 
     Parameters
@@ -26,7 +26,7 @@ class ItemTexts:
     genres: pl.Series | None = None
 
     @classmethod
-    def of(cls, table: pl.DataFrame, ids: pl.Series) -> "ItemTexts":
+    def of(cls, table: pl.DataFrame, ids: pl.Series) -> "ItemMetadata":
         """Return the texts of some items from a frame with the columns item, title and perhaps genres.
 
         Raises
@@ -40,7 +40,7 @@ class ItemTexts:
         joined = pl.DataFrame({"item": ids}).join(known, on="item", how="left", maintain_order="left")
         return cls(joined["title"], joined["genres"] if "genres" in joined.columns else None)
 
-    def take(self, rows: np.ndarray) -> "ItemTexts":
+    def take(self, rows: np.ndarray) -> "ItemMetadata":
         """Return the texts of the given rows; a row of -1 gives null."""
         where = pl.Series(rows.astype(np.int64)).replace(-1, None)
-        return ItemTexts(*(text if text is None else text.gather(where) for text in (self.titles, self.genres)))
+        return ItemMetadata(*(text if text is None else text.gather(where) for text in (self.titles, self.genres)))
