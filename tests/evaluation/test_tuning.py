@@ -16,6 +16,7 @@ from tablesupport import row_pairs
 import cofactor as cf
 from cofactor.evaluation import evaluate, tune, tuning_plots, validation
 from cofactor.evaluation.tuning import Tuned
+from cofactor.model.factors import evolved
 from cofactor.solvers import SOLVERS, solver_class
 from cofactor.solvers.als import ALS, ImplicitALS
 from cofactor.solvers.baselines import Popularity, PureSVD
@@ -203,7 +204,7 @@ class Fragile:
     def fit(self, train, *, callback=None):
         sign = 1.0 if self.strength <= 4.5 else -1.0
         popular = Popularity().fit(train)
-        model = popular.evolve(item_bias=sign * popular.item_bias)
+        model = evolved(popular, item_bias=sign * popular.item_bias)
         for number in range(1, self.epochs + 1):
             callback(cf.solvers.base.Epoch(number, self.epochs, {}, lambda: model))
             self.looked.append((self.strength, number))

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import cofactor as cf
-from cofactor.model.kernels.assembly import KEPT_FLOATS
+from cofactor.kernels.assembly import KEPT_FLOATS
 from cofactor.model.least_squares import (
     Equations,
     Rows,
@@ -19,7 +19,8 @@ from cofactor.model.least_squares import (
     improve_rows,
     solve_rows,
 )
-from cofactor.model.losses import BiasedRatings, Confidences
+from cofactor.model.objectives.confidence import Confidence
+from cofactor.model.objectives.squared import SquaredError
 
 RANKS = (1, 5, 16, 20, 64, 100)
 
@@ -85,8 +86,14 @@ def general_equations(rank, n=300):
     )
 
 
+MEAN = 3.0
+
+
 def losses():
-    return (BiasedRatings(3.0, 0.5, 0.2, 0.5), Confidences(0.1, 0.05, 0.5))
+    return (
+        SquaredError(regularization=0.5, bias_regularization=0.2, nu=0.5),
+        Confidence(unobserved_weight=0.1, count_share=0.1, regularization=0.05, nu=0.5),
+    )
 
 
 def naive_objective(loss, matrix, users, items):
@@ -94,13 +101,13 @@ def naive_objective(loss, matrix, users, items):
     seen = dense != 0
     x, y = users.astype(float), items.astype(float)
     counts = seen.sum(1), seen.sum(0)
-    if isinstance(loss, Confidences):
+    if isinstance(loss, Confidence):
         total = (dense * (x @ y.T - 1) ** 2)[seen].sum() + loss.unobserved_weight * ((x @ y.T) ** 2).sum()
         scales = [(m + loss.unobserved_weight * n) ** loss.nu for m, n in zip(counts, dense.shape[::-1], strict=True)]
         return total + sum(loss.regularization * s @ (z**2).sum(1) for s, z in zip(scales, (x, y), strict=True))
     penalty = np.full(x.shape[1], loss.regularization)
     penalty[-1] = loss.bias_regularization
-    predicted = loss.mean + x[:, :-1] @ y[:, :-1].T + x[:, -1:] + y[:, -1]
+    predicted = MEAN + x[:, :-1] @ y[:, :-1].T + x[:, -1:] + y[:, -1]
     total = ((dense - predicted)[seen] ** 2).sum()
     return total + sum(m**loss.nu @ (z**2 @ penalty) for m, z in zip(counts, (x, y), strict=True))
 
@@ -178,7 +185,7 @@ def test_gram_is_the_product(rank, n):
 def test_objective_is_the_loss_term_by_term(loss, rank):
     matrix = random_rows()
     users, items = random_vectors(40, rank + 1), random_vectors(300, rank + 1, 2)
-    found = loss.measure(as_rows(matrix), as_rows(matrix.T.tocsr()), users, items).objective
+    found = loss.measure(as_rows(matrix), as_rows(matrix.T.tocsr()), users, items, MEAN).objective
     assert found == pytest.approx(naive_objective(loss, matrix, users, items), rel=1e-6)
 
 
@@ -187,12 +194,12 @@ def test_exact_half_steps_never_raise_the_objective(loss):
     matrix = random_rows()
     by_user, by_item = as_rows(matrix), as_rows(matrix.T.tocsr())
     users, items = random_vectors(40, 9), random_vectors(300, 9, 2)
-    history = [loss.measure(by_user, by_item, users, items).objective]
+    history = [loss.measure(by_user, by_item, users, items, MEAN).objective]
     for _ in range(40):
-        users = solve_rows(by_user, loss.equations(items))
-        history.append(loss.measure(by_user, by_item, users, items).objective)
-        items = solve_rows(by_item, loss.equations(users))
-        history.append(loss.measure(by_user, by_item, users, items).objective)
+        users = solve_rows(by_user, loss.equations(items, MEAN))
+        history.append(loss.measure(by_user, by_item, users, items, MEAN).objective)
+        items = solve_rows(by_item, loss.equations(users, MEAN))
+        history.append(loss.measure(by_user, by_item, users, items, MEAN).objective)
     assert history[-1] < 0.9 * history[1]
     assert np.all(np.diff(history) <= 1e-10 * history[0])
 
@@ -258,13 +265,13 @@ def test_empty_rows_get_zeros_without_regularization_too():
 
 
 def test_held_vectors_give_the_equations_of_a_copy_and_come_back_unchanged():
-    loss, fixed = BiasedRatings(3.0, 0.5, 0.2, 1.0), random_vectors(300, 6)
+    loss, fixed = SquaredError(regularization=0.5, bias_regularization=0.2, nu=1.0), random_vectors(300, 6)
     before, rows = fixed.copy(), as_rows(random_rows())
-    with loss.holding(fixed) as system:
+    with loss.holding(fixed, MEAN) as system:
         held = solve_rows(rows, system)
     assert np.array_equal(fixed, before)
-    assert np.array_equal(held, solve_rows(rows, loss.equations(fixed)))
-    with pytest.raises(RuntimeError), loss.holding(fixed):
+    assert np.array_equal(held, solve_rows(rows, loss.equations(fixed, MEAN)))
+    with pytest.raises(RuntimeError), loss.holding(fixed, MEAN):
         raise RuntimeError
     assert np.array_equal(fixed, before)
 

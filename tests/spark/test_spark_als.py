@@ -11,6 +11,7 @@ from clisupport import as_json
 
 import cofactor as cf
 from cofactor.apps.web.served import served
+from cofactor.model.factors import score_rows
 from cofactor.model.folder import open_folder
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
 from cofactor.solvers import ImplicitALS, SparkALS
@@ -129,7 +130,7 @@ def test_lists_of_implicit_feedback_are_near_the_local_solvers(spark, ratings):
     theirs = spark_als.fit(likes)
     users = np.repeat(np.arange(ratings.n_users), ratings.n_items)
     items = np.tile(np.arange(ratings.n_items), ratings.n_users)
-    agreement = np.corrcoef(ours.score_rows(users, items), theirs.score_rows(users, items))[0, 1]
+    agreement = np.corrcoef(score_rows(ours, users, items), score_rows(theirs, users, items))[0, 1]
     assert agreement > 0.8
 
 

@@ -34,11 +34,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
-from cofactor.model.kernels import row_methods
-from cofactor.model.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, kept_ratings, padded
-from cofactor.model.kernels.blocks import blocks
-from cofactor.model.kernels.compiling import readable
-from cofactor.model.kernels.threads import share_out, share_ranges, task_bounds
+from cofactor.kernels import row_methods
+from cofactor.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, kept_ratings, padded
+from cofactor.kernels.blocks import blocks
+from cofactor.kernels.compiling import readable
+from cofactor.kernels.threads import share_out, share_ranges, task_bounds
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -19,8 +19,9 @@ from cofactor.model.least_squares import (
     solve_rows,
     sum_of_losses,
 )
-from cofactor.model.losses import BiasedRatings, Confidences
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.confidence import Confidence
+from cofactor.model.objectives.squared import SquaredError
 from cofactor.solvers.base import (
     Callback,
     check_choice,
@@ -133,6 +134,7 @@ class ALS:
         part, validation = hold_out(self, train)
         by_user, by_item = Rows.of(part.matrix), Rows.of(part.by_item)
         watched = None if validation is None else Rows.of(validation.matrix)
+        objective = self._objective(train)
 
         def first() -> Arrays:
             users, items = started(self, train, start, biased=True)
@@ -140,18 +142,18 @@ class ALS:
             return {"users": users, "items": items, "mean": np.array(mean)}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
-            users, items = arrays["users"], arrays["items"]
-            loss = BiasedRatings(float(arrays["mean"]), self.regularization, self.bias_regularization, self.nu)
-            with loss.holding(items) as system:
+            users, items, mean = arrays["users"], arrays["items"], float(arrays["mean"])
+            with objective.holding(items, mean) as system:
                 solve_rows(by_user, system, out=users)
-            with loss.holding(users) as system:
+            with objective.holding(users, mean) as system:
                 solve_rows(by_item, system, out=items)
-            measured = loss.measure(by_user, by_item, users, items)
-            loss = loss.centred(measured, len(part))
+            measured = objective.measure(by_user, by_item, users, items, mean)
+            mean += measured.errors / len(part)
             figures = {"objective": measured.objective, "mse": measured.squares / len(part)}
             if watched is not None:
-                figures["val_mse"] = sum_of_losses(watched, loss.equations(items), users).squares / len(watched.values)
-            return {"users": users, "items": items, "mean": np.array(loss.mean)}, figures
+                left = sum_of_losses(watched, objective.equations(items, mean), users)
+                figures["val_mse"] = left.squares / len(watched.values)
+            return {"users": users, "items": items, "mean": np.array(mean)}, figures
 
         done = run_epochs(
             first,
@@ -167,13 +169,6 @@ class ALS:
 
     def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
         (users, user_bias), (items, item_bias) = parted(arrays["users"]), parted(arrays["items"])
-        objective = Objective(
-            goal="rating",
-            regularization=self.regularization,
-            bias_regularization=self.bias_regularization,
-            nu=self.nu,
-            scale=train.value_range,
-        )
         return Factors(
             users,
             items,
@@ -184,9 +179,17 @@ class ALS:
             float(arrays["mean"]),
             train.matrix,
             train.metadata,
-            objective,
+            self._objective(train),
             origin_of(self, train),
             history,
+        )
+
+    def _objective(self, train: Interactions) -> SquaredError:
+        return SquaredError(
+            regularization=self.regularization,
+            bias_regularization=self.bias_regularization,
+            nu=self.nu,
+            scale=train.value_range,
         )
 
 
@@ -274,7 +277,7 @@ class ImplicitALS:
         check_train(train, start)
         check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
-        loss = Confidences(self.unobserved_weight, self.regularization, self.nu)
+        loss = self._objective()
         improve = _METHODS[self.method]
 
         def first() -> Arrays:
@@ -298,13 +301,6 @@ class ImplicitALS:
         return self._factors(train, done.arrays, done.history)
 
     def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
-        objective = Objective(
-            loss="weighted",
-            goal="ranking",
-            regularization=self.regularization,
-            nu=self.nu,
-            unobserved_weight=self.unobserved_weight,
-        )
         return Factors(
             arrays["users"],
             arrays["items"],
@@ -312,9 +308,18 @@ class ImplicitALS:
             train.items,
             seen=train.matrix,
             metadata=train.metadata,
-            objective=objective,
+            objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
+        )
+
+    def _objective(self) -> Confidence:
+        return Confidence(
+            goal="ranking",
+            regularization=self.regularization,
+            nu=self.nu,
+            unobserved_weight=self.unobserved_weight,
+            count_share=self.unobserved_weight,
         )
 
 
