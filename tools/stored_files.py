@@ -33,11 +33,16 @@ TRAINING: Mapping[str, Mapping[str, Any]] = {
     "none": {},
 }
 MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
-    "als": ("als", "ratings", "epochs", {}),
-    "implicit-als": ("implicit-als", "counts", "epochs", {}),
+    "als": ("als", "ratings", "epochs", {"regularization": 2.1, "bias_regularization": 0.97, "nu": 0.4}),
+    "implicit-als": (
+        "implicit-als",
+        "counts",
+        "epochs",
+        {"regularization": 0.03, "unobserved_weight": 0.1, "nu": 1.0},
+    ),
     "nmf": ("nmf", "ratings", "epochs", {}),
     "nmf-implicit": ("nmf", "counts", "epochs", {"feedback": "implicit"}),
-    "bpr": ("bpr", "choices", "epochs", {}),
+    "bpr": ("bpr", "choices", "epochs", {"learning_rate": 0.07, "regularization": 0.05, "negatives": 4}),
     "logistic": ("logistic", "choices", "epochs", {}),
     "svd": ("svd", "choices", "none", {}),
     "popularity": ("popularity", "choices", "none", {}),
@@ -48,9 +53,17 @@ MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
     "keras": ("keras", "ratings", "keras", {}),
     "keras-softmax": ("keras", "choices", "keras", {"loss": "softmax"}),
 }
-"""Of each model: the solver, the table, the settings of its training, and more settings."""
+"""Of each model: the solver, the table, the settings of its training, and more settings.
+
+Those of CHECKPOINTS and STUDIES are all given, so that defaults may change.
+"""
 
 CHECKPOINTS = ("als", "implicit-als", "bpr", "bayesian")
+STUDIES: Mapping[str, tuple[str, Mapping[str, tuple[float, float]]]] = {
+    "als": ("rmse", {"regularization": (0.1, 10.0)}),
+    "implicit-als": ("ndcg@3", {"unobserved_weight": (0.01, 1.0)}),
+}
+"""Of each search: the metric and the space."""
 
 
 class _Interrupted(Exception):
@@ -167,27 +180,27 @@ def write_checkpoints(folder: Path) -> None:
         path.write_bytes(kept)
 
 
-def write_study(folder: Path) -> None:
-    """Write the study of a search."""
-    found = searched(folder / "als.study", trials=3)
-    _tell(folder / "als.json", study_answers(found))
-    (folder / ".als.study.held").unlink(missing_ok=True)
+def write_studies(folder: Path) -> None:
+    """Write the studies of searches."""
+    for name in STUDIES:
+        _tell(folder / f"{name}.json", study_answers(searched(name, folder / f"{name}.study", trials=3)))
+        (folder / f".{name}.study.held").unlink(missing_ok=True)
 
 
-def searched(study: Path, trials: int) -> Any:
-    """Search the settings of ALS, or go on with a study."""
+def searched(name: str, study: Path, trials: int) -> Any:
+    """Search the settings of one of the STUDIES, or go on with what a file holds."""
     from cofactor.evaluation import tune
 
-    space = {"regularization": (0.1, 10.0)}
-    data = tables()["ratings"]
-    return tune(solver_of("als"), data, metric="rmse", trials=trials, space=space, folds=1, study=study)
+    metric, space = STUDIES[name]
+    table = tables()[MODELS[name][1]]
+    return tune(solver_of(name), table, metric=metric, trials=trials, space=space, folds=1, study=study)
 
 
 def study_answers(found: Any) -> dict[str, Any]:
     """Return what a search found."""
     trials = found.trials_frame()
     return {
-        "regularization": found.solver.regularization,
+        "best": [_rounded(getattr(found.solver, name)) for name in ("rank", "epochs", "regularization")],
         "value": _rounded(found.value),
         "trials": [[_rounded(cell) for cell in row] for row in trials.select("state", "value").rows()],
     }
@@ -217,7 +230,7 @@ FORMATS: Mapping[str, Callable[[Path], None]] = {
     "interactions": write_interactions,
     "cache": write_cache,
     "checkpoints": write_checkpoints,
-    "studies": write_study,
+    "studies": write_studies,
     "ratings-stores": write_ratings_store,
 }
 

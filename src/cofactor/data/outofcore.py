@@ -23,7 +23,7 @@ from cofactor.data.assembly import Titles, as_table
 from cofactor.data.columns import OnBadRows, check_choice
 from cofactor.data.disk_build import build
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.ondisk import MANIFEST, open_folder
+from cofactor.data.ondisk import MANIFEST, open_folder, write_manifest
 from cofactor.data.parquet_parts import ParquetParts, indexed
 from cofactor.data.readers import parquet_files, wanted_columns
 from cofactor.errors import DataError, SettingError
@@ -167,7 +167,7 @@ class _Cached:
             build(parts, found, self._options["duplicates"], beside, self._store.entries_at_once)
             if self._inputs() != inputs:
                 raise DataError(f"{self._path} changed while it was read: open it again when it is whole")
-            (beside / MANIFEST).write_text(json.dumps({"format": 1, "name": name, "made_from": inputs}, indent=1))
+            write_manifest(beside, name, made_from=inputs)
 
 
 def _clear(home: Path) -> None:

@@ -231,7 +231,9 @@ def tune(
     parts = validation_parts(train, split, validation_fraction, folds, seed)
     protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
     described = {**search.described(), **protocol, "data": _digest(train)}
-    with studies.opened(study, described, maximize=search.metric.maximize, warm_up=max(search.looks) // 4) as kept:
+    known = {field.name: repr(field.default) for field in dataclasses.fields(base)}
+    maximize, warm_up = search.metric.maximize, max(search.looks) // 4
+    with studies.opened(study, described, maximize=maximize, warm_up=warm_up, defaults=known) as kept:
         while (number := len(studies.finished(kept))) < trials:
             value = _try(kept, search, parts, sizes, seed)
             if done is not None:
