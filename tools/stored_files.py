@@ -94,7 +94,7 @@ def tables() -> dict[str, Any]:
     )
     return {
         "ratings": cf.from_frame(frame, value="value", time="time", titles=titles, name="made-up"),
-        "counts": cf.from_frame(frame.drop("value"), value="count", name="made-up counts"),
+        "counts": cf.from_frame(frame, value="count", time=None, name="made-up counts"),
         "choices": cf.from_frame(frame.select("user", "item"), value=None, name="made-up choices"),
     }
 

@@ -8,7 +8,16 @@ import numpy as np
 
 from cofactor.errors import SettingError
 
-__all__ = ["check_choice", "check_count", "check_fraction", "check_seed", "path_of"]
+__all__ = [
+    "check_callable",
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_fraction",
+    "check_seed",
+    "check_text",
+    "path_of",
+]
 
 
 def check_choice(name: str, given: object, choices: Sequence[str]) -> None:
@@ -26,13 +35,31 @@ def check_fraction(name: str, given: object) -> None:
 
 def check_count(name: str, given: object, least: int = 1) -> None:
     """Raise where a number is not whole, or below its least value."""
-    if not _is_whole(given) or given < least:  # type: ignore[operator]
+    if not _is_whole(given) or not least <= given < 2**63:  # type: ignore[operator]
         raise SettingError(f"{name} is {given!r}: it must be a whole number of at least {least}")
 
 
 def check_seed(given: object) -> None:
     """Raise where a seed is no whole number from 0 on."""
     check_count("seed", given, 0)
+
+
+def check_text(name: str, given: object) -> None:
+    """Raise where a text is something else."""
+    if not isinstance(given, str):
+        raise SettingError(f"{name} is {given!r}: give a text")
+
+
+def check_flag(name: str, given: object) -> None:
+    """Raise where something is neither True nor False."""
+    if not isinstance(given, bool | np.bool_):
+        raise SettingError(f"{name} is {given!r}: it must be True or False")
+
+
+def check_callable(name: str, given: object) -> None:
+    """Raise where something is given that is no function."""
+    if given is not None and not callable(given):
+        raise SettingError(f"{name} is {given!r}: give a function, or leave it out")
 
 
 def _is_whole(given: object) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from cofactor.data.arguments import check_choice
+from cofactor.data.arguments import check_choice, check_text
 from cofactor.data.columns import OnBadRows, typed
 from cofactor.data.delimited import Problem, Table
 from cofactor.data.interactions import Duplicates, Interactions
@@ -31,6 +31,7 @@ def from_columns(
 ) -> Interactions:
     """Check columns that came with types of their own, and build the table."""
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    check_text("name", name)
     if not len(raw):
         raise DataError(f"{place} has no rows: nothing to learn from")
     try:

@@ -20,6 +20,7 @@ __all__ = [
     "Duplicates",
     "Entries",
     "check_lengths",
+    "checked_rows",
     "core",
     "csr",
     "distinct",
@@ -171,6 +172,22 @@ def finite(values: npt.ArrayLike) -> np.ndarray:
         found = np.asarray(values)[bad[0]]
         raise DataError(f"the value at row {bad[0]:,} is {found}: values must be finite 32-bit numbers")
     return numbers
+
+
+def checked_rows(rows: npt.ArrayLike, vocabulary: "Vocabulary", kind: str) -> np.ndarray:
+    """Return row numbers into a vocabulary as an array; raises DataError where some are none."""
+    array = np.asarray(rows)
+    if not hasattr(vocabulary, "find"):
+        raise DataError(
+            f"the {kind}s are a {type(vocabulary).__name__}: give a Vocabulary, or raw ids to from_columns()"
+        )
+    if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
+        raise DataError(f"the {kind} rows are of type {array.dtype} and shape {array.shape}: give whole numbers")
+    if len(array) and not 0 <= array.min() <= array.max() < len(vocabulary):
+        raise DataError(
+            f"the {kind} rows reach from {array.min()} to {array.max()}: there are {len(vocabulary):,} {kind}s"
+        )
+    return array
 
 
 def check_lengths(*columns: np.ndarray | None) -> None:

@@ -82,7 +82,7 @@ def read_sql(
         raise MissingExtraError(f"{place} needs {driver}, which is not installed: pip install {package}") from None
     except Exception as error:  # every driver has errors of its own, and they may quote the password
         raise DataError(f"{place}: {_scrubbed(error, address)}") from None
-    return from_columns(raw, place, on_bad_rows, duplicates, name or address.database or "", titles)
+    return from_columns(raw, place, on_bad_rows, duplicates, (address.database or "") if name is None else name, titles)
 
 
 def _is_there(file: str | None) -> bool:

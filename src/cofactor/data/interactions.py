@@ -7,18 +7,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
 from cofactor.data import building, passes, splits, summary
+from cofactor.data.arguments import check_count
 from cofactor.data.array_store import MEMORY, ArrayStore, Disk, bytes_of, scratch_folder
 from cofactor.data.building import Duplicates
 from cofactor.data.metadata import ItemMetadata
 from cofactor.data.times import Moment, as_seconds
 from cofactor.data.vocabulary import Id, Vocabulary
-from cofactor.errors import DataError, SettingError
+from cofactor.errors import DataError, SettingError, first_line
 
 __all__ = ["Duplicates", "Interactions", "Triplets"]
 
@@ -129,6 +131,10 @@ class Interactions:
         name: str = "",
     ) -> "Interactions":
         """Build the table from row numbers into two vocabularies that are already known; see `from_columns`."""
+        user_rows, item_rows = (
+            building.checked_rows(user_rows, users, "user"),
+            building.checked_rows(item_rows, items, "item"),
+        )
         values = np.ones(len(user_rows), np.float32) if values is None else building.finite(values)
         timestamps = None if timestamps is None else as_seconds(timestamps)
         building.check_lengths(user_rows, item_rows, values, timestamps)
@@ -241,7 +247,15 @@ class Interactions:
         Users and items keep their rows. For example ``ratings.filter(pl.col("timestamp") >= 874724710)``.
         """
         self._need_columns("keep some by their value with at_least(), which needs no columns")
-        kept = self.to_frame().with_row_index("__row").filter(*conditions)["__row"].to_numpy()
+        if not all(isinstance(condition, pl.Expr) for condition in conditions):
+            raise SettingError(
+                'filter() takes polars expressions on the columns of to_frame(), such as pl.col("value") > 3'
+            )
+        rows = self.to_frame().with_row_index("__row")
+        try:
+            kept = rows.filter(*conditions)["__row"].to_numpy()
+        except pl.exceptions.PolarsError as error:
+            raise SettingError(f"the conditions do not fit the table ({first_line(error)}): see to_frame()") from error
         return self.split_rows(kept)[1]
 
     def min_counts(self, *, per_user: int = 1, per_item: int = 1) -> "Interactions":
@@ -250,6 +264,8 @@ class Interactions:
         Removing a user may leave an item with too few, and so on; it is repeated until all that are left have
         enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
         """
+        check_count("per_user", per_user, 0)
+        check_count("per_item", per_item, 0)
         kept, users, items = building.core(self.matrix, per_user, per_item, self.array_store)
         return self.where(kept)._without_rows(~users, ~items)
 
@@ -292,9 +308,11 @@ class Interactions:
         mean = values.mean(dtype=np.float64)
         return self._valued(lambda some: some / mean)
 
-    def with_items(self, table: pl.DataFrame) -> "Interactions":
+    def with_items(self, table: Any) -> "Interactions":
         """Add titles and genres from a frame with the columns item, title and perhaps genres, else raise DataError."""
-        new = dataclasses.replace(self, metadata=ItemMetadata.of(table, self.items.ids))
+        from cofactor.data.frames import as_polars  # brings narwhals, which importing cofactor must not load
+
+        new = dataclasses.replace(self, metadata=ItemMetadata.of(as_polars(table), self.items.ids))
         new.__dict__.update({"by_item": self.by_item} if "by_item" in self.__dict__ else {})
         return new
 
@@ -404,6 +422,8 @@ class Interactions:
 
     def where(self, kept: np.ndarray) -> "Interactions":
         """Keep some of the stored values; ``kept`` is a mask over ``matrix.data``."""
+        if not isinstance(kept, np.ndarray) or kept.dtype != bool or kept.shape != (len(self),):
+            raise SettingError(f"where() takes an array of {len(self):,} booleans, one for each stored value")
         matrix, timestamps, order = passes.kept_where(self.matrix, self.timestamps, self.order, kept, self.array_store)
         return dataclasses.replace(self, matrix=matrix, timestamps=timestamps, order=order)
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.arguments import path_of
 from cofactor.data.array_store import MEMORY, ArrayStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import ItemMetadata
@@ -43,7 +44,7 @@ def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
     DataError
         If the folder is there already.
     """
-    target = Path(folder)
+    target = path_of(folder, "folder")
     if target.exists():
         raise DataError(f"{target} is there already: remove it or name another folder")
     with new_folder(target) as beside:
@@ -116,7 +117,7 @@ def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, n
     DataError
         If it is not such a folder, a newer version of cofactor wrote it, or its arrays do not fit each other.
     """
-    source = Path(folder)
+    source = path_of(folder, "folder")
     try:
         manifest = json.loads((source / MANIFEST).read_text())
         checked_version(manifest["format"], FORMAT_VERSION, source, DataError)

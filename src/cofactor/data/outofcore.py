@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from cofactor.data.arguments import check_choice, path_of
+from cofactor.data.arguments import check_callable, check_choice, check_text, path_of
 from cofactor.data.array_store import Disk, bytes_of, scratch_folder
 from cofactor.data.assembly import Titles, as_table
 from cofactor.data.columns import DEFAULTS, Column, OnBadRows, wanted_columns
@@ -104,14 +104,17 @@ def open_parquet(
     check_choice("on_bad_rows", on_bad_rows, get_args(OnBadRows))
     check_choice("duplicates", duplicates, get_args(Duplicates))
     store = Disk(scratch_folder() if cache is None else path_of(cache, "cache"), bytes_of(memory))
+    check_callable("notify", notify)
     source = path_of(path)
+    name = source.resolve().name if name is None else name
+    check_text("name", name)
     if store.folder.resolve() == source.resolve():
         raise SettingError(f"cache is the folder of the data, {path}: name another, whose files are not taken for data")
     wanted = wanted_columns(user, item, value, time)
     columns = parquet_columns(parquet_files(source, apart_from=store.folder), wanted)
     options = {"columns": columns, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
     texts = None if titles is None else as_table(titles)  # a wrong file shows before the work, not after it
-    table = _Cached(source, options, store, notify or log.info).opened(name or source.resolve().name)
+    table = _Cached(source, options, store, notify or log.info).opened(name)
     return table if texts is None else table.with_items(texts)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from cofactor.data.arguments import check_choice, path_of
+from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
 from cofactor.data.assembly import Titles, from_columns, interactions, without_bad
 from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, positions_of, wanted_columns
 from cofactor.data.database import read_sql
@@ -112,14 +112,24 @@ def read_csv(
     """
     check_choice("ids", ids, ("str", "int"))
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    check_flag("has_header", has_header)
+    check_text("encoding", encoding)
     wanted = wanted_columns(user, item, value, time)
-    if isinstance(columns, str):
-        raise SettingError(f"columns is {columns!r}: give a list of names, one for each column")
     source = path_of(path)
+    name = source.name if name is None else name
+    check_text("name", name)
+    if separator is not None:
+        check_text("separator", separator)
+    if columns is not None and not _are_names(columns):
+        raise SettingError(f"columns is {columns!r}: give a list of names, one for each column")
     has_header = has_header and columns is None
     table = read_delimited(source, Choice(wanted, separator, columns, has_header, ids, encoding))
     frame = without_bad(table, str(source), "line", on_bad_rows)
-    return interactions(frame, str(source), duplicates, name or source.name, titles)
+    return interactions(frame, str(source), duplicates, name, titles)
+
+
+def _are_names(columns: object) -> bool:
+    return isinstance(columns, list | tuple) and all(isinstance(name, str) for name in columns)
 
 
 def read_parquet(
@@ -159,7 +169,7 @@ def read_parquet(
         raise DataError(
             f"{source} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
         ) from error
-    return from_columns(frame, str(source), on_bad_rows, duplicates, name or source.name, titles)
+    return from_columns(frame, str(source), on_bad_rows, duplicates, source.name if name is None else name, titles)
 
 
 def parquet_columns(files: Sequence[Path], wanted: Mapping[str, Column]) -> dict[str, str]:

@@ -138,8 +138,8 @@ def contiguous_masks(n: int, folds: int, store: ArrayStore = MEMORY) -> Iterator
 
 
 def _check_folds(folds: int, n: int) -> None:
-    check_count("folds", folds, 2)
-    if folds > n:
+    check_count("folds", folds)
+    if not 2 <= folds <= n:
         raise SettingError(f"folds is {folds}: it must lie between 2 and the number of interactions, {n:,}")
 
 

@@ -151,7 +151,7 @@ def as_seconds(times: Iterable[object] | np.ndarray | pl.Series) -> np.ndarray:
 def _series(times: Iterable[object] | np.ndarray | pl.Series) -> pl.Series:
     try:
         column = times if isinstance(times, pl.Series) else pl.Series(_plain(times), strict=False)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"the times cannot be read ({error}): give seconds since 1970, dates or datetimes") from error
     return column
 
