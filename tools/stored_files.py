@@ -105,7 +105,7 @@ def model_answers(model: Any) -> dict[str, Any]:
     return {
         "lists": _rows(model.recommend(ASKED_USERS, n=3), "user", "item", "score"),
         "scores": [_rounded(x) for x in model.score(*map(list, zip(*ASKED_PAIRS, strict=True)))],
-        "similar": _or_refused(lambda: _rows(model.similar_items(1, n=3), "item")),
+        "similar": _rows(model.similar_items(5, n=3), "item") if model.rank else None,
         "titles": _rows(model.recommend(ASKED_USERS[:1], n=3), "title") if model.metadata.titles is not None else None,
         "new_vector": folded and [_rounded(x) for x in folded.user_vectors[folded.users.row("new")]],
         "new_list": folded and _rows(folded.recommend(["new"], n=3), "user", "item", "score"),

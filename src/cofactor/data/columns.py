@@ -194,6 +194,8 @@ def positions_of(
     """
     positions = {}
     for role, choice in wanted.items():
+        if role == "title" and names.count(choice[0]) != 1:
+            continue
         known = [choice] if isinstance(choice, str) else [name for name in choice if name in names]
         if known or role in ("user", "item"):
             positions[role] = position_of(known[0] if known else choice[0], names, place, role)

@@ -13,23 +13,16 @@ from cofactor.errors import DataError, first_line
 __all__ = ["as_polars", "chosen_columns"]
 
 
-def chosen_columns(frame: Any, wanted: Mapping[str, Column]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return the wanted columns of a frame under the names of their roles, and its titles where it has a column title.
-
-    The titles come as a frame with the columns item and title.
-    """
+def chosen_columns(frame: Any, wanted: Mapping[str, Column]) -> pl.DataFrame:
+    """Return the wanted columns of a frame under the names of their roles."""
     names, table = _named(frame)
     schema = table.collect_schema()
     numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
     positions = positions_of(wanted, names, "the frame", numeric)
-    title = names.index("title") if names.count("title") == 1 and "title" not in wanted.values() else None
-    places = [*positions.values(), *([] if title is None else [title])]
-    held = _collected(table.select(nw.nth(*dict.fromkeys(places))))
-    column_at = dict(zip(dict.fromkeys(places), held.columns, strict=True))
-    chosen = pl.DataFrame([_column(held[column_at[at]], role) for role, at in positions.items()])
-    if title is None:
-        return chosen, None
-    return chosen, _titles(chosen["item"], held[column_at[title]])
+    taken = list(dict.fromkeys(positions.values()))
+    held = _collected(table.select(nw.nth(*taken)))
+    columns = dict(zip(taken, held.columns, strict=True))
+    return pl.DataFrame([_column(held[columns[at]], role) for role, at in positions.items()])
 
 
 def as_polars(frame: Any) -> pl.DataFrame:
@@ -74,21 +67,12 @@ def _polars(table: Any) -> pl.DataFrame:
     return frame
 
 
-def _titles(items: pl.Series, column: Any) -> pl.DataFrame | None:
-    try:
-        titles = column.to_polars()
-    except Exception:  # pandas objects of mixed types
-        return None
-    if titles.dtype not in (pl.String, pl.Categorical, pl.Enum):
-        return None
-    titles = titles.cast(pl.String)
-    return pl.DataFrame({"item": items, "title": titles}).filter(pl.col("title").is_not_null())
-
-
 def _column(column: Any, role: str) -> pl.Series:
     try:
         series: pl.Series = column.to_polars()
     except Exception as error:  # pandas objects of mixed types fail in many ways
+        if role == "title":
+            return pl.Series(role, [None] * len(column), pl.String)
         if role not in ("user", "item"):
             raise DataError(f"the frame's column {column.name!r} mixes types: {first_line(error)}") from error
         series = id_series(column.to_list(), role)

@@ -238,8 +238,13 @@ def from_frame(
     from cofactor.data.frames import chosen_columns  # brings narwhals, which importing cofactor must not load
 
     wanted = wanted_columns(user, item, value, time)
-    chosen, found_titles = chosen_columns(frame, wanted)
-    titles = found_titles if titles is None else titles
+    if titles is None and "title" not in wanted.values():
+        wanted["title"] = ("title",)
+    chosen = chosen_columns(frame, wanted)
+    if "title" in chosen.columns:
+        found = chosen.select("item", "title").filter(pl.col("title").is_not_null())
+        titles = found if found["title"].dtype in (pl.String, pl.Categorical, pl.Enum) and len(found) else None
+        chosen = chosen.drop("title")
     return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, titles)
 
 
