@@ -1,5 +1,7 @@
 """ALS and ImplicitALS beyond the contract: objectives, exact fold-in, methods, memory, real ratings."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,11 +29,12 @@ def test_the_reported_objective_never_rises(solver, ratings, likes):
 def naive_objective(likes, model, solver):
     """The loss term by term, as the docstring of ImplicitALS has it."""
     scores = model.user_vectors.astype(float) @ model.item_vectors.astype(float).T
-    seen = likes.matrix.toarray()
-    total = np.sum(seen * (scores - 1) ** 2) + solver.unobserved_weight * np.sum(scores**2)
+    values = likes.matrix.toarray()
+    seen = values != 0
+    total = np.sum(abs(values) * (scores - (values > 0)) ** 2) + solver.unobserved_weight * np.sum(scores**2)
     for vectors, counts, n in (
-        (model.user_vectors, (seen > 0).sum(axis=1), likes.n_items),
-        (model.item_vectors, (seen > 0).sum(axis=0), likes.n_users),
+        (model.user_vectors, seen.sum(axis=1), likes.n_items),
+        (model.item_vectors, seen.sum(axis=0), likes.n_users),
     ):
         scale = (counts + solver.unobserved_weight * n) ** solver.nu
         total += solver.regularization * np.sum(scale * (vectors.astype(float) ** 2).sum(axis=1))
@@ -117,9 +120,21 @@ def test_a_singular_system_is_a_clear_error():
         ALS(rank=5, regularization=0, bias_regularization=0).fit(table)
 
 
-def test_negative_confidences_are_refused():
-    below = Interactions.from_columns(["a", "b"], ["x", "y"], np.array([1.0, -1.0]))
-    with pytest.raises(cf.DataError, match="a value is negative"):
+def test_negative_values_are_confident_zeros(ratings):
+    matrix = ratings.matrix.copy()
+    matrix.data[:] = np.where(matrix.data >= 3, matrix.data / 3, -2.0)
+    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unobserved_weight=0.3)
+    signed = dataclasses.replace(ratings, matrix=matrix)
+    model = solver.fit(signed)
+    assert model.history["objective"][-1] == pytest.approx(naive_objective(signed, model, solver), rel=1e-5)
+    plain = solver.fit(signed.at_least(0))
+    rows, columns = (matrix < 0).nonzero()
+    assert np.mean(model.score_rows(rows, columns) ** 2) < np.mean(plain.score_rows(rows, columns) ** 2)
+
+
+def test_values_that_are_never_positive_are_refused():
+    below = Interactions.from_columns(["a", "b"], ["x", "y"], np.array([0.0, -1.0]))
+    with pytest.raises(cf.DataError, match="no value is above 0"):
         ImplicitALS().fit(below)
 
 

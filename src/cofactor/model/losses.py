@@ -92,10 +92,12 @@ class BiasedRatings:
 
 @dataclass(frozen=True, slots=True)
 class Confidences:
-    """Weighted squared error of every pair: one where something was seen, zero with a small weight everywhere.
+    """Weighted squared error of every pair: one where something was chosen, zero with a small weight everywhere.
 
-    **Loss.** ``sum_seen value (x_u.y_i - 1)^2 + unobserved_weight sum_all (x_u.y_i)^2``, plus for each row of ``m``
-    ratings, on both sides, ``regularization (m + unobserved_weight n)^nu |x|^2`` with ``n`` the rows of the other side.
+    **Loss.** ``sum |value| (x_u.y_i - t)^2 + unobserved_weight sum_all (x_u.y_i)^2``, the first sum being over the
+    observed pairs: ``t`` is 1 where the value is positive and 0 where it is negative. Plus for each row of ``m``
+    observed pairs, on both sides, ``regularization (m + unobserved_weight n)^nu |x|^2``, ``n`` being the other side's
+    number of rows.
 
     References
     ----------

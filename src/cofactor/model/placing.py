@@ -111,7 +111,7 @@ def _projected(matrix: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
 def fold_in(model: "Factors", newcomers: Newcomers, side: Side, *, alone: bool) -> "Factors":
     """Return a model with the newcomers in it, or with them alone on their side."""
     ids, matrix = _rows_of(model, newcomers, side)
-    if model.objective.loss in ("weighted", "confident"):
+    if model.objective.loss == "confident" or (model.objective.loss == "weighted" and model.objective.non_negative):
         _check_confidences(ids, matrix)
     own: Vocabulary = getattr(model, f"{side}s")
     known = own.find(ids)
@@ -310,20 +310,24 @@ def shares_of(
         return np.zeros((len(rows), len(item_rows)))
     system = model.equations_of("user")
     rated, asked = system.vectors[rows].astype(np.float64), system.vectors[item_rows].astype(np.float64)
-    weights = system.weight[0] + system.weight[1] * values
-    targets = system.target[0] + system.target[1] * values - system.offsets[rows]
+    weights, targets = system.weights_and_targets(values, rows)
     if loss == "residual" and model.user_bias is not None:
         targets = targets - model.user_bias[user_row]
     scale = float(system.scale(np.array([len(rows)]))[0])
     matrix = system.gram + np.diag(scale * system.penalty.astype(np.float64))
-    matrix = matrix + (rated.T * weights) @ rated
     support = np.arange(system.rank)
     if model.objective.non_negative:
         vector = np.append(model.user_vectors[user_row], [1.0] * (system.rank - model.user_vectors.shape[1]))
         support = np.flatnonzero(vector)
-    effect = np.linalg.lstsq(matrix[np.ix_(support, support)], asked[:, support].T, rcond=None)[0]
-    own = model.objective.unobserved_weight if loss == "confident" else 0.0
-    found: np.ndarray = (weights * targets + own)[:, None] * (rated[:, support] @ effect)
+    matrix, rated, asked = matrix[np.ix_(support, support)], rated[:, support], asked[:, support]
+    pulls = weights * targets + (model.objective.unobserved_weight if loss == "confident" else 0.0)
+    disliked = system.disliked(values)
+    if disliked.any():  # their targets are zero: what they do is hold down the score that the others would give them
+        whole = np.linalg.lstsq(matrix + (rated.T * weights) @ rated, rated.T @ pulls, rcond=None)[0]
+        pulls = np.where(disliked, pulls - weights * (rated @ whole), pulls)
+        weights = np.where(disliked, 0.0, weights)
+    effect = np.linalg.lstsq(matrix + (rated.T * weights) @ rated, asked.T, rcond=None)[0]
+    found: np.ndarray = pulls[:, None] * (rated @ effect)
     return found
 
 

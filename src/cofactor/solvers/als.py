@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import (
     Equations,
@@ -24,7 +25,6 @@ from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import (
     Callback,
     check_choice,
-    check_confidences,
     check_settings,
     check_train,
     check_validation,
@@ -196,9 +196,10 @@ class ImplicitALS:
 
     **Model**: score = user vector · item vector, near 1 for what a user would choose and near 0 for the rest.
 
-    **Loss**: :math:`\sum_{seen} c_{ui} (\hat s_{ui} - 1)^2 + \alpha_0 \sum_{all} \hat s_{ui}^2`, plus for each row with
-    n seen pairs :math:`\lambda (n + \alpha_0 N)^\nu |x|^2`, N being the size of the other side. The confidence c is the
-    value of the pair, 1 in binary data.
+    **Loss**: :math:`\sum_{chosen} c_{ui} (\hat s_{ui} - 1)^2 + \sum_{disliked} c_{ui} \hat s_{ui}^2 + \alpha_0
+    \sum_{all} \hat s_{ui}^2`, plus for each row with n pairs :math:`\lambda (n + \alpha_0 N)^\nu |x|^2`, N being the
+    size of the other side. A pair with a positive value was chosen, one with a negative value was disliked, and one
+    with 0 was seen without either. The confidence c is the absolute value, 1 in binary data.
 
     **Algorithm**: alternating least squares. ``cholesky`` solves each row exactly; ``cg`` takes three steps of
     conjugate gradients from the last epoch's vector; ``block`` solves for 64 coordinates at a time (iALS++). At ranks
@@ -267,12 +268,16 @@ class ImplicitALS:
         Raises
         ------
         DataError
-            If there is nothing to learn from, or a value is negative.
+            If there is nothing to learn from, or no value is above 0.
         SettingError
             If a row's equation is singular, for want of regularization, or ``start`` does not fit.
         """
         check_train(train, start)
-        check_confidences(train)
+        if train.matrix.data.max() <= 0:
+            raise DataError(
+                "no value is above 0, so nothing was chosen and there is nothing to learn: give what was chosen a "
+                "positive value, such as 1"
+            )
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
         loss = Confidences(self.unobserved_weight, self.regularization, self.nu)
         improve = _METHODS[self.method]
