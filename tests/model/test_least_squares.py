@@ -17,6 +17,7 @@ from cofactor.model.least_squares import (
     improve_blocks,
     improve_nonnegative_rows,
     improve_rows,
+    singular_values,
     solve_rows,
 )
 from cofactor.model.losses import BiasedRatings, Confidences
@@ -106,7 +107,7 @@ def naive_objective(loss, matrix, users, items):
         total = (abs(dense) * (x @ y.T - (dense > 0)) ** 2)[seen].sum() + loss.unobserved_weight * (
             (x @ y.T) ** 2
         ).sum()
-        scales = [(m + loss.unobserved_weight * n) ** loss.nu for m, n in zip(counts, dense.shape[::-1], strict=True)]
+        scales = [(m + loss.count_offset) ** loss.nu for m in counts]
         return total + sum(loss.regularization * s @ (z**2).sum(1) for s, z in zip(scales, (x, y), strict=True))
     penalty = np.full(x.shape[1], loss.regularization)
     penalty[-1] = loss.bias_regularization
@@ -206,6 +207,13 @@ def test_gram_is_the_product(rank, n):
     vectors = random_vectors(n, rank)
     expected = vectors.T.astype(float) @ vectors.astype(float)
     assert gram(vectors) == pytest.approx(expected, rel=1e-5, abs=1e-6 * np.abs(expected).max())
+
+
+def test_singular_values_are_those_of_the_table_of_scores():
+    users, items = random_vectors(40, 7), random_vectors(30, 7, 2)
+    items[:, 6] = items[:, 0]  # one dimension too many
+    expected = np.linalg.svd(users.astype(float) @ items.T.astype(float), compute_uv=False)[:7]
+    assert singular_values(users, items) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize("rank", [1, 5, 20, 64])

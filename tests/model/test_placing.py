@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 import cofactor as cf
+from cofactor.model.objective import Objective
 from cofactor.solvers import ALS, NMF, ImplicitALS
 
 
@@ -43,12 +44,26 @@ def test_a_newcomers_dislikes_lower_what_is_like_them(model):
     assert liking.seen.nnz + 1 == disliking.seen.nnz
 
 
-def _placed_by_hand(model, rows, values):
+def test_a_newcomers_penalty_is_the_one_that_the_objective_names(model):
+    met, rows = {900: {1: 1.0, 2: 2.0}}, [0, 1]
+    assert model.objective.count_offset == 50
+    placed = model.place(met).user_vectors[0]
+    assert placed == pytest.approx(_placed_by_hand(model, rows, np.array([1.0, 2.0])), rel=1e-4)
+    stored = dataclasses.asdict(model.objective)
+    del stored["count_offset"]  # a file of the time when the penalty grew with the size of the other side
+    earlier = model.evolve(objective=Objective.from_mapping(stored))
+    offset = earlier.objective.unobserved_weight * model.n_items
+    by_hand = _placed_by_hand(model, rows, np.array([1.0, 2.0]), offset)
+    assert earlier.place(met).user_vectors[0] == pytest.approx(by_hand, rel=1e-4)
+    assert np.abs(earlier.place(met).user_vectors[0] - placed).max() > 1e-3
+
+
+def _placed_by_hand(model, rows, values, offset=50):
     """The minimum of the weighted objective, in float64."""
     items, objective = model.item_vectors.astype(float), model.objective
     weights, targets = np.zeros(len(items)), np.zeros(len(items))
     weights[rows], targets[rows] = np.abs(values), values > 0
-    penalty = objective.regularization * (len(rows) + objective.unobserved_weight * len(items)) ** objective.nu
+    penalty = objective.regularization * (len(rows) + offset) ** objective.nu
     matrix = objective.unobserved_weight * items.T @ items + (items.T * weights) @ items
     return np.linalg.solve(matrix + penalty * np.eye(items.shape[1]), items.T @ (weights * targets))
 
@@ -84,7 +99,7 @@ def _effect(model, user, item, other):
     items, objective = model.item_vectors.astype(float), model.objective
     seen = model.seen[[int(model.users.rows([user])[0])]]
     likes = items[seen.indices[seen.data > 0]]
-    penalty = objective.regularization * (seen.nnz + objective.unobserved_weight * len(items)) ** objective.nu
+    penalty = objective.regularization * (seen.nnz + 50) ** objective.nu
     matrix = objective.unobserved_weight * items.T @ items + likes.T @ likes + penalty * np.eye(items.shape[1])
     here, there = (items[int(model.items.rows([one])[0])] for one in (item, other))
     return float(there @ np.linalg.solve(matrix, here))

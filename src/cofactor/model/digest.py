@@ -32,7 +32,10 @@ def digest_of(model: "FactorState") -> str:
 
 def _parts(model: "FactorState") -> Iterator[tuple[str, np.ndarray]]:
     """Yield the arrays of a model, each of one type whatever made it."""
-    settings = {"mean": model.mean, "objective": dataclasses.asdict(model.objective)}
+    objective = dataclasses.asdict(model.objective)
+    if objective["count_offset"] is None:  # as in the files from before there was one: their digests stay
+        del objective["count_offset"]
+    settings = {"mean": model.mean, "objective": objective}
     yield "settings", np.frombuffer(json.dumps(settings, sort_keys=True).encode(), np.uint8)
     for name in ("user_vectors", "item_vectors", "user_bias", "item_bias"):
         if (array := getattr(model, name)) is not None:

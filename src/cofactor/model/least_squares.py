@@ -261,6 +261,15 @@ def gram(vectors: Floats) -> Doubles:
     return product
 
 
+def singular_values(users: Floats, items: Floats) -> Doubles:
+    """Singular values of the table of all scores, ``users items'``, the largest first: (rank,)."""
+    values, axes = np.linalg.eigh(gram(users))
+    root = axes * np.sqrt(np.maximum(values, 0))
+    squares = np.linalg.eigvalsh(root.T @ gram(items) @ root)[::-1]
+    found: Doubles = np.sqrt(np.maximum(squares, 0))
+    return found
+
+
 def sum_of_losses(rows: Rows, system: Equations, vectors: Floats) -> Losses:
     """Add up the errors and penalties of every row, in float64; without the terms of gram and prior."""
     out = np.empty((len(rows), 3))

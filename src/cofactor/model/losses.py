@@ -27,7 +27,10 @@ from cofactor.model.objective import Side
 if TYPE_CHECKING:
     from cofactor.model.state import FactorState
 
-__all__ = ["BiasedRatings", "Confidences", "Measured", "equations_of"]
+__all__ = ["SHORT_ROW", "BiasedRatings", "Confidences", "Measured", "equations_of"]
+
+SHORT_ROW = 50.0
+"""Added to a row's number of pairs, so that rows of a few pairs are penalized nearly alike, and not too little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,7 @@ class Confidences:
 
     **Loss.** ``sum |value| (x_u.y_i - t)^2 + unobserved_weight sum_all (x_u.y_i)^2``, the first sum being over the
     observed pairs: ``t`` is 1 where the value is positive and 0 where it is negative. Plus for each row of ``m``
-    observed pairs, on both sides, ``regularization (m + unobserved_weight n)^nu |x|^2``, ``n`` being the other side's
-    number of rows.
+    observed pairs, on both sides, ``regularization (m + count_offset)^nu |x|^2``.
 
     References
     ----------
@@ -109,6 +111,7 @@ class Confidences:
     unobserved_weight: float
     regularization: float
     nu: float
+    count_offset: float = SHORT_ROW
 
     def equations(self, fixed: Floats) -> Equations:
         """Return the equations of a side's vectors, given the other's (n, rank)."""
@@ -135,7 +138,7 @@ class Confidences:
             gram=self.unobserved_weight * fixed_gram,
             weight=(0.0, 1.0),
             target=(1.0, 0.0),
-            count_offset=self.unobserved_weight * len(fixed),
+            count_offset=self.count_offset,
             nu=self.nu,
         )
 
@@ -152,6 +155,9 @@ def equations_of(model: "FactorState", side: Side) -> Equations:
         penalty[-1] = objective.bias_regularization
     if objective.loss in ("squared", "residual"):
         return equations(columns, penalty, offsets=offsets, target=(-model.mean, 1.0), nu=objective.nu)
+    count_offset = 0.0 if objective.loss == "confident" else objective.count_offset
+    if count_offset is None:
+        count_offset = objective.unobserved_weight * len(fixed)
     return equations(
         columns,
         penalty,
@@ -159,6 +165,6 @@ def equations_of(model: "FactorState", side: Side) -> Equations:
         offsets=offsets,
         weight=(1.0, 0.0) if objective.loss == "matched" else (0.0, 1.0),
         target=(1.0 - model.mean, 0.0),
-        count_offset=0.0 if objective.loss == "confident" else objective.unobserved_weight * len(fixed),
+        count_offset=count_offset,
         nu=objective.nu,
     )

@@ -47,6 +47,9 @@ class Objective:
         The penalty of a row grows with its number of observations to this power.
     unobserved_weight : float
         Weight of the pairs that were not observed; with ``"weighted"``, ``"confident"`` and ``"matched"``.
+    count_offset : float, optional
+        Added to a row's number of observations before it is raised to ``nu``; with ``"weighted"`` and ``"matched"``.
+        None stands for ``unobserved_weight`` times the rows of the other side, as in files that do not name it.
     learning_rate : float
         Length of the first steps; only with ``loss="pairwise"``.
     negatives : int
@@ -66,6 +69,7 @@ class Objective:
     bias_regularization: float = 0.0
     nu: float = 1.0
     unobserved_weight: float = 0.0
+    count_offset: float | None = None
     learning_rate: float = 0.0
     negatives: int = 1
     non_negative: bool = False
@@ -86,6 +90,8 @@ class Objective:
         names = ("regularization", "bias_regularization", "nu", "unobserved_weight", "learning_rate")
         if not all(isinstance(getattr(objective, name), int | float) for name in names):
             raise TypeError("an entry that should be a number is not")
+        if not isinstance(objective.count_offset, int | float | None):
+            raise TypeError(f"count_offset is {objective.count_offset!r}")
         for name in ("draws", "negatives"):
             if not isinstance(getattr(objective, name), int) or getattr(objective, name) < 1:
                 raise ValueError(f"{name} is {getattr(objective, name)!r}")

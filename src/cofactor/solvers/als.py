@@ -1,5 +1,6 @@
 """Alternating least squares: for star ratings (`ALS`) and for what people chose (`ImplicitALS`)."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cofactor.data.interactions import Interactions
-from cofactor.errors import DataError
+from cofactor.errors import CollapseWarning, DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import (
     Equations,
@@ -17,10 +18,11 @@ from cofactor.model.least_squares import (
     Rows,
     improve_blocks,
     improve_rows,
+    singular_values,
     solve_rows,
     sum_of_losses,
 )
-from cofactor.model.losses import BiasedRatings, Confidences
+from cofactor.model.losses import SHORT_ROW, BiasedRatings, Confidences
 from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import (
     Callback,
@@ -36,6 +38,13 @@ from cofactor.solvers.base import (
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["ALS", "ImplicitALS"]
+
+_SMALL = 0.01
+_COLLAPSED = 3
+"""A model has collapsed when no more singular values than this are larger than the small share of the first."""
+
+_JUDGED_RANK, _JUDGED_ROWS = 8, 300
+"""Of a smaller model, few dimensions are no wonder."""
 
 
 @dataclass(frozen=True)
@@ -197,9 +206,10 @@ class ImplicitALS:
     **Model**: score = user vector · item vector, near 1 for what a user would choose and near 0 for the rest.
 
     **Loss**: :math:`\sum_{chosen} c_{ui} (\hat s_{ui} - 1)^2 + \sum_{disliked} c_{ui} \hat s_{ui}^2 + \alpha_0
-    \sum_{all} \hat s_{ui}^2`, plus for each row with n pairs :math:`\lambda (n + \alpha_0 N)^\nu |x|^2`, N being the
-    size of the other side. A pair with a positive value was chosen, one with a negative value was disliked, and one
-    with 0 was seen without either. The confidence c is the absolute value, 1 in binary data.
+    \sum_{all} \hat s_{ui}^2`, plus for each row with n pairs :math:`\lambda (n + 50)^\nu |x|^2`. A pair with a positive
+    value was chosen, one with a negative value was disliked, and one with 0 was seen without either. The confidence c
+    is the absolute value, 1 in binary data. The 50 keeps rows of a few pairs from following every one of them; unlike
+    the penalty of Rendle et al., this one does not grow with the size of the other side.
 
     **Algorithm**: alternating least squares. ``cholesky`` solves each row exactly; ``cg`` takes three steps of
     conjugate gradients from the last epoch's vector; ``block`` solves for 64 coordinates at a time (iALS++). At ranks
@@ -236,11 +246,12 @@ class ImplicitALS:
     """
 
     goal: ClassVar[Goal] = "ranking"
+    count_offset: ClassVar[float] = SHORT_ROW
 
     rank: int = 64
-    regularization: float = 0.03
-    unobserved_weight: float = 0.1
-    nu: float = 1.0
+    regularization: float = 0.7
+    unobserved_weight: float = 0.15
+    nu: float = 0.5
     epochs: int = 16
     method: Literal["cholesky", "cg", "block"] = "cholesky"
     seed: int = 0
@@ -279,7 +290,7 @@ class ImplicitALS:
                 "positive value, such as 1"
             )
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
-        loss = Confidences(self.unobserved_weight, self.regularization, self.nu)
+        loss = Confidences(self.unobserved_weight, self.regularization, self.nu, self.count_offset)
         improve = _METHODS[self.method]
 
         def first() -> Arrays:
@@ -300,7 +311,22 @@ class ImplicitALS:
             callback=callback,
             model=partial(self._factors, train),
         )
+        self._warn_of_collapse(done.arrays["users"], done.arrays["items"])
         return self._factors(train, done.arrays, done.history)
+
+    def _warn_of_collapse(self, users: Floats, items: Floats) -> None:
+        if self.rank < _JUDGED_RANK or min(len(users), len(items)) < _JUDGED_ROWS:
+            return
+        values = singular_values(users, items)
+        used = int(np.sum(values > _SMALL * values[0]))
+        if used <= _COLLAPSED:
+            warnings.warn(
+                f"the model has collapsed: {used} of its {self.rank} dimensions hold nearly everything, so all users "
+                f"get nearly the same list; give less regularization (it is {self.regularization:g}) or more data, or "
+                "settle for a smaller rank",
+                CollapseWarning,
+                stacklevel=3,
+            )
 
     def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
         objective = Objective(
@@ -309,6 +335,7 @@ class ImplicitALS:
             regularization=self.regularization,
             nu=self.nu,
             unobserved_weight=self.unobserved_weight,
+            count_offset=self.count_offset,
         )
         return Factors(
             arrays["users"],

@@ -11,7 +11,7 @@ import numpy as np
 from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
-from cofactor.model.losses import BiasedRatings, Confidences
+from cofactor.model.losses import SHORT_ROW, BiasedRatings, Confidences
 from cofactor.model.objective import Goal, Objective
 from cofactor.solvers.base import (
     Callback,
@@ -90,6 +90,11 @@ class NMF:
         """Predicted ratings, or with implicit feedback an order."""
         return "rating" if self.feedback == "explicit" else "ranking"
 
+    @property
+    def count_offset(self) -> float:
+        """What a row's number of pairs is raised by in its penalty; see `ImplicitALS`."""
+        return 0.0 if self.feedback == "explicit" else SHORT_ROW
+
     def fit(
         self,
         train: Interactions,
@@ -118,7 +123,9 @@ class NMF:
             check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
         mean = float(train.matrix.data.mean(dtype=np.float64)) if explicit else 0.0
-        loss: BiasedRatings | Confidences = Confidences(self.unobserved_weight, self.regularization, self.nu)
+        loss: BiasedRatings | Confidences = Confidences(
+            self.unobserved_weight, self.regularization, self.nu, self.count_offset
+        )
         if explicit:
             loss = BiasedRatings(mean, self.regularization, self.regularization, self.nu)
 
@@ -169,6 +176,7 @@ class NMF:
                 bias_regularization=self.regularization,
                 nu=self.nu,
                 unobserved_weight=0.0 if explicit else self.unobserved_weight,
+                count_offset=self.count_offset,
                 non_negative=True,
                 scale=train.value_range if explicit else None,
             ),
