@@ -125,7 +125,7 @@ def test_the_vectors_of_implicit_feedback_are_those_of_the_equations_of_2008(spa
 @pytest.mark.long
 def test_lists_of_implicit_feedback_are_near_the_local_solvers(spark, ratings):
     likes = ratings.at_least(4).binary()
-    ours = ImplicitALS(rank=3, epochs=15, unobserved_weight=0.1, regularization=0.02).fit(likes)
+    ours = ImplicitALS(rank=3, epochs=15, unobserved_weight=0.1, regularization=0.02, nu=1.0).fit(likes)
     spark_als = SparkALS(rank=3, epochs=8, partitions=2, implicit=True, unobserved_weight=0.1, regularization=0.02)
     theirs = spark_als.fit(likes)
     users = np.repeat(np.arange(ratings.n_users), ratings.n_items)

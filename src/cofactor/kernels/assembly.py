@@ -4,7 +4,8 @@ Every function works on one row, in one thread, in a fixed order, so that rows m
 way without changing a bit. Symbols, for one row with ``m`` ratings of rank ``r``:
 
     p  panel       (m, r)  the vectors of the row's items, each times the square root of its rating's weight
-    t  targets     (m,)    what the row is to predict for them, times the same root
+    t  targets     (m,)    what the row is to predict for them, times the same root; of a negative weight the
+                           absolute value counts, and its target is zero
     A  matrix      (r, r)  G + ridge + p' p; only the blocks on and above the diagonal hold sums
     b  right       (r,)    prior + p' t
 
@@ -94,7 +95,8 @@ def gather(
 ) -> None:
     """Fill the panel from ratings ``start`` to ``stop`` and columns ``first`` to ``last`` of their vectors.
 
-    ``weight`` and ``target`` are the constant and the slope of a linear function of the value.
+    ``weight`` and ``target`` are the constant and the slope of a linear function of the value. A negative weight marks
+    a pair that is to score zero, with the weight's absolute value.
     """
     indices, values, offsets, weight, target = ratings
     rank = fixed.shape[1]
@@ -102,9 +104,11 @@ def gather(
     width = last - first
     whole = width - width % WIDTH
     for k in range(stop - start):
-        i = indices[start + k]
-        root = np.sqrt(weight[0] + weight[1] * values[start + k])
-        targets[k] = root * (target[0] + target[1] * values[start + k] - offsets[i])
+        i, value = indices[start + k], values[start + k]
+        signed = weight[0] + weight[1] * value
+        root = np.sqrt(abs(signed))
+        aim = np.float32(0) if signed < 0 else target[0] + target[1] * value
+        targets[k] = root * (aim - offsets[i])
         roots = splat(root)
         row = np.int64(i) * rank + first
         for j in range(0, whole, WIDTH):

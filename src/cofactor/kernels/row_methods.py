@@ -195,9 +195,11 @@ def losses(
                 left = load_part(fixed, i * rank + whole, rank - whole)
                 sums = wide_multiply_add(left, load_part(vectors, row * rank + whole, rank - whole), sums)
             value = np.float64(values[k])
-            error = target[0] + target[1] * value - offsets[i] - wide_total(sums)
-            errors += (weight[0] + weight[1] * value) * error
-            squares += (weight[0] + weight[1] * value) * error * error
+            signed = weight[0] + weight[1] * value
+            aim = 0.0 if signed < 0 else target[0] + target[1] * value
+            error = aim - offsets[i] - wide_total(sums)
+            errors += abs(signed) * error
+            squares += abs(signed) * error * error
         out[row, 0], out[row, 1], out[row, 2] = squares, errors, penalties
 
 

@@ -12,7 +12,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.objectives import Goal
-from cofactor.model.objectives.confidence import Confidence
+from cofactor.model.objectives.confidence import SHORT_ROW, Confidence
 from cofactor.model.objectives.squared import LeastSquares, SquaredError
 from cofactor.solvers.base import (
     Callback,
@@ -90,6 +90,11 @@ class NMF:
     def goal(self) -> Goal:
         """Predicted ratings, or with implicit feedback an order."""
         return "rating" if self.feedback == "explicit" else "ranking"
+
+    @property
+    def count_offset(self) -> float:
+        """What a row's number of pairs is raised by in its penalty; see `ImplicitALS`."""
+        return 0.0 if self.feedback == "explicit" else SHORT_ROW
 
     def fit(
         self,
@@ -182,5 +187,5 @@ class NMF:
             nu=self.nu,
             non_negative=True,
             unobserved_weight=self.unobserved_weight,
-            count_share=self.unobserved_weight,
+            count_offset=self.count_offset,
         )

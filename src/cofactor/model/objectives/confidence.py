@@ -16,15 +16,20 @@ from cofactor.model.objectives.squared import LeastSquares, Measured, numerics, 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Doubles, Equations, Floats, Rows
 
-__all__ = ["Confidence"]
+__all__ = ["SHORT_ROW", "Confidence"]
+
+SHORT_ROW = 50.0
+"""Added to a row's number of pairs, so that rows of a few pairs are penalized nearly alike, and not too little."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confidence(LeastSquares):
     """Weighted squared error of every pair: one where something was chosen, zero with a small weight everywhere.
 
-    **Loss.** ``sum_chosen value (x_u.y_i - 1)^2 + unobserved_weight sum_all (x_u.y_i)^2``, plus for each row of ``m``
-    ratings, on both sides, ``regularization (m + count_share n)^nu |x|^2`` with ``n`` the rows of the other side.
+    **Loss.** ``sum |value| (x_u.y_i - t)^2 + unobserved_weight sum_all (x_u.y_i)^2``, the first sum being over the
+    observed pairs: ``t`` is 1 where the value is positive and 0 where it is negative. Plus for each row of ``m``
+    observed pairs, on both sides, ``regularization (m + count_offset + count_share n)^nu |x|^2`` with ``n`` the rows
+    of the other side.
 
     **References.** Y. Hu, Y. Koren, C. Volinsky (2008), Collaborative filtering for implicit feedback datasets;
     S. Rendle, W. Krichene, L. Zhang, Y. Koren (2021), Revisiting the performance of iALS on item recommendation
@@ -34,8 +39,8 @@ class Confidence(LeastSquares):
     ----------
     unobserved_weight : float
         Weight of a pair that was not observed, against the value of one that was.
-    count_share : float
-        The share of the other side's rows that is added to a row's number of ratings in its penalty.
+    count_offset, count_share : float
+        What is added to a row's number of pairs in its penalty: a number, and a share of the other side's rows.
     adds_unobserved : bool
         Whether a chosen pair aims at 1 with the weight of an unobserved pair as well, as in the form of 2008.
     alike : bool
@@ -45,6 +50,7 @@ class Confidence(LeastSquares):
     kind: ClassVar[str] = "confidence"
 
     unobserved_weight: float = 0.0
+    count_offset: float = 0.0
     count_share: float = 0.0
     adds_unobserved: bool = False
     alike: bool = False
@@ -76,7 +82,7 @@ class Confidence(LeastSquares):
             gram=self.unobserved_weight * fixed_gram,
             weight=(0.0, 1.0),
             target=(1.0, 0.0),
-            count_offset=self.count_share * len(fixed),
+            count_offset=self.count_offset + self.count_share * len(fixed),
             nu=self.nu,
         )
 
@@ -95,7 +101,7 @@ class Confidence(LeastSquares):
             offsets=parameters.bias(other),
             weight=(1.0, 0.0) if self.alike else (0.0, 1.0),
             target=(1.0 - parameters.mean, 0.0),
-            count_offset=self.count_share * len(columns),
+            count_offset=self.count_offset + self.count_share * len(columns),
             nu=self.nu,
         )
 
@@ -113,8 +119,8 @@ class Confidence(LeastSquares):
         return weights, pulls + (self.unobserved_weight if self.adds_unobserved else 0.0)
 
     def check_values(self, ids: pl.Series, rows: sparse.csr_array) -> None:
-        """Refuse negative values; see `Objective.check_values`."""
-        if not self.alike:
+        """Refuse negative values where they cannot mean dislikes; see `Objective.check_values`."""
+        if self.adds_unobserved or (self.non_negative and not self.alike):
             refuse_negative(
                 ids,
                 rows,

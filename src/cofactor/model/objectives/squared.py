@@ -92,21 +92,26 @@ class LeastSquares(Objective):
         weights, pulls = self._weights_and_pulls(system, parameters, met, values, user_row)
         scale = float(system.scale(np.array([len(met)]))[0])
         matrix = system.gram + np.diag(scale * system.penalty.astype(np.float64))
-        matrix = matrix + (rated.T * weights) @ rated
         support = np.arange(system.rank)
         if self.non_negative:
             own = parameters.user_vectors[user_row]
             support = np.flatnonzero(np.append(own, [1.0] * (system.rank - len(own))))
-        effect = np.linalg.lstsq(matrix[np.ix_(support, support)], asked[:, support].T, rcond=None)[0]
-        found: np.ndarray = pulls[:, None] * (rated[:, support] @ effect)
+        matrix, rated, asked = matrix[np.ix_(support, support)], rated[:, support], asked[:, support]
+        disliked = system.disliked(values)
+        if disliked.any():  # their targets are zero: what they do is hold down the score that the others would give
+            whole = np.linalg.lstsq(matrix + (rated.T * weights) @ rated, rated.T @ pulls, rcond=None)[0]
+            pulls = np.where(disliked, pulls - weights * (rated @ whole), pulls)
+            weights = np.where(disliked, 0.0, weights)
+        effect = np.linalg.lstsq(matrix + (rated.T * weights) @ rated, asked.T, rcond=None)[0]
+        found: np.ndarray = pulls[:, None] * (rated @ effect)
         return found
 
     def _weights_and_pulls(
         self, system: "Equations", parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return each rating's weight in a user's matrix, and its part of the right-hand side."""
-        weights = system.weight[0] + system.weight[1] * values
-        return weights, weights * (system.target[0] + system.target[1] * values - system.offsets[met])
+        weights, targets = system.weights_and_targets(values, met)
+        return weights, weights * targets
 
 
 @dataclass(frozen=True, kw_only=True)
