@@ -17,7 +17,7 @@ from clisupport import as_json, run
 import cofactor as cf
 from cofactor.__main__ import main as from_anywhere
 from cofactor.data.metadata import ItemMetadata
-from cofactor.model import everyone
+from cofactor.lists import everyone
 
 DATA = "synthetic:80x50x1600:3"
 QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
@@ -102,8 +102,8 @@ def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
 
     warn_of_rating_model.cache_clear()
     first, second = (run("recommend", model, "1", "2") for _ in range(2))
-    assert "this list is by predicted ratings" in first.stderr
-    assert first.stderr.count("ImplicitALS().fit(ratings.binary())") == 1
+    assert "this list is ordered by predicted ratings" in first.stderr
+    assert first.stderr.count("ImplicitALS().fit(ratings)") == 1
     assert not second.stderr
     path = tmp_path / "ranking.safetensors"
     run("fit", DATA, "--rank", "3", "--epochs", "2", "-o", path)
@@ -291,14 +291,14 @@ def test_recommend_for_everyone_goes_on_after_ctrl_c(model, tmp_path, monkeypatc
     monkeypatch.setattr(everyone, "USERS_AT_ONCE", 30)
     command = ["recommend", model, "--all", "-n", "3", "-o", tmp_path / "all.parquet"]
     with monkeypatch.context() as patched:
-        made, recommended = iter(range(9)), everyone.lists.recommended
+        made, answer = iter(range(9)), everyone.answer
 
         def stopping(*arguments):
             if next(made) == 2:
                 raise KeyboardInterrupt
-            return recommended(*arguments)
+            return answer(*arguments)
 
-        patched.setattr(everyone.lists, "recommended", stopping)
+        patched.setattr(everyone, "answer", stopping)
         stopped = " ".join(run(*command, code=130).stderr.split())
     assert "stopped after 60 of 80 users: the same command resumes there" in stopped
     run(*command)

@@ -203,8 +203,12 @@ def _figures(epoch: "Epoch") -> str:
 
 
 def _user_with_history(model: "Factors") -> "Id":
-    """Return the first user who has something in the training part, and so gets a list."""
-    return model.users[int((model.seen.indptr[1:] > 0).argmax())]
+    """Return the first user of whom something was learnt, and who so gets a list."""
+    import numpy as np
+
+    from cofactor.model.factors import has_history
+
+    return model.users[int(has_history(model, np.arange(model.n_users)).argmax())]
 
 
 def _say(ratings: "Interactions", result: Mapping[str, Any], user: "Id") -> None:
