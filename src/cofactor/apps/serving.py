@@ -75,15 +75,16 @@ def refit(
     if output is None:
         raise SettingError("give -o NEW.safetensors, where the new model is to go; it may be MODEL itself")
     _check_extra("sqlalchemy", "alembic")
-    from cofactor.apps import jobs
+    from cofactor.apps.sources import open_data
     from cofactor.apps.web import refitting
     from cofactor.apps.web.store import RatingsStore, StoreAway
+    from cofactor.model.storage import load
 
     check_output(output, *([] if data is None else [data]))
-    loaded = jobs.load(model)
+    loaded = load(model)
     newer = None
     if data is not None:
-        newer = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
+        newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     try:
         fitted = refitting.refit(loaded, RatingsStore(ratings or _beside(model)), newer)
     except StoreAway as error:
@@ -131,10 +132,10 @@ def _beside(model: Path) -> str:
 
 def _check(model: Path, ratings: str, token_file: Path | None) -> None:
     """Find out now what would otherwise end every worker."""
-    from cofactor.apps import jobs
     from cofactor.apps.web.security import Tokens
     from cofactor.apps.web.store import RatingsStore
     from cofactor.model.folder import is_model_folder
+    from cofactor.model.storage import open_model
 
     if not model.exists():
         raise SettingError(f"{model} is not there: train one with 'cofactor fit -o', or leave it out for quickstart's")
@@ -143,7 +144,7 @@ def _check(model: Path, ratings: str, token_file: Path | None) -> None:
     if not os.access(model, os.R_OK):
         raise SettingError(f"{model} may not be read: give your account the right to, or run as who has it")
     if model.is_file():
-        jobs.open_model(model)
+        open_model(model)
     RatingsStore(ratings)
     if token_file is not None:
         Tokens(token_file)
@@ -153,7 +154,7 @@ def _quickstart_model() -> Path:
     """Return the model for lists that quickstart saved here, and have it trained first if need be."""
     model = Path("quickstart") / "ranking.safetensors"
     if not model.exists():
-        from cofactor.apps import quickstart
+        from cofactor.apps.quickstart import quickstart
 
-        quickstart.run(model.parent, "ml-100k", 0, False)
+        quickstart(model.parent)
     return model

@@ -1,4 +1,4 @@
-"""The work behind the commands where it is done on Spark."""
+"""What the commands do on a Spark cluster: train, make lists, evaluate."""
 
 import logging
 import re
@@ -8,9 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from cofactor.apps import jobs
+from cofactor.apps.sources import open_data
 from cofactor.data import catalog
 from cofactor.errors import SettingError
 from cofactor.evaluation.report import Report
@@ -22,7 +20,7 @@ from cofactor.spark.session import session
 from cofactor.spark.solver import SparkALS
 from cofactor.spark.storage import url_of
 
-__all__ = ["evaluate", "fit_table", "recommend_everyone", "report_table"]
+__all__ = ["evaluate", "fit_table", "recommend_everyone"]
 
 
 def fit_table(
@@ -33,21 +31,21 @@ def fit_table(
     Raises
     ------
     SettingError
-        If there is no output, a part is to be held out (tables that are too large for one machine are split before),
-        or an option of the data is of one machine alone.
+        If there is no output, if a part is to be held out (large tables are split beforehand), or if a data option
+        works on one machine only.
     """
     if output is None:
-        raise SettingError("--solver spark-als writes its model as a folder: name it with -o DIR")
+        raise SettingError("--solver spark-als writes its model to a folder: give -o DIR")
     if test_fraction:
         raise SettingError(
-            f"--test-fraction {test_fraction:g}: spark-als trains on all that DATA holds; keep what is to be tested on "
-            "in a table of its own, and measure with 'cofactor evaluate'"
+            f"--test-fraction {test_fraction:g}: spark-als trains on all of DATA; keep the test part in a table of its "
+            "own, and measure with 'cofactor evaluate'"
         )
     _without_tracebacks()
     start = time.perf_counter()
     target, layout = _url_of(output), _layout(options)
     if is_named(data):
-        written = solver.fit_named(jobs.open_data(data, ids=options.get("ids")), target)
+        written = solver.fit_named(open_data(data, ids=options.get("ids")), target)
     else:
         written = solver.fit_table(data, target, layout=layout)
     return {
@@ -59,7 +57,7 @@ def fit_table(
 
 
 def recommend_everyone(folder: Path, output: Path, n: int, include_seen: bool, master: str) -> dict[str, Any]:
-    """Write everyone's lists to a folder of Parquet files, on a cluster."""
+    """Write the lists of all users to a folder of Parquet files, on a cluster."""
     _without_tracebacks()
     spark, model = session(master), _url_of(folder)
     written = recommend_all(model, _url_of(output), n, exclude_seen=not include_seen, spark=spark)
@@ -79,21 +77,15 @@ def evaluate(
     table, layout = data, _layout(options)
     spark = session(master)
     if is_named(data):
-        ratings = jobs.open_data(data, ids=options.get("ids")).to_frame().select("user", "item", "value")
+        ratings = open_data(data, ids=options.get("ids")).to_frame().select("user", "item", "value")
         table, layout = spark.createDataFrame(ratings.to_arrow()), Layout()
     return measuring.evaluate(
         _url_of(folder), table, layout=layout, k=k or None, relevant_from=relevant_from, spark=spark
     )
 
 
-def report_table(report: Report, names: Sequence[str]) -> pl.DataFrame:
-    """Return a table of metrics alone: without users there are no intervals."""
-    values = pl.Series([report[name] for name in names], dtype=pl.Float64).fill_nan(None)
-    return pl.DataFrame({"metric": list(names), "value": values})
-
-
 def _without_tracebacks() -> None:
-    """Keep py4j from logging where in it a Ctrl-C came, to the root logger itself; what else fails it raises too."""
+    """Keep py4j from logging a traceback to the root logger on Ctrl-C; other failures are raised anyway."""
     logging.getLogger().addFilter(_is_no_interrupt)
 
 
@@ -102,31 +94,31 @@ def _is_no_interrupt(record: logging.LogRecord) -> bool:
 
 
 def _url_of(path: Path) -> str:
-    """Return the URL that a path was, before it was taken for one of this machine and lost a slash."""
+    """Return the URL that was given; as a path it lost one of its slashes."""
     text = str(path)
     return url_of(re.sub(r"^([a-zA-Z]\w+):/+", r"\1://", text))
 
 
 def is_named(data: str) -> bool:
-    """Return whether data are named rather than found by a path or URL."""
+    """Return whether data are given by a name, not by a path or URL."""
     return data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}
 
 
 def _layout(options: Mapping[str, Any]) -> Layout:
-    """Read the options of the data as a layout; what is not given keeps its default.
+    """Turn the data options into a layout; what is not given keeps its default.
 
     Raises
     ------
     SettingError
-        If one is given that is of one machine alone.
+        If an option works on one machine only.
     """
     for name in ("memory", "query"):
         if options.get(name) is not None:
             raise SettingError(
-                f"--{name} is for data that one machine opens: leave it out, and give Spark a table by URL or path"
+                f"--{name} works on one machine only: leave it out, and give Spark a table by URL or path"
             )
     if options.get("header") is False:
-        raise SettingError("--no-header is for files that one machine reads: write Parquet, or a first row with names")
+        raise SettingError("--no-header works on one machine only: write Parquet, or add a first row with column names")
     names = {field.name for field in fields(Layout)}
     given = {name.removesuffix("_column"): value for name, value in options.items() if value is not None}
     if given.get("value") == "none":

@@ -1,4 +1,4 @@
-"""The command ``cofactor tune``: a test part set apart, settings found on the rest, the best measured once."""
+"""The command ``cofactor tune``: find the best settings on the training part, measure them on the test part."""
 
 import dataclasses
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from cofactor.apps import show
+from cofactor.apps.fit import for_goal, solver_from
+from cofactor.apps.fit import split as split_data
 from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, taking
-from cofactor.apps.outputs import check_pictures
+from cofactor.apps.outputs import check_pictures, write_figure, write_json, write_table
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -26,52 +28,57 @@ def tune(
     data: Data,
     *,
     solver: Annotated[str, typer.Option(help="Which solver.")] = "implicit-als",
-    metric: Annotated[str, typer.Option(help="What to improve: ndcg@10, recall@20, rmse, …")] = "ndcg@10",
-    trials: Annotated[int, typer.Option(help="How many settings to try, those of the study among them.")] = 30,
+    metric: Annotated[str, typer.Option(help="The metric to improve, such as ndcg@10, recall@20 or rmse.")] = "ndcg@10",
+    trials: Annotated[int, typer.Option(help="How many settings to try, including those already in the study.")] = 30,
     space: Annotated[
-        list[str] | None, typer.Option(help="What to try: rank=16:256, or loss=bpr,softmax; repeat for more.")
+        list[str] | None, typer.Option(help="Values to try: rank=16:256, or loss=bpr,softmax; repeat for more.")
     ] = None,
-    fix: Annotated[list[str] | None, typer.Option(help="What stays: rank=64; repeat for more.")] = None,
+    fix: Annotated[
+        list[str] | None, typer.Option(help="A setting to keep fixed, such as rank=64; repeat for more.")
+    ] = None,
     test_fraction: Fraction = 0.2,
     split: How = "random",
     validation_split: Annotated[
-        Literal["per-user", "random", "last", "time"], typer.Option(help="How to hold out within the training part.")
+        Literal["per-user", "random", "last", "time"],
+        typer.Option(help="How to hold out validation parts of the training part."),
     ] = "per-user",
-    validation_fraction: Annotated[float, typer.Option(help="Size of a part held out within the training part.")] = 0.1,
-    folds: Annotated[int, typer.Option(help="How many such parts; more are slower and surer.")] = 3,
+    validation_fraction: Annotated[
+        float, typer.Option(help="Share of the training part in each validation part.")
+    ] = 0.1,
+    folds: Annotated[int, typer.Option(help="How many validation parts; more are slower and more reliable.")] = 3,
     seed: Seed = 0,
     study: Annotated[
         Path | None,
-        typer.Option(help="File of the trials, to go on from.", show_default="study.log in the folder"),
+        typer.Option(help="File of the trials, to resume from.", show_default="study.log in the output folder"),
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for trials, pictures, best settings.")] = Path(
-        "tuning"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the trials, pictures and best settings.")
+    ] = Path("tuning"),
     json_output: Json = False,
     **options: Any,
 ) -> None:
-    """Find a solver's best settings on held-out parts of the training data; the test part is measured once."""
-    from cofactor.apps import jobs
+    """Find a solver's best settings on validation parts of the training data; measure them once on the test part."""
+    check_pictures(output)
+    from cofactor.apps.sources import open_data
     from cofactor.evaluation.tuning import tune as search
     from cofactor.solvers import solver_class
 
-    check_pictures(output)
     kind = solver_class(solver)
     tried, fixed = _ranges(kind, space or []), _fixed(kind, fix or [])
     given = data_options(options)
-    ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **given)
-    train, test = jobs.split(ratings, split, test_fraction, seed)
-    train = jobs.for_goal(jobs.solver_from(solver, fixed), train)
+    ratings = open_data(data, progress=not json_output, notify=show.note, **given)
+    train, test = split_data(ratings, split, test_fraction, seed)
+    train = for_goal(solver_from(solver, fixed), train)
     kept = study or output / "study.log"
     try:
         with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
             best = search(
                 kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=validation_split,
                 validation_fraction=validation_fraction, folds=folds, seed=seed, study=kept,
-                done=lambda done: bar(done.done / done.planned, _told(done)),
+                done=lambda done: bar(done.done / done.planned, _progress(done)),
             )  # fmt: skip
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped: the same command goes on after the trials in {kept}") from None
+        raise KeyboardInterrupt(f"stopped: the same command resumes after the trials in {kept}") from None
     report = _tested(best, train, test)
     words = [*_options_given(given), *_splitting(split, test_fraction, seed, best.solver), "-o", "model.safetensors"]
     result = _result(best, report, best.command(data, *words), len(train))
@@ -79,7 +86,7 @@ def tune(
     show.as_json(result) if json_output else _say(best, result, len(train))
 
 
-def _told(done: Any) -> str:
+def _progress(done: Any) -> str:
     return f"{done.done}/{done.planned}" + ("" if done.best is None else f" best {done.best:.4f}")
 
 
@@ -111,17 +118,12 @@ def _result(best: "Tuned", report: "Report | None", command: str, n_train: int) 
 
 def _written(best: "Tuned", result: dict[str, Any], folder: Path) -> list[Path]:
     """Write the trials, the best settings and the pictures."""
-    from cofactor.apps.jobs import write_figure
     from cofactor.evaluation import tuning_plots
-    from cofactor.files import replacing
 
     trials, shares = best.trials_frame(), best.importances()
-    with replacing(folder / "trials.csv") as beside:
-        trials.write_csv(beside)
-    with replacing(folder / "best.json") as beside:
-        beside.write_text(show.json_text(result, indent=2) + "\n", encoding="utf-8")
+    written = [write_table(trials, folder / "trials.csv"), write_json(result, folder / "best.json")]
     history = tuning_plots.tuning_history(trials, best.metric, maximize=best.maximize)
-    written = [folder / "trials.csv", folder / "best.json", write_figure(history, folder / "history.png")]
+    written.append(write_figure(history, folder / "history.png"))
     if not shares:
         return written
     return [*written, write_figure(tuning_plots.importance_plot(shares), folder / "importances.png")]
@@ -131,12 +133,12 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
     trials = best.trials_frame().filter(state="complete")
     top = trials.sort("value", descending=best.maximize, maintain_order=True).head(_SHOWN).drop("state", "error")
     ended = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
-    show.table(top, title=f"{best.metric} on held-out parts of {n_train:,} training ratings ({ended})", decimals=4)
+    show.table(top, title=f"{best.metric} on validation parts of {n_train:,} training ratings ({ended})", decimals=4)
     if result["test"] is None:
-        show.say(f"validation {best.metric} {best.value:.4f}; no test part was set apart")
+        show.say(f"validation {best.metric} {best.value:.4f}; there is no test part")
     else:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in result["test"].items() if value is not None)
-        show.say(f"the best, trained on all of them, on {result['n_test']:,} test ratings: {figures}")
+        show.say(f"the best settings, trained on all of them, on {result['n_test']:,} test ratings: {figures}")
     show.say(f"wrote {', '.join(Path(path).name for path in result['files'])} to {Path(result['files'][0]).parent}/")
     show.say()
     show.headline("next")
@@ -144,7 +146,7 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
 
 
 def _options_given(given: dict[str, Any]) -> list[str]:
-    """Return the options of the data that were not left at their defaults."""
+    """Return the data options that differ from their defaults."""
     defaults = {parameter.name: parameter.default for parameter in DATA_OPTIONS}
     chosen = {name.replace("_", "-"): value for name, value in given.items() if value != defaults[name]}
     words = ([f"--no-{name}"] if value is False else [f"--{name}", str(value)] for name, value in chosen.items())
@@ -152,7 +154,7 @@ def _options_given(given: dict[str, Any]) -> list[str]:
 
 
 def _splitting(split: str, test_fraction: float, seed: int, solver: Any) -> list[str]:
-    """Return the options with which ``fit`` tests on the same part; the seed, where the solver has no such setting."""
+    """Return the options that make ``fit`` use the same test part; the seed, where the solver has none."""
     words = ["--split", split] if split != "random" else []
     words += ["--test-fraction", f"{test_fraction:g}"] if test_fraction != 0.2 else []
     return words + (["--seed", str(seed)] if seed and not hasattr(solver, "seed") else [])
@@ -190,7 +192,7 @@ def _name_and_text(text: str) -> tuple[str, str]:
 
 
 def _value(name: str, text: str, kind: Any) -> Any:
-    """Read a text as the type of the field; what is none of its choices is left for the solver to refuse."""
+    """Read a text as the type of the field; a choice that does not exist is left for the solver to refuse."""
     if kind is bool and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if get_origin(kind) is Literal:
