@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cofactor.apps.options import in_options
 from cofactor.errors import CofactorError, CollapseWarning, GoalWarning, SettingError
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             with _told_as_remarks():
                 return command(*arguments, **options)
         except SettingError as error:
-            _fail(str(error), 2, options)
+            _fail(in_options(str(error)), 2, options)
         except CofactorError as error:
-            _fail(str(error), 1, options)
+            _fail(in_options(str(error)), 1, options)
         except BrokenPipeError:  # the reader, such as `head`, has had enough
             _stop_writing()
             raise typer.Exit(1) from None
@@ -189,7 +190,9 @@ def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
     if result["model"] is None:
         say("not saved: give -o MODEL.safetensors to keep it")
     else:
-        following = shlex.join(["cofactor", "recommend", result["model"], str(ratings.users[0]), "-n", "5"])
+        user = str(ratings.users[0])
+        who = ["-n", "5", "--", user] if user.startswith("-") else [user, "-n", "5"]
+        following = shlex.join(["cofactor", "recommend", result["model"], *who])
         if result["n_test"]:
             say("the model has not seen those held out, and may recommend them; --test-fraction 0 trains on all")
         say(f"saved to {result['model']}; next: {following}")

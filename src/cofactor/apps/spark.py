@@ -45,7 +45,7 @@ def fit_table(
         )
     _without_tracebacks()
     start = time.perf_counter()
-    target, layout = _url_of(output), _layout(options)
+    target, layout = _url_of(output), _layout(data, options)
     if is_named(data):
         written = solver.fit_named(jobs.open_data(data, ids=options.get("ids")), target)
     else:
@@ -76,7 +76,7 @@ def evaluate(
 ) -> Report:
     """Measure a model folder on a table by URL, path or name, on a cluster."""
     _without_tracebacks()
-    table, layout = data, _layout(options)
+    table, layout = data, _layout(data, options)
     spark = session(master)
     if is_named(data):
         ratings = jobs.open_data(data, ids=options.get("ids")).to_frame().select("user", "item", "value")
@@ -112,7 +112,7 @@ def is_named(data: str) -> bool:
     return data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}
 
 
-def _layout(options: Mapping[str, Any]) -> Layout:
+def _layout(data: str, options: Mapping[str, Any]) -> Layout:
     """Read the options of the data as a layout; what is not given keeps its default.
 
     Raises
@@ -120,7 +120,7 @@ def _layout(options: Mapping[str, Any]) -> Layout:
     SettingError
         If one is given that is of one machine alone.
     """
-    for name in ("memory", "query"):
+    for name in ("memory", "query", "encoding", *(() if is_named(data) else ("ids",))):
         if options.get(name) is not None:
             raise SettingError(
                 f"--{name} is for data that one machine opens: leave it out, and give Spark a table by URL or path"

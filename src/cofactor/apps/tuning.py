@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from cofactor.apps import show
-from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, taking
+from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, flag, taking
 from cofactor.apps.outputs import check_pictures
 from cofactor.errors import SettingError
 
@@ -145,9 +145,8 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
 
 def _options_given(given: dict[str, Any]) -> list[str]:
     """Return the options of the data that were not left at their defaults."""
-    defaults = {parameter.name: parameter.default for parameter in DATA_OPTIONS}
-    chosen = {name.replace("_", "-"): value for name, value in given.items() if value != defaults[name]}
-    words = ([f"--no-{name}"] if value is False else [f"--{name}", str(value)] for name, value in chosen.items())
+    chosen = [(name, value) for name, value in given.items() if value is not None]
+    words = ([flag(name, value)] if isinstance(value, bool) else [flag(name), str(value)] for name, value in chosen)
     return [word for option in words for word in option]
 
 
