@@ -159,7 +159,7 @@ def test_negative_values_are_confident_zeros(ratings):
     assert model.history["objective"][-1] == pytest.approx(naive_objective(signed, model, solver), rel=1e-5)
     plain = solver.fit(signed.at_least(0))
     rows, columns = (matrix < 0).nonzero()
-    assert np.mean(model.score_rows(rows, columns) ** 2) < np.mean(plain.score_rows(rows, columns) ** 2)
+    assert np.mean(score_rows(model, rows, columns) ** 2) < np.mean(score_rows(plain, rows, columns) ** 2)
 
 
 def test_values_that_are_never_positive_are_refused():
