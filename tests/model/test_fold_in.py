@@ -49,9 +49,9 @@ def test_a_newcomers_penalty_is_the_one_that_the_objective_names(model):
     assert model.objective.count_offset == 50
     placed = model.place(met).user_vectors[0]
     assert placed == pytest.approx(_placed_by_hand(model, rows, np.array([1.0, 2.0])), rel=1e-4)
-    share = model.objective.unobserved_weight  # as in files of the time when the penalty grew with the other side
+    share = model.objective.unobserved_weight  # as in files of the time when it grew with the size of the other side
     earlier = evolved(model, objective=dataclasses.replace(model.objective, count_offset=0.0, count_share=share))
-    offset = earlier.objective.unobserved_weight * model.n_items
+    offset = share * model.n_items
     by_hand = _placed_by_hand(model, rows, np.array([1.0, 2.0]), offset)
     assert earlier.place(met).user_vectors[0] == pytest.approx(by_hand, rel=1e-4)
     assert np.abs(earlier.place(met).user_vectors[0] - placed).max() > 1e-3
