@@ -233,10 +233,10 @@ def similar(
     json_output: Json = False,
 ) -> None:
     """List the items most like one item."""
-    from cofactor.apps import jobs
+    from cofactor.apps import item_search, jobs
 
     loaded = jobs.open_model(model)
-    found = jobs.find_item(loaded, item)
+    found = item_search.find_item(loaded, item)
     near = loaded.similar_items(found, n)
     if json_output:
         show.as_json({"item": found, "similar": show.rows_of(near)})

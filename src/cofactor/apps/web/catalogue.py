@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cofactor.apps.web.titles import TitleSearch
+from cofactor.apps.item_search import ItemSearch
 from cofactor.model.factors import Factors
 
 __all__ = ["Catalogue", "Filters"]
@@ -52,10 +52,10 @@ class Catalogue:
         self._described: list[dict[str, object] | None] = [None] * count
 
     @functools.cached_property
-    def search(self) -> TitleSearch:
+    def search(self) -> ItemSearch:
         """The index of titles, ids standing for missing ones."""
         names = [title or name for title, name in zip(self.titles, self.ids, strict=True)]
-        return TitleSearch(names, self.raters)
+        return ItemSearch(names, self.raters)
 
     @functools.cached_property
     def all_genres(self) -> list[str]:
