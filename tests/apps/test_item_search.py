@@ -72,15 +72,15 @@ def one_edit(word):
         yield word[:k] + word[k + 1] + word[k] + word[k + 2 :]
 
 
-@pytest.mark.parametrize("begun", [False, True])
-def test_one_typo_is_exactly_one_typo(begun):
+@pytest.mark.parametrize("prefix", [False, True])
+def test_one_typo_is_exactly_one_typo(prefix):
     draw = random.Random(1)
     words = sorted({"".join(draw.choices("abc", k=draw.randint(1, 7))) for _ in range(600)})
     for asked in {"".join(draw.choices("abc", k=draw.randint(4, 7))) for _ in range(60)}:
         near = set(one_edit(asked)) | {asked}
         starts = lambda word: (word[:k] for k in range(len(word) + 1))  # noqa: E731
-        expected = [any(part in near for part in (starts(word) if begun else (word,))) for word in words]
-        assert (_distances(asked, words, begun=begun) <= 1).tolist() == expected, asked
+        expected = [any(part in near for part in (starts(word) if prefix else (word,))) for word in words]
+        assert (_distances(asked, words, prefix=prefix) <= 1).tolist() == expected, asked
 
 
 def test_thirty_thousand_titles_are_searched_in_a_moment():

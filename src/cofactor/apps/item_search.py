@@ -1,4 +1,4 @@
-"""Search for items by title: words may be only begun, misspelt, run together, or written as numbers."""
+"""Search for items by title: words may be unfinished, misspelt, run together, or written as numbers."""
 
 import bisect
 import re
@@ -75,8 +75,8 @@ class ItemSearch:
     def find(self, text: str, n: int) -> list[int]:
         """Return the rows of the ``n`` best matches, the best first; none for a text without a letter.
 
-        Every word must be in the title, the last one perhaps only begun. Where no title has them all, misspelt words
-        are looked for, then titles that begin with the whole text but for its spaces.
+        Every word must be in the title; the last one may be a prefix. If no title has them all, typos are allowed, and
+        then titles that begin with the whole text, spaces left out.
         """
         plain = normalized(text)
         words = [word[:_LONGEST_WORD] for word in plain.split()]
@@ -111,24 +111,24 @@ class ItemSearch:
 
     def _misses_of(self, words: list[str], *, typos: bool) -> np.ndarray:
         """Return for each title how far some words are from being in it; _MISSING where one is not."""
-        total = self._misses(words[-1], begun=True, typos=typos)
+        total = self._misses(words[-1], prefix=True, typos=typos)
         for word in words[:-1]:
             if total.min(initial=_MISSING) >= _MISSING:
                 break
-            total = total + self._misses(word, begun=False, typos=typos)
+            total = total + self._misses(word, prefix=False, typos=typos)
         return np.minimum(total, _MISSING)
 
-    def _misses(self, word: str, *, begun: bool, typos: bool) -> np.ndarray:
-        """Return 0 for titles with a word, 1 for those where it is only begun, more for those where it is misspelt."""
+    def _misses(self, word: str, *, prefix: bool, typos: bool) -> np.ndarray:
+        """Return 0 for titles with a word, 1 where it is a prefix of one of theirs, more where there are typos."""
         misses = np.full(len(self._plain), _MISSING)
         if typos:
             likely = _sharing_letters(word, self._letters)
-            distances = _distances(word, [self._words[k] for k in likely], begun=begun)
-            for distance in range(_forgiven(word), 0, -1):  # the nearest is written last
+            distances = _distances(word, [self._words[k] for k in likely], prefix=prefix)
+            for distance in range(_allowed_typos(word), 0, -1):  # the nearest is written last
                 for k in likely[distances == distance].tolist():
                     misses[self._titles_of(k, k + 1)] = 2 * distance
         first = bisect.bisect_left(self._words, word)
-        if begun:
+        if prefix:
             misses[self._titles_of(first, bisect.bisect_left(self._words, word + "\U0010ffff"))] = 1
         for spelling in {word, _NUMBERS.get(word, word)}:
             k = bisect.bisect_left(self._words, spelling)
@@ -140,14 +140,14 @@ class ItemSearch:
         """Return how many typos lie between a text and the beginning of each title, spaces left out."""
         misses = np.full(len(self._plain), _MISSING)
         likely = _sharing_letters(text, self._title_letters)
-        distances = _distances(text, [self._plain[row].replace(" ", "") for row in likely], begun=True)
-        near = distances <= _forgiven(text)
+        distances = _distances(text, [self._plain[row].replace(" ", "") for row in likely], prefix=True)
+        near = distances <= _allowed_typos(text)
         misses[likely[near]] = distances[near]
         return misses
 
     def _ordered(self, misses: np.ndarray, plain: str, n: int) -> list[int]:
         hits = np.flatnonzero(misses < _MISSING)
-        if len(hits) > n:  # order by what takes Python only the likeliest
+        if len(hits) > n:  # the last step takes Python's time, so it gets the likeliest only
             hits = hits[np.lexsort((-self._popularity[hits], misses[hits]))[: max(20 * n, 200)]]
         later = np.array([not self._plain[row].startswith(plain) for row in hits], dtype=bool)
         order = np.lexsort((hits, -self._popularity[hits], later, misses[hits]))
@@ -168,8 +168,8 @@ def _words_of(title: str, plain: str) -> list[str]:
     return words
 
 
-def _forgiven(word: str) -> int:
-    """Return how many typos are forgiven: fewer where they would soon make another word."""
+def _allowed_typos(word: str) -> int:
+    """Return how many typos are allowed: fewer in short words, where they soon make another word."""
     return 0 if len(word) < 3 else 1 if len(word) < 8 else 2
 
 
@@ -184,26 +184,26 @@ def _letters_of(texts: Sequence[str]) -> np.ndarray:
 
 
 def _sharing_letters(word: str, letters: np.ndarray) -> np.ndarray:
-    """Return the texts that a word can be meant by: a typo takes at most one of its letters away, and one is left."""
+    """Return the texts that may match a word: a typo removes at most one of its letters, and one must remain."""
     own = _letters_of([word])[0]
     missing = np.bitwise_count(own & ~letters)
-    return np.flatnonzero(missing <= min(_forgiven(word), int(np.bitwise_count(own)) - 1))
+    return np.flatnonzero(missing <= min(_allowed_typos(word), int(np.bitwise_count(own)) - 1))
 
 
-def _distances(word: str, others: Sequence[str], *, begun: bool) -> np.ndarray:
-    """Return how many letters must be changed, added, left out or swapped to make a word of each of some others.
+def _distances(word: str, others: Sequence[str], *, prefix: bool) -> np.ndarray:
+    """Return how many letters must be changed, added, removed or swapped to turn a word into each of some others.
 
-    Where the word may be only ``begun``, the beginnings of the others count that are about as long.
+    With ``prefix``, the beginnings of the others that are about as long are compared.
     """
-    limit = _forgiven(word)
+    limit = _allowed_typos(word)
     if not others:
         return np.empty(0, np.int64)
-    cuts = range(len(word) - limit, len(word) + limit + 1) if begun else (None,)
+    cuts = range(len(word) - limit, len(word) + limit + 1) if prefix else (None,)
     compared = ([other[:cut] for other in others] for cut in cuts)
     distances: np.ndarray = np.min(
         [process.cdist([word], texts, scorer=OSA.distance, score_cutoff=limit)[0] for texts in compared], axis=0
     )
-    if len(word) == 3:  # another first letter makes another word
+    if len(word) == 3:  # with another first letter it is another word
         distances[[not other.startswith(word[0]) for other in others]] = limit + 1
     return distances
 

@@ -204,6 +204,8 @@ def refuse_parameters(request: Request, known: Container[str] = ()) -> None:
     ------
     RequestValidationError
     """
+    if not request.scope["query_string"]:
+        return
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         raise RequestValidationError(

@@ -35,7 +35,7 @@ def journal_mode(version: tuple[int, ...]) -> str:
 
 
 def prepare(connection: sqlite3.Connection, *_: Any) -> None:
-    """Set up a new connection: transactions are begun explicitly, and a commit is on disk when it returns."""
+    """Set up a new connection: transactions start explicitly, and a commit is on disk when it returns."""
     connection.isolation_level = None
     connection.execute(f"pragma journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
     connection.execute("pragma synchronous = FULL")

@@ -17,7 +17,7 @@ export class RatedView {
     });
   }
 
-  /** Show the ratings. One that was just taken back here keeps its row, so that the focus is not lost. */
+  /** Show the ratings. One that was just removed here keeps its row, so that the focus is not lost. */
   show() {
     const { ratings } = this;
     const entries = ratings.newestFirst();
@@ -58,8 +58,8 @@ export class RatedView {
   }
 
   lastInWords([change, ...more]) {
-    if (more.length) return `${count(more.length + 1, "rating")} taken back`;
-    const rated = change.after ? starsInWords(change.after.value, this.stars.scale) : "rating taken back";
+    if (more.length) return `${count(more.length + 1, "rating")} removed`;
+    const rated = change.after ? starsInWords(change.after.value, this.stars.scale) : "rating removed";
     return `${shownTitle(change)}, ${rated}`;
   }
 

@@ -113,7 +113,9 @@ def explained(served: ServedModel, profile: Profile, item: int) -> dict[str, Any
 def _positions_without(served: ServedModel, rated: RatedItems, tried: np.ndarray, item: int) -> list[int | None]:
     """Return the item's position in the list that there would be without each of some ratings."""
     others = [rated.without(int(k)) for k in tried]
-    if not all(other.learnt.any() for other in others):  # it was the only one: what is left is the popular list
+    if not all(
+        other.learnt.any() for other in others
+    ):  # it was the only one, so the list without it is the popular one
         profiles = [Profile(other) for other in others]
     else:
         folded = fold_in(served, others)

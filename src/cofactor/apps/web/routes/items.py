@@ -83,7 +83,7 @@ class ModelCard(Labelled):
 
 @router.get("/items", response_model=ItemList, response_model_exclude_none=True, tags=["items"])
 async def search(request: Request, search: Annotated[str, Query(min_length=1, max_length=200)], n: _N = 10) -> Response:
-    """Items by title: by its words, the last perhaps only begun. Accents, case and a few typos do not matter."""
+    """Items by title: by its words, the last perhaps unfinished. Accents, case and a few typos do not matter."""
     served = service_of(request).models.current
     rows = await run_in_threadpool(lambda: served.items.search.find(search, n))
     items = [
