@@ -1,7 +1,5 @@
 """The commands that ask a model: ``cofactor recommend``, ``similar`` and ``describe``."""
 
-import difflib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["describe", "recommend", "similar"]
 
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
-
-_COMPARED = 100_000
-"""To how many ids a misspelt one is compared, which takes a second or two."""
 
 
 def recommend(
@@ -74,6 +69,7 @@ def similar(
     json_output: Json = False,
 ) -> None:
     """List the items most like one item."""
+    from cofactor.apps.item_search import find_item
     from cofactor.model.storage import open_model
 
     loaded = open_model(model)
@@ -173,32 +169,3 @@ def _find_user(model: "Factors", text: str) -> "Id":
         known = f"the ids look like {model.users[0]!r}" if model.n_users else "the model has none"
         raise UnknownIdError(f"unknown user {text!r}, {known}: use 'cofactor serve' for people who are new")
     return identifier
-
-
-def find_item(model: "Factors", text: str) -> "Id":
-    """Return the item that a text means: an id, or a title, with or without its year, in any case.
-
-    Raises
-    ------
-    UnknownIdError
-        Naming the nearest titles or, where there are none, the nearest id.
-    """
-    identifier = model.items.parse(text)
-    if identifier in model.items:
-        return identifier
-    titles = model.metadata.titles
-    if titles is None:
-        close = difflib.get_close_matches(text, map(str, model.items.ids[:_COMPARED]), n=1)
-        known = f"the nearest id is {close[0]!r}" if close else f"the item ids look like {model.items[0]!r}"
-        raise UnknownIdError(f"unknown item {text!r}: {known}, and there are no titles")
-    wanted = text.casefold().strip()
-    names = [(title or "").casefold() for title in titles.to_list()]
-    for reading in (names, [re.sub(r"\s*\(\d{4}\)$", "", name) for name in names]):
-        if reading.count(wanted) == 1:
-            return model.items[reading.index(wanted)]
-    near = [row for row, name in enumerate(names) if wanted and wanted in name][:5]
-    near = near or [names.index(name) for name in difflib.get_close_matches(wanted, names, n=5, cutoff=0.4)]
-    offered = "; ".join(f"{titles[row]} (id {model.items[row]})" for row in near)
-    raise UnknownIdError(
-        f"no item is called {text!r}; the nearest are: {offered}" if near else f"unknown item {text!r}"
-    )

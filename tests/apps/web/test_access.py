@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cofactor.apps.web.security import Doorkeeper, Tokens
+from cofactor.apps.web.access import AccessPolicy, Tokens
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.errors import SettingError
 
@@ -102,8 +102,8 @@ def test_writing_and_administering_takes_a_token_and_reading_none(make_client, m
     ],
 )  # fmt: skip
 def test_it_answers_to_its_own_names_alone(tmp_path, token_file, host, loopback, anywhere):
-    near = Doorkeeper(settings(tmp_path, names=("films.example",)))
-    far = Doorkeeper(settings(tmp_path, host="0.0.0.0", token_file=token_file, names=("films.example",)))
+    near = AccessPolicy(settings(tmp_path, names=("films.example",)))
+    far = AccessPolicy(settings(tmp_path, host="0.0.0.0", token_file=token_file, names=("films.example",)))
     assert (near.knows_host(host), far.knows_host(host)) == (loopback, anywhere)
 
 

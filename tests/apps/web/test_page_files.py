@@ -4,8 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from cofactor.apps.web import page_html
-from cofactor.apps.web.page import FOLDER
+from cofactor.apps.web.routes.page import FOLDER, PLACEHOLDER, list_html
 
 HOSTILE = "<img src=x onerror=alert(1)> \"quoted\" 'too' &amp; </ol>"
 
@@ -33,26 +32,26 @@ def item(**more):
 def test_no_title_genre_or_name_is_read_as_markup():
     reasons = [{"item": "3", "title": HOSTILE, "rating": 5.0, "share": 1.0}]
     found = {"popular": False, "items": [item(title=HOSTILE, genres=[HOSTILE], reasons=reasons)]}
-    read = Reader(page_html.lists(found, HOSTILE))
+    read = Reader(list_html(found, HOSTILE))
     assert "img" not in read.tags
     assert read.text.count(HOSTILE) == 4  # the heading, the title, the genre, the reason
     assert read.values == [HOSTILE]
 
 
 def test_an_item_without_a_title_goes_by_its_id():
-    read = Reader(page_html.lists({"popular": True, "items": [item()]}, ""))
+    read = Reader(list_html({"popular": True, "items": [item()]}, ""))
     assert "7" in read.text
     assert "rated by 1 person" in read.text
 
 
 def test_an_empty_list_and_an_unknown_name_are_said():
-    assert "Nothing is left" in page_html.lists({"popular": False, "items": []}, "ann")
-    assert "Nothing is known of ann" in page_html.lists({"popular": True, "items": [item()]}, "ann")
+    assert "Nothing is left" in list_html({"popular": False, "items": []}, "ann")
+    assert "Nothing is known of ann" in list_html({"popular": True, "items": [item()]}, "ann")
 
 
 def test_the_template_has_one_place_for_the_list_and_nothing_that_the_policy_forbids():
     template = (FOLDER / "index.html").read_text(encoding="utf-8")
-    assert template.count(page_html.PLACE) == 1
+    assert template.count(PLACEHOLDER) == 1
     for forbidden in ("<style", " style=", "<script>", " onclick=", "http://", "https://"):
         assert forbidden not in template
 

@@ -1,4 +1,4 @@
-"""The model that is being served, with all that answers need of it; loaded beside the old one, checked, and swapped."""
+"""The model being served, with what responses need of it; a new one is loaded and checked before it takes over."""
 
 import contextlib
 import functools
@@ -12,60 +12,60 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from cofactor.apps.web.catalogue import Catalogue
+from cofactor.apps.web.item_index import ItemIndex
 from cofactor.apps.web.scale import Scale, scale_of
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
 from cofactor.model.factors import Factors, exact_of, needs_every_draw, ranked_rows
 from cofactor.model.storage import load
 
-__all__ = ["Current", "Served", "served"]
+__all__ = ["ModelHolder", "ServedModel", "load_served"]
 
 log = logging.getLogger("cofactor.web")
 
 
 @dataclass(frozen=True, eq=False)
-class Served:
-    """A model and what follows from it. A request takes it once and uses nothing else, so it never mixes two models.
+class ServedModel:
+    """A model and what is derived from it. A request takes it once and uses nothing else, so it never mixes two models.
 
     Parameters
     ----------
     model : Factors
     digest : str
-        A short name for exactly these numbers.
-    catalogue : Catalogue
+        A hash of the model's numbers.
+    items : ItemIndex
     scale : Scale
     loaded_at : float
         Seconds since 1970.
     warmed : threading.Event
-        Set once the compiled kernels are loaded. Until then lists are multiplied, which needs none of them.
+        Set once the compiled kernels are loaded. Until then scores are matrix products, which need no kernels.
     """
 
     model: Factors
     digest: str
-    catalogue: Catalogue
+    items: ItemIndex
     scale: Scale
     loaded_at: float = field(default_factory=time.time)
     warmed: threading.Event = field(default_factory=threading.Event)
 
     @functools.cached_property
     def label(self) -> dict[str, object]:
-        """What every list says of where it comes from."""
+        """Which model it is, as every response says."""
         return {"model": self.digest, "solver": self.model.origin.solver or "unknown", "exact": True}
 
     @functools.cached_property
     def has_spread(self) -> bool:
-        """Whether the model knows how sure it is, so that lists may be cautious or optimistic."""
+        """Whether the model knows how certain its scores are, so that lists may be cautious or optimistic."""
         return self.model.objective.draws > 1
 
     @functools.cached_property
     def is_slow(self) -> bool:
-        """Whether a list takes so long that it must not keep other requests waiting."""
+        """Whether a list takes so long that it is made in a thread."""
         return needs_every_draw(self.model) or self.model.n_items > 200_000
 
     @functools.cached_property
     def plane(self) -> np.ndarray:
-        """The items' places on the map, within -1 and 1: shape (items, 2)."""
+        """The items' coordinates on the map, within -1 and 1: shape (items, 2)."""
         if self.model.item_vectors.shape[1] == 0:
             return np.zeros((self.model.n_items, 2))
         plane = item_plane(self.model)
@@ -79,17 +79,17 @@ class Served:
         return sparse.csr_array((1, self.model.n_items), dtype=np.float32)
 
     @functools.cached_property
-    def wide_keys(self) -> np.ndarray:
-        """The item side of the product in double precision, for counting places."""
+    def wide_items(self) -> np.ndarray:
+        """The item side of the product in double precision, for exact positions."""
         return exact_of(self.model).items.astype(np.float64)
 
     def user_row(self, user: str) -> int:
         """Return the row of a user, or -1."""
         identifier = self.model.users.parse(user)
-        return self.model.users.row(identifier) if str(identifier) == user else -1  # "007" is somebody else than 7
+        return self.model.users.row(identifier) if str(identifier) == user else -1  # "007" is not 7
 
     def card(self) -> dict[str, Any]:
-        """Return what the model is, for people."""
+        """Return a summary of the model."""
         origin, scale = self.model.origin, self.scale
         return {
             **self.label,
@@ -105,28 +105,28 @@ class Served:
             "trained_by": f"cofactor {origin.version}" if origin.version else None,
             "scale": {"low": scale.low, "high": scale.high, "step": scale.step, "liked_from": scale.liked_from},
             "has_spread": self.has_spread,
-            "genres": self.catalogue.all_genres,
-            "years": _range(self.catalogue.years),
-            "raters": _twentieths(self.catalogue.raters),
+            "genres": self.items.all_genres,
+            "years": _range(self.items.years),
+            "raters": _twentieths(self.items.raters),
         }
 
     def warm(self) -> None:
-        """Do once what would keep the first visitors waiting: compiled kernels, the indices, the map."""
+        """Load compiled kernels, indices and the map ahead, so that the first requests need not wait."""
         if self.model.n_users and not self.is_slow:
             _ = exact_of(self.model).index
             ranked_rows(self.model, np.zeros(1, np.int64), 1)
         if self.model.seen.nnz:
-            from cofactor.model.fold_in import place_rows  # brings numba
+            from cofactor.model.fold_in import place_rows  # imports numba
 
             somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
-            with contextlib.suppress(CofactorError):  # a model that cannot place newcomers says so to each of them
+            with contextlib.suppress(CofactorError):  # where fold-in is impossible, each request that needs it says so
                 place_rows(self.model, self.model.seen[somebody : somebody + 1], "user")
         self.warmed.set()
-        _ = self.catalogue.search, self.plane
+        _ = self.items.search, self.plane
 
 
 def _twentieths(raters: np.ndarray) -> list[int]:
-    """Return how many people rated the item that 0, 5, 10, … 100 per cent of all items do not surpass."""
+    """Return the percentiles 0, 5, 10, … 100 of how many people rated an item."""
     return np.quantile(raters, np.linspace(0, 1, 21), method="lower").astype(int).tolist()
 
 
@@ -135,24 +135,24 @@ def _range(years: np.ndarray) -> dict[str, int] | None:
     return {"from": int(known.min()), "to": int(known.max())} if len(known) else None
 
 
-def served(path: Path) -> Served:
-    """Load a model and see that it answers.
+def load_served(path: Path) -> ServedModel:
+    """Load a model and check that it makes lists.
 
     Raises
     ------
     ModelFileError
-        If the file is no sound model, or one without items.
+        If the file is not a valid model, or has no items.
     """
     model = load(path)
     if not model.n_items:
-        raise ModelFileError(f"{path} has no items: there is nothing to recommend")
-    made = Served(model, model.digest, Catalogue(model), scale_of(model))
+        raise ModelFileError(f"{path} has no items to recommend: train a model on data with items")
+    made = ServedModel(model, model.digest, ItemIndex(model), scale_of(model))
     if model.n_users:
         ranked_rows(model, np.zeros(1, np.int64), 1)
     return made
 
 
-class Current:
+class ModelHolder:
     """Holds the model that is being served.
 
     Parameters
@@ -163,24 +163,24 @@ class Current:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.served = served(path)
+        self.current = load_served(path)
         self._turn = threading.Lock()
 
-    def reload(self) -> Served:
-        """Load the file beside the model that is served, check it, and let it take over.
+    def reload(self) -> ServedModel:
+        """Load the file while the old model serves, check it, and let it take over.
 
         Raises
         ------
         ModelFileError
-            If the file is no sound model; the old one goes on serving.
+            If the file is not a valid model; the old one goes on serving.
         """
         with self._turn:
             try:
-                fresh = served(self.path)
+                fresh = load_served(self.path)
                 fresh.warm()
             except ModelFileError as error:
                 log.error("model not reloaded: %s", error, extra={"event": "reload_failed"})
                 raise
-            self.served = fresh
+            self.current = fresh
         log.info("model reloaded", extra={"event": "reloaded", "model": fresh.digest})
         return fresh

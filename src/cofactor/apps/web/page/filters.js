@@ -1,4 +1,4 @@
-// What the visitor wishes the list to hold: well known or rarely seen, safe or adventurous, of a genre.
+// The filters above the list: well known or rarely seen, safe or adventurous, of a genre.
 
 import { byId, make } from "./elements.js";
 import { count, number } from "./words.js";
@@ -14,22 +14,22 @@ const STOPS = [
 const MIDDLE = 2;
 
 /** Reads the controls above the list. */
-export class Wishes {
+export class Filters {
   constructor(onChange) {
     this.onChange = onChange;
-    byId("wishes").addEventListener("submit", (event) => event.preventDefault());
+    byId("filters").addEventListener("submit", (event) => event.preventDefault());
     byId("fame").addEventListener("input", () => this.changed());
-    byId("daring-wish").addEventListener("change", () => this.changed());
+    byId("daring-filter").addEventListener("change", () => this.changed());
     byId("genre").addEventListener("change", () => this.changed());
   }
 
-  /** Offer what a model has. */
+  /** Offer what the model has: its genres, and uncertainty if it has it. */
   offer({ raters, has_spread, genres, scale }) {
     this.raters = raters;
     this.scale = scale;
-    byId("daring-wish").hidden = !has_spread;
-    byId("genre-wish").hidden = !genres.length;
-    byId("fame-wish").hidden = raters[0] === raters.at(-1);
+    byId("daring-filter").hidden = !has_spread;
+    byId("genre-filter").hidden = !genres.length;
+    byId("fame-filter").hidden = raters[0] === raters.at(-1);
     const select = byId("genre");
     const chosen = select.value;
     select.replaceChildren(select.options[0], ...genres.map((genre) => make("option", { value: genre }, genre)));
@@ -37,25 +37,25 @@ export class Wishes {
     this.describe();
   }
 
-  /** The wishes as the service takes them. */
+  /** The filters in the terms of the API. */
   get values() {
-    const wish = {};
+    const values = {};
     const genre = byId("genre").value;
     const daring = document.querySelector('input[name="daring"]:checked').value;
-    if (genre) wish.genres = [genre];
-    if (daring !== "mean" && !byId("daring-wish").hidden) wish.by = daring;
-    return { ...wish, ...this.fame };
+    if (genre) values.genres = [genre];
+    if (daring !== "mean" && !byId("daring-filter").hidden) values.by = daring;
+    return { ...values, ...this.fame };
   }
 
   get fame() {
     const { from, to } = STOPS[byId("fame").value];
-    if (!this.raters || byId("fame-wish").hidden) return {};
+    if (!this.raters || byId("fame-filter").hidden) return {};
     const raters = (share) => this.raters[Math.round(share * (this.raters.length - 1))];
     if (from !== undefined) return { raters_from: raters(from) };
     return to === undefined ? {} : { raters_to: raters(to) };
   }
 
-  /** Whether the list leaves out anything. */
+  /** Whether the filters leave anything out. */
   get isNarrow() {
     return byId("genre").value !== "" || Number(byId("fame").value) !== MIDDLE;
   }

@@ -1,16 +1,16 @@
-// Brings ratings to the store of the service, one after another, and keeps those that did not get there.
+// Sends ratings to the service to be stored, one after another, and keeps those that did not get there.
 
 import { ask, queryOf, userPath } from "./api.js";
 import { keep, recall } from "./storage.js";
 
-/** Sends what is pending. One sending goes on at a time; what is rated meanwhile joins it. */
-export class StoreKeeper {
+/** Sends pending ratings, one request at a time; ratings given meanwhile join the queue. */
+export class Uploads {
   constructor(ratings) {
     this.ratings = ratings;
     this.sending = null;
   }
 
-  /** The token that writing needs here; it is forgotten with the tab. */
+  /** The token that storing needs here; it is forgotten when the tab is closed. */
   get token() {
     return recall("token", "", "sessionStorage");
   }
@@ -19,9 +19,9 @@ export class StoreKeeper {
     keep("token", token || null, "sessionStorage");
   }
 
-  /** Send all that is pending, and return the list after the last of it; null where nothing was. */
-  send(wish) {
-    this.wish = wish;
+  /** Send all pending ratings, and return the list after the last one; null if there was none. */
+  send(request) {
+    this.request = request;
     this.sending ??= this.sendAll().finally(() => (this.sending = null));
     return this.sending;
   }
@@ -36,7 +36,7 @@ export class StoreKeeper {
   }
 
   async sendOne(item, value, moreFollow) {
-    const query = queryOf(moreFollow ? { n: 1 } : this.wish);
+    const query = queryOf(moreFollow ? { n: 1 } : this.request);
     const path = `${userPath(this.ratings.owner, "ratings", item)}?${query}`;
     const method = value === null ? "DELETE" : "PUT";
     try {
@@ -45,7 +45,7 @@ export class StoreKeeper {
       return moreFollow ? null : changed.list;
     } catch (failure) {
       if (failure.kind !== "unknown-item" && failure.kind !== "off-the-scale") throw failure;
-      this.ratings.stored(item, value); // this model has no such item, or no such rating: it will never take it
+      this.ratings.stored(item, value); // the model has no such item or rating, and never will: give up on it
       return null;
     }
   }

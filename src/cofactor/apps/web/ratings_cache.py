@@ -1,8 +1,8 @@
-"""The stored ratings as a process has them in memory: checked against the store at every use, and there without it.
+"""The stored ratings in a process's memory: checked against the store at every use, and usable without it.
 
-A read asks the store only whether anything was written since. While the store is away, reads go on from what is in
-memory and say so, writes are refused at once, and a task tries every half second whether it is back. It costs about
-a hundred bytes for each rating.
+A read asks the store only whether anything was written since. While the store does not answer, reads use what is in
+memory and say so, writes are refused at once, and a task retries every half second. A rating takes about a hundred
+bytes.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import TypeVar
 from cofactor.apps.web.store import Changes, RatingsStore, StoreAway
 from cofactor.errors import CofactorError
 
-__all__ = ["Remembered"]
+__all__ = ["RatingsCache"]
 
 Result = TypeVar("Result")
 
@@ -32,7 +32,7 @@ _THREADS = 8
 _NOTHING: Mapping[str, float | None] = MappingProxyType({})
 
 
-class Remembered:
+class RatingsCache:
     """A store's ratings in memory. Belongs to one event loop.
 
     Parameters
@@ -53,11 +53,11 @@ class Remembered:
 
     @property
     def is_current(self) -> bool:
-        """Whether the store answered when it was last asked."""
+        """Whether the store answered the last time it was asked."""
         return self.away_since is None
 
     async def start(self) -> None:
-        """Read all there is; if the store is away, go on without, and keep trying."""
+        """Read all ratings; if the store does not answer, start without them and keep trying."""
         await self._read()
         self._probing = asyncio.create_task(self._probe())
 
@@ -71,7 +71,7 @@ class Remembered:
         self.store.close()
 
     async def of(self, user: str) -> Mapping[str, float | None]:
-        """Return a user's ratings, None where one was taken back; as they were last known, if the store is away."""
+        """Return a user's ratings, None for a deleted one; as last known, if the store does not answer."""
         if self.is_current:
             version = self.store.peek()
             if version is None or version != self._version:
@@ -79,28 +79,28 @@ class Remembered:
         return self._ratings.get(user, _NOTHING)
 
     async def write(self, user: str, ratings: Mapping[str, float | None]) -> None:
-        """Keep some ratings of a user; None takes one back.
+        """Store some ratings of a user; None deletes one.
 
         Raises
         ------
         StoreAway
-            If they could not be kept.
+            If they could not be stored.
         """
         await self._write(partial(self.store.write, user, ratings))
 
     async def replace(self, user: str, ratings: Mapping[str, float], also: tuple[str, ...] = ()) -> None:
-        """Keep these ratings of a user and no others; see `RatingsStore.replace`.
+        """Store these ratings of a user and delete all others; see `RatingsStore.replace`.
 
         Raises
         ------
         StoreAway
-            If they could not be kept.
+            If they could not be stored.
         """
         await self._write(partial(self.store.replace, user, ratings, also))
 
     async def _write(self, work: Callable[[], None]) -> None:
         if not self.is_current:
-            raise StoreAway("the ratings store is away")
+            raise StoreAway("the ratings store does not answer: retry")
         try:
             await self._in_thread(work, WRITE_SECONDS)
         except (CofactorError, TimeoutError) as error:
@@ -109,7 +109,7 @@ class Remembered:
         await self._checked()
 
     async def _checked(self) -> None:
-        """Return when a look at the store that began after this call is over; many callers share one look."""
+        """Wait for a check of the store that began after this call; many callers share one check."""
         if self._waiting is None:
             self._waiting = asyncio.ensure_future(self._after(self._running))
         await asyncio.shield(self._waiting)
@@ -121,12 +121,14 @@ class Remembered:
         await self._read()
 
     async def _read(self) -> None:
-        """Bring the memory up to date."""
+        """Read what was written since the last time."""
         version = self.store.peek()
         try:
             changes = await self._in_thread(partial(self.store.since, self._revision), READ_SECONDS)
             if self._revision >= 0 and (changes.born != self._born or changes.revision < self._revision):
-                changes = await self._in_thread(partial(self.store.since, -1), READ_SECONDS)  # it is another store
+                changes = await self._in_thread(
+                    partial(self.store.since, -1), READ_SECONDS
+                )  # another store is in its place
                 self._ratings = {}
         except (CofactorError, TimeoutError) as error:
             self._lost(error)
@@ -134,7 +136,7 @@ class Remembered:
         self._take(changes)
         self._version = version
         if not self.is_current:
-            log.info("ratings store answers", extra={"event": "store_found"})
+            log.info("the ratings store answers", extra={"event": "store_found"})
             self.away_since = None
 
     def _take(self, changes: Changes) -> None:
@@ -145,11 +147,11 @@ class Remembered:
     def _lost(self, error: Exception) -> None:
         if self.is_current or self._revision < 0:
             why = str(error) or type(error).__name__
-            log.error("ratings store is away: %s", why, extra={"event": "store_lost"})
+            log.error("the ratings store does not answer: %s", why, extra={"event": "store_lost"})
         self.away_since = self.away_since or time.time()
 
     async def _probe(self) -> None:
-        """While the store is away, try again and again to write to it; once that works, read what was missed."""
+        """While the store does not answer, keep trying to write to it; once that works, read what was missed."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             if self.is_current:

@@ -1,30 +1,28 @@
-"""What is known of each item, laid out for answers: id, title, year, genres, how many rated it."""
+"""What is known of each item, in the form of responses: id, title, year, genres, how many people rated it."""
 
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from cofactor.apps.web.titles import TitleSearch
-from cofactor.model.factors import Factors
+from cofactor.apps.item_search import ItemSearch
+from cofactor.model.factors import Factors, popularity_of
 
-__all__ = ["Catalogue", "Filters"]
+__all__ = ["ItemFilters", "ItemIndex"]
 
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
 _NO_GENRES = ("", "(no genres listed)")
 
 
 @dataclass(frozen=True)
-class Filters:
-    """Which items a list may hold: those that pass every one that is set.
+class ItemFilters:
+    """Which items a list may hold, by what is known of them: those that pass every filter that is set.
 
-    ``candidates`` and ``exclude`` are ids; unknown ones name nothing. Years and numbers of raters are inclusive; an
-    item without a year passes none.
+    Years and numbers of raters are inclusive; an item without a year passes no filter by year.
     """
 
-    candidates: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = ()
     genres: tuple[str, ...] = ()
     year_from: int | None = None
     year_to: int | None = None
@@ -32,7 +30,7 @@ class Filters:
     raters_to: int | None = None
 
 
-class Catalogue:
+class ItemIndex:
     """The items of a model, in row order.
 
     Parameters
@@ -47,19 +45,20 @@ class Catalogue:
         self.titles = [None] * count if model.metadata.titles is None else model.metadata.titles.to_list()
         self.genres = _genres(model)
         self.raters = np.bincount(model.seen.indices, minlength=count)
-        self.by_popularity = np.argsort(-self.raters, kind="stable")
+        self.popularity = popularity_of(model)
+        self.by_popularity = np.argsort(-self.popularity, kind="stable")
         self.years = np.array([_year(title) for title in self.titles], dtype=np.int16)
         self._described: list[dict[str, object] | None] = [None] * count
 
     @functools.cached_property
-    def search(self) -> TitleSearch:
-        """The index of titles, ids standing for missing ones."""
+    def search(self) -> ItemSearch:
+        """The search by title; an item without one is found by its id."""
         names = [title or name for title, name in zip(self.titles, self.ids, strict=True)]
-        return TitleSearch(names, self.raters)
+        return ItemSearch(names, self.raters)
 
     @functools.cached_property
     def all_genres(self) -> list[str]:
-        """The genres that there are."""
+        """All genres, sorted."""
         return sorted({genre for genres in self.genres for genre in genres})
 
     @functools.cached_property
@@ -71,7 +70,7 @@ class Catalogue:
         return masks
 
     def describe(self, row: int) -> dict[str, object]:
-        """Return what an answer says of an item; it is made once, and not to be changed."""
+        """Return what responses say of an item; it is cached, so do not change it."""
         if (known := self._described[row]) is None:
             known = self._described[row] = {
                 "item": self.ids[row],
@@ -82,32 +81,31 @@ class Catalogue:
             }
         return known
 
-    def known(self, ids: tuple[str, ...]) -> list[int]:
-        """Return the rows of those ids that there are."""
+    def known(self, ids: Iterable[str]) -> list[int]:
+        """Return the rows of the ids that the model has."""
         return [row for identifier in ids if (row := self.rows.get(identifier)) is not None]
 
-    def allowed(self, filters: Filters) -> np.ndarray | None:
-        """Return the sorted rows that pass the filters; None where all do."""
-        if filters == _ALL:
+    def rows_passing(self, filters: ItemFilters) -> np.ndarray | None:
+        """Return the sorted rows of the items that pass the filters; None if there is no filter."""
+        if filters == _NO_FILTERS:
             return None
-        mask = np.full(len(self.ids), filters.candidates is None)
-        if filters.candidates is not None:
-            mask[self.known(filters.candidates)] = True
-        mask[self.known(filters.exclude)] = False
+        mask = np.ones(len(self.ids), bool)
         for genre in filters.genres:
             mask &= self._with_genre.get(genre.casefold(), False)
         for numbers, least, most in (
             (self.years, filters.year_from, filters.year_to),
             (self.raters, filters.raters_from, filters.raters_to),
         ):
-            if least is not None or most is not None:
-                mask &= (numbers >= (1 if least is None else least)) & (numbers <= (2**62 if most is None else most))
-                if numbers is self.years:
-                    mask &= self.years > 0
+            if least is not None:
+                mask &= numbers >= least
+            if most is not None:
+                mask &= numbers <= most
+        if filters.year_from is not None or filters.year_to is not None:
+            mask &= self.years > 0
         return np.flatnonzero(mask)
 
 
-_ALL = Filters()
+_NO_FILTERS = ItemFilters()
 
 
 def _year(title: str | None) -> int:
@@ -118,7 +116,7 @@ def _year(title: str | None) -> int:
 def _genres(model: Factors) -> list[list[str]]:
     if model.metadata.genres is None:
         return [[]] * model.n_items
-    apart: dict[str | None, list[str]] = {None: []}
+    split: dict[str | None, list[str]] = {None: []}
     for text in model.metadata.genres.unique().to_list():
-        apart[text] = [] if text is None else [genre for genre in text.split("|") if genre not in _NO_GENRES]
-    return [apart[text] for text in model.metadata.genres.to_list()]
+        split[text] = [] if text is None else [genre for genre in text.split("|") if genre not in _NO_GENRES]
+    return [split[text] for text in model.metadata.genres.to_list()]

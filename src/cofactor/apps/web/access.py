@@ -1,38 +1,24 @@
-"""Who may do what: bearer tokens from a file, and by which names the service may be called."""
+"""Who may do what: bearer tokens from a file, the host names that the service answers to, and pages of other sites."""
 
 import hashlib
 import hmac
 import ipaddress
 import logging
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from cofactor.apps.web.settings import ServiceSettings, is_loopback
 from cofactor.errors import SettingError
 
-__all__ = ["HEADERS", "Doorkeeper", "Tokens"]
+__all__ = ["AccessPolicy", "Tokens"]
 
 log = logging.getLogger("cofactor.web")
 
-SHORTEST_TOKEN = 16
-
-HEADERS: Mapping[str, str] = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
-}
-"""What every answer carries: nothing from elsewhere is loaded, no other page frames or reads this one."""
+MIN_TOKEN_LENGTH = 16
 
 
 class Tokens:
-    """Bearer tokens, one a line of a file, which is read again when it has changed; ``#`` begins a remark.
+    """Bearer tokens, one per line of a file that is read again when it has changed; ``#`` starts a comment.
 
     Parameters
     ----------
@@ -51,15 +37,15 @@ class Tokens:
         self._read()
 
     def admit(self, token: str) -> bool:
-        """Tell whether a token is one of them, in a time that tells nothing of how nearly it was."""
+        """Tell whether a token is one of them, in constant time."""
         try:
             self._read()
         except SettingError as error:
-            log.error("token file: the old tokens stay: %s", error, extra={"event": "tokens_unreadable"})
-        asked = _digest(token)
+            log.error("token file not reloaded, the old tokens stay: %s", error, extra={"event": "tokens_unreadable"})
+        given = _digest(token)
         found = False
         for known in self._digests:
-            found |= hmac.compare_digest(known, asked)
+            found |= hmac.compare_digest(known, given)
         return found
 
     def _read(self) -> None:
@@ -72,10 +58,10 @@ class Tokens:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingError(f"the token file {self._file} cannot be read: {error}") from None
         tokens = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if not tokens or min(map(len, tokens)) < SHORTEST_TOKEN:
+        if not tokens or min(map(len, tokens)) < MIN_TOKEN_LENGTH:
             raise SettingError(
-                f"the token file {self._file} needs a token a line, each of {SHORTEST_TOKEN} characters or more, such "
-                "as 'openssl rand -hex 32' gives"
+                f"the token file {self._file} needs one token per line, each of {MIN_TOKEN_LENGTH} characters or more: "
+                "'openssl rand -hex 32' makes one"
             )
         self._digests, self._state = [_digest(token) for token in tokens], state
 
@@ -88,8 +74,8 @@ _WRITES = frozenset({"PUT", "DELETE", "PATCH"})
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9.\-_]{1,253}))(?::\d{1,5})?")
 
 
-class Doorkeeper:
-    """Decides of each request whether it may come in.
+class AccessPolicy:
+    """Decides for each request whether it is allowed.
 
     Parameters
     ----------
@@ -108,12 +94,14 @@ class Doorkeeper:
 
     @property
     def needs_token(self) -> bool:
-        """Whether who writes needs a token."""
+        """Whether writing needs a token."""
         return self._tokens is not None
 
     def knows_host(self, host: str) -> bool:
-        """Tell whether a ``Host`` header names this service: a name that a stranger's page had its DNS point here by
-        does not. IP addresses cannot be pointed anywhere; on loopback they must be loopback's own."""
+        """Tell whether a ``Host`` header names this service; this rejects DNS-rebinding hosts.
+
+        IP addresses cannot be rebound, so they are accepted; a service on loopback accepts loopback addresses only.
+        """
         found = _HOST.fullmatch(host)
         if found is None:
             return False
@@ -132,8 +120,8 @@ class Doorkeeper:
         scheme, _, rest = origin.partition("://")
         return scheme in ("http", "https") and rest.lower() == host.lower()
 
-    def may(self, method: str, path: str, authorization: str) -> bool:
-        """Tell whether a request may do what it asks for: writing and administering takes a token, if there are any."""
+    def allows(self, method: str, path: str, authorization: str) -> bool:
+        """Tell whether a request has the rights it needs: a token for writing and administration, if there are any."""
         if self._tokens is None or not (method in _WRITES or path.startswith("/v1/admin")):
             return True
         scheme, _, token = authorization.partition(" ")

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from cofactor.apps.web import memory, sqlite
-from cofactor.apps.web.memory import Remembered
+from cofactor.apps.web import ratings_cache, sqlite
+from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.store import RatingsStore, StoreAway
 
 
@@ -40,7 +40,7 @@ async def until(true):
 
 def test_another_service_s_write_is_seen_by_the_next_read(store, store_url):
     async def scenario():
-        mine, other = Remembered(store), RatingsStore(store_url)
+        mine, other = RatingsCache(store), RatingsStore(store_url)
         await mine.start()
         for value in (1.0, 2.0, None, 5.0):
             await asyncio.to_thread(other.write, "ann", {"tea": value})
@@ -54,11 +54,11 @@ def test_another_service_s_write_is_seen_by_the_next_read(store, store_url):
 
 
 def test_while_it_is_away_reads_go_on_and_writes_are_refused_until_it_is_back(store_url, monkeypatch):
-    monkeypatch.setattr(memory, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(ratings_cache, "RETRY_SECONDS", 0.05)
 
     async def scenario():
         store = Away(store_url)
-        mine = Remembered(store)
+        mine = RatingsCache(store)
         await mine.start()
         await mine.write("ann", {"tea": 1.0})
         store.away = True
@@ -81,12 +81,12 @@ def test_while_it_is_away_reads_go_on_and_writes_are_refused_until_it_is_back(st
 
 
 def test_a_store_that_is_away_at_the_start_is_read_once_it_comes(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(ratings_cache, "RETRY_SECONDS", 0.05)
 
     async def scenario():
         folder = tmp_path / "later"
         folder.write_text("in the way")
-        mine = Remembered(RatingsStore(f"sqlite:///{folder}/ratings.db"))
+        mine = RatingsCache(RatingsStore(f"sqlite:///{folder}/ratings.db"))
         await mine.start()
         assert not mine.is_current
         assert await mine.of("ann") == {}
@@ -100,7 +100,7 @@ def test_a_store_that_is_away_at_the_start_is_read_once_it_comes(tmp_path, monke
 
 def test_another_store_in_its_place_replaces_what_was_remembered(tmp_path):
     async def scenario():
-        mine = Remembered(RatingsStore(f"sqlite:///{tmp_path}/ratings.db"))
+        mine = RatingsCache(RatingsStore(f"sqlite:///{tmp_path}/ratings.db"))
         await mine.start()
         for _ in range(3):
             await mine.write("ann", {"tea": 1.0})
@@ -118,10 +118,10 @@ def test_another_store_in_its_place_replaces_what_was_remembered(tmp_path):
 
 def test_a_locked_store_delays_nobody_who_reads(sqlite_url, tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.3)
-    monkeypatch.setattr(memory, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(ratings_cache, "RETRY_SECONDS", 0.05)
 
     async def scenario():
-        mine = Remembered(RatingsStore(sqlite_url))
+        mine = RatingsCache(RatingsStore(sqlite_url))
         await mine.start()
         await mine.write("ann", {"tea": 1.0})
         with sqlite3.connect(tmp_path / "ratings.db", check_same_thread=False) as other:
@@ -139,7 +139,7 @@ def test_a_locked_store_delays_nobody_who_reads(sqlite_url, tmp_path, monkeypatc
 
 def test_a_store_that_cannot_be_written_is_away_for_writers_alone(sqlite_url, monkeypatch):
     """A full disk, by the limit that SQLite itself can be given."""
-    monkeypatch.setattr(memory, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(ratings_cache, "RETRY_SECONDS", 0.05)
     room = []
 
     def prepare(connection, *_):
@@ -152,7 +152,7 @@ def test_a_store_that_cannot_be_written_is_away_for_writers_alone(sqlite_url, mo
 
     async def scenario():
         store = RatingsStore(sqlite_url)
-        mine = Remembered(store)
+        mine = RatingsCache(store)
         await mine.start()
         kept = {f"i{k}": 3.0 for k in range(50)}
         await mine.write("ann", kept)
@@ -175,7 +175,7 @@ def test_a_store_that_cannot_be_written_is_away_for_writers_alone(sqlite_url, mo
 
 def test_the_clock_may_jump(store, monkeypatch):
     async def scenario():
-        mine = Remembered(store)
+        mine = RatingsCache(store)
         await mine.start()
         for moment, value in ((2e9, 1.0), (1.0, 2.0), (4e9, 3.0), (0.0, 4.0)):
             monkeypatch.setattr(time, "time", lambda moment=moment: moment)
@@ -193,7 +193,7 @@ def test_many_readers_share_one_look_at_the_store(store, monkeypatch):
     monkeypatch.setattr(store, "since", lambda revision: (looks.append(threading.get_ident()), original(revision))[1])
 
     async def scenario():
-        mine = Remembered(store)
+        mine = RatingsCache(store)
         await mine.start()
         looks.clear()
         await asyncio.gather(*(mine.of("ann") for _ in range(200)))

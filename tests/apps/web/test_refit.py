@@ -1,11 +1,12 @@
 """The next model: stored ratings join what the old one was trained on."""
 
 import numpy as np
+import polars as pl
 import pytest
 from clisupport import run
 
 import cofactor as cf
-from cofactor.apps.web.refitting import merged, refit, refit_once
+from cofactor.apps.web.refit import merged, refit, refit_once
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import SettingError
 from cofactor.solvers import ALS
@@ -48,12 +49,29 @@ def test_the_last_word_counts(models):
     }
 
 
-def test_where_the_model_knows_likes_alone_a_low_rating_is_none(models):
+def test_in_a_model_of_likes_a_low_rating_is_seen_but_no_like(models):
     model = cf.load(models["ranking"])
     old = values(merged(model, []))
     liked = next(iter(old))
     new = values(merged(model, [(*liked, 2.0), ("ann", "i1", 4.0), ("ann", "i2", 3.0)]))
-    assert new == {pair: value for pair, value in old.items() if pair != liked} | {("ann", "i1"): 1.0}
+    assert new == {**old, liked: 0.0, ("ann", "i1"): 1.0, ("ann", "i2"): 0.0}
+
+
+def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tmp_path):
+    model = cf.load(models["ranking"])
+    trained = next(item for user, item in values(merged(model, [])) if user == "u3")
+    disliked = [trained, model.recommend(["u3"], 1)["item"][0]]
+    RatingsStore(sqlite_url).write("u3", dict.fromkeys(disliked, 1.0))
+    new = refit(model, RatingsStore(sqlite_url))
+    new.save(tmp_path / "new.safetensors")
+    everything = {"u3": new.recommend(["u3"], 500)["item"].to_list()}
+    run("recommend", tmp_path / "new.safetensors", "--all", "-n", "500", "-o", tmp_path / "lists.parquet")
+    whole = pl.read_parquet(tmp_path / "lists.parquet").filter(pl.col("user") == "u3")
+    for listed in (everything["u3"], whole["item"].to_list()):
+        assert listed
+        assert not {*disliked} & {*listed}
+    again = refit(new, RatingsStore(sqlite_url))
+    assert not {*disliked} & {*again.recommend(["u3"], 500)["item"].to_list()}
 
 
 def test_integer_ids_stay_integers_unless_a_name_is_none():
