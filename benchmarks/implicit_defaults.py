@@ -25,7 +25,7 @@ import polars as pl
 from results import Results, short
 
 import cofactor as cf
-from cofactor.apps import jobs
+from cofactor.apps.sources import open_data
 from cofactor.data.preparation import star_statistics, star_weights
 from cofactor.evaluation import evaluate
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
@@ -81,7 +81,7 @@ def main() -> None:
     args = parser.parse_args()
     results = Results("implicit_defaults", args.small)
     for data in [*(SMALL_DATA if args.small else DATA), *args.folders]:
-        ratings = jobs.open_data(data).min_counts(per_user=5)
+        ratings = open_data(data).min_counts(per_user=5)
         for (solver, learns_from), fit in WAYS.items():
             runs = [measured(fit, ratings, seed) for seed in SEEDS]
             figures = {name: short(float(np.mean([run[name] for run in runs]))) for name in runs[0]}
