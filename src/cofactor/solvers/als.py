@@ -29,6 +29,7 @@ from cofactor.solvers.base import (
     check_train,
     check_validation,
     hold_out,
+    mean_and_spread,
     origin_of,
     parted,
     started,
@@ -45,7 +46,8 @@ class ALS:
     **Model**: score = mean + user bias + item bias + user vector · item vector.
 
     **Loss**: the squared errors of all ratings, plus for each row with n ratings
-    :math:`n^\nu (\lambda |x|^2 + \lambda_b b^2)`.
+    :math:`n^\nu (\lambda s |x|^2 + \lambda_b b^2)`, where s is the standard deviation of the ratings. With it, the
+    same ratings in stars, points or per cent give the same model up to scale.
 
     **Algorithm**: with the items held fixed, each user's vector and bias minimize the loss jointly through one normal
     equation; then the same for the items; then the mean.
@@ -58,7 +60,7 @@ class ALS:
     rank : int
         Length of the vectors.
     regularization : float
-        Weight of the vectors' squared norms.
+        Weight of the vectors' squared norms, in units of the ratings' standard deviation.
     bias_regularization : float
         Weight of the biases' squares.
     nu : float
@@ -84,7 +86,7 @@ class ALS:
     goal: ClassVar[Goal] = "rating"
 
     rank: int = 20
-    regularization: float = 2.1
+    regularization: float = 1.87
     bias_regularization: float = 0.97
     nu: float = 0.4
     epochs: int = 12
@@ -133,15 +135,16 @@ class ALS:
         part, validation = hold_out(self, train)
         by_user, by_item = Rows.of(part.matrix), Rows.of(part.by_item)
         watched = None if validation is None else Rows.of(validation.matrix)
+        mean, spread = mean_and_spread(part)
+        penalty = self.regularization * spread
 
         def first() -> Arrays:
-            users, items = started(self, train, start, biased=True)
-            mean = part.matrix.data.mean(dtype=np.float64) if start is None else start.mean
-            return {"users": users, "items": items, "mean": np.array(mean)}
+            users, items = started(self, train, start, biased=True, spread=spread)
+            return {"users": users, "items": items, "mean": np.array(mean if start is None else start.mean)}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items = arrays["users"], arrays["items"]
-            loss = BiasedRatings(float(arrays["mean"]), self.regularization, self.bias_regularization, self.nu)
+            loss = BiasedRatings(float(arrays["mean"]), penalty, self.bias_regularization, self.nu)
             with loss.holding(items) as system:
                 solve_rows(by_user, system, out=users)
             with loss.holding(users) as system:
@@ -161,15 +164,15 @@ class ALS:
             callback=callback,
             watch=None if watched is None else "val_mse",
             patience=self.patience,
-            model=partial(self._factors, train),
+            model=partial(self._factors, train, penalty),
         )
-        return self._factors(train, done.arrays, done.history)
+        return self._factors(train, penalty, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
+    def _factors(self, train: Interactions, penalty: float, arrays: Arrays, history: History) -> Factors:
         (users, user_bias), (items, item_bias) = parted(arrays["users"]), parted(arrays["items"])
         objective = Objective(
             goal="rating",
-            regularization=self.regularization,
+            regularization=penalty,
             bias_regularization=self.bias_regularization,
             nu=self.nu,
             scale=train.value_range,

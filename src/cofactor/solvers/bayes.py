@@ -1,7 +1,7 @@
 """BayesianMF: matrix factorization by drawing from the posterior instead of looking for one best answer."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,12 +19,21 @@ from cofactor.model.bayesian.chain import (
 )
 from cofactor.model.bayesian.packing import average_bias, draws_of, extras_of, side_by_side
 from cofactor.model.bayesian.posterior import without_opinion
-from cofactor.model.bayesian.probit import OrderedProbit, in_units_of_ratings
+from cofactor.model.bayesian.probit import OrderedProbit, bring_to_ratings
 from cofactor.model.bayesian.row_system import Ratings
 from cofactor.model.bayesian.state import Chain, fill_from, to_arrays
 from cofactor.model.factors import Factors
+from cofactor.model.kernels.compiling import readable
 from cofactor.model.objective import Goal, Objective
-from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, known_rows, origin_of
+from cofactor.solvers.base import (
+    Callback,
+    check_choice,
+    check_settings,
+    check_train,
+    known_rows,
+    mean_and_spread,
+    origin_of,
+)
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["BayesianMF"]
@@ -146,11 +155,12 @@ class BayesianMF:
             another training, or ``start`` does not fit.
         """
         check_train(train, start)
-        problem = _problem(train, self.implicit)
+        spread = 1.0 if self.likelihood == "probit" else mean_and_spread(train)[1]  # levels have no unit
+        problem = _problem(train, self.implicit, spread)
         likelihood = self._likelihood(problem)
         chain = start_chain(problem, likelihood, rank=self.rank, kept=self.n_samples, seed=self.seed)
         if start is not None:
-            self._start_from(start, train, chain)
+            self._start_from(start, train, chain, spread)
 
         def step(number: int, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:
             fill_from(chain, arrays)
@@ -158,7 +168,7 @@ class BayesianMF:
             if (place := self._place(number)) is not None:
                 keep(chain, place)
             noise, error = float(chain.noise) ** -0.5, likelihood.training_error(problem, chain)
-            return to_arrays(chain), {"noise": noise, "mse": error}
+            return to_arrays(chain), {"noise": spread * noise, "mse": spread**2 * error}
 
         progress = run_epochs(
             lambda: to_arrays(chain),
@@ -168,18 +178,18 @@ class BayesianMF:
             callback=callback,
         )
         fill_from(chain, progress.arrays)
-        return self._factors(train, problem, likelihood, chain, progress.history)
+        return self._factors(train, problem, likelihood, chain, progress.history, spread)
 
-    def _start_from(self, start: Factors, train: Interactions, chain: Chain) -> None:
+    def _start_from(self, start: Factors, train: Interactions, chain: Chain, spread: float) -> None:
         if start.rank != self.rank:
             raise SettingError(f"the model to start from has rank {start.rank}: it must have rank {self.rank}")
         draws = draws_of(start)
         for name, side, kept in (("user", chain.users, draws.users), ("item", chain.items, draws.items)):
             rows = known_rows(start, train, name)
-            side.vectors[rows >= 0, :-1] = kept.vectors[rows[rows >= 0], -1] * np.sqrt(len(draws.noise))
-            side.vectors[rows >= 0, -1] = kept.bias[rows[rows >= 0], -1]
+            side.vectors[rows >= 0, :-1] = kept.vectors[rows[rows >= 0], -1] * np.sqrt(len(draws.noise) / spread)
+            side.vectors[rows >= 0, -1] = kept.bias[rows[rows >= 0], -1] / spread
             side.weights[rows >= 0] = kept.weights[rows[rows >= 0], -1]
-        chain.noise = np.array(draws.noise[-1])
+        chain.noise = np.array(draws.noise[-1] * spread**2)
 
     def _likelihood(self, problem: Problem) -> Likelihood:
         if self.likelihood == "gaussian":
@@ -205,11 +215,13 @@ class BayesianMF:
         likelihood: Likelihood,
         chain: Chain,
         history: History,
+        spread: float,
     ) -> Factors:
-        draws, extras = chain.kept, {}
+        draws, extras, line = chain.kept, {}, (0.0, spread)
         if isinstance(likelihood, OrderedProbit):
-            draws = in_units_of_ratings(draws, *likelihood.straight_line(problem, chain))
+            line = likelihood.straight_line(problem, chain)
             extras["draws.levels"] = likelihood.values
+        bring_to_ratings(draws, *line)
         without_opinion(draws.users, problem.by_user.counts == 0)
         without_opinion(draws.items, problem.by_item.counts == 0)
         return Factors(
@@ -229,8 +241,12 @@ class BayesianMF:
         )
 
 
-def _problem(train: Interactions, implicit: bool) -> Problem:
-    by_user, by_item = Ratings.of(train.matrix), Ratings.of(train.by_item)
+def _problem(train: Interactions, implicit: bool, spread: float) -> Problem:
+    """Return the ratings in units of their spread, so that the priors suit any scale."""
+    by_user, by_item = (
+        replace(ratings, values=readable(ratings.values / np.float32(spread)))
+        for ratings in (Ratings.of(train.matrix), Ratings.of(train.by_item))
+    )
     if not implicit:
         return Problem(by_user, by_item)
     return Problem(by_user, by_item, (implicit_features(by_user, by_item),), (implicit_features(by_item, by_user),))

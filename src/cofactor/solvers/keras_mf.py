@@ -15,6 +15,7 @@ from cofactor.model.keras_network import keras, keras_model
 from cofactor.model.objective import Goal
 from cofactor.solvers.base import (
     Callback,
+    Epoch,
     check_choice,
     check_settings,
     check_train,
@@ -22,7 +23,7 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Checkpoint
-from cofactor.solvers.keras_callbacks import Keeper, Reporter
+from cofactor.solvers.keras_callbacks import Keeper
 from cofactor.solvers.keras_devices import all_devices
 from cofactor.solvers.keras_tasks import TABLES_HELD, RankingTask, RatingTask, Task
 
@@ -40,7 +41,7 @@ class Strengths:
 
 
 DEFAULTS: Mapping[str, Strengths] = {
-    "mse": Strengths(1.2, 0.6, 0.01, 1.0),
+    "mse": Strengths(1.1, 0.6, 0.01, 1.0),
     "bpr": Strengths(0.1, 0.05, 0.02, 1.0),
     "bce": Strengths(0.35, 0.175, 0.01, 4.0),
     "softmax": Strengths(0.7, 0.35, 0.01, 1.0),
@@ -61,9 +62,12 @@ class KerasMF:
 
     .. math:: (r_{ui} - \hat r_{ui})^2 + \lambda (n_u^{\nu-1} |p_u|^2 + n_i^{\nu-1} |q_i|^2) + \text{(biases alike)},
 
-    so that over an epoch a row with n ratings is held by :math:`\lambda n^\nu`. The others leave the values aside, as
-    is right for a top-n list. They take the same penalty, and in place of the squared error, for the score
-    :math:`s` of a pair that was seen, and the scores :math:`s_j` and weights :math:`w_j` of its negatives,
+    so that over an epoch the penalty of a row with n ratings is :math:`\lambda n^\nu`. Here the ratings r are in units
+    of their standard deviation, so that stars, points and per cent give the same model up to scale.
+
+    The other losses ignore the values, as is right for a top-n list. They take the same penalty, and in place of the
+    squared error, for the score :math:`s` of a pair that was seen, and the scores :math:`s_j` and weights :math:`w_j`
+    of its negatives,
 
     ============= ===========================================================================================
     ``"bpr"``     mean of :math:`\log(1 + e^{s_j - s})`, weighted by :math:`w_j` as all means here
@@ -90,7 +94,7 @@ class KerasMF:
     =================== ===== ===== ===== ========= =====
     setting             mse   bpr   bce   softmax   ccl
     =================== ===== ===== ===== ========= =====
-    regularization      1.2   0.1   0.35  0.7       0
+    regularization      1.1   0.1   0.35  0.7       0
     bias_regularization 0.6   0.05  0.175 0.35      0
     learning_rate       0.01  0.02  0.01  0.01      0.02
     negative_weight     1     1     4     1         12
@@ -245,38 +249,45 @@ class KerasMF:
             task: Task = (RatingTask if self.loss == "mse" else RankingTask)(self, train, row_multiple)
             task.compile(self._optimizer(self.epochs * len(task.batches)))
             if start is not None:
-                self._start_from(start, train, task.network)
-            keeper = Keeper(
-                Checkpoint(checkpoint, self, train), task.watch if self.patience is not None else None, self.patience
-            )
-            begun = keeper.resume(task.network, task.batches)
+                self._start_from(start, train, task)
 
             def model() -> Factors:
                 return task.factors(keeper.progress.history)
 
-            watchers = [*keras_callbacks, keeper]
-            if callback is not None:
-                watchers.append(Reporter(callback, self.epochs, model))
+            def report(epoch: int, figures: Mapping[str, float]) -> None:
+                if callback is not None:
+                    callback(Epoch(epoch, self.epochs, figures, model))
+
+            keeper = Keeper(
+                Checkpoint(checkpoint, self, train),
+                task.watch if self.patience is not None else None,
+                self.patience,
+                loss_unit=task.spread**2,
+                report=report,
+            )
+            begun = keeper.resume(task.network, task.batches)
             if begun < self.epochs and not keeper.progress.waited(self.patience):
                 task.network.fit(
                     task.batches,
                     epochs=self.epochs,
                     initial_epoch=begun,
                     validation_data=task.validation,
-                    callbacks=watchers,
+                    callbacks=[*keras_callbacks, keeper],
                     shuffle=False,
                     verbose=0,
                 )
             keeper.restore_best(task.network)
             return model()
 
-    def _start_from(self, start: Factors, train: Interactions, network: Any) -> None:
+    def _start_from(self, start: Factors, train: Interactions, task: Task) -> None:
         if start.item_bias is not None and start.user_bias is None:  # as ranking leaves it
             start = start.evolve(user_bias=np.zeros(start.n_users, np.float32))
-        layers = {layer.name: layer for layer in network.layers}
-        biased = "item_bias" in layers
-        tables = started(self, train, start, biased=biased, non_negative=self.non_negative)
+        layers = {layer.name: layer for layer in task.network.layers}
+        biased, spread = "item_bias" in layers, task.spread
+        tables = started(self, train, start, biased=biased, non_negative=self.non_negative, spread=spread)
         for side, table in zip(("user", "item"), tables, strict=True):
+            table[:, : self.rank] /= np.float32(np.sqrt(spread))
+            table[:, self.rank :] /= np.float32(spread)
             for name, part in ((f"{side}_vectors", table[:, : self.rank]), (f"{side}_bias", table[:, self.rank :])):
                 if name in layers:
                     weights = layers[name].get_weights()[0]

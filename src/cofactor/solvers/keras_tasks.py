@@ -17,7 +17,7 @@ from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model, ranking_network
 from cofactor.model.objective import Objective
 from cofactor.model.state import Origin
-from cofactor.solvers.base import check_held_out, hold_out, origin_of
+from cofactor.solvers.base import check_held_out, hold_out, mean_and_spread, origin_of
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_losses import ranking_loss
 from cofactor.solvers.keras_negatives import (
@@ -43,12 +43,13 @@ History: TypeAlias = Mapping[str, Sequence[float]]
 
 
 class Task(Protocol):
-    """All that differs between the losses; ``network`` is compiled by `compile`."""
+    """All that differs between the losses; products of the network's vectors are in units of ``spread``."""
 
     batches: Any
     validation: Any
     network: Any
     watch: str
+    spread: float
 
     def compile(self, optimizer: Any) -> None:
         """Give the network its loss and its metrics."""
@@ -66,7 +67,8 @@ class RatingTask:
 
     def __init__(self, solver: "KerasMF", train: Interactions, row_multiple: int = 1) -> None:
         self._solver, self._train = solver, train
-        self._mean = float(train.matrix.data.mean(dtype=np.float64)) if solver.biases else 0.0
+        mean, self.spread = mean_and_spread(train)
+        self._mean = mean if solver.biases else 0.0
         self.batches, self.validation = self._parts()
         strengths = solver.strengths
         self.network = keras_model(
@@ -75,6 +77,7 @@ class RatingTask:
             solver.rank,
             biases=solver.biases,
             mean=self._mean,
+            spread=self.spread,
             regularization=strengths.regularization,
             bias_regularization=strengths.bias_regularization,
             non_negative=solver.non_negative,
@@ -95,16 +98,23 @@ class RatingTask:
         return Batches(train, solver.batch_size, positions=positions, seed=solver.seed), validation
 
     def compile(self, optimizer: Any) -> None:
-        """Give the network its loss and its metrics."""
-        self.network.compile(optimizer, loss="mse", metrics=["mae", "mse"])
+        """Give the network its loss, of standardized ratings, and its metrics, of the ratings as they are."""
+        unit = self.spread
+
+        def standardized(ratings: Any, scores: Any) -> Any:
+            return keras.ops.mean(keras.ops.square((ratings - scores) / unit), axis=-1)
+
+        self.network.compile(optimizer, loss=standardized, metrics=["mae", "mse"])
 
     def factors(self, history: History) -> Factors:
         """Return the model that the network's weights are now."""
         solver, train, strengths = self._solver, self._train, self._solver.strengths
         tables = _tables(self.network, train)
+        for name, table in tables.items():
+            table *= np.float32(self.spread if name.endswith("bias") else np.sqrt(self.spread))
         objective = Objective(
             goal="rating",
-            regularization=strengths.regularization,
+            regularization=strengths.regularization * self.spread,
             bias_regularization=strengths.bias_regularization,
             nu=solver.nu,
             non_negative=solver.non_negative,
@@ -115,6 +125,8 @@ class RatingTask:
 
 class RankingTask:
     """Put what a user chose above what they did not."""
+
+    spread = 1.0
 
     def __init__(self, solver: "KerasMF", train: Interactions, row_multiple: int = 1) -> None:
         self._solver, self._train = solver, train

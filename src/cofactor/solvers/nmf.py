@@ -6,8 +6,6 @@ from functools import partial
 from os import PathLike
 from typing import Literal
 
-import numpy as np
-
 from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
@@ -19,6 +17,7 @@ from cofactor.solvers.base import (
     check_confidences,
     check_settings,
     check_train,
+    mean_and_spread,
     origin_of,
     parted,
     started,
@@ -49,7 +48,7 @@ class NMF:
     rank : int
         Length of the vectors.
     regularization : float
-        Weight of the squared norms of vectors, and of biases.
+        Weight of the squared norms of vectors, for ratings in units of their standard deviation, and of biases.
     nu : float
         How a row's penalty grows with its number of ratings: 0 not at all, 1 in proportion.
     feedback : {"explicit", "implicit"}
@@ -72,7 +71,7 @@ class NMF:
     """
 
     rank: int = 20
-    regularization: float = 0.8
+    regularization: float = 0.75
     nu: float = 0.5
     feedback: Literal["explicit", "implicit"] = "explicit"
     unobserved_weight: float = 0.1
@@ -117,13 +116,13 @@ class NMF:
         if not explicit:
             check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
-        mean = float(train.matrix.data.mean(dtype=np.float64)) if explicit else 0.0
+        mean, spread = mean_and_spread(train) if explicit else (0.0, 1.0)
         loss: BiasedRatings | Confidences = Confidences(self.unobserved_weight, self.regularization, self.nu)
         if explicit:
-            loss = BiasedRatings(mean, self.regularization, self.regularization, self.nu)
+            loss = BiasedRatings(mean, self.regularization * spread, self.regularization, self.nu)
 
         def first() -> Arrays:
-            users, items = started(self, train, start, biased=explicit, non_negative=True)
+            users, items = started(self, train, start, biased=explicit, non_negative=True, spread=spread)
             return {"users": users, "items": items}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
@@ -142,11 +141,11 @@ class NMF:
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train, mean),
+            model=partial(self._factors, train, mean, spread),
         )
-        return self._factors(train, mean, done.arrays, done.history)
+        return self._factors(train, mean, spread, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, mean: float, arrays: Arrays, history: History) -> Factors:
+    def _factors(self, train: Interactions, mean: float, spread: float, arrays: Arrays, history: History) -> Factors:
         explicit = self.feedback == "explicit"
         users, items = arrays["users"], arrays["items"]
         user_bias, item_bias = None, None
@@ -165,7 +164,7 @@ class NMF:
             Objective(
                 loss="squared" if explicit else "weighted",
                 goal="rating" if explicit else "ranking",
-                regularization=self.regularization,
+                regularization=self.regularization * spread,
                 bias_regularization=self.regularization,
                 nu=self.nu,
                 unobserved_weight=0.0 if explicit else self.unobserved_weight,
