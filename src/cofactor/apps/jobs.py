@@ -61,9 +61,9 @@ SPLITS: Mapping[str, Callable[[Interactions, float, int], tuple[Interactions, In
 
 
 _ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
-    ("nmf", "ranking"): {"feedback": "implicit"},
+    ("nmf", "ranking"): {"goal": "ranking"},
     ("keras", "ranking"): {"loss": "softmax"},
-    ("spark-als", "ranking"): {"implicit": True},
+    ("spark-als", "ranking"): {"goal": "ranking"},
 }
 """What makes a solver learn for a goal that is not its usual one."""
 

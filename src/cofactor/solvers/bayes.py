@@ -48,7 +48,7 @@ class BayesianMF:
     **Model**: rating = mean + user bias + item bias + user vector · item vector + noise. A row's vector and bias
     are normal with a mean and a precision matrix that all rows of its side share and that have a Normal-Wishart
     prior. Noise is normal, its precision the product of a global, a user's and an item's, all with gamma priors.
-    With ``implicit``, the mean of a row is moved by what the row has rated, whatever it thought of it:
+    With ``svdpp``, the mean of a row is moved by what the row has rated, whatever it thought of it:
 
     .. math:: \mu + |N(u)|^{-1/2} \sum_{i \in N(u)} y_i,
 
@@ -78,7 +78,7 @@ class BayesianMF:
     n_samples : int
         How many draws to keep, evenly spaced after the burn-in. A row takes 4 * rank * n_samples bytes; fewer
         than 64 cost accuracy.
-    implicit : bool
+    svdpp : bool
         Whether which items a user rated, and which users an item was rated by, says something beyond the ratings.
     likelihood : {"gaussian", "probit"}
         Whether ratings are numbers with normal noise, or ordered levels such as stars.
@@ -102,7 +102,7 @@ class BayesianMF:
     sweeps: int = 1000
     burn_in: int = 100
     n_samples: int = 64
-    implicit: bool = False
+    svdpp: bool = False
     likelihood: Literal["gaussian", "probit"] = "gaussian"
     seed: int = 0
 
@@ -156,7 +156,7 @@ class BayesianMF:
         """
         check_train(train, start)
         spread = 1.0 if self.likelihood == "probit" else mean_and_spread(train)[1]  # levels have no unit
-        problem = _problem(train, self.implicit, spread)
+        problem = _problem(train, spread, svdpp=self.svdpp)
         likelihood = self._likelihood(problem)
         chain = start_chain(problem, likelihood, rank=self.rank, kept=self.n_samples, seed=self.seed)
         if start is not None:
@@ -241,12 +241,12 @@ class BayesianMF:
         )
 
 
-def _problem(train: Interactions, implicit: bool, spread: float) -> Problem:
+def _problem(train: Interactions, spread: float, *, svdpp: bool) -> Problem:
     """Return the ratings in units of their spread, so that the priors suit any scale."""
     by_user, by_item = (
         replace(ratings, values=readable(ratings.values / np.float32(spread)))
         for ratings in (Ratings.of(train.matrix), Ratings.of(train.by_item))
     )
-    if not implicit:
+    if not svdpp:
         return Problem(by_user, by_item)
     return Problem(by_user, by_item, (implicit_features(by_user, by_item),), (implicit_features(by_item, by_user),))

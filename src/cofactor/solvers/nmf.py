@@ -1,10 +1,9 @@
-"""NMF: vectors without a negative entry, so that tastes only ever add up and can be read."""
+"""NMF: matrix factorization with non-negative vectors, whose columns can be read as topics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from typing import Literal
 
 from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
@@ -31,10 +30,10 @@ __all__ = ["NMF"]
 class NMF:
     r"""Non-negative vectors, for star ratings or for what people chose.
 
-    **Model**: for ratings, mean + user bias + item bias + user vector · item vector, with vectors that have no negative
-    entry and biases that may; for implicit feedback the product alone.
+    **Model**: with ``goal="rating"`` mean + user bias + item bias + user vector · item vector, where vectors have no
+    negative entry but biases may be negative; with ``goal="ranking"`` the product alone.
 
-    **Loss**: that of `ALS` for ratings, that of `ImplicitALS` for implicit feedback, under the constraint.
+    **Loss**: that of `ALS` for ratings, that of `ImplicitALS` for ranking, under the constraint.
 
     **Algorithm**: alternating over users and items, coordinate descent on each row's normal equation: each coordinate
     in turn goes to its minimum, or to zero where that is negative. The loss never rises.
@@ -51,10 +50,10 @@ class NMF:
         Weight of the squared norms of vectors, for ratings in units of their standard deviation, and of biases.
     nu : float
         How a row's penalty grows with its number of ratings: 0 not at all, 1 in proportion.
-    feedback : {"explicit", "implicit"}
+    goal : {"rating", "ranking"}
         Whether values are ratings to predict, or say how sure it is that a user chose an item.
     unobserved_weight : float
-        Weight of a pair that was not seen; for implicit feedback only.
+        Weight of a pair that was not seen; only with ``goal="ranking"``.
     epochs : int
         How often both sides are improved.
     sweeps : int
@@ -73,7 +72,7 @@ class NMF:
     rank: int = 20
     regularization: float = 0.75
     nu: float = 0.5
-    feedback: Literal["explicit", "implicit"] = "explicit"
+    goal: Goal = "rating"
     unobserved_weight: float = 0.1
     epochs: int = 30
     sweeps: int = 2
@@ -82,12 +81,7 @@ class NMF:
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, sweeps=1, seed=0)
         check_settings(self, regularization=0.0, nu=0.0, unobserved_weight=0.0)
-        check_choice(self, "feedback", ("explicit", "implicit"))
-
-    @property
-    def goal(self) -> Goal:
-        """Predicted ratings, or with implicit feedback an order."""
-        return "rating" if self.feedback == "explicit" else "ranking"
+        check_choice(self, "goal", ("rating", "ranking"))
 
     def fit(
         self,
@@ -107,33 +101,33 @@ class NMF:
         Raises
         ------
         DataError
-            If there is nothing to learn from, or implicit feedback has a negative value.
+            If there is nothing to learn from, or there is a negative value with ``goal="ranking"``.
         SettingError
             If ``start`` does not fit.
         """
         check_train(train, start)
-        explicit = self.feedback == "explicit"
-        if not explicit:
+        ratings = self.goal == "rating"
+        if not ratings:
             check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
-        mean, spread = mean_and_spread(train) if explicit else (0.0, 1.0)
+        mean, spread = mean_and_spread(train) if ratings else (0.0, 1.0)
         loss: BiasedRatings | Confidences = Confidences(self.unobserved_weight, self.regularization, self.nu)
-        if explicit:
+        if ratings:
             loss = BiasedRatings(mean, self.regularization * spread, self.regularization, self.nu)
 
         def first() -> Arrays:
-            users, items = started(self, train, start, biased=explicit, non_negative=True, spread=spread)
+            users, items = started(self, train, start, biased=ratings, non_negative=True, spread=spread)
             return {"users": users, "items": items}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items = arrays["users"], arrays["items"]
             with loss.holding(items) as system:
-                improve_nonnegative_rows(by_user, system, users, sweeps=self.sweeps, free=int(explicit))
+                improve_nonnegative_rows(by_user, system, users, sweeps=self.sweeps, free=int(ratings))
             with loss.holding(users) as system:
-                improve_nonnegative_rows(by_item, system, items, sweeps=self.sweeps, free=int(explicit))
+                improve_nonnegative_rows(by_item, system, items, sweeps=self.sweeps, free=int(ratings))
             measured = loss.measure(by_user, by_item, users, items)
             figures = {"objective": measured.objective}
-            return arrays, figures | ({"mse": measured.squares / len(train)} if explicit else {})
+            return arrays, figures | ({"mse": measured.squares / len(train)} if ratings else {})
 
         done = run_epochs(
             first,
@@ -146,10 +140,10 @@ class NMF:
         return self._factors(train, mean, spread, done.arrays, done.history)
 
     def _factors(self, train: Interactions, mean: float, spread: float, arrays: Arrays, history: History) -> Factors:
-        explicit = self.feedback == "explicit"
+        ratings = self.goal == "rating"
         users, items = arrays["users"], arrays["items"]
         user_bias, item_bias = None, None
-        if explicit:
+        if ratings:
             (users, user_bias), (items, item_bias) = parted(users), parted(items)
         return Factors(
             users,
@@ -162,14 +156,14 @@ class NMF:
             train.matrix,
             train.metadata,
             Objective(
-                loss="squared" if explicit else "weighted",
-                goal="rating" if explicit else "ranking",
+                loss="squared" if ratings else "weighted",
+                goal=self.goal,
                 regularization=self.regularization * spread,
                 bias_regularization=self.regularization,
                 nu=self.nu,
-                unobserved_weight=0.0 if explicit else self.unobserved_weight,
+                unobserved_weight=0.0 if ratings else self.unobserved_weight,
                 non_negative=True,
-                scale=train.value_range if explicit else None,
+                scale=train.value_range if ratings else None,
             ),
             origin_of(self, train),
             history,

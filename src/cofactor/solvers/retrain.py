@@ -1,0 +1,74 @@
+"""Train again as a model was trained: its solver with its settings, and the data it learnt from."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from cofactor.data.interactions import Interactions
+from cofactor.errors import SettingError
+from cofactor.model.factors import Factors
+from cofactor.solvers import SOLVERS, solver_class
+from cofactor.solvers.base import mean_and_spread
+
+__all__ = ["solver_of", "trained_on"]
+
+_RENAMED: Mapping[str, Mapping[str, str]] = {
+    "BayesianMF": {"kept": "n_samples", "implicit": "svdpp"},
+    "ImplicitALS": {"unseen_weight": "unobserved_weight"},
+    "NMF": {"unseen_weight": "unobserved_weight", "feedback": "goal"},
+    "SparkALS": {"unseen_weight": "unobserved_weight", "implicit": "goal"},
+}
+"""For each solver the settings that files of version 0.1.0 hold by another name."""
+
+_GOALS = {"explicit": "rating", "implicit": "ranking", "False": "rating", "True": "ranking"}
+"""What those files say for each goal."""
+
+_STANDARDIZED = ("ALS", "KerasMF", "NMF")
+"""Solvers whose regularization was in units of the ratings, and is in units of their standard deviation."""
+
+
+def solver_of(model: Factors) -> Any:
+    """Return the solver that a model was trained by, with the same settings.
+
+    Raises
+    ------
+    SettingError
+        If the model does not say, or the solver is not one of ours.
+    """
+    origin = model.origin
+    name = next((name for name, (_, kind) in SOLVERS.items() if kind == origin.solver), None)
+    if name is None:
+        raise SettingError(
+            f"the model was made by {origin.solver or 'an unknown solver'}: train it with 'cofactor fit'"
+        )
+    kind = solver_class(name)
+    fields = {field.name for field in dataclasses.fields(kind)}
+    settings = {key: _plain(value) for key, value in _settings_of(model).items() if key in fields}
+    return kind(**settings)
+
+
+def _settings_of(model: Factors) -> dict[str, Any]:
+    """Return a model's settings by the names, and in the units, that they have now."""
+    renamed = _RENAMED.get(model.origin.solver, {})
+    settings = {renamed.get(key, key): value for key, value in model.origin.settings.items()}
+    if "goal" in settings:
+        settings["goal"] = _GOALS.get(str(settings["goal"]), settings["goal"])
+    given = settings.get("regularization")
+    if (
+        model.origin.solver in _STANDARDIZED
+        and model.objective.goal == "rating"
+        and given is not None
+        and given == model.objective.regularization  # newer files hold the product with the standard deviation there
+        and model.seen.nnz
+    ):
+        settings["regularization"] = given / mean_and_spread(trained_on(model))[1]
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+
+
+def trained_on(model: Factors) -> Interactions:
+    """Return what a model learnt from, its values as the solver was given them; times are not kept in a model."""
+    return Interactions(model.users, model.items, model.seen, metadata=model.metadata, name=model.origin.data)

@@ -1,0 +1,54 @@
+"""A model's file says how to train it again, also where a setting had another name or unit when it was written."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cofactor.data.interactions import Interactions
+from cofactor.model.factors import Factors
+from cofactor.model.objective import Objective
+from cofactor.model.state import Origin
+from cofactor.solvers import ALS, NMF, BayesianMF, ImplicitALS, KerasMF, SparkALS
+from cofactor.solvers.retrain import solver_of, trained_on
+
+
+def made_by(solver, settings, objective=Objective()):
+    table = Interactions.from_columns([0, 0, 1, 1], [0, 1, 0, 1], np.array([1.0, 9.0, 1.0, 9.0]))  # their spread is 4
+    model = Factors.from_arrays(np.eye(2), np.eye(2), seen=table.matrix)
+    return dataclasses.replace(model, objective=objective, origin=Origin(solver, settings))
+
+
+@pytest.mark.parametrize(
+    ("solver", "settings", "now"),
+    [
+        ("BayesianMF", {"kept": 7, "implicit": True}, BayesianMF(n_samples=7, svdpp=True)),
+        ("BayesianMF", {"n_samples": 7, "svdpp": False}, BayesianMF(n_samples=7)),
+        ("ImplicitALS", {"unseen_weight": 0.3}, ImplicitALS(unobserved_weight=0.3)),
+        ("NMF", {"feedback": "implicit", "unseen_weight": 0.3}, NMF(goal="ranking", unobserved_weight=0.3)),
+        ("NMF", {"feedback": "explicit"}, NMF()),
+        ("NMF", {"goal": "ranking"}, NMF(goal="ranking")),
+        ("SparkALS", {"implicit": True, "unseen_weight": 0.3}, SparkALS(goal="ranking", unobserved_weight=0.3)),
+        ("SparkALS", {"implicit": False}, SparkALS()),
+    ],
+)
+def test_settings_of_older_files_keep_their_meaning(solver, settings, now):
+    assert solver_of(made_by(solver, settings)) == now
+
+
+@pytest.mark.parametrize("kind", [ALS, NMF, KerasMF])
+def test_a_penalty_of_an_older_file_is_brought_to_the_unit_that_it_has_now(kind):
+    older = made_by(kind.__name__, {"regularization": 2.0}, Objective(regularization=2.0))
+    assert solver_of(older).regularization == pytest.approx(0.5)
+    newer = made_by(kind.__name__, {"regularization": 2.0}, Objective(regularization=8.0))
+    assert solver_of(newer).regularization == 2.0
+
+
+@pytest.mark.parametrize(
+    "solver", [ALS(rank=2, epochs=2), NMF(rank=2, epochs=2), NMF(rank=2, epochs=2, goal="ranking")]
+)
+def test_training_again_gives_the_same_model(solver, ratings):
+    model = solver.fit(ratings)
+    again = solver_of(model).fit(trained_on(model))
+    np.testing.assert_array_equal(again.user_vectors, model.user_vectors)
+    np.testing.assert_array_equal(again.item_vectors, model.item_vectors)
