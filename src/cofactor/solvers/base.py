@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -33,9 +34,12 @@ __all__ = [
     "narrowed",
     "origin_of",
     "parted",
+    "positives",
     "started",
 ]
 
+
+log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 8192
 _VALUES_AT_ONCE = 2**20
@@ -202,6 +206,32 @@ def mean_and_spread(train: Interactions) -> tuple[float, float]:
     if spread <= _EQUAL * abs(mean):
         spread = abs(mean) / 3 or 1.0
     return float(mean), float(spread)
+
+
+def positives(train: Interactions) -> Interactions:
+    """Return the pairs that a solver of lists learns from, those of a value above 0, and log how many others there are.
+
+    A user has seen the others, and they are never recommended to them, but they do not count as chosen.
+
+    Raises
+    ------
+    DataError
+        If no value is above 0.
+    """
+    values, store = train.matrix.data, train.array_store
+    if values.min() > 0:
+        return train
+    above = store.zeros(len(values), bool)
+    for part in store.parts(len(values)):
+        above[part] = values[part] > 0
+    chosen = train.where(above)
+    if not len(chosen):
+        raise DataError(
+            "no value is above 0, so nothing counts as chosen: check the column of values, "
+            "or let every pair count alike with ratings.binary()"
+        )
+    log.warning("%s of %s values are 0 or less and carry no weight", f"{len(train) - len(chosen):,}", f"{len(train):,}")
+    return chosen
 
 
 def started(

@@ -8,11 +8,12 @@ from scipy import sparse
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of
+from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
 from cofactor.model.losses import BiasedRatings
 from cofactor.model.objective import Goal, Objective
-from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
+from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of, positives
 
 __all__ = ["BiasOnly", "Popularity", "PureSVD"]
 
@@ -44,10 +45,10 @@ class Popularity:
         Raises
         ------
         DataError
-            If there is nothing to count.
+            If there is nothing to count, or no value is above 0.
         """
         check_train(train)
-        counts = counts_of(train.matrix.indices, train.n_items)
+        counts = counts_of(positives(train).matrix.indices, train.n_items)
         return Factors(
             np.zeros((train.n_users, 0)),
             np.zeros((train.n_items, 0)),
@@ -175,9 +176,11 @@ class PureSVD:
         Raises
         ------
         DataError
-            If there is nothing to learn from.
+            If there is nothing to learn from, or all values are 0.
         """
         check_train(train)
+        if not train.matrix.data.any():
+            raise DataError("all values are 0, so there is nothing to decompose: check the column of values")
         matrix = train.matrix.astype(np.float64)
         least = min(matrix.shape)
         if self.rank < least:

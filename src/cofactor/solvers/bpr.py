@@ -18,6 +18,7 @@ from cofactor.solvers.base import (
     known_biases,
     narrowed,
     origin_of,
+    positives,
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
@@ -108,11 +109,12 @@ class BPR:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        pairs = Pairs(train.matrix, train.array_store)
+        chosen = positives(train)
+        pairs = Pairs(chosen.matrix, train.array_store)
 
         def first() -> Arrays:
             known = start if start is None or start.user_bias is not None else start.evolve(item_bias=None)
-            users, items = started(self, train, known, biased=False)
+            users, items = started(self, chosen, known, biased=False)
             bias = known_biases(start, train, "item")
             return {"users": pad(users, train.array_store), "items": pad(items, train.array_store), "bias": bias}
 

@@ -17,7 +17,7 @@ from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model, ranking_network
 from cofactor.model.objective import Objective
 from cofactor.model.state import Origin
-from cofactor.solvers.base import check_held_out, hold_out, mean_and_spread, origin_of
+from cofactor.solvers.base import check_held_out, hold_out, mean_and_spread, origin_of, positives
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_losses import ranking_loss
 from cofactor.solvers.keras_negatives import (
@@ -131,14 +131,17 @@ class RankingTask:
     def __init__(self, solver: "KerasMF", train: Interactions, row_multiple: int = 1) -> None:
         self._solver, self._train = solver, train
         self.watch = f"val_{solver.loss}"
-        part, held_out = hold_out(solver, train)
+        self._chosen = positives(train)
+        part, held_out = hold_out(solver, self._chosen)
         self._group = 1
         if solver.sampling == "batch":
             self._group = min(_GROUP, solver.batch_size, len(part), len(part if held_out is None else held_out))
         self.batches = RankingBatches(self._positives(part), self._negatives(part, part), solver.seed)
         self.validation = None
         if held_out is not None:
-            self.validation = FixedBatches(self._positives(held_out), self._negatives(train, held_out), solver.seed)
+            self.validation = FixedBatches(
+                self._positives(held_out), self._negatives(self._chosen, held_out), solver.seed
+            )
         strengths = solver.strengths
         self.network = ranking_network(
             train.n_users,
@@ -179,13 +182,15 @@ class RankingTask:
 
     def factors(self, history: History) -> Factors:
         """Return the model that the network's weights are now."""
-        train, tables = self._train, _tables(self.network, self._train)
+        tables = _tables(self.network, self._chosen)
         if self._cosine:
             for name, vectors in tables.items():
                 lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
                 tables[name] = vectors / np.where(lengths > 0, lengths, 1)
         objective = Objective(goal="ranking", non_negative=self._solver.non_negative)
-        return with_placement(_factors(self._solver, train, tables, objective, history), seed=self._solver.seed)
+        model = _factors(self._solver, self._chosen, tables, objective, history)
+        placing = with_placement(model, seed=self._solver.seed)
+        return placing if self._chosen is self._train else dataclasses.replace(placing, seen=self._train.matrix)
 
 
 def _item_counts(train: Interactions) -> np.ndarray:

@@ -20,6 +20,7 @@ from cofactor.solvers.base import (
     known_biases,
     narrowed,
     origin_of,
+    positives,
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
@@ -111,7 +112,8 @@ class LogisticMF:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        examples, mean = Examples(train.matrix, train.array_store), -float(np.log(self.negatives))
+        chosen = positives(train)
+        examples, mean = Examples(chosen.matrix, train.array_store), -float(np.log(self.negatives))
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * min(1.0, 2 * (1 - epoch / self.epochs))
@@ -121,7 +123,7 @@ class LogisticMF:
             return arrays, {"loss": loss}
 
         done = run_epochs(
-            lambda: _start(self, train, start),
+            lambda: _start(self, chosen, start),
             step,
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),

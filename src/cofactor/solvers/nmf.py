@@ -19,6 +19,7 @@ from cofactor.solvers.base import (
     mean_and_spread,
     origin_of,
     parted,
+    positives,
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
@@ -109,14 +110,15 @@ class NMF:
         ratings = self.goal == "rating"
         if not ratings:
             check_confidences(train)
-        by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
+        learnt = train if ratings else positives(train)
+        by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
         mean, spread = mean_and_spread(train) if ratings else (0.0, 1.0)
         loss: BiasedRatings | Confidences = Confidences(self.unobserved_weight, self.regularization, self.nu)
         if ratings:
             loss = BiasedRatings(mean, self.regularization * spread, self.regularization, self.nu)
 
         def first() -> Arrays:
-            users, items = started(self, train, start, biased=ratings, non_negative=True, spread=spread)
+            users, items = started(self, learnt, start, biased=ratings, non_negative=True, spread=spread)
             return {"users": users, "items": items}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
