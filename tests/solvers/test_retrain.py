@@ -7,13 +7,13 @@ import pytest
 
 from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Objective
-from cofactor.model.state import Origin
+from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.origin import Origin
 from cofactor.solvers import ALS, NMF, BayesianMF, ImplicitALS, KerasMF, SparkALS
 from cofactor.solvers.retrain import solver_of, trained_on
 
 
-def made_by(solver, settings, objective=Objective()):
+def made_by(solver, settings, objective=SquaredError()):
     table = Interactions.from_columns([0, 0, 1, 1], [0, 1, 0, 1], np.array([1.0, 9.0, 1.0, 9.0]))  # their spread is 4
     model = Factors.from_arrays(np.eye(2), np.eye(2), seen=table.matrix)
     return dataclasses.replace(model, objective=objective, origin=Origin(solver, settings))
@@ -38,9 +38,9 @@ def test_settings_of_older_files_keep_their_meaning(solver, settings, now):
 
 @pytest.mark.parametrize("kind", [ALS, NMF, KerasMF])
 def test_a_penalty_of_an_older_file_is_brought_to_the_unit_that_it_has_now(kind):
-    older = made_by(kind.__name__, {"regularization": 2.0}, Objective(regularization=2.0))
+    older = made_by(kind.__name__, {"regularization": 2.0}, SquaredError(regularization=2.0))
     assert solver_of(older).regularization == pytest.approx(0.5)
-    newer = made_by(kind.__name__, {"regularization": 2.0}, Objective(regularization=8.0))
+    newer = made_by(kind.__name__, {"regularization": 2.0}, SquaredError(regularization=8.0))
     assert solver_of(newer).regularization == 2.0
 
 

@@ -57,7 +57,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.evaluation.held_out import among
-from cofactor.model.retrieval import Ranked
+from cofactor.lists.rerank import Ranked
 
 __all__ = [
     "LIST_METRICS",

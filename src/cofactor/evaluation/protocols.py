@@ -24,8 +24,7 @@ from cofactor.evaluation.held_out import (
 )
 from cofactor.evaluation.per_user import Column, PerUser
 from cofactor.evaluation.report import Report, list_columns, of_all_lists
-from cofactor.model import lists, retrieval
-from cofactor.model.factors import Factors
+from cofactor.model.factors import Factors, retriever_of
 
 __all__ = ["evaluate_by_fold_in", "evaluate_sampled"]
 
@@ -212,8 +211,7 @@ def evaluate_by_fold_in(
     cut_offs = ranking.cut_offs_of(k)
     given, users, table = _strangers(model, known, test)
     relevant = relevant_among(table, relevant_from)
-    if retrieval.scan_pays(len(users), model.n_items) and not lists.needs_every_draw(model):
-        model.index()  # all batches use it
+    retriever_of(model).prepare(len(users))  # all batches use it
     audience = metrics.Audience.of(counts_of(model.seen.indices, model.n_items), model.n_users)
     values, counts = [], np.zeros((len(cut_offs), model.n_items), np.int64)
     for first in range(0, len(users), USERS_AT_ONCE):

@@ -172,7 +172,8 @@ def tune(
     Parameters
     ----------
     solver : type or solver
-        A solver's class, or one whose settings are fixed wherever they differ from the defaults.
+        A solver's class, or one whose settings are fixed wherever they differ from the defaults
+        and ``space`` does not name them.
     train : Interactions
         The training data; what the result is to be tested on must not be in it.
     metric : str
@@ -224,25 +225,27 @@ def tune(
     """
     if trials < 1:
         raise SettingError(f"trials is {trials}: it must be at least 1")
-    base, held = _based_on(solver, fixed or {}, seed)
+    base, held = _based_on(solver, fixed or {}, space or {}, seed)
     Metric.of(metric).check_fits(base)
     search = _Search.of(base, search_space(base, space, held), Metric.of(metric), set(space or {}))
-    sizes = _average_row(train)
+    average_row = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed)
     protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
     described = {**search.described(), **protocol, "data": _digest(train)}
-    with studies.opened(study, described, maximize=search.metric.maximize, warm_up=max(search.looks) // 4) as kept:
+    known = {field.name: repr(field.default) for field in dataclasses.fields(base)}
+    maximize, warm_up = search.metric.maximize, max(search.looks) // 4
+    with studies.opened(study, described, maximize=maximize, warm_up=warm_up, defaults=known) as kept:
         while (number := len(studies.finished(kept))) < trials:
-            value = _try(kept, search, parts, sizes, seed)
+            value = _try(kept, search, parts, average_row, seed)
             if done is not None:
                 done(Tried(number + 1, trials, value, studies.best_value(kept)))
     return _result(kept, search)
 
 
-def _try(study: Any, search: "_Search", parts: Parts, sizes: tuple[float, float], seed: int) -> float | None:
+def _try(study: Any, search: "_Search", parts: Parts, average_row: float, seed: int) -> float | None:
     """Train and measure the next settings on every part; return the value where the trial was completed."""
     trial, suggested = studies.begin(study, search.space, search.defaults(), seed)
-    settings = search.settings(suggested, *sizes)
+    settings = search.settings(suggested, average_row)
     start = time.perf_counter()
     result: float | str | None = None
     try:
@@ -272,10 +275,9 @@ def _result(study: Any, search: "_Search") -> Tuned:
     return Tuned(solver, best.value, search.metric.name, study)
 
 
-def _average_row(train: Interactions) -> tuple[float, float]:
-    """Return the number of interactions of an average row, and that of all pairs it could have, over both sides."""
-    pairs = (train.n_users * train.n_items) ** 0.5
-    return len(train) / pairs, pairs
+def _average_row(train: Interactions) -> float:
+    """Return the number of interactions of an average row: the geometric mean of both sides' averages."""
+    return float(len(train) / (train.n_users * train.n_items) ** 0.5)
 
 
 def _digest(train: Interactions) -> str:
@@ -287,7 +289,7 @@ def _digest(train: Interactions) -> str:
     return digest.hexdigest()
 
 
-def _based_on(solver: Any, fixed: Mapping[str, Any], seed: int) -> tuple[Any, list[str]]:
+def _based_on(solver: Any, fixed: Mapping[str, Any], space: Mapping[str, Any], seed: int) -> tuple[Any, list[str]]:
     """Return the solver that trials are variations of, and the names of the fields that stay."""
     kind = solver if isinstance(solver, type) else type(solver)
     if not dataclasses.is_dataclass(kind):
@@ -296,7 +298,8 @@ def _based_on(solver: Any, fixed: Mapping[str, Any], seed: int) -> tuple[Any, li
     fields = {field.name: field.default for field in dataclasses.fields(kind)}
     start = {"seed": seed} if isinstance(solver, type) and "seed" in fields else {}
     base = dataclasses.replace(kind() if isinstance(solver, type) else solver, **{**start, **fixed})
-    own = [] if isinstance(solver, type) else [name for name in fields if getattr(solver, name) != fields[name]]
+    given = [] if isinstance(solver, type) else [name for name in fields if getattr(solver, name) != fields[name]]
+    own = [name for name in given if name not in space]
     return base, list(dict.fromkeys([*own, *fixed]))
 
 
@@ -340,16 +343,16 @@ class _Search:
         own = {name: value_of(self.base, name) for name in self.space}
         return {name: value for name, value in own.items() if self.space[name].holds(value)}
 
-    def settings(self, suggested: Mapping[str, Any], met: float, pairs: float) -> dict[str, Any]:
-        """Return the settings that are meant by what was suggested, with weights of penalties made as heavy as said.
+    def settings(self, suggested: Mapping[str, Any], average_row: float) -> dict[str, Any]:
+        """Return a trial's settings, its regularization weights being those suggested for the default ``nu``.
 
-        A row with n interactions is held by a penalty times n^nu, or (n + unobserved_weight * pairs)^nu where
-        unobserved pairs count. Numbers have three digits, so that they can be written down.
+        The penalty of a row with n interactions grows as (n + count_offset)^nu. A trial with another ``nu`` gets the
+        weights that are as heavy on an average row. Numbers have three digits, so that they can be written down.
         """
 
         def heaviness(settings: Mapping[str, Any]) -> float:
-            nu, unseen = (settings.get(name, getattr(self.base, name, 0.0)) for name in ("nu", "unobserved_weight"))
-            return float((met + unseen * pairs) ** nu)
+            nu = settings.get("nu", getattr(self.base, "nu", 0.0))
+            return float((average_row + getattr(self.base, "count_offset", 0.0)) ** nu)
 
         settings, factor = dict(suggested), heaviness({}) / heaviness(suggested)
         for name, given in self.space.items():

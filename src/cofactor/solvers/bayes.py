@@ -8,6 +8,7 @@ import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
+from cofactor.kernels.compiling import readable
 from cofactor.model.bayesian.chain import (
     Gaussian,
     Likelihood,
@@ -22,9 +23,9 @@ from cofactor.model.bayesian.posterior import without_opinion
 from cofactor.model.bayesian.probit import OrderedProbit, bring_to_ratings
 from cofactor.model.bayesian.row_system import Ratings
 from cofactor.model.bayesian.state import Chain, fill_from, to_arrays
-from cofactor.model.factors import Factors
-from cofactor.model.kernels.compiling import readable
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.factors import Factors, draws_needed
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.posterior import Posterior
 from cofactor.solvers.base import (
     Callback,
     check_choice,
@@ -155,7 +156,8 @@ class BayesianMF:
             another training, or ``start`` does not fit.
         """
         check_train(train, start)
-        spread = 1.0 if self.likelihood == "probit" else mean_and_spread(train)[1]  # levels have no unit
+        stored = Checkpoint(checkpoint, self, train)
+        spread = 1.0 if self.likelihood == "probit" else stored.unit(mean_and_spread(train)[1])  # levels have no unit
         problem = _problem(train, spread, svdpp=self.svdpp)
         likelihood = self._likelihood(problem)
         chain = start_chain(problem, likelihood, rank=self.rank, kept=self.n_samples, seed=self.seed)
@@ -174,7 +176,7 @@ class BayesianMF:
             lambda: to_arrays(chain),
             step,
             epochs=self.sweeps,
-            checkpoint=Checkpoint(checkpoint, self, train),
+            checkpoint=stored,
             callback=callback,
         )
         fill_from(chain, progress.arrays)
@@ -183,7 +185,7 @@ class BayesianMF:
     def _start_from(self, start: Factors, train: Interactions, chain: Chain, spread: float) -> None:
         if start.rank != self.rank:
             raise SettingError(f"the model to start from has rank {start.rank}: it must have rank {self.rank}")
-        draws = draws_of(start)
+        draws = draws_of(draws_needed(start))
         for name, side, kept in (("user", chain.users, draws.users), ("item", chain.items, draws.items)):
             rows = known_rows(start, train, name)
             side.vectors[rows >= 0, :-1] = kept.vectors[rows[rows >= 0], -1] * np.sqrt(len(draws.noise) / spread)
@@ -234,7 +236,7 @@ class BayesianMF:
             float(draws.mean),
             train.matrix,
             train.metadata,
-            Objective(loss="posterior", goal="rating", draws=self.n_samples, scale=train.value_range),
+            Posterior(n_samples=self.n_samples, scale=train.value_range),
             origin_of(self, train),
             history,
             extras_of(draws) | extras,

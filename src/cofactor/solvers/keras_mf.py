@@ -6,7 +6,7 @@ become `Factors`.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias
@@ -17,11 +17,12 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of, places_of
 from cofactor.data.splits import random_mask
 from cofactor.errors import SettingError
-from cofactor.model.agreement import with_placement
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model, ranking_network
-from cofactor.model.objective import Goal, Objective
-from cofactor.model.state import Origin
+from cofactor.model.objectives import Goal, Objective
+from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.origin import Origin
+from cofactor.model.surrogate_fold_in import with_placement
 from cofactor.solvers.base import (
     Callback,
     Epoch,
@@ -256,7 +257,12 @@ class KerasMF:
         what = f"KerasMF(rank={self.rank})'s tables and what their training holds"
         train.array_store.require(needed, what, "a smaller rank, or another solver")
         with all_devices() as row_multiple:
-            task: Task = (RatingTask if self.loss == "mse" else RankingTask)(self, train, row_multiple)
+            stored = Checkpoint(checkpoint, self, train)
+            task: Task = (
+                RatingTask(self, train, row_multiple, unit=stored.unit)
+                if self.loss == "mse"
+                else RankingTask(self, train, row_multiple)
+            )
             task.compile(self._optimizer(self.epochs * len(task.batches)))
             if start is not None:
                 self._start_from(start, train, task)
@@ -269,7 +275,7 @@ class KerasMF:
                     callback(Epoch(epoch, self.epochs, figures, model))
 
             keeper = Keeper(
-                Checkpoint(checkpoint, self, train),
+                stored,
                 task.watch if self.patience is not None else None,
                 self.patience,
                 loss_unit=task.spread**2,
@@ -291,7 +297,7 @@ class KerasMF:
 
     def _start_from(self, start: Factors, train: Interactions, task: "Task") -> None:
         if start.item_bias is not None and start.user_bias is None:  # as ranking leaves it
-            start = start.evolve(user_bias=np.zeros(start.n_users, np.float32))
+            start = dataclasses.replace(start, user_bias=np.zeros(start.n_users, np.float32))
         layers = {layer.name: layer for layer in task.network.layers}
         biased, spread = "item_bias" in layers, task.spread
         tables = started(self, train, start, biased=biased, non_negative=self.non_negative, spread=spread)
@@ -337,13 +343,21 @@ class Task(Protocol):
 
 
 class RatingTask:
-    """Predict ratings, by the squared error."""
+    """Predict ratings, by the squared error; ``unit`` makes of their spread the unit to learn in."""
 
     watch = "val_mse"
 
-    def __init__(self, solver: KerasMF, train: Interactions, row_multiple: int = 1) -> None:
+    def __init__(
+        self,
+        solver: KerasMF,
+        train: Interactions,
+        row_multiple: int = 1,
+        *,
+        unit: Callable[[float], float] = lambda spread: spread,
+    ) -> None:
         self._solver, self._train = solver, train
-        mean, self.spread = mean_and_spread(train)
+        mean, spread = mean_and_spread(train)
+        self.spread = unit(spread)
         self._mean = mean if solver.biases else 0.0
         self.batches, self.validation = self._parts()
         strengths = solver.strengths
@@ -388,8 +402,7 @@ class RatingTask:
         tables = _tables(self.network, train)
         for name, table in tables.items():
             table *= np.float32(self.spread if name.endswith("bias") else np.sqrt(self.spread))
-        objective = Objective(
-            goal="rating",
+        objective = SquaredError(
             regularization=strengths.regularization * self.spread,
             bias_regularization=strengths.bias_regularization,
             nu=solver.nu,
@@ -463,7 +476,7 @@ class RankingTask:
             for name, vectors in tables.items():
                 lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
                 tables[name] = vectors / np.where(lengths > 0, lengths, 1)
-        objective = Objective(goal="ranking", non_negative=self._solver.non_negative)
+        objective = SquaredError(goal="ranking", non_negative=self._solver.non_negative)
         model = _factors(self._solver, self._chosen, tables, objective, history)
         placing = with_placement(model, seed=self._solver.seed)
         return placing if self._chosen is self._train else dataclasses.replace(placing, seen=self._train.matrix)

@@ -29,9 +29,9 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
+from cofactor.kernels.compiling import readable
+from cofactor.kernels.unmet import kth_unmet
 from cofactor.model.keras_network import keras
-from cofactor.model.kernels.compiling import readable
-from cofactor.model.kernels.unmet import kth_unmet
 from cofactor.solvers.epochs import Arrays, Checkpoint, Progress
 
 __all__ = [

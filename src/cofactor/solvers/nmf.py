@@ -8,8 +8,9 @@ from os import PathLike
 from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
-from cofactor.model.losses import BiasedRatings, Confidences
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.confidence import SHORT_ROW, Confidence
+from cofactor.model.objectives.squared import LeastSquares, SquaredError
 from cofactor.solvers.base import (
     Callback,
     check_choice,
@@ -84,6 +85,11 @@ class NMF:
         check_settings(self, regularization=0.0, nu=0.0, unobserved_weight=0.0)
         check_choice(self, "goal", ("rating", "ranking"))
 
+    @property
+    def count_offset(self) -> float:
+        """What a row's number of pairs is raised by in its penalty; see `ImplicitALS`."""
+        return 0.0 if self.goal == "rating" else SHORT_ROW
+
     def fit(
         self,
         train: Interactions,
@@ -113,9 +119,9 @@ class NMF:
         learnt = train if ratings else positives(train)
         by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
         mean, spread = mean_and_spread(train) if ratings else (0.0, 1.0)
-        loss: BiasedRatings | Confidences = Confidences(self.unobserved_weight, self.regularization, self.nu)
-        if ratings:
-            loss = BiasedRatings(mean, self.regularization * spread, self.regularization, self.nu)
+        stored = Checkpoint(checkpoint, self, train)
+        spread = stored.unit(spread)
+        objective = self._objective(train, spread)
 
         def first() -> Arrays:
             users, items = started(self, learnt, start, biased=ratings, non_negative=True, spread=spread)
@@ -123,11 +129,11 @@ class NMF:
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items = arrays["users"], arrays["items"]
-            with loss.holding(items) as system:
+            with objective.holding(items, mean) as system:
                 improve_nonnegative_rows(by_user, system, users, sweeps=self.sweeps, free=int(ratings))
-            with loss.holding(users) as system:
+            with objective.holding(users, mean) as system:
                 improve_nonnegative_rows(by_item, system, items, sweeps=self.sweeps, free=int(ratings))
-            measured = loss.measure(by_user, by_item, users, items)
+            measured = objective.measure(by_user, by_item, users, items, mean)
             figures = {"objective": measured.objective}
             return arrays, figures | ({"mse": measured.squares / len(train)} if ratings else {})
 
@@ -135,13 +141,15 @@ class NMF:
             first,
             step,
             epochs=self.epochs,
-            checkpoint=Checkpoint(checkpoint, self, train),
+            checkpoint=stored,
             callback=callback,
-            model=partial(self._factors, train, mean, spread),
+            model=partial(self._factors, train, objective, mean),
         )
-        return self._factors(train, mean, spread, done.arrays, done.history)
+        return self._factors(train, objective, mean, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, mean: float, spread: float, arrays: Arrays, history: History) -> Factors:
+    def _factors(
+        self, train: Interactions, objective: LeastSquares, mean: float, arrays: Arrays, history: History
+    ) -> Factors:
         ratings = self.goal == "rating"
         users, items = arrays["users"], arrays["items"]
         user_bias, item_bias = None, None
@@ -157,16 +165,26 @@ class NMF:
             mean,
             train.matrix,
             train.metadata,
-            Objective(
-                loss="squared" if ratings else "weighted",
-                goal=self.goal,
+            objective,
+            origin_of(self, train),
+            history,
+        )
+
+    def _objective(self, train: Interactions, spread: float) -> LeastSquares:
+        if self.goal == "rating":
+            return SquaredError(
                 regularization=self.regularization * spread,
                 bias_regularization=self.regularization,
                 nu=self.nu,
-                unobserved_weight=0.0 if ratings else self.unobserved_weight,
                 non_negative=True,
-                scale=train.value_range if ratings else None,
-            ),
-            origin_of(self, train),
-            history,
+                scale=train.value_range,
+            )
+        return Confidence(
+            goal="ranking",
+            regularization=self.regularization,
+            bias_regularization=self.regularization,
+            nu=self.nu,
+            non_negative=True,
+            unobserved_weight=self.unobserved_weight,
+            count_offset=self.count_offset,
         )

@@ -53,16 +53,16 @@ def _settings_of(model: Factors) -> dict[str, Any]:
     settings = {renamed.get(key, key): value for key, value in model.origin.settings.items()}
     if "goal" in settings:
         settings["goal"] = _GOALS.get(str(settings["goal"]), settings["goal"])
-    given = settings.get("regularization")
-    if (
-        model.origin.solver in _STANDARDIZED
-        and model.objective.goal == "rating"
-        and given is not None
-        and given == model.objective.regularization  # newer files hold the product with the standard deviation there
-        and model.seen.nnz
-    ):
-        settings["regularization"] = given / mean_and_spread(trained_on(model))[1]
+    if _is_in_units_of_ratings(model) and settings.get("regularization") is not None:
+        settings["regularization"] /= mean_and_spread(trained_on(model))[1]
     return settings
+
+
+def _is_in_units_of_ratings(model: Factors) -> bool:
+    """Return whether a model of ratings is of version 0.1.0; later objectives hold the setting times the spread."""
+    standardized = model.origin.solver in _STANDARDIZED and model.objective.goal == "rating"
+    used = getattr(model.objective, "regularization", None)
+    return bool(standardized and used == model.origin.settings.get("regularization") and model.seen.nnz)
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,8 @@ from scipy import sparse
 from cofactor.evaluation import metrics
 from cofactor.evaluation.held_out import HeldOut, among, relevant_among
 from cofactor.evaluation.report import measured_columns
-from cofactor.model.placing import laid_over, place_rows
+from cofactor.model.factors import exact_of
+from cofactor.model.fold_in import laid_over, place_rows
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import compressed, lengths_of, use_own_cores, vectors_of
 from cofactor.spark.items import Items
@@ -43,7 +44,7 @@ def measure(
     """Measure the users of all batches of a part, and return the sums."""
     use_own_cores()
     if wanted.cut_offs is not None:
-        items.value.model.index()  # made once here, it serves the models of all batches
+        _ = exact_of(items.value.model).index  # made once here, it serves the models of all batches
     sums = Sums(len(items.value.vectors), wanted.cut_offs)
     for batch in batches:
         _measure_users(items.value, wanted, batch, sums)

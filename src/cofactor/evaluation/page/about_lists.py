@@ -12,7 +12,7 @@ from cofactor.evaluation.page.markup import Markup, count, data, decimals, figur
 from cofactor.evaluation.page.material import Contender, Material
 from cofactor.evaluation.page.section import Section, grid
 from cofactor.evaluation.plane import names_of
-from cofactor.model import lists
+from cofactor.lists.answer import nearest
 
 __all__ = ["item_map", "top_lists"]
 
@@ -139,7 +139,7 @@ def _neighbours(material: Material, shown: ItemMap) -> Markup:
     """Name the items whose vectors point most nearly the way of the best known ones."""
     model, rows = material.model, []
     for row, name, people in zip(shown.rows[:NAMED], shown.names, shown.counts, strict=False):
-        near = lists.nearest(model.item_vectors, np.array([row]), NEIGHBOURS).items
+        near = nearest(model.item_vectors, np.array([row]), NEIGHBOURS).items
         others = Markup(" · ".join(isolated(other) for other in names_of(model, near)))
         rows.append((isolated(name), others, count(people)))
     return table("The best known items and what is nearest to them", ["item", "nearest", "had by"], rows, texts=2)

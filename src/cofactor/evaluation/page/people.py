@@ -10,7 +10,7 @@ from cofactor.evaluation.page.markup import Markup, count, decimals, isolated, j
 from cofactor.evaluation.page.material import Material
 from cofactor.evaluation.page.section import Section
 from cofactor.evaluation.plane import names_of
-from cofactor.model import lists
+from cofactor.model.factors import ranked_rows
 
 __all__ = ["example_people"]
 
@@ -92,7 +92,7 @@ def _history(material: Material, row: int) -> Markup:
 def _list(material: Material, row: int, held: dict[int, float]) -> Markup:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GoalWarning)  # the page says so itself
-        best = lists.ranked(material.model, np.array([row]), material.length)
+        best = ranked_rows(material.model, np.array([row]), material.length)
     names = names_of(material.model, best.items)
     entries = []
     for item, name, score in zip(best.items.tolist(), names, best.scores.tolist(), strict=True):
