@@ -45,7 +45,7 @@ def test_how_many_values_carry_no_weight_is_logged(tables, caplog):
     with_zeros, without = tables
     Popularity().fit(with_zeros)
     zeros = len(with_zeros) - len(without)
-    assert f"{zeros} of {len(with_zeros)} values are 0 or less and carry no weight" in caplog.text
+    assert f"{zeros} of {len(with_zeros)} values are 0 and carry no weight" in caplog.text
     caplog.clear()
     Popularity().fit(without)
     assert not caplog.text

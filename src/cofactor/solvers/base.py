@@ -10,12 +10,15 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import Alike, AsGiven, Preparation
 from cofactor.errors import DataError, SettingError
 from cofactor.model.checks import check_interactions
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
 from cofactor.model.origin import Origin
 from cofactor.version import __version__
+
+log = logging.getLogger("cofactor")
 
 __all__ = [
     "Callback",
@@ -30,6 +33,7 @@ __all__ = [
     "hold_out",
     "known_biases",
     "known_rows",
+    "learnt_from",
     "mean_and_spread",
     "narrowed",
     "origin_of",
@@ -109,6 +113,35 @@ def check_confidences(train: Interactions) -> None:
             "a value is negative, and here values say how sure it is that a user chose an item: "
             "keep what was liked with ratings.at_least(), or all alike with ratings.binary()"
         )
+
+
+def learnt_from(train: Interactions, preparation: Preparation) -> Interactions:
+    """Return what a solver for lists learns from: prepared values, without those that carry no weight.
+
+    A user has seen the others, and they are never recommended to them. How many they are is logged.
+
+    Raises
+    ------
+    DataError
+        If nothing was chosen.
+    """
+    values, store = train.matrix.data, train.array_store
+    learnt = train if isinstance(preparation, AsGiven) else train.valued(preparation.apply)
+    kept: np.ndarray = store.zeros(len(values), bool)
+    chosen = False
+    for part in store.parts(len(values)):
+        kept[part] = learnt.matrix.data[part] != 0
+        chosen = chosen or bool((learnt.matrix.data[part] > 0).any())
+    if not chosen:
+        raise DataError(
+            "no value is above 0, so nothing counts as chosen: check the column of values, "
+            "or let every pair count alike with ratings.binary()"
+        )
+    if kept.all():
+        return learnt
+    left = int(len(kept) - np.count_nonzero(kept))
+    log.warning("%s of %s values are 0 and carry no weight", f"{left:,}", f"{len(kept):,}")
+    return learnt.where(kept)
 
 
 def check_settings(solver: Any, **least: float) -> None:
@@ -209,29 +242,8 @@ def mean_and_spread(train: Interactions) -> tuple[float, float]:
 
 
 def positives(train: Interactions) -> Interactions:
-    """Return the pairs that a solver of lists learns from, those of a value above 0, and log how many others there are.
-
-    A user has seen the others, and they are never recommended to them, but they do not count as chosen.
-
-    Raises
-    ------
-    DataError
-        If no value is above 0.
-    """
-    values, store = train.matrix.data, train.array_store
-    if values.min() > 0:
-        return train
-    above = store.zeros(len(values), bool)
-    for part in store.parts(len(values)):
-        above[part] = values[part] > 0
-    chosen = train.where(above)
-    if not len(chosen):
-        raise DataError(
-            "no value is above 0, so nothing counts as chosen: check the column of values, "
-            "or let every pair count alike with ratings.binary()"
-        )
-    log.warning("%s of %s values are 0 or less and carry no weight", f"{len(train) - len(chosen):,}", f"{len(train):,}")
-    return chosen
+    """Return the pairs of a value above 0, for a solver that lets them all count alike; see `learnt_from`."""
+    return train if train.matrix.data.min() > 0 else learnt_from(train, Alike())
 
 
 def started(

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of
+from cofactor.data.preparation import Alike
 from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
@@ -60,6 +61,7 @@ class Popularity:
             metadata=train.metadata,
             objective=Complete(goal="ranking"),
             origin=origin_of(self, train),
+            preparation=Alike(),
         )
 
 

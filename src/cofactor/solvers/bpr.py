@@ -8,6 +8,7 @@ from os import PathLike
 from typing import ClassVar
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import Alike
 from cofactor.model.blocks import Blocks, pad
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
@@ -149,6 +150,7 @@ class BPR:
             objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
+            preparation=Alike(),
         )
 
     def _objective(self) -> Pairwise:

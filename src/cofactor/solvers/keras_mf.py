@@ -15,6 +15,7 @@ import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of, places_of
+from cofactor.data.preparation import Alike
 from cofactor.data.splits import random_mask
 from cofactor.errors import SettingError
 from cofactor.model.factors import Factors
@@ -479,7 +480,7 @@ class RankingTask:
         objective = SquaredError(goal="ranking", non_negative=self._solver.non_negative)
         model = _factors(self._solver, self._chosen, tables, objective, history)
         placing = with_placement(model, seed=self._solver.seed)
-        return placing if self._chosen is self._train else dataclasses.replace(placing, seen=self._train.matrix)
+        return dataclasses.replace(placing, seen=self._train.matrix, preparation=Alike())
 
 
 def _item_counts(train: Interactions) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import Alike
 from cofactor.model.blocks import Blocks, pad
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
@@ -146,6 +147,7 @@ class LogisticMF:
             objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
+            preparation=Alike(),
         )
 
     def _objective(self) -> Logistic:

@@ -6,6 +6,7 @@ from functools import partial
 from os import PathLike
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import AsGiven
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.objectives import Goal
@@ -17,10 +18,10 @@ from cofactor.solvers.base import (
     check_confidences,
     check_settings,
     check_train,
+    learnt_from,
     mean_and_spread,
     origin_of,
     parted,
-    positives,
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
@@ -116,7 +117,7 @@ class NMF:
         ratings = self.goal == "rating"
         if not ratings:
             check_confidences(train)
-        learnt = train if ratings else positives(train)
+        learnt = train if ratings else learnt_from(train, AsGiven())
         by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
         mean, spread = mean_and_spread(train) if ratings else (0.0, 1.0)
         stored = Checkpoint(checkpoint, self, train)

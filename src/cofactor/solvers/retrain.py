@@ -1,7 +1,6 @@
 """Train again as a model was trained: its solver with its settings, and the data it learnt from."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from cofactor.data.interactions import Interactions
@@ -11,17 +10,6 @@ from cofactor.solvers import SOLVERS, solver_class
 from cofactor.solvers.base import mean_and_spread
 
 __all__ = ["solver_of", "trained_on"]
-
-_RENAMED: Mapping[str, Mapping[str, str]] = {
-    "BayesianMF": {"kept": "n_samples", "implicit": "svdpp"},
-    "ImplicitALS": {"unseen_weight": "unobserved_weight"},
-    "NMF": {"unseen_weight": "unobserved_weight", "feedback": "goal"},
-    "SparkALS": {"unseen_weight": "unobserved_weight", "implicit": "goal"},
-}
-"""For each solver the settings that files of version 0.1.0 hold by another name."""
-
-_GOALS = {"explicit": "rating", "implicit": "ranking", "False": "rating", "True": "ranking"}
-"""What those files say for each goal."""
 
 _STANDARDIZED = ("ALS", "KerasMF", "NMF")
 """Solvers whose regularization was in units of the ratings, and is in units of their standard deviation."""
@@ -48,11 +36,8 @@ def solver_of(model: Factors) -> Any:
 
 
 def _settings_of(model: Factors) -> dict[str, Any]:
-    """Return a model's settings by the names, and in the units, that they have now."""
-    renamed = _RENAMED.get(model.origin.solver, {})
-    settings = {renamed.get(key, key): value for key, value in model.origin.settings.items()}
-    if "goal" in settings:
-        settings["goal"] = _GOALS.get(str(settings["goal"]), settings["goal"])
+    """Return a model's settings in the units that they have now."""
+    settings = dict(model.origin.settings)
     if _is_in_units_of_ratings(model) and settings.get("regularization") is not None:
         settings["regularization"] /= mean_and_spread(trained_on(model))[1]
     return settings
