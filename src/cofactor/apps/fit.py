@@ -30,9 +30,9 @@ Goal = Literal["ranking", "rating"]
 SPLITS = ("random", "per-user", "last", "time")
 
 _ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
-    ("nmf", "ranking"): {"feedback": "implicit"},
+    ("nmf", "ranking"): {"goal": "ranking"},
     ("keras", "ranking"): {"loss": "softmax"},
-    ("spark-als", "ranking"): {"implicit": True},
+    ("spark-als", "ranking"): {"goal": "ranking"},
 }
 """The settings that make a solver learn for a goal other than its default one."""
 

@@ -172,7 +172,8 @@ def tune(
     Parameters
     ----------
     solver : type or solver
-        A solver's class, or one whose settings are fixed wherever they differ from the defaults.
+        A solver's class, or one whose settings are fixed wherever they differ from the defaults
+        and ``space`` does not name them.
     train : Interactions
         The training data; what the result is to be tested on must not be in it.
     metric : str
@@ -224,7 +225,7 @@ def tune(
     """
     if trials < 1:
         raise SettingError(f"trials is {trials}: it must be at least 1")
-    base, held = _based_on(solver, fixed or {}, seed)
+    base, held = _based_on(solver, fixed or {}, space or {}, seed)
     Metric.of(metric).check_fits(base)
     search = _Search.of(base, search_space(base, space, held), Metric.of(metric), set(space or {}))
     average_row = _average_row(train)
@@ -288,7 +289,7 @@ def _digest(train: Interactions) -> str:
     return digest.hexdigest()
 
 
-def _based_on(solver: Any, fixed: Mapping[str, Any], seed: int) -> tuple[Any, list[str]]:
+def _based_on(solver: Any, fixed: Mapping[str, Any], space: Mapping[str, Any], seed: int) -> tuple[Any, list[str]]:
     """Return the solver that trials are variations of, and the names of the fields that stay."""
     kind = solver if isinstance(solver, type) else type(solver)
     if not dataclasses.is_dataclass(kind):
@@ -297,7 +298,8 @@ def _based_on(solver: Any, fixed: Mapping[str, Any], seed: int) -> tuple[Any, li
     fields = {field.name: field.default for field in dataclasses.fields(kind)}
     start = {"seed": seed} if isinstance(solver, type) and "seed" in fields else {}
     base = dataclasses.replace(kind() if isinstance(solver, type) else solver, **{**start, **fixed})
-    own = [] if isinstance(solver, type) else [name for name in fields if getattr(solver, name) != fields[name]]
+    given = [] if isinstance(solver, type) else [name for name in fields if getattr(solver, name) != fields[name]]
+    own = [name for name in given if name not in space]
     return base, list(dict.fromkeys([*own, *fixed]))
 
 

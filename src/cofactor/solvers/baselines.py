@@ -8,12 +8,14 @@ from scipy import sparse
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of
+from cofactor.data.preparation import Alike
+from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
 from cofactor.model.objectives import Goal
 from cofactor.model.objectives.complete import Complete
 from cofactor.model.objectives.squared import SquaredError
-from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
+from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of, positives
 
 __all__ = ["BiasOnly", "Popularity", "PureSVD"]
 
@@ -45,10 +47,10 @@ class Popularity:
         Raises
         ------
         DataError
-            If there is nothing to count.
+            If there is nothing to count, or no value is above 0.
         """
         check_train(train)
-        counts = counts_of(train.matrix.indices, train.n_items)
+        counts = counts_of(positives(train).matrix.indices, train.n_items)
         return Factors(
             np.zeros((train.n_users, 0)),
             np.zeros((train.n_items, 0)),
@@ -59,6 +61,7 @@ class Popularity:
             metadata=train.metadata,
             objective=Complete(goal="ranking"),
             origin=origin_of(self, train),
+            preparation=Alike(),
         )
 
 
@@ -176,9 +179,11 @@ class PureSVD:
         Raises
         ------
         DataError
-            If there is nothing to learn from.
+            If there is nothing to learn from, or all values are 0.
         """
         check_train(train)
+        if not train.matrix.data.any():
+            raise DataError("all values are 0, so there is nothing to decompose: check the column of values")
         matrix = train.matrix.astype(np.float64)
         least = min(matrix.shape)
         if self.rank < least:

@@ -28,7 +28,8 @@ Step: TypeAlias = Callable[[int, Arrays], tuple[Arrays, Mapping[str, float]]]
 """From an epoch's number (from 0) and its arrays to the next arrays and the epoch's figures."""
 
 FORMAT_VERSION = 2
-_NAMES_OF_1 = {"unobserved_weight": "unseen_weight", "n_samples": "kept"}
+_NAMES_OF_1 = {"unobserved_weight": "unseen_weight", "n_samples": "kept", "svdpp": "implicit", "goal": "feedback"}
+_GOALS_OF_1 = {"rating": "explicit", "ranking": "implicit"}
 _NEW_SINCE_1: frozenset[str] = frozenset()
 """Settings that no solver had in version 1: a checkpoint of that version fits where they have their defaults."""
 
@@ -83,7 +84,36 @@ class Checkpoint:
 
     @functools.cached_property
     def _fingerprint(self) -> str:
-        return _fingerprint(self._solver, self._train)
+        return _fingerprint(self._solver, self._train, self._version)
+
+    @functools.cached_property
+    def _version(self) -> int:
+        """The format version of the file, which stays what it is while its training goes on."""
+        if self.path is None or not self.path.exists():
+            return FORMAT_VERSION
+        return checked_version(
+            self._card().get("format_version", 1),
+            FORMAT_VERSION,
+            self.path,
+            ModelFileError,
+            remedy="remove it to start again",
+        )
+
+    def unit(self, spread: float) -> float:
+        """Return the unit that ratings are learnt in: their spread, or 1 for a training that version 1 began."""
+        return spread if self._version > 1 else 1.0
+
+    def _card(self) -> dict[str, Any]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, framework="numpy") as file:
+                return dict(json.loads(file.metadata()["checkpoint"]))
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> ModelFileError:
+        return ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start anew")
 
     def load(self) -> Progress | None:
         """Return the progress that the file holds, or None where there is no file yet.
@@ -97,26 +127,13 @@ class Checkpoint:
         """
         if self.path is None or not self.path.exists():
             return None
-        from safetensors import SafetensorError, safe_open
-
+        card = self._card()
         try:
-            with safe_open(self.path, framework="numpy") as file:
-                card = json.loads(file.metadata()["checkpoint"])
-            version = checked_version(
-                card.get("format_version", 1),
-                FORMAT_VERSION,
-                self.path,
-                ModelFileError,
-                remedy="remove it to start again",
-            )
             tensors = {name: copied(array, self.array_store) for name, array in mapped_tensors(self.path).items()}
             history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
-            same = card["fingerprint"] == _fingerprint(self._solver, self._train, version)
-            best_epoch = int(card["best_epoch"])
-        except ModelFileError:
-            raise
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start anew") from error
+            same, best_epoch = card["fingerprint"] == self._fingerprint, int(card["best_epoch"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._broken(error) from error
         if not same:
             raise SettingError(
                 f"{self.path} is the checkpoint of another training (other settings or other data): "
@@ -135,7 +152,7 @@ class Checkpoint:
         tensors |= {f"best.{name}": np.asarray(array, order="C") for name, array in (progress.best or {}).items()}
         history = {name: list(values) for name, values in progress.history.items()}
         card = {
-            "format_version": FORMAT_VERSION,
+            "format_version": self._version,
             "fingerprint": self._fingerprint,
             "history": history,
             "best_epoch": progress.best_epoch,
@@ -199,6 +216,7 @@ def _fingerprint(solver: Any, train: Interactions, version: int = FORMAT_VERSION
     settings = {field.name: getattr(solver, field.name) for field in fields}
     if version == 1:
         new = [field.name for field in fields if field.name in _NEW_SINCE_1 and settings[field.name] == field.default]
+        settings |= {"goal": _GOALS_OF_1[settings["goal"]]} if "goal" in settings else {}
         settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items() if name not in new}
     digest.update(json.dumps([type(solver).__name__, settings, train.matrix.shape], default=_named).encode())
     for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data):

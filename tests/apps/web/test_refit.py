@@ -10,7 +10,7 @@ from cofactor.apps.web.refit import merged, refit, refit_once
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import SettingError
 from cofactor.solvers import ALS
-from cofactor.solvers.again import solver_of
+from cofactor.solvers.retrain import solver_of
 
 
 def values(data):
