@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cofactor.apps.options import in_options
 from cofactor.errors import CofactorError, CollapseWarning, GoalWarning, SettingError
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             with _warnings_as_notes():
                 return command(*arguments, **options)
         except SettingError as error:
-            _fail(str(error), 2, options)
+            _fail(in_options(str(error)), 2, options)
         except CofactorError as error:
-            _fail(str(error), 1, options)
+            _fail(in_options(str(error)), 1, options)
         except BrokenPipeError:  # the reader, such as `head`, has stopped reading
             _stop_writing()
             raise typer.Exit(1) from None

@@ -9,7 +9,7 @@ import typer
 from cofactor.apps import show
 from cofactor.apps.fit import for_goal, solver_from
 from cofactor.apps.fit import split as split_data
-from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, taking
+from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, flag, taking
 from cofactor.apps.outputs import check_pictures, write_figure, write_json, write_table
 from cofactor.errors import SettingError
 
@@ -146,10 +146,9 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
 
 
 def _options_given(given: dict[str, Any]) -> list[str]:
-    """Return the data options that differ from their defaults."""
-    defaults = {parameter.name: parameter.default for parameter in DATA_OPTIONS}
-    chosen = {name.replace("_", "-"): value for name, value in given.items() if value != defaults[name]}
-    words = ([f"--no-{name}"] if value is False else [f"--{name}", str(value)] for name, value in chosen.items())
+    """Return the data options that were given."""
+    chosen = [(name, value) for name, value in given.items() if value is not None]
+    words = ([flag(name, value)] if isinstance(value, bool) else [flag(name), str(value)] for name, value in chosen)
     return [word for option in words for word in option]
 
 

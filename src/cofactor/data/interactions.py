@@ -307,7 +307,10 @@ class Interactions:
         if not len(self):
             return self
         if values.min() < 0 or values.max() <= 0:
-            raise DataError(f"values from {values.min():g} to {values.max():g} cannot be confidences: see binary()")
+            raise DataError(
+                f"values from {values.min():g} to {values.max():g} cannot be weights, which are 0 or more and not all 0"
+                ": take all alike with ratings.binary()"
+            )
         mean = values.mean(dtype=np.float64)
         return self.valued(lambda some: some / mean)
 
