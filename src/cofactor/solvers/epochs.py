@@ -29,8 +29,7 @@ Step: TypeAlias = Callable[[int, Arrays], tuple[Arrays, Mapping[str, float]]]
 
 FORMAT_VERSION = 2
 _NAMES_OF_1 = {"unobserved_weight": "unseen_weight", "n_samples": "kept"}
-_NEW_SINCE_1: frozenset[str] = frozenset()
-"""Settings that no solver had in version 1: a checkpoint of that version fits where they have their defaults."""
+"""Settings by the names that they had in version 1, for the fingerprints of its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,7 @@ class Checkpoint:
             tensors = {name: copied(array, self.array_store) for name, array in mapped_tensors(self.path).items()}
             history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
             same = card["fingerprint"] == _fingerprint(self._solver, self._train, version)
+            same &= version > 1 or not getattr(self._solver, "count_offset", 0)  # version 1 had another penalty there
             best_epoch = int(card["best_epoch"])
         except ModelFileError:
             raise
@@ -119,8 +119,8 @@ class Checkpoint:
             raise ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start anew") from error
         if not same:
             raise SettingError(
-                f"{self.path} is the checkpoint of another training (other settings or other data): "
-                "remove it to start anew, or name another file"
+                f"{self.path} is the checkpoint of another training (other settings, other data, or a version of "
+                "cofactor that trained this solver in another way): remove it to start again, or name another file"
             )
         now, best = ({k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "best."))
         return Progress(now, history, best or None, best_epoch)
@@ -195,11 +195,9 @@ def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, stor
 def _fingerprint(solver: Any, train: Interactions, version: int = FORMAT_VERSION) -> str:
     """Hash what identifies a training: its settings, except the number of epochs, and its data."""
     digest = hashlib.blake2b(digest_size=16)
-    fields = [field for field in dataclasses.fields(solver) if field.name != "epochs"]
-    settings = {field.name: getattr(solver, field.name) for field in fields}
+    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name != "epochs"}
     if version == 1:
-        new = [field.name for field in fields if field.name in _NEW_SINCE_1 and settings[field.name] == field.default]
-        settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items() if name not in new}
+        settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items()}
     digest.update(json.dumps([type(solver).__name__, settings, train.matrix.shape], default=_named).encode())
     for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data):
         digest.update(np.ascontiguousarray(array).data)
