@@ -451,7 +451,7 @@ def test_the_version_is_told():
         (["fit", "no-such-data"], 1, "neither a file nor a named data set"),
         (["fit", DATA, "--solver", "magic"], 2, "unknown solver 'magic'"),
         (["fit", DATA, "--solver=magic"], 2, "unknown solver 'magic'"),
-        (["fit", DATA, "--rank", "0"], 2, "rank=0"),
+        (["fit", DATA, "--rank", "0"], 2, "--rank 0: it must be"),
         (["fit", DATA, "--solver", "als", "--goal", "ranking"], 2, "leave --solver out to use implicit-als"),
         (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
         (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),

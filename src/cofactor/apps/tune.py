@@ -146,7 +146,7 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
 
 
 def _options_given(given: dict[str, Any]) -> list[str]:
-    """Return the data options that differ from their defaults."""
+    """Return the data options that were given."""
     chosen = [(name, value) for name, value in given.items() if value is not None]
     words = ([flag(name, value)] if isinstance(value, bool) else [flag(name), str(value)] for name, value in chosen)
     return [word for option in words for word in option]
