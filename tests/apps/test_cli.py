@@ -113,7 +113,7 @@ def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
 
 @pytest.mark.parametrize(
     ("command", "default"),
-    [("fit", "ranking"), ("fit", "by the goal"), ("compare", "keras"), ("refit", "what it was trained on")],
+    [("fit", "ranking"), ("fit", "by the goal"), ("compare", "keras"), ("refit", "the model's own")],
 )
 def test_the_help_says_what_holds_where_nothing_is_given(command, default):
     assert f"[default: ({default})]" in " ".join(run(command, "--help").stdout.replace("│", "").split())
