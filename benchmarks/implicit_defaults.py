@@ -25,8 +25,8 @@ import polars as pl
 from results import Results, short
 
 import cofactor as cf
-from cofactor.apps.sources import open_data
-from cofactor.data.preparation import star_statistics, star_weights
+from cofactor.apps import jobs
+from cofactor.data.preparation import Stars
 from cofactor.evaluation import evaluate
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
 from cofactor.solvers import ImplicitALS, Popularity
@@ -61,7 +61,7 @@ _RANKING = ImplicitALS(rank=1, epochs=1).fit(cf.load_dataset("synthetic:60x40x60
 def with_dislikes(train: cf.Interactions) -> cf.Interactions:
     """Return ratings as weights, the low ones negative."""
     matrix = train.matrix.copy()
-    matrix.data = star_weights(matrix.data, star_statistics(matrix.data))
+    matrix.data = Stars.of(matrix.data).apply(matrix.data)
     return dataclasses.replace(train, matrix=matrix)
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     args = parser.parse_args()
     results = Results("implicit_defaults", args.small)
     for data in [*(SMALL_DATA if args.small else DATA), *args.folders]:
-        ratings = open_data(data).min_counts(per_user=5)
+        ratings = jobs.open_data(data).min_counts(per_user=5)
         for (solver, learns_from), fit in WAYS.items():
             runs = [measured(fit, ratings, seed) for seed in SEEDS]
             figures = {name: short(float(np.mean([run[name] for run in runs]))) for name in runs[0]}
