@@ -98,11 +98,11 @@ def test_what_is_made_of_the_table_is_the_same_and_lies_in_files(tmp_path):
     in_memory, on_disk = cf.read_parquet(folder, time="time"), opened(folder, time="time")
     for change in (
         lambda r: r.binary(),
-        lambda r: r.as_confidences(),
+        lambda r: r.valued(np.sqrt),
         lambda r: r.at_least(3),
         lambda r: r.split_random(seed=3)[0],
         lambda r: r.split_last()[1],
-        lambda r: r.at_least(2).as_confidences().split_per_user(seed=1)[0],
+        lambda r: r.at_least(2).valued(np.sqrt).split_per_user(seed=1)[0],
     ):
         same_table(change(in_memory), change(on_disk))
         changed = change(on_disk)

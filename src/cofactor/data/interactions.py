@@ -300,28 +300,6 @@ class Interactions:
             new.__dict__["by_item"] = passes.valued(self.by_item, change, self.array_store)
         return new
 
-    def as_confidences(self) -> "Interactions":
-        """Divide every value by their mean: stars or counts as weights around 1, for a solver of implicit feedback.
-
-        A model for ranking learns more from five stars than from one, though both were chosen; see
-        ``benchmarks/stars_to_lists``.
-
-        Raises
-        ------
-        DataError
-            If a value is negative, or all are 0.
-        """
-        values = self.matrix.data
-        if not len(self):
-            return self
-        if values.min() < 0 or values.max() <= 0:
-            raise DataError(
-                f"values from {values.min():g} to {values.max():g} cannot be weights, which are 0 or more and not all 0"
-                ": take all alike with ratings.binary()"
-            )
-        mean = values.mean(dtype=np.float64)
-        return self.valued(lambda some: some / mean)
-
     def with_items(self, table: Any) -> "Interactions":
         """Add titles and genres from a frame with the columns item, title and perhaps genres, else raise DataError."""
         from cofactor.data.frames import as_polars  # brings narwhals, which importing cofactor must not load
