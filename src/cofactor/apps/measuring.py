@@ -152,11 +152,12 @@ def _evaluate_on_spark(
 
 
 def _measured_on(report: Any) -> str:
-    unknown = f", {report.n_unknown:,} more of people or items that the model knows not" if report.n_unknown else ""
+    unknown = f", {report.n_unknown:,} more of users or items unknown to the model" if report.n_unknown else ""
+    cold = f" ({report.n_without_history:,} users without history)" if report.n_without_history else ""
     protocol = f"; lists: {report.protocol}" if report.protocol else ""
     without = report.n_without_relevant if report.protocol else 0
-    left_out = f", {without:,} users without anything relevant left out" if without else ""
-    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{protocol}{left_out}"
+    left_out = f", {without:,} users without a relevant item left out" if without else ""
+    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{cold}{protocol}{left_out}"
 
 
 def _pictures(written: list[Path]) -> list[str]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from cofactor.apps import show
 from cofactor.apps.jobs import write_figure
+from cofactor.evaluation.metrics import shown_in
 from cofactor.evaluation.report import Comparison, Report
 from cofactor.evaluation.significance import better
 from cofactor.files import replacing
@@ -23,9 +24,6 @@ __all__ = [
     "write_comparison",
     "write_report",
 ]
-
-HEADLINES = ("mse", "mae", "ndcg", "recall", "novelty")
-"""What a comparison's table has columns for; everything else is in its JSON and CSV."""
 
 
 def shown_metrics(report: Report, k: Sequence[int] | None) -> list[str]:
@@ -54,10 +52,7 @@ def figures(report: Report, names: Sequence[str] | None = None) -> dict[str, Any
     averaged = report.measured_users().columns
     return {
         **{name: report[name] for name in shown},
-        "n_test": report.n_test,
-        "n_unknown": report.n_unknown,
-        "n_users": report.n_users,
-        **({"n_without_relevant": report.n_without_relevant} if report.n_without_relevant else {}),
+        **report.counts,
         "protocol": report.protocol,
         "intervals": {name: list(report.interval(name)) for name in shown if name in averaged},
     }
@@ -93,9 +88,10 @@ def comparison_table(comparison: Comparison, k: Sequence[int] | None) -> pl.Data
 
 
 def _head(name: str) -> tuple[int, int] | None:
-    """Return where a metric's column stands: errors first, then list by list; None where it has none."""
+    """Return the order of a metric's column: errors first, then list by list; None if it has none."""
     kind, _, length = name.partition("@")
-    return (int(length or 0), HEADLINES.index(kind)) if kind in HEADLINES else None
+    shown = shown_in("comparison")
+    return (int(length or 0), shown.index(kind)) if kind in shown else None
 
 
 def _cell(report: Report, name: str) -> str:

@@ -85,11 +85,11 @@ def _told(done: Any) -> str:
 
 def _tested(best: "Tuned", train: "Interactions", test: "Interactions | None") -> "Report | None":
     """Train the best settings on the whole training part, and measure them on the test part."""
-    from cofactor.evaluation.validation import Metric
+    from cofactor.evaluation.tuning import Target
 
     if test is None or not len(test):
         return None
-    return Metric.of(best.metric).report(best.solver.fit(train), test)
+    return Target.of(best.metric).report(best.solver.fit(train), test)
 
 
 def _result(best: "Tuned", report: "Report | None", command: str, n_train: int) -> dict[str, Any]:
