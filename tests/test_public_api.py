@@ -11,7 +11,7 @@ import cofactor
 import cofactor.evaluation
 import cofactor.solvers
 
-HEAVY = ("keras", "jax", "tensorflow", "numba", "pyspark", "matplotlib", "fastapi", "sqlalchemy", "narwhals", "pooch")
+HEAVY = ("keras", "jax", "tensorflow", "numba", "pyspark", "fastapi", "sqlalchemy", "narwhals", "pooch")
 
 
 def loaded_after(code):
@@ -105,7 +105,3 @@ def test_a_missing_extra_says_what_to_install():
             print(error)
     """
     assert python(code).strip() == "keras is not installed: pip install 'cofactor[keras]'"
-    code = code.replace("keras", "matplotlib").replace(
-        "from cofactor.solvers import KerasMF", "import cofactor.evaluation.plots"
-    )
-    assert python(code).strip() == "matplotlib is not installed: pip install 'cofactor[plots]'"

@@ -24,7 +24,7 @@ from cofactor.apps.options import (
     solver_options,
     taking,
 )
-from cofactor.apps.outputs import check_folder, check_output, check_pictures
+from cofactor.apps.outputs import check_folder, check_output
 from cofactor.apps.picturing import plot, report
 from cofactor.apps.tuning import tune
 from cofactor.errors import CofactorError, SettingError
@@ -269,5 +269,5 @@ def quickstart(
     """Train the article's three models on ml-100k, compare, draw, recommend, save: the main job."""
     from cofactor.apps.quickstart import run
 
-    check_pictures(output)
+    check_folder(output)
     run(output, data, seed, json_output)

@@ -2,10 +2,8 @@
 
 import dataclasses
 import difflib
-import importlib.util
 import itertools
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -47,7 +45,6 @@ __all__ = [
     "split",
     "title_of",
     "with_metrics",
-    "write_figure",
     "write_page",
     "write_pictures",
 ]
@@ -302,18 +299,11 @@ def write_page(model: Factors, ratings: Interactions, path: Path, **choices: Any
     SettingError
         If a choice cannot be.
     """
-    from cofactor.evaluation.page.whole import report_page
+    from cofactor.evaluation.html_report.build import report_page
 
     page = report_page(model, ratings, **choices)
     with replacing(path) as beside:
         beside.write_text(page, encoding="utf-8")
-    return path
-
-
-def write_figure(figure: Any, path: Path) -> Path:
-    """Write a matplotlib figure as PNG, whole or not at all."""
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png")
     return path
 
 
@@ -325,39 +315,19 @@ def write_pictures(
     ``others`` are errors by rank to draw beside ours."""
     from cofactor.evaluation import plots
 
-    histories = {label: model.history for label, model in models.items() if model.history.keys() & plots.DRAWN}
+    histories = {label: model.history for label, model in models.items() if plots.has_curve(model.history)}
     errors: dict[str, dict[int, float]] = {}
     for model in models.values():
         if "mse" in model.origin.metrics:
             errors.setdefault(model.origin.solver, {})[model.rank] = model.origin.metrics["mse"]
     last = list(models.values())[-1]
-    figures: dict[str, Any] = {}
+    charts = {}
     if histories:
-        figures["training-curve.png"] = plots.training_curve(histories)
+        charts["training-curve.svg"] = plots.training_curve(histories)
     if errors:
-        figures["error-by-rank.png"] = plots.error_by_rank({**errors, **(others or {})})
-    figures["item-map.png"] = plots.item_map(last)
-    written = [write_figure(figure, folder / name) for name, figure in figures.items()]
-    return [*written, _write_diagram(last, folder / "model.png")]
-
-
-def _write_diagram(model: Factors, path: Path) -> Path:
-    """Draw the model by Keras where Graphviz is there, by ourselves where it is not."""
-    from cofactor.evaluation import plots
-
-    with replacing(path) as beside:
-        if not _drawn_by_keras(model, beside):
-            plots.model_diagram(model).savefig(beside, format="png")
-    return path
-
-
-def _drawn_by_keras(model: Factors, path: Path) -> bool:
-    if shutil.which("dot") is None or any(importlib.util.find_spec(name) is None for name in ("pydot", "keras")):
-        return False
-    from cofactor.model.keras_network import draw
-
-    draw(model.to_keras(), path)
-    return True
+        charts["error-by-rank.svg"] = plots.error_by_rank({**errors, **(others or {})})
+    charts |= {"item-map.svg": plots.item_map(last), "model.svg": plots.model_diagram(last)}
+    return [chart.save(folder / name) for name, chart in charts.items()]
 
 
 def recommend_everyone(

@@ -20,7 +20,7 @@ from cofactor.apps.options import (
     data_options,
     taking,
 )
-from cofactor.apps.outputs import check_pictures
+from cofactor.apps.outputs import check_folder
 
 __all__ = ["compare", "evaluate"]
 
@@ -52,7 +52,7 @@ def evaluate(
             raise typer.BadParameter("--master ranks all items: leave out --negatives and -o")
         _evaluate_on_spark(model, data, k, relevant_from, master, json_output, data_options(options))
         return
-    check_pictures(output)
+    check_folder(output)
     loaded = jobs.open_model(model)
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     lists_too = bool(k) or negatives is not None or loaded.objective.goal == "ranking"
@@ -99,7 +99,7 @@ def compare(
     from cofactor.apps import jobs, reports
     from cofactor.evaluation.ranking import lengths_for_pictures
 
-    check_pictures(output)
+    check_folder(output)
     names, ranks, k = [*(solver or ["keras"])], rank or [5, 10, 20], _lengths(k, relevant_from)
     names += [name for name in jobs.baselines_for(names, k) if name not in names]
     ratings = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
@@ -161,4 +161,4 @@ def _measured_on(report: Any) -> str:
 
 
 def _pictures(written: list[Path]) -> list[str]:
-    return [str(path) for path in written if path.suffix == ".png"]
+    return [str(path) for path in written if path.suffix == ".svg"]

@@ -1,13 +1,12 @@
 """Where a command may write: asked before the work, so that no hour of it is lost and no file that was read."""
 
-import importlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from cofactor.errors import SettingError
 
-__all__ = ["check_folder", "check_output", "check_pictures"]
+__all__ = ["check_folder", "check_output"]
 
 
 def check_output(output: Path | None, *read: str | Path) -> None:
@@ -36,7 +35,7 @@ def _check_place(output: Path, places: Iterable[Path]) -> None:
         raise SettingError(f"{output} cannot be written, because {nearest} is closed to you: give another place")
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path | None) -> None:
     """Refuse to write into what is no folder, or into one where nothing can be written.
 
     Raises
@@ -44,22 +43,8 @@ def check_folder(folder: Path) -> None:
     SettingError
         Naming the place and what to give instead.
     """
+    if folder is None:
+        return
     if folder.exists() and not folder.is_dir():
         raise SettingError(f"{folder} is a file: give the name of a folder, old or new")
     _check_place(folder, [folder.absolute(), *folder.absolute().parents])
-
-
-def check_pictures(folder: Path | None) -> None:
-    """Refuse to draw into what is no folder to write to, or where what draws is not installed.
-
-    Raises
-    ------
-    SettingError
-        Naming the place and what to give instead.
-    MissingExtraError
-        If matplotlib is not installed.
-    """
-    if folder is None:
-        return
-    check_folder(folder)
-    importlib.import_module("cofactor.evaluation.plots")

@@ -7,7 +7,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Data, Json, K, ModelPath, RelevantFrom, data_options, taking
-from cofactor.apps.outputs import check_output, check_pictures
+from cofactor.apps.outputs import check_folder, check_output
 
 __all__ = ["plot", "report"]
 
@@ -20,7 +20,7 @@ def plot(
     """Draw training curve, error by rank, the map of the items, and the model's diagram."""
     from cofactor.apps import jobs
 
-    check_pictures(output)
+    check_folder(output)
     written = jobs.write_pictures({path.stem: jobs.open_model(path) for path in models}, output)
     if json_output:
         show.as_json({"pictures": [str(path) for path in written]})

@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 
 from cofactor.apps import show
-from cofactor.apps.jobs import write_figure
 from cofactor.evaluation.metrics import shown_in
 from cofactor.evaluation.report import Comparison, Report
 from cofactor.evaluation.significance import better
@@ -142,20 +141,20 @@ def _all_have(comparison: Comparison, metric: str) -> bool:
 
 def write_report(report: Report, calibration: pl.DataFrame | None, label: str, folder: Path) -> list[Path]:
     """Write one model's report: JSON, CSV, and the pictures that can be drawn of it."""
-    from cofactor.evaluation import list_plots, plots
+    from cofactor.evaluation import plots
 
     written = [_write_json(figures(report), folder / "report.json"), _write_csv(report.intervals(), folder)]
     pictures: dict[str, Any] = {}
     if metric := next((name for name in ("recall", "hit") if _several(report, name)), None):
-        pictures[f"{metric}-by-length.png"] = list_plots.recall_by_cut_off({label: report}, metric=metric)
+        pictures[f"{metric}-by-length.svg"] = plots.recall_by_cut_off({label: report}, metric=metric)
     if calibration is not None:
-        pictures["calibration.png"] = plots.calibration_plot(calibration)
-    return written + [write_figure(figure, folder / name) for name, figure in pictures.items()]
+        pictures["calibration.svg"] = plots.calibration_plot(calibration)
+    return written + [chart.save(folder / name) for name, chart in pictures.items()]
 
 
 def write_comparison(comparison: Comparison, k: Sequence[int] | None, folder: Path) -> list[Path]:
     """Write a comparison: JSON, CSV, and errors by rank, recall by length, accuracy against popularity as pictures."""
-    from cofactor.evaluation import list_plots, plots
+    from cofactor.evaluation import plots
 
     rows, names = as_rows(comparison, k, everything=True), labels_of(comparison)
     tables = [report.intervals().insert_column(0, pl.lit(name).alias("model")) for name, report in _pairs(comparison)]
@@ -164,13 +163,13 @@ def write_comparison(comparison: Comparison, k: Sequence[int] | None, folder: Pa
     pictures: dict[str, Any] = {}
     errors, bounds = _errors_by_rank(comparison)
     if errors:
-        pictures["error-by-rank.png"] = plots.error_by_rank(errors, intervals=bounds)
+        pictures["error-by-rank.svg"] = plots.error_by_rank(errors, intervals=bounds)
     reports = {name: report for name, report in zip(names, comparison.reports, strict=True) if report.protocol}
     if reports:
-        pictures["recall-by-length.png"] = list_plots.recall_by_cut_off(reports)
+        pictures["recall-by-length.svg"] = plots.recall_by_cut_off(reports)
         length = max(k) if k else 10
-        pictures["accuracy-against-popularity.png"] = list_plots.accuracy_against_popularity(reports, length)
-    return written + [write_figure(figure, folder / name) for name, figure in pictures.items()]
+        pictures["accuracy-against-popularity.svg"] = plots.accuracy_against_popularity(reports, length)
+    return written + [chart.save(folder / name) for name, chart in pictures.items()]
 
 
 def _pairs(comparison: Comparison) -> list[tuple[str, Report]]:

@@ -8,7 +8,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, taking
-from cofactor.apps.outputs import check_pictures
+from cofactor.apps.outputs import check_folder
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def tune(
     from cofactor.evaluation.tuning import tune as search
     from cofactor.solvers import solver_class
 
-    check_pictures(output)
+    check_folder(output)
     kind = solver_class(solver)
     tried, fixed = _ranges(kind, space or []), _fixed(kind, fix or [])
     given = data_options(options)
@@ -111,8 +111,7 @@ def _result(best: "Tuned", report: "Report | None", command: str, n_train: int) 
 
 def _written(best: "Tuned", result: dict[str, Any], folder: Path) -> list[Path]:
     """Write the trials, the best settings and the pictures."""
-    from cofactor.apps.jobs import write_figure
-    from cofactor.evaluation import tuning_plots
+    from cofactor.evaluation import plots
     from cofactor.files import replacing
 
     trials, shares = best.trials_frame(), best.importances()
@@ -120,11 +119,11 @@ def _written(best: "Tuned", result: dict[str, Any], folder: Path) -> list[Path]:
         trials.write_csv(beside)
     with replacing(folder / "best.json") as beside:
         beside.write_text(show.json_text(result, indent=2) + "\n", encoding="utf-8")
-    history = tuning_plots.tuning_history(trials, best.metric, maximize=best.maximize)
-    written = [folder / "trials.csv", folder / "best.json", write_figure(history, folder / "history.png")]
+    history = plots.tuning_history(trials, best.metric, maximize=best.maximize)
+    written = [folder / "trials.csv", folder / "best.json", history.save(folder / "history.svg")]
     if not shares:
         return written
-    return [*written, write_figure(tuning_plots.importance_plot(shares), folder / "importances.png")]
+    return [*written, plots.importance_plot(shares).save(folder / "importances.svg")]
 
 
 def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
