@@ -8,12 +8,10 @@
 # Everything here was printed by running it. Run it yourself: it takes about a minute.
 
 # %%
-import io
 import warnings
 
 import numpy as np
 import polars as pl
-from IPython.display import Image
 
 import cofactor as cf
 from cofactor.evaluation import better, evaluate, plots
@@ -22,14 +20,6 @@ from cofactor.solvers.keras_mf import keras_model
 
 warnings.simplefilter("ignore", cf.GoalWarning)  # it warns of the very list that step 8 is about
 pl.Config.set_tbl_hide_dataframe_shape(True).set_tbl_rows(20).set_fmt_str_lengths(45)
-
-
-def shown(figure):
-    """Show a figure of cofactor's in the notebook."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=100)
-    return Image(picture.getvalue(), width=720)
-
 
 # %% [markdown]
 # ## 1 · The data
@@ -120,14 +110,14 @@ article = KerasMF(rank=20, **bare, **steps, seed=0).fit(train)
 
 # %%
 ours = KerasMF(rank=20, seed=0).fit(train)
-shown(plots.training_curve({"the article's": article.history, "with biases and decay": ours.history}))
+plots.training_curve({"the article's": article.history, "with biases and decay": ours.history})
 
 # %% [markdown]
 # The article's curve falls further, and that looks like a success. It is not: what falls is the error on ratings that
 # the model has before its eyes. With 20 numbers for everyone it learns them by heart.
 
 # %%
-shown(plots.model_diagram(ours))
+plots.model_diagram(ours)
 
 # %% [markdown]
 # ## 6 · Errors at 5, 10 and 20 factors
@@ -151,12 +141,10 @@ errors = pl.DataFrame(
 errors
 
 # %%
-shown(
-    plots.error_by_rank(
-        {"the article": {rank: mse for rank, (mse, _) in printed.items()},
-         "ours": {rank: report["mse"] for rank, report in reports.items()}},
-        intervals={"ours": {rank: report.interval("mse") for rank, report in reports.items()}},
-    )
+plots.error_by_rank(
+    {"the article": {rank: mse for rank, (mse, _) in printed.items()},
+     "ours": {rank: report["mse"] for rank, report in reports.items()}},
+    intervals={"ours": {rank: report.interval("mse") for rank, report in reports.items()}},
 )  # fmt: skip
 
 # %% [markdown]

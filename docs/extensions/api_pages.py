@@ -30,10 +30,7 @@ PARTS = (
     Part("Evaluation", "cofactor.evaluation"),
     Part("Metrics, defined", "cofactor.evaluation.metrics"),
     Part("What tuning searches", "cofactor.evaluation.search_space", ("search_space", "Range", "Choices")),
-    Part(
-        "Charts",
-        "cofactor.evaluation.plots",
-    ),
+    Part("Charts", "cofactor.evaluation.plots"),
     Part("A chart", "cofactor.evaluation.charts", ("Chart",)),
     Part("More readers", "cofactor.data.readers", ("read_table", "read_movielens")),
     Part("Titles", "cofactor.data.titles", ("read_titles",)),

@@ -41,6 +41,7 @@ __all__ = [
     "lines",
     "logarithmic",
     "marker",
+    "panels",
     "picture",
     "spots",
     "text",
@@ -212,6 +213,8 @@ def lines(
 def line(one: Series, x: Axis, y: Axis, look: int) -> Markup:
     """Draw a line through the points of a series, with a mark at each unless there are many."""
     points = [(x(a), y(b)) for a, b in zip(one.x, one.y, strict=True)]
+    if not points:
+        return Markup()
     path = tag("path", d="M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in points), class_=f"line {_colour(look)}")
     if len(points) > 24:
         return path
@@ -379,13 +382,27 @@ class Chart:
         return self.to_svg()
 
 
+def panels(title: str, note: str, charts: Sequence[Chart], columns: int = 2) -> Chart:
+    """Put charts side by side that have the same legend; each keeps its title."""
+    wide, high = WIDTH + 24, HEIGHT + 40
+    parts = []
+    for place, chart in enumerate(charts):
+        x, y = wide * (place % columns), high * (place // columns)
+        parts.append(tag("text", chart.title, x=float(x), y=y + 18.0, class_="title", font_size=13))
+        parts.append(Markup(chart.picture.replace("<svg", f'<svg x="{x}" y="{y + 26}" width="{WIDTH}"', 1)))
+    width, height = wide * columns - 24, high * math.ceil(len(charts) / columns)
+    sized = [Markup(part.replace("<svg", f'<svg height="{HEIGHT}"', 1)) for part in parts]
+    whole = tag("svg", *sized, viewBox=f"0 0 {width} {height}", role="img", aria_label=title, class_="panels")
+    return Chart(title, note, whole, charts[0].labels, width, height)
+
+
 def _legend_rows(labels: Sequence[str], left: float, y: float, width: float) -> tuple[list[Markup], float]:
     """Return the legend in rows that fit, and where they end."""
     if len(labels) < 2:
         return [], y
     parts, x, y = [], left, y + 16
     for look, label in enumerate(labels):
-        wide = 26 + 6.4 * len(label)
+        wide = 32 + 7.0 * len(label)
         if x > left and x + wide > left + width:
             x, y = left, y + 18
         parts += [marker(look, x + 7, y - 4), tag("text", label, x=x + 18, y=y, class_="name", font_size=12)]
