@@ -24,6 +24,7 @@ from peers import run_peer
 from results import Results, arguments, in_turn, short, versus
 
 import cofactor as cf
+from cofactor.model.factors import score_rows
 from cofactor.solvers import ALS
 
 RANK, EPOCHS, SEEDS = 20, 15, 5
@@ -58,7 +59,7 @@ def fit_peer(name: str, folder: Path) -> float:
 def predict(model: cf.Factors, test: pl.DataFrame) -> np.ndarray:
     """Return a score for each test pair, NaN where the model does not know its user or item."""
     users, items = model.users.find(test["user"]), model.items.find(test["item"])
-    scores = model.score_rows(users.clip(0), items.clip(0)).astype(np.float64)
+    scores = score_rows(model, users.clip(0), items.clip(0)).astype(np.float64)
     return np.where((users >= 0) & (items >= 0), scores, np.nan)
 
 

@@ -107,7 +107,7 @@ def main() -> None:
     faiss.omp_set_num_threads(2)
     settings = {"n": args.n, "recall": RECALL, "rounds": args.rounds}
     results = Results("approximate", args.small, settings)
-    trained = ImplicitALS(rank=64, regularization=0.03, unobserved_weight=0.1).fit(cf.load_dataset("ml-100k").binary())
+    trained = ImplicitALS(rank=64).fit(cf.load_dataset("ml-100k").binary())
     for count in SIZES[:1] if args.small else [size for size in SIZES if size <= args.most]:
         for lengths in ("as trained", "all alike"):
             model = catalogue(trained, count, lengths == "all alike")

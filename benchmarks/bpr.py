@@ -28,6 +28,7 @@ from scipy import sparse
 
 import cofactor as cf
 from cofactor.evaluation import evaluate
+from cofactor.model.factors import evolved
 from cofactor.solvers import BPR, Popularity
 
 STAGE, SMALL_STAGE = "synthetic:138493x26744x20000000", "synthetic:3000x1000x100000"
@@ -72,7 +73,7 @@ def peer_model(train: cf.Interactions, folder: Path, epochs: int, seed: int) -> 
     run_peer("implicit", "implicit_bpr.py", folder, RANK, epochs, PEER_RATE, PEER_REGULARIZATION, seed, "keep")
     users, items = (np.load(folder / f"peer_{side}.npy") for side in ("users", "items"))
     model = cf.Factors.from_arrays(users, items, train.users, train.items, seen=train.matrix)
-    return model.evolve(objective=dataclasses.replace(model.objective, goal="ranking"))
+    return evolved(model, objective=dataclasses.replace(model.objective, goal="ranking"))
 
 
 def lists(results: Results, folder: Path, seeds: Sequence[int], epochs: int) -> None:

@@ -16,11 +16,12 @@ import dataclasses
 import time
 
 import numpy as np
+from cofactor.model.placing import place_rows
 from results import Results, arguments, short
 
 import cofactor as cf
 from cofactor.evaluation import evaluate
-from cofactor.model.placing import place_rows
+from cofactor.model.factors import evolved
 from cofactor.solvers.keras_mf import KerasMF
 
 SOLVERS = [
@@ -40,7 +41,7 @@ def measure(solver: KerasMF, train: cf.Interactions, test: cf.Interactions) -> d
     model = solver.fit(train)
     seconds = time.perf_counter() - began
     placed = place_rows(model, model.seen, "user")
-    anew = model.evolve(user_vectors=placed.vectors, **({} if placed.bias is None else {"user_bias": placed.bias}))
+    anew = evolved(model, user_vectors=placed.vectors, **({} if placed.bias is None else {"user_bias": placed.bias}))
     figures = {name: evaluate(m, test, k=10)["ndcg@10"] for name, m in (("ndcg", model), ("ndcg_placed", anew))}
     return figures | {"fit_seconds": seconds}
 

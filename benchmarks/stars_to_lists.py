@@ -28,7 +28,7 @@ from cofactor.solvers import ALS, BPR, BayesianMF, ImplicitALS, KerasMF, Popular
 GRID = {
     "rank": (32, 64, 128),
     "unobserved_weight": (0.05, 0.1, 0.2, 0.4),
-    "penalty": ((0.03, 1.0), (0.1, 0.5), (0.3, 0.5)),
+    "regularization": (0.4, 0.7, 1.0),
 }
 LIKED = 4.0
 
@@ -69,8 +69,8 @@ def grid(small: bool) -> list[Any]:
     if small:
         return [ImplicitALS(rank=8, epochs=2)]
     return [
-        ImplicitALS(rank=rank, unobserved_weight=weight, regularization=penalty, nu=nu, epochs=12)
-        for rank, weight, (penalty, nu) in itertools.product(*GRID.values())
+        ImplicitALS(rank=rank, unobserved_weight=weight, regularization=penalty, epochs=12)
+        for rank, weight, penalty in itertools.product(*GRID.values())
     ]
 
 

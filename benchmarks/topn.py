@@ -25,13 +25,13 @@ from pathlib import Path
 
 import numba
 import numpy as np
+from cofactor.model.index import Index, build, search
 from peers import run_peer
 from results import Results, arguments, in_turn, short, versus
 from scipy import sparse
 
 import cofactor as cf
 from cofactor.model import retrieval
-from cofactor.model.index import Index, build, search
 
 SHAPES = {
     "ML-20M's shape": ("synthetic:138493x26744x20000000", 2, 25),

@@ -30,8 +30,8 @@ def drop_stale_machine_code():
 
     Processes that run tests side by side all do so.
     """
-    package = Path(cofactor.__file__).parent / "model"
-    sources = [file for folder in ("kernels", "bayesian") for file in (package / folder).glob("*.py")]
+    package = Path(cofactor.__file__).parent
+    sources = [file for folder in ("kernels", "model/bayesian") for file in (package / folder).glob("*.py")]
     newest = max(file.stat().st_mtime for file in sources)
     for cached in (Path(os.environ["NUMBA_CACHE_DIR"]) if worker else package).rglob("*.nb[ic]"):
         with contextlib.suppress(FileNotFoundError):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cofactor.errors import (
         ClusterError,
         CofactorError,
+        CollapseWarning,
         DataError,
         DownloadError,
         GoalWarning,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClusterError",
     "CofactorError",
+    "CollapseWarning",
     "DataError",
     "DownloadError",
     "Factors",

@@ -3,6 +3,7 @@
 __all__ = [
     "ClusterError",
     "CofactorError",
+    "CollapseWarning",
     "DataError",
     "DownloadError",
     "GoalWarning",
@@ -21,6 +22,10 @@ class CofactorError(Exception):
 
 class ClusterError(CofactorError, RuntimeError):
     """A Spark cluster, or the Java under it, that is missing, cannot be reached, or broke down."""
+
+
+class CollapseWarning(UserWarning):
+    """A fit whose vectors hold next to nothing, so that everybody gets nearly the same list."""
 
 
 class DataError(CofactorError, ValueError):

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: write beside the target, sync to disk, rename over it."""
+"""Write files whole or not at all (beside the target, synced, then renamed over it), and check a format's version."""
 
 import contextlib
 import errno
@@ -10,9 +10,41 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["new_folder", "replacing"]
+__all__ = ["checked_version", "new_folder", "replacing"]
 
 _OF_WRITING = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def checked_version(
+    found: object, newest: int, path: object, error: type[Exception], *, remedy: str = "write it again"
+) -> int:
+    """Return the format version that a stored file names, if this code reads it.
+
+    Parameters
+    ----------
+    found : object
+        What the file says.
+    newest : int
+        The newest version that this code reads; it reads all before it too.
+    path : path
+        The file, for the error's text.
+    error : type
+        What is raised where the version is newer, or none.
+    remedy : str
+        What to do with a file of an unknown version.
+
+    Examples
+    --------
+    >>> checked_version(1, 2, "plays.bin", ValueError)
+    1
+    """
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise error(f"{path} has an unknown format version, {str(found)[:20]!r}: {remedy}")
+    if found > newest:
+        raise error(
+            f"{path} has format version {found}, and this cofactor reads up to {newest}: pip install --upgrade cofactor"
+        )
+    return found
 
 
 @contextlib.contextmanager

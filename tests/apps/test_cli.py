@@ -96,16 +96,16 @@ def test_nmf_learns_for_either_goal():
 
 
 def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
-    from cofactor.model.lists import _warn_of_rating_model
+    from cofactor.model.warnings import warn_of_rating_model
 
-    _warn_of_rating_model.cache_clear()
+    warn_of_rating_model.cache_clear()
     first, second = (run("recommend", model, "1", "2") for _ in range(2))
     assert "this list is by predicted ratings" in first.stderr
     assert first.stderr.count("ImplicitALS().fit(ratings.binary())") == 1
     assert not second.stderr
     path = tmp_path / "ranking.safetensors"
     run("fit", DATA, "--rank", "3", "--epochs", "2", "-o", path)
-    _warn_of_rating_model.cache_clear()
+    warn_of_rating_model.cache_clear()
     assert not run("recommend", path, "1").stderr
 
 

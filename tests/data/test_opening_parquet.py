@@ -198,7 +198,7 @@ def test_it_is_built_anew_when_a_file_has_changed(tmp_path, change):
 
 def test_each_choice_of_options_has_a_build_of_its_own(tmp_path):
     folder = write(frame(), tmp_path / "ratings")
-    for options in ({}, {"duplicates": "sum"}, {"time": "time"}, {"value": None}):
+    for options in ({}, {"duplicates": "sum"}, {"time": None}, {"value": None}):
         same_table(cf.read_parquet(folder, **options), opened(folder, **options))
     assert len(builds(tmp_path / "cache")) == 4
 
@@ -366,7 +366,7 @@ def test_the_manifest_says_what_it_was_made_from(tmp_path):
     (manifest,) = (tmp_path / "cache").glob("*/*/interactions.json")
     made_from = json.loads(manifest.read_text())["made_from"]
     assert [Path(file).name for file, _, _ in made_from["files"]] == [f"part-{k}.parquet" for k in range(3)]
-    assert made_from["columns"] == {"user": "user", "item": "item", "value": "value"}
+    assert made_from["columns"] == {"user": "user", "item": "item", "value": "value", "time": "time"}
 
 
 def changed(column, value, row=70, dtype=None):

@@ -153,7 +153,7 @@ def test_a_fraction_outside_of_its_range_is_refused(ratings, fraction):
 
 
 def test_other_settings_out_of_range_are_refused(ratings):
-    with pytest.raises(cf.SettingError, match="at least one"):
+    with pytest.raises(cf.SettingError, match="at least 1"):
         ratings.split_last(0)
     with pytest.raises(cf.SettingError, match="between 2 and"):
         list(ratings.folds(1))

@@ -16,7 +16,7 @@ from scipy import sparse, stats
 import cofactor as cf
 from cofactor.evaluation import evaluate, metrics
 from cofactor.evaluation.metrics import LIST_METRICS, ItemPopularity
-from cofactor.model.retrieval import Ranked
+from cofactor.lists.rerank import Ranked
 from cofactor.solvers import ALS, ImplicitALS, Popularity
 
 
@@ -209,13 +209,13 @@ def test_what_was_seen_in_training_is_never_ranked(ratings):
 
 def test_blocks_of_users_change_nothing(ratings, monkeypatch):
     from cofactor.evaluation import ranking
-    from cofactor.model import retrieval
+    from cofactor.lists import exact
 
     train, test = ratings.split_per_user(test_fraction=0.25, seed=0)
     model = ALS(rank=4, epochs=3).fit(train)
     at_once = evaluate(model, test, k=[3, 10], also=["auc"])
     monkeypatch.setattr(ranking, "NUMBERS_AT_ONCE", 70)
-    monkeypatch.setattr(retrieval, "SCORES_AT_ONCE", 70)
+    monkeypatch.setattr(exact, "SCORES_AT_ONCE", 70)
     in_blocks = evaluate(model, test, k=[3, 10], also=["auc"])
     assert in_blocks == at_once
     assert in_blocks.per_user.equals(at_once.per_user)

@@ -13,7 +13,7 @@ from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation import compare, evaluate, held_out, metrics
 from cofactor.evaluation.held_out import without_training_rows
 from cofactor.evaluation.report import Report
-from cofactor.model.objective import Objective
+from cofactor.model.objectives.squared import SquaredError
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def model_of(train, score=3.0):
         mean=score,
         seen=train.matrix,
     )
-    return dataclasses.replace(model, objective=Objective(scale=(1.0, 5.0)))
+    return dataclasses.replace(model, objective=SquaredError(scale=(1.0, 5.0)))
 
 
 def test_errors_are_those_of_the_definition():

@@ -17,6 +17,7 @@ from tablesupport import row_pairs
 import cofactor as cf
 from cofactor.evaluation import evaluate, plots, tune, tuning
 from cofactor.evaluation.tuning import Tuned
+from cofactor.model.factors import evolved
 from cofactor.solvers import SOLVERS, solver_class
 from cofactor.solvers.als import ALS, ImplicitALS
 from cofactor.solvers.baselines import Popularity, PureSVD
@@ -204,7 +205,7 @@ class Fragile:
     def fit(self, train, *, callback=None):
         sign = 1.0 if self.strength <= 4.5 else -1.0
         popular = Popularity().fit(train)
-        model = popular.evolve(item_bias=sign * popular.item_bias)
+        model = evolved(popular, item_bias=sign * popular.item_bias)
         for number in range(1, self.epochs + 1):
             callback(cf.solvers.base.Epoch(number, self.epochs, {}, lambda: model))
             self.looked.append((self.strength, number))
@@ -276,20 +277,21 @@ def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them():
         assert ("epochs" in search.space) is searched
 
 
-def test_a_penalty_is_as_heavy_whatever_the_exponent_and_the_weight_of_unseen_pairs():
+def test_a_penalty_is_as_heavy_whatever_the_exponent():
     from cofactor.evaluation.search_space import search_space
     from cofactor.evaluation.tuning import Target, _Search
 
-    base = ImplicitALS(regularization=0.03, nu=1.0, unobserved_weight=0.1)
+    base = ImplicitALS(regularization=0.2, nu=1.0, unobserved_weight=0.1)
     search = _Search.of(base, search_space(ImplicitALS), Target.of("ndcg@10"), set())
-    suggested = {"rank": 9, "regularization": 0.03, "nu": 0.5, "unobserved_weight": 0.4}
-    settings = search.settings(suggested, met=50.0, pairs=1000.0)
-    assert settings["regularization"] * (50 + 0.4 * 1000) ** 0.5 == pytest.approx(0.03 * (50 + 0.1 * 1000), rel=0.005)
-    assert {**settings, "regularization": 0.03} == suggested
-    assert search.settings({**suggested, "nu": 1.0, "unobserved_weight": 0.1}, 50.0, 1000.0)["regularization"] == 0.03
+    suggested = {"rank": 9, "regularization": 0.2, "nu": 0.5, "unobserved_weight": 0.4}
+    settings = search.settings(suggested, average_row=70.0)
+    row = 70 + ImplicitALS.count_offset
+    assert settings["regularization"] * row**0.5 == pytest.approx(0.2 * row, rel=0.005)
+    assert {**settings, "regularization": 0.2} == suggested
+    assert search.settings({**suggested, "nu": 1.0}, average_row=70.0)["regularization"] == 0.2
     literal = search_space(ImplicitALS, {"regularization": (0.01, 0.1)})
     search = _Search.of(base, literal, Target.of("ndcg@10"), {"regularization"})
-    assert search.settings(suggested, 50.0, 1000.0) == suggested, "a range that is given means what it says"
+    assert search.settings(suggested, 70.0) == suggested, "a range that is given means what it says"
 
 
 def test_given_choices_of_epochs_are_what_is_chosen_from(likes):

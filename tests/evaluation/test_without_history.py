@@ -3,12 +3,10 @@
 import numpy as np
 import polars as pl
 import pytest
-from scipy import sparse
 
 import cofactor as cf
 from cofactor.evaluation import better, compare, evaluate, evaluate_by_fold_in, evaluate_sampled, tune
-from cofactor.model.history import item_counts, with_history
-from cofactor.solvers import ALS, ImplicitALS, Popularity
+from cofactor.solvers import ALS, BPR, ImplicitALS, Popularity
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +28,10 @@ def cold_users(parts):
     return set(parts[0].users.ids[:10])
 
 
-def test_history_is_what_says_something():
-    seen = sparse.csr_array(([1.0, 0.0, 2.0], ([0, 1, 3], [0, 1, 0])), shape=(4, 3))
-    assert with_history(seen, "user", "ranking").tolist() == [True, False, False, True]
-    assert with_history(seen, "user", "rating").tolist() == [True, True, False, True]
-    assert with_history(seen, "item", "ranking").tolist() == [True, False, False]
-    assert with_history(seen, "item", "rating").tolist() == [True, True, False]
-    assert item_counts(seen, "ranking").tolist() == [2, 0, 0]
-    nothing = sparse.csr_array((4, 3), dtype=np.float32)
-    assert with_history(nothing, "user", "rating").all()  # vectors from elsewhere
+def test_vectors_that_were_drawn_at_random_and_never_trained_are_no_history(parts):
+    train, test = parts
+    model = BPR(rank=4, epochs=1, seed=0).fit(train.binary())
+    assert evaluate(model, test, k=5).n_without_history == 10
 
 
 @pytest.mark.parametrize("solver", [ImplicitALS(rank=4, epochs=3, seed=0), ALS(rank=3, epochs=3, seed=0)])

@@ -8,17 +8,19 @@ import polars as pl
 import pytest
 
 import cofactor as cf
+from cofactor.data.preparation import AsGiven
 from cofactor.model import folder as folder_module
 from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND, open_folder
-from cofactor.model.objective import Objective
-from cofactor.model.state import Origin
+from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.origin import Origin
 
 
 @pytest.fixture
 def folder(tmp_path):
     card = {
         "kind": KIND, "format": FOLDER_FORMAT, "rank": 2, "mean": 0.5, "user_bias": False, "item_bias": True,
-        "objective": dataclasses.asdict(Objective(goal="ranking")), "origin": dataclasses.asdict(Origin(solver="none")),
+        "objective": SquaredError(goal="ranking").to_dict(), "origin": dataclasses.asdict(Origin(solver="none")),
+        "preparation": AsGiven().to_dict(),
         "n_users": 2, "n_items": 3, "n_seen": 2,
     }  # fmt: skip
     users = pl.DataFrame({"id": ["ann", "bob"], "row": [0, 1], "vector": [[1.0, 0.0], [0.0, 1.0]]})

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import cofactor as cf
-from cofactor.model.kernels.assembly import KEPT_FLOATS
+from cofactor.kernels.assembly import KEPT_FLOATS
 from cofactor.model.least_squares import (
     Equations,
     Rows,
@@ -17,9 +17,11 @@ from cofactor.model.least_squares import (
     improve_blocks,
     improve_nonnegative_rows,
     improve_rows,
+    singular_values,
     solve_rows,
 )
-from cofactor.model.losses import BiasedRatings, Confidences
+from cofactor.model.objectives.confidence import Confidence
+from cofactor.model.objectives.squared import SquaredError
 
 RANKS = (1, 5, 16, 20, 64, 100)
 
@@ -28,6 +30,12 @@ def random_rows(n_rows=40, n_columns=300, density=0.2, seed=0):
     rng = np.random.default_rng(seed)
     matrix = sp.random(n_rows, n_columns, density, "csr", np.float32, random_state=rng)
     matrix.data = rng.integers(1, 6, matrix.nnz).astype(np.float32)
+    return matrix
+
+
+def with_dislikes(matrix):
+    """Make a third of the values negative."""
+    matrix.data[np.random.default_rng(7).random(matrix.nnz) < 1 / 3] *= -1
     return matrix
 
 
@@ -47,9 +55,11 @@ def naive_equation(rows: Rows, system: Equations, row: int):
     right = system.prior[row % len(system.prior)].astype(float)
     for i, value in zip(rows.indices[start:stop], rows.values[start:stop], strict=True):
         y = system.vectors[i].astype(float)
-        weight = system.weight[0] + system.weight[1] * value
+        weight, target = system.weight[0] + system.weight[1] * value, system.target[0] + system.target[1] * value
+        if weight < 0:  # a pair that is to score zero
+            weight, target = -weight, 0
         matrix = matrix + weight * np.outer(y, y)
-        right = right + weight * (system.target[0] + system.target[1] * value - system.offsets[i]) * y
+        right = right + weight * (target - system.offsets[i]) * y
     return matrix, right
 
 
@@ -85,8 +95,14 @@ def general_equations(rank, n=300):
     )
 
 
+MEAN = 3.0
+
+
 def losses():
-    return (BiasedRatings(3.0, 0.5, 0.2, 0.5), Confidences(0.1, 0.05, 0.5))
+    return (
+        SquaredError(regularization=0.5, bias_regularization=0.2, nu=0.5),
+        Confidence(unobserved_weight=0.1, count_offset=50.0, regularization=0.05, nu=0.5),
+    )
 
 
 def naive_objective(loss, matrix, users, items):
@@ -94,13 +110,15 @@ def naive_objective(loss, matrix, users, items):
     seen = dense != 0
     x, y = users.astype(float), items.astype(float)
     counts = seen.sum(1), seen.sum(0)
-    if isinstance(loss, Confidences):
-        total = (dense * (x @ y.T - 1) ** 2)[seen].sum() + loss.unobserved_weight * ((x @ y.T) ** 2).sum()
-        scales = [(m + loss.unobserved_weight * n) ** loss.nu for m, n in zip(counts, dense.shape[::-1], strict=True)]
+    if isinstance(loss, Confidence):
+        total = (abs(dense) * (x @ y.T - (dense > 0)) ** 2)[seen].sum() + loss.unobserved_weight * (
+            (x @ y.T) ** 2
+        ).sum()
+        scales = [(m + loss.count_offset) ** loss.nu for m in counts]
         return total + sum(loss.regularization * s @ (z**2).sum(1) for s, z in zip(scales, (x, y), strict=True))
     penalty = np.full(x.shape[1], loss.regularization)
     penalty[-1] = loss.bias_regularization
-    predicted = loss.mean + x[:, :-1] @ y[:, :-1].T + x[:, -1:] + y[:, -1]
+    predicted = MEAN + x[:, :-1] @ y[:, :-1].T + x[:, -1:] + y[:, -1]
     total = ((dense - predicted)[seen] ** 2).sum()
     return total + sum(m**loss.nu @ (z**2 @ penalty) for m, z in zip(counts, (x, y), strict=True))
 
@@ -166,6 +184,31 @@ def test_one_nonnegative_sweep_is_one_pass_of_coordinate_descent():
 
 
 @pytest.mark.parametrize("rank", RANKS)
+def test_a_negative_weight_is_a_target_of_zero_for_every_method(rank):
+    rows, system = as_rows(with_dislikes(random_rows())), general_equations(rank)
+    signed = system.weight[0] + system.weight[1] * rows.values
+    assert (signed < 0).any()
+    assert (signed[rows.values < 0] > 0).any()  # what counts is the weight's sign, not the value's
+    expected = naive_solution(rows, system)
+    assert solve_rows(rows, system) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    start = random_vectors(len(rows), rank, 4)
+    assert improve_rows(rows, system, start.copy(), steps=60) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    for _ in range(40):
+        improve_blocks(rows, system, start)
+    assert start == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    free = improve_nonnegative_rows(rows, system, np.zeros_like(start), sweeps=1000, free=rank)
+    assert free == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_negative_ratings_are_still_ratings_in_a_squared_error():
+    rows, ratings = as_rows(with_dislikes(random_rows())), BiasedRatings(-0.5, 0.5, 0.2, 0.5)
+    system = ratings.equations(random_vectors(300, 5))
+    _, targets = system.weights_and_targets(rows.values, rows.indices)
+    assert targets == pytest.approx(rows.values + 0.5 - system.offsets[rows.indices])
+    assert solve_rows(rows, system) == pytest.approx(naive_solution(rows, system), rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("rank", RANKS)
 @pytest.mark.parametrize("n", [1, 7, 5000, 70_000])
 def test_gram_is_the_product(rank, n):
     vectors = random_vectors(n, rank)
@@ -173,12 +216,20 @@ def test_gram_is_the_product(rank, n):
     assert gram(vectors) == pytest.approx(expected, rel=1e-5, abs=1e-6 * np.abs(expected).max())
 
 
+def test_singular_values_are_those_of_the_table_of_scores():
+    users, items = random_vectors(40, 7), random_vectors(30, 7, 2)
+    items[:, 6] = items[:, 0]  # one dimension too many
+    expected = np.linalg.svd(users.astype(float) @ items.T.astype(float), compute_uv=False)[:7]
+    assert singular_values(users, items) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize("rank", [1, 5, 20, 64])
 @pytest.mark.parametrize("loss", losses(), ids=lambda loss: type(loss).__name__)
-def test_objective_is_the_loss_term_by_term(loss, rank):
-    matrix = random_rows()
+@pytest.mark.parametrize("made", [lambda matrix: matrix, with_dislikes], ids=["positive", "both"])
+def test_objective_is_the_loss_term_by_term(loss, rank, made):
+    matrix = made(random_rows())
     users, items = random_vectors(40, rank + 1), random_vectors(300, rank + 1, 2)
-    found = loss.measure(as_rows(matrix), as_rows(matrix.T.tocsr()), users, items).objective
+    found = loss.measure(as_rows(matrix), as_rows(matrix.T.tocsr()), users, items, MEAN).objective
     assert found == pytest.approx(naive_objective(loss, matrix, users, items), rel=1e-6)
 
 
@@ -187,12 +238,12 @@ def test_exact_half_steps_never_raise_the_objective(loss):
     matrix = random_rows()
     by_user, by_item = as_rows(matrix), as_rows(matrix.T.tocsr())
     users, items = random_vectors(40, 9), random_vectors(300, 9, 2)
-    history = [loss.measure(by_user, by_item, users, items).objective]
+    history = [loss.measure(by_user, by_item, users, items, MEAN).objective]
     for _ in range(40):
-        users = solve_rows(by_user, loss.equations(items))
-        history.append(loss.measure(by_user, by_item, users, items).objective)
-        items = solve_rows(by_item, loss.equations(users))
-        history.append(loss.measure(by_user, by_item, users, items).objective)
+        users = solve_rows(by_user, loss.equations(items, MEAN))
+        history.append(loss.measure(by_user, by_item, users, items, MEAN).objective)
+        items = solve_rows(by_item, loss.equations(users, MEAN))
+        history.append(loss.measure(by_user, by_item, users, items, MEAN).objective)
     assert history[-1] < 0.9 * history[1]
     assert np.all(np.diff(history) <= 1e-10 * history[0])
 
@@ -258,13 +309,13 @@ def test_empty_rows_get_zeros_without_regularization_too():
 
 
 def test_held_vectors_give_the_equations_of_a_copy_and_come_back_unchanged():
-    loss, fixed = BiasedRatings(3.0, 0.5, 0.2, 1.0), random_vectors(300, 6)
+    loss, fixed = SquaredError(regularization=0.5, bias_regularization=0.2, nu=1.0), random_vectors(300, 6)
     before, rows = fixed.copy(), as_rows(random_rows())
-    with loss.holding(fixed) as system:
+    with loss.holding(fixed, MEAN) as system:
         held = solve_rows(rows, system)
     assert np.array_equal(fixed, before)
-    assert np.array_equal(held, solve_rows(rows, loss.equations(fixed)))
-    with pytest.raises(RuntimeError), loss.holding(fixed):
+    assert np.array_equal(held, solve_rows(rows, loss.equations(fixed, MEAN)))
+    with pytest.raises(RuntimeError), loss.holding(fixed, MEAN):
         raise RuntimeError
     assert np.array_equal(fixed, before)
 
@@ -292,6 +343,8 @@ def test_a_row_that_only_float64_can_solve_is_solved():
     rows, vectors = as_rows(random_rows(2, 300, 0.5)), random_vectors(300, 4)
     vectors[:, 3] = vectors[:, 2] + 1e-4 * vectors[:, 3]
     system = equations(vectors, 1e-6)
+    assert solve_rows(rows, system) == pytest.approx(naive_solution(rows, system), rel=1e-3)
+    rows, system = as_rows(with_dislikes(random_rows(2, 300, 0.5))), equations(vectors, 1e-6, weight=(0.0, 1.0))
     assert solve_rows(rows, system) == pytest.approx(naive_solution(rows, system), rel=1e-3)
 
 

@@ -11,36 +11,39 @@ from scipy import optimize
 from twins import below, child, parts_of, table_of
 
 from cofactor.data.vocabulary import Vocabulary
+from cofactor.kernels.lanes import WIDTH
 from cofactor.model import blocks as parting
-from cofactor.model import logistic_rows
-from cofactor.model.blocks import pad
-from cofactor.model.factors import Factors
-from cofactor.model.kernels.lanes import WIDTH
-from cofactor.model.logistic import Examples, Steps
-from cofactor.model.objective import Objective
+from cofactor.model.blocks import Blocks, pad
+from cofactor.model.factors import Factors, parameters_of
+from cofactor.model.objectives import logistic
+from cofactor.model.objectives.logistic import Logistic
 
 MEAN = -1.5
 
 
-def twin_epoch(table, cuts, steps, users, items, user_bias, item_bias, seed, epoch):
-    """Do what `Examples.train` does, in place and in float64; return the examples' losses."""
+def steps_of(regularization, negatives):
+    return Logistic(goal="ranking", regularization=regularization, negatives=negatives)
+
+
+def twin_epoch(table, cuts, steps, rate, users, items, user_bias, item_bias, seed, epoch):
+    """Do what `Logistic.train` does, in place and in float64; return the examples' losses."""
     dense = table.toarray() > 0
     blocks = len(cuts) - 1
     members = np.random.default_rng([seed, epoch]).permutation(np.flatnonzero(dense.any(axis=0)))
     edges = np.arange(blocks + 1) * len(members) // blocks
-    key, decay = child(child(seed, epoch), 0), 1 - steps.learning_rate * steps.regularization
+    key, decay = child(child(seed, epoch), 0), 1 - rate * steps.regularization
     losses = []
     for task, block, u, start, inside in parts_of(dense, members, edges, cuts):
         near = members[edges[block] : edges[block + 1]]
         stream = child(key, task * blocks + block)
         for place, i in enumerate(inside, start=start):
-            numbers = range(place * steps.drawn, (place + 1) * steps.drawn)
+            numbers = range(place * steps.negatives, (place + 1) * steps.negatives)
             drawn = [near[below(stream, number, len(near))] for number in numbers]
             met, x, pulls = [i, *drawn], users[u].copy(), []
-            for item, truth in zip(met, [1] + [0] * steps.drawn, strict=True):
+            for item, truth in zip(met, [1] + [0] * steps.negatives, strict=True):
                 found = 1 / (1 + math.exp(-(MEAN + user_bias[u] + item_bias[item] + items[item] @ x)))
                 losses.append(-math.log(found if truth else 1 - found))
-                pulls.append(steps.learning_rate * (truth - found))
+                pulls.append(rate * (truth - found))
             users[u] *= decay ** len(met)
             user_bias[u] *= decay ** len(met)
             for item, step in zip(met, pulls, strict=True):
@@ -67,17 +70,17 @@ def drawn_arrays(random, n_users, n_items, rank):
 )
 def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, seed):
     random = np.random.default_rng(seed)
-    table, steps = table_of(random, *shape, share), Steps(0.05, 0.3, drawn)
+    table, steps = table_of(random, *shape, share), steps_of(0.3, drawn)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parting, "PAIRS_IN_TASK", max(1, table.nnz // blocks**2))
         patch.setattr(parting, "ITEMS_IN_BLOCK", 1)
-        trained = Examples(table)
+        trained = Blocks(table)
     users, items, user_bias, item_bias = drawn_arrays(random, *shape, rank)
     twins = [array.astype(np.float64) for array in (users, items, user_bias, item_bias)]
     padded_users, padded_items = pad(users), pad(items)
     for epoch in range(2):
-        loss = trained.train(steps, padded_users, padded_items, (user_bias, item_bias), MEAN, seed, epoch)
-        losses = twin_epoch(table, trained.cuts, steps, *twins, seed, epoch)
+        loss = steps.train(trained, 0.05, padded_users, padded_items, (user_bias, item_bias), MEAN, seed, epoch)
+        losses = twin_epoch(table, trained.cuts, steps, 0.05, *twins, seed, epoch)
         assert loss == pytest.approx(np.mean(losses) if losses else 0, rel=1e-4, abs=1e-6)
     assert padded_users[:, :rank] == pytest.approx(twins[0], abs=1e-4)
     assert padded_items[:, :rank] == pytest.approx(twins[1], abs=1e-4)
@@ -92,12 +95,12 @@ def test_threads_do_not_change_a_bit(threads, monkeypatch):
     monkeypatch.setattr(parting, "PAIRS_IN_TASK", 5)
     monkeypatch.setattr(parting, "ITEMS_IN_BLOCK", 2)
     random = np.random.default_rng(1)
-    table, steps = table_of(random, 200, 150, 0.2), Steps(0.1, 0.02, 3)
+    table, steps = table_of(random, 200, 150, 0.2), steps_of(0.02, 3)
     start, results = drawn_arrays(random, 200, 150, 9), []
     for count in (1, threads):
         monkeypatch.setattr(numba, "get_num_threads", lambda count=count: count)
         users, items, biases = pad(start[0]), pad(start[1]), (start[2].copy(), start[3].copy())
-        told = [Examples(table).train(steps, users, items, biases, MEAN, 5, epoch) for epoch in range(3)]
+        told = [steps.train(Blocks(table), 0.1, users, items, biases, MEAN, 5, epoch) for epoch in range(3)]
         results.append((users.tobytes(), items.tobytes(), biases[0].tobytes(), biases[1].tobytes(), told))
     assert results[0] == results[1]
 
@@ -106,24 +109,34 @@ def test_vectors_that_end_within_a_register_are_refused():
     table = table_of(np.random.default_rng(0), 4, 30, 0.3)
     users, items, *biases = drawn_arrays(np.random.default_rng(0), 4, 30, WIDTH - 1)
     with pytest.raises(ValueError, match="pad them with zeros"):
-        Examples(table).train(Steps(0.1, 0.0, 1), users, pad(items), tuple(biases), MEAN, 0, 0)
+        steps_of(0.0, 1).train(Blocks(table), 0.1, users, pad(items), tuple(biases), MEAN, 0, 0)
 
 
 def test_a_loss_is_finite_however_long_the_vectors_and_however_many_are_drawn():
     table = table_of(np.random.default_rng(0), 4, 30, 0.3)
     users, items = (np.full((n, WIDTH), 1e10, np.float32) for n in (4, 30))
     biases = np.zeros(4, np.float32), np.zeros(30, np.float32)
-    assert math.isfinite(Examples(table).train(Steps(1e-9, 0.0, 25), users, items, biases, MEAN, 0, 0))
+    assert math.isfinite(steps_of(0.0, 25).train(Blocks(table), 1e-9, users, items, biases, MEAN, 0, 0))
 
 
 def model_of(random, n_users, n_items, rank, share=0.3, regularization=0.05):
     users, items, user_bias, item_bias = drawn_arrays(random, n_users, n_items, rank)
     vocabularies = Vocabulary(range(n_users), kind="user"), Vocabulary(range(n_items), kind="item")
-    objective = Objective(loss="logistic", goal="ranking", regularization=regularization, negatives=3)
+    objective = Logistic(goal="ranking", regularization=regularization, negatives=3)
     return Factors(
         users, items, *vocabularies, user_bias=user_bias, item_bias=item_bias, mean=MEAN, objective=objective,
         seen=table_of(random, n_users, n_items, share),
     )  # fmt: skip
+
+
+def placed(model, table, side):
+    found = model.objective.place(parameters_of(model), table, side)
+    return found.vectors, found.bias
+
+
+def shares(model, met, target):
+    ones = np.ones(len(met))
+    return model.objective.shares(parameters_of(model), met, ones, 0, np.array([target]))[:, 0]
 
 
 def best_row(vectors, bias, chosen, drawn, regularization):
@@ -142,7 +155,7 @@ def test_newcomers_get_the_row_of_least_loss(seed):
     random = np.random.default_rng(seed)
     model = model_of(random, 20, 30, 4)
     visitors = table_of(random, 3, 30, 0.4)
-    vectors, bias = logistic_rows.place_users(model, visitors)
+    vectors, bias = placed(model, visitors, "user")
     for row in range(3):
         chosen = visitors.toarray()[row] > 0
         drawn = np.full(30, 3 * chosen.sum() / 30)
@@ -155,7 +168,7 @@ def test_new_items_get_the_row_of_least_loss(share):
     random = np.random.default_rng(7)
     model = model_of(random, 20, 30, 4, share)
     met_by = table_of(random, 3, 20, 0.4)
-    vectors, bias = logistic_rows.place_items(model, met_by)
+    vectors, bias = placed(model, met_by, "item")
     drawn = 3 * np.diff(model.seen.indptr) / 30
     for row in range(3):
         chosen = met_by.toarray()[row] > 0
@@ -166,16 +179,16 @@ def test_new_items_get_the_row_of_least_loss(share):
 def test_who_met_nothing_gets_no_vector():
     random = np.random.default_rng(0)
     model = model_of(random, 5, 6, 2)
-    vectors, bias = logistic_rows.place_users(model, table_of(random, 1, 6, 0.0))
+    vectors, bias = placed(model, table_of(random, 1, 6, 0.0), "user")
     assert not vectors.any()
     assert not bias.any()
-    assert not logistic_rows.shares(model, np.empty(0, np.int32), 0).any()
+    assert not shares(model, np.empty(0, np.int32), 0).any()
 
 
 def test_a_vector_is_finite_without_regularization():
     random = np.random.default_rng(0)
     model = model_of(random, 5, 6, 8, regularization=0.0)
-    vectors, bias = logistic_rows.place_users(model, table_of(random, 3, 6, 0.5))
+    vectors, bias = placed(model, table_of(random, 3, 6, 0.5), "user")
     assert np.isfinite(vectors).all()
     assert np.isfinite(bias).all()
 
@@ -183,11 +196,11 @@ def test_a_vector_is_finite_without_regularization():
 def test_a_sample_of_a_large_catalogue_places_nearly_as_the_whole(monkeypatch):
     random = np.random.default_rng(3)
     model, visitors = model_of(random, 10, 6000, 4, share=0.01), table_of(random, 5, 6000, 0.02)
-    sampled = np.column_stack(logistic_rows.place_users(model, visitors))
-    alone = np.column_stack(logistic_rows.place_users(model, visitors[[2]]))
+    sampled = np.column_stack(placed(model, visitors, "user"))
+    alone = np.column_stack(placed(model, visitors[[2]], "user"))
     assert np.array_equal(alone[0], sampled[2])
-    monkeypatch.setattr(logistic_rows, "SAMPLE", 6000)
-    whole = np.column_stack(logistic_rows.place_users(model, visitors))
+    monkeypatch.setattr(logistic, "SAMPLE", 6000)
+    whole = np.column_stack(placed(model, visitors, "user"))
     assert not np.array_equal(whole, sampled)
     assert np.abs(whole - sampled).max() < 0.25
 
@@ -196,11 +209,11 @@ def test_shares_of_what_was_met_and_of_all_else_make_up_the_score():
     random = np.random.default_rng(4)
     model = model_of(random, 10, 30, 4)
     met = np.flatnonzero(random.random(30) < 0.3).astype(np.int32)
-    regression = logistic_rows._of_user(model, met)
+    regression = model.objective._of_user(parameters_of(model), met)
     row = regression.solved()
     slopes, weights = regression.parts(row)
     asked = np.append(model.item_vectors[5].astype(np.float64), 1)
     effect = regression.design @ np.linalg.solve(regression.curvature(weights), asked)
     of_all = (slopes + weights * (regression.design @ row)) * effect
     assert of_all.sum() == pytest.approx(row @ asked, abs=1e-6)
-    assert logistic_rows.shares(model, met, 5) == pytest.approx(of_all[: len(met)])
+    assert shares(model, met, 5) == pytest.approx(of_all[: len(met)])

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from twins import MASK, below, child, parts_of, table_of, unmarked
 
 from cofactor.data.vocabulary import Vocabulary
+from cofactor.kernels import pairs
 from cofactor.model import blocks as parting
-from cofactor.model import pairwise
-from cofactor.model.blocks import pad
-from cofactor.model.factors import Factors
-from cofactor.model.kernels import pairs
-from cofactor.model.objective import Objective
-from cofactor.model.pairwise import Pairs, Steps
+from cofactor.model.blocks import Blocks, pad
+from cofactor.model.factors import Factors, parameters_of
+from cofactor.model.objectives import pairwise
+from cofactor.model.objectives.pairwise import Pairwise
+
+
+def steps_of(learning_rate, regularization, negatives):
+    return Pairwise(goal="ranking", learning_rate=learning_rate, regularization=regularization, negatives=negatives)
 
 
 def pull(lead):
@@ -29,7 +32,7 @@ def hardest(x, drawn, items, bias):
 
 
 def twin_epoch(table, cuts, steps, users, items, bias, seed, epoch):
-    """Do what `Pairs.train` does, in place and in float64; return the losses and whether each pair was in order."""
+    """Do what `Pairwise.train` does, in place and in float64; return the losses and whether each pair was in order."""
     dense = table.toarray() > 0
     blocks = len(cuts) - 1
     members = np.random.default_rng([seed, epoch]).permutation(np.flatnonzero(dense.any(axis=0)))
@@ -44,7 +47,7 @@ def twin_epoch(table, cuts, steps, users, items, bias, seed, epoch):
         for first in range(0, len(inside), pairs.CHUNK):
             x, together = users[u].copy(), []
             for place, i in enumerate(inside[first : first + pairs.CHUNK], start=start + first):
-                numbers = range(place * steps.drawn, (place + 1) * steps.drawn)
+                numbers = range(place * steps.negatives, (place + 1) * steps.negatives)
                 drawn = np.array([near[unmarked(stream, number, marked)] for number in numbers])
                 assert not dense[u, drawn].any()
                 j, rival = hardest(x, drawn, items, bias)
@@ -82,16 +85,16 @@ def many_blocks(monkeypatch):
 )
 def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, seed):
     random = np.random.default_rng(seed)
-    table, steps = table_of(random, *shape, share), Steps(0.07, 0.3, drawn)
+    table, steps = table_of(random, *shape, share), steps_of(0.07, 0.3, drawn)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parting, "PAIRS_IN_TASK", max(1, table.nnz // blocks**2))
         patch.setattr(parting, "ITEMS_IN_BLOCK", 1)
-        trained = Pairs(table)
+        trained = Blocks(table)
     users, items, bias = drawn_vectors(random, *shape, rank)
     twins = [array.astype(np.float64) for array in (users, items, bias)]
     padded_users, padded_items = pad(users), pad(items)
     for epoch in range(2):
-        told = trained.train(steps, padded_users, padded_items, bias, seed, epoch)
+        told = steps.train(trained, steps.learning_rate, padded_users, padded_items, bias, seed, epoch)
         losses, in_order = twin_epoch(table, trained.cuts, steps, *twins, seed, epoch)
         assert told.loss == pytest.approx(np.mean(losses) if losses else 0, rel=1e-4, abs=1e-6)
         assert told.in_order == pytest.approx(np.mean(in_order) if in_order else 0, abs=1e-9)
@@ -104,20 +107,20 @@ def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, see
 
 def test_small_tables_are_one_block_and_large_ones_many(many_blocks):
     random = np.random.default_rng(0)
-    assert Pairs(table_of(random, 3, 2, 1.0)).blocks == 1
-    assert Pairs(table_of(random, 400, 300, 0.5)).blocks == parting.MOST_BLOCKS
-    assert Pairs(table_of(random, 2, 300, 1.0)).blocks == 2
+    assert Blocks(table_of(random, 3, 2, 1.0)).blocks == 1
+    assert Blocks(table_of(random, 400, 300, 0.5)).blocks == parting.MOST_BLOCKS
+    assert Blocks(table_of(random, 2, 300, 1.0)).blocks == 2
 
 
 @pytest.mark.parametrize("threads", [2, 4])
 def test_threads_do_not_change_a_bit(threads, many_blocks, monkeypatch):
     random = np.random.default_rng(1)
-    table, steps = table_of(random, 200, 150, 0.2), Steps(0.1, 0.02, 3)
+    table, steps = table_of(random, 200, 150, 0.2), steps_of(0.1, 0.02, 3)
     start, results = drawn_vectors(random, 200, 150, 9), []
     for count in (1, threads):
         monkeypatch.setattr(numba, "get_num_threads", lambda count=count: count)
         users, items, bias = pad(start[0]), pad(start[1]), start[2].copy()
-        told = [Pairs(table).train(steps, users, items, bias, 5, epoch) for epoch in range(3)]
+        told = [steps.train(Blocks(table), steps.learning_rate, users, items, bias, 5, epoch) for epoch in range(3)]
         results.append((users.tobytes(), items.tobytes(), bias.tobytes(), told))
     assert results[0] == results[1]
 
@@ -148,16 +151,14 @@ def test_a_pull_is_finite_however_long_the_vectors(lead):
 
 def model_of(random, n_users, n_items, rank, steps, share=0.3):
     users, items, bias = drawn_vectors(random, n_users, n_items, rank)
-    objective = Objective(
-        loss="pairwise",
-        goal="ranking",
-        regularization=steps.regularization,
-        learning_rate=steps.learning_rate,
-        negatives=steps.drawn,
-    )
     vocabularies = Vocabulary(range(n_users), kind="user"), Vocabulary(range(n_items), kind="item")
     seen = table_of(random, n_users, n_items, share)
-    return Factors(users, items, *vocabularies, item_bias=bias, seen=seen, objective=objective)
+    return Factors(users, items, *vocabularies, item_bias=bias, seen=seen, objective=steps)
+
+
+def placed_rows(model, table, side):
+    found = model.objective.place(parameters_of(model), table, side)
+    return found.vectors, found.bias
 
 
 def rates_of(steps):
@@ -165,7 +166,7 @@ def rates_of(steps):
 
 
 def twin_user(model, steps, met):
-    """Place a user by the items they met, as `pairwise.place_users` does; return the vector and each item's part."""
+    """Place a user by the items they met, as `Pairwise.place` does; return the vector and each item's part."""
     items, bias = model.item_vectors.astype(np.float64), model.item_bias.astype(np.float64)
     parts = np.zeros((len(met), items.shape[1]))
     marked = np.isin(np.arange(len(items)), met)
@@ -174,7 +175,7 @@ def twin_user(model, steps, met):
         for first in range(0, len(met), pairs.CHUNK):
             x, added = parts.sum(axis=0), {}
             for k in range(first, min(first + pairs.CHUNK, len(met))):
-                numbers = range(k * steps.drawn, (k + 1) * steps.drawn)
+                numbers = range(k * steps.negatives, (k + 1) * steps.negatives)
                 drawn = np.array([unmarked(stream, n, marked) for n in numbers])
                 j, rival = hardest(x, drawn, items, bias)
                 added[k] = rate * pull(items[met[k]] @ x + bias[met[k]] - rival) * (items[met[k]] - items[j])
@@ -197,7 +198,7 @@ def unseen(model, stream, u, count):
 
 
 def twin_item(model, steps, met):
-    """Place an item by the users who met it, as `pairwise.place_items` does; return the vector and the bias."""
+    """Place an item by the users who met it, as `Pairwise.place` does; return the vector and the bias."""
     users, items, bias = (
         array.astype(np.float64) for array in (model.user_vectors, model.item_vectors, model.item_bias)
     )
@@ -206,15 +207,15 @@ def twin_item(model, steps, met):
     for number, rate in enumerate(rates_of(steps)):
         stream, decay = child(0, number), 1 - rate * steps.regularization
         for k, u in enumerate(met):
-            drawn = unseen(model, child(stream, k), u, steps.drawn)
+            drawn = unseen(model, child(stream, k), u, steps.negatives)
             if drawn is not None:
                 step = rate * pull(b + y @ users[u] - hardest(users[u], drawn, items, bias)[1])
                 y, b = decay * y + step * users[u], decay * b + step
-        for turn in range(round(steps.drawn * model.seen.nnz / model.n_items)):
+        for turn in range(round(steps.negatives * model.seen.nnz / model.n_items)):
             branch = child(stream, -2 - turn)
             e = below(branch, -1, model.seen.nnz)
             u, i = owners[e], model.seen.indices[e]
-            if u in met or (drawn := unseen(model, branch, u, steps.drawn - 1)) is None:
+            if u in met or (drawn := unseen(model, branch, u, steps.negatives - 1)) is None:
                 continue
             rival = b + y @ users[u]
             if len(drawn) and hardest(users[u], drawn, items, bias)[1] > rival:
@@ -227,17 +228,18 @@ def twin_item(model, steps, met):
 @settings(max_examples=20, deadline=None)
 @given(n_items=st.integers(1, 30), rank=st.integers(1, 18), drawn=st.integers(1, 3), seed=st.integers(0, 2**32))
 def test_newcomers_are_placed_as_the_twin_places_them(n_items, rank, drawn, seed):
-    random, steps = np.random.default_rng(seed), Steps(0.05, 0.2, drawn)
+    random, steps = np.random.default_rng(seed), steps_of(0.05, 0.2, drawn)
     model = model_of(random, 12, n_items, rank, steps)
     visitors = table_of(random, 4, n_items, 0.4)
-    placed, bias = pairwise.place_users(model, visitors)
+    placed, bias = placed_rows(model, visitors, "user")
     assert bias is None
     for row in range(4):
         met = visitors[[row]].indices
         vector, parts = twin_user(model, steps, met) if len(met) < n_items else (np.zeros(rank), np.zeros((0, rank)))
         assert placed[row] == pytest.approx(vector, abs=1e-4)
         if len(parts):
-            shares = pairwise.shares(model, met, target=0)
+            ones, target = np.ones(len(met)), np.array([0])
+            shares = model.objective.shares(parameters_of(model), met, ones, 0, target)[:, 0]
             assert shares == pytest.approx(parts @ model.item_vectors[0].astype(np.float64), abs=1e-3)
 
 
@@ -249,10 +251,10 @@ def test_newcomers_are_placed_as_the_twin_places_them(n_items, rank, drawn, seed
     seed=st.integers(0, 2**32),
 )
 def test_new_items_are_placed_as_the_twin_places_them(n_items, share, drawn, seed):
-    random, steps = np.random.default_rng(seed), Steps(0.05, 0.2, drawn)
+    random, steps = np.random.default_rng(seed), steps_of(0.05, 0.2, drawn)
     model = model_of(random, 12, n_items, 5, steps, share)
     met_by = table_of(random, 3, 12, 0.4)
-    placed, biases = pairwise.place_items(model, met_by)
+    placed, biases = placed_rows(model, met_by, "item")
     for row in range(3):
         vector, bias = twin_item(model, steps, met_by[[row]].indices)
         assert placed[row] == pytest.approx(vector, abs=1e-3)
@@ -261,7 +263,7 @@ def test_new_items_are_placed_as_the_twin_places_them(n_items, share, drawn, see
 
 def test_a_newcomer_gets_the_same_bits_whoever_is_placed_beside_them():
     random = np.random.default_rng(4)
-    model, visitors = model_of(random, 10, 50, 7, Steps(0.05, 0.02, 2)), table_of(random, 9, 50, 0.3)
-    together = pairwise.place_users(model, visitors)[0]
+    model, visitors = model_of(random, 10, 50, 7, steps_of(0.05, 0.02, 2)), table_of(random, 9, 50, 0.3)
+    together = placed_rows(model, visitors, "user")[0]
     for row in range(9):
-        assert np.array_equal(pairwise.place_users(model, visitors[[row]])[0][0], together[row])
+        assert np.array_equal(placed_rows(model, visitors[[row]], "user")[0][0], together[row])

@@ -23,8 +23,8 @@ from tablesupport import is_mapped
 
 import cofactor as cf
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Objective
-from cofactor.model.state import Origin
+from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.origin import Origin
 from cofactor.model.tensors import check_rows
 
 
@@ -40,7 +40,7 @@ def small(**changes):
         seen=sparse.csr_array(np.array([[0, 2, 0, 5], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 3, 0], [1, 1, 1, 1.0]])),
         titles=["Wallace & Gromit", None, "Amélie", "七人の侍"],
     )
-    objective = Objective(goal="ranking", regularization=0.1, nu=0.5, scale=(1.0, 5.0))
+    objective = SquaredError(goal="ranking", regularization=0.1, nu=0.5, scale=(1.0, 5.0))
     origin = Origin("KerasMF", {"rank": 3, "patience": None}, "made-up", "2024-01-01", "0.1.0", {"mse": 0.5})
     return dataclasses.replace(
         model,
@@ -162,7 +162,7 @@ HOSTILE = {
     "mean not a number": (lambda p: changed_card(p, lambda c: c.update(mean="3")), "where a number should"),
     "mean NaN": (lambda p: changed_card(p, lambda c: c.update(mean=float("nan"))), "where a number should"),
     "mean infinite": (lambda p: changed_card(p, lambda c: c.update(mean=1e999)), "where a number should"),
-    "unknown objective": (lambda p: changed_card(p, lambda c: c["objective"].update(loss="magic")), "not a sound"),
+    "unknown objective": (lambda p: changed_card(p, lambda c: c["objective"].update(kind="magic")), "not a sound"),
     "objective with more": (lambda p: changed_card(p, lambda c: c["objective"].update(more=1)), "unknown entries"),
     "objective of text": (lambda p: changed_card(p, lambda c: c["objective"].update(nu="x")), "not a sound model"),
     "origin with more": (lambda p: changed_card(p, lambda c: c["origin"].update(more=1)), "not a sound model"),

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.kernels import pairs
+from cofactor.kernels import pairs
 
 MASK = 2**64 - 1
 

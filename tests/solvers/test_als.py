@@ -1,5 +1,8 @@
 """ALS and ImplicitALS beyond the contract: objectives, exact fold-in, methods, memory, real ratings."""
 
+import dataclasses
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +12,9 @@ from tablesupport import table_from
 import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.evaluation import evaluate
-from cofactor.solvers import ALS, ImplicitALS
+from cofactor.model.factors import score_rows
+from cofactor.model.least_squares import singular_values
+from cofactor.solvers import ALS, ImplicitALS, Popularity
 from cofactor.solvers.base import parted
 
 
@@ -18,7 +23,7 @@ def likes(ratings):
     return ratings.at_least(4).binary()
 
 
-@pytest.mark.parametrize("solver", [ALS(rank=5, epochs=25), ImplicitALS(rank=5, epochs=25)])
+@pytest.mark.parametrize("solver", [ALS(rank=5, epochs=25), ImplicitALS(rank=5, epochs=25, regularization=0.05)])
 def test_the_reported_objective_never_rises(solver, ratings, likes):
     history = solver.fit(likes if isinstance(solver, ImplicitALS) else ratings).history["objective"]
     assert np.all(np.diff(history) <= 1e-9 * history[0])
@@ -27,13 +32,11 @@ def test_the_reported_objective_never_rises(solver, ratings, likes):
 def naive_objective(likes, model, solver):
     """The loss term by term, as the docstring of ImplicitALS has it."""
     scores = model.user_vectors.astype(float) @ model.item_vectors.astype(float).T
-    seen = likes.matrix.toarray()
-    total = np.sum(seen * (scores - 1) ** 2) + solver.unobserved_weight * np.sum(scores**2)
-    for vectors, counts, n in (
-        (model.user_vectors, (seen > 0).sum(axis=1), likes.n_items),
-        (model.item_vectors, (seen > 0).sum(axis=0), likes.n_users),
-    ):
-        scale = (counts + solver.unobserved_weight * n) ** solver.nu
+    values = likes.matrix.toarray()
+    seen = values != 0
+    total = np.sum(abs(values) * (scores - (values > 0)) ** 2) + solver.unobserved_weight * np.sum(scores**2)
+    for vectors, counts in ((model.user_vectors, seen.sum(axis=1)), (model.item_vectors, seen.sum(axis=0))):
+        scale = (counts + 50) ** solver.nu
         total += solver.regularization * np.sum(scale * (vectors.astype(float) ** 2).sum(axis=1))
     return total
 
@@ -42,6 +45,36 @@ def test_the_objective_is_the_one_that_is_documented(ratings):
     solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unobserved_weight=0.3, nu=0.7)
     model = solver.fit(ratings)  # the values are confidences from 1 to 5
     assert model.history["objective"][-1] == pytest.approx(naive_objective(ratings, model, solver), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    """Thirty rows a user and tens of thousands of items, most of which hardly anybody chose."""
+    return cf.load_dataset("synthetic:2000x20000x60000").as_confidences()
+
+
+def test_the_defaults_do_not_collapse_on_a_sparse_table(sparse):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", cf.CollapseWarning)
+        model = ImplicitALS(epochs=8).fit(sparse)
+    popular = Popularity().fit(sparse)
+    lists = [m.recommend(list(sparse.users)[::4], n=10)["item"].n_unique() for m in (model, popular)]
+    assert lists[0] > 3 * lists[1]
+    values = singular_values(model.user_vectors, model.item_vectors)
+    assert np.sum(values > 0.05 * values[0]) > 30
+
+
+def test_a_model_that_has_collapsed_warns_with_what_to_do(sparse):
+    with pytest.warns(cf.CollapseWarning, match=r"dimensions hold nearly everything.*less regularization \(it is 4\)"):
+        model = ImplicitALS(epochs=8, regularization=4).fit(sparse)
+    assert model.recommend(list(sparse.users)[::4], n=10)["item"].n_unique() < 100
+
+
+def test_small_models_are_not_said_to_have_collapsed(likes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", cf.CollapseWarning)
+        ImplicitALS(rank=2, epochs=2).fit(likes)
+        ImplicitALS(rank=16, epochs=2, regularization=100).fit(likes)
 
 
 def test_every_method_comes_to_the_same_objective(likes):
@@ -94,7 +127,7 @@ def test_the_best_epoch_on_the_validation_part_is_kept(ratings):
     assert len(errors) == best + 1 + 3 < 40
     part, held_out = table.split_random(test_fraction=0.25, seed=0)
     columns = held_out.triplets()
-    error = np.mean((model.score_rows(columns.user_rows, columns.item_rows) - columns.values) ** 2)
+    error = np.mean((score_rows(model, columns.user_rows, columns.item_rows) - columns.values) ** 2)
     assert error == pytest.approx(errors[best], rel=1e-4)
     assert len(part) == 675
 
@@ -108,7 +141,7 @@ def test_any_table_however_thin_is_learnt_from(n_users, n_items, rank, seed):
     table = table_from(dense)
     for solver in (ALS(rank=rank, epochs=2), ImplicitALS(rank=rank, epochs=2)):
         model = solver.fit(table)
-        assert np.isfinite(model.score_rows(*np.nonzero(dense))).all()
+        assert np.isfinite(score_rows(model, *np.nonzero(dense))).all()
 
 
 def test_a_singular_system_is_a_clear_error():
@@ -117,9 +150,21 @@ def test_a_singular_system_is_a_clear_error():
         ALS(rank=5, regularization=0, bias_regularization=0).fit(table)
 
 
-def test_negative_confidences_are_refused():
-    below = Interactions.from_columns(["a", "b"], ["x", "y"], np.array([1.0, -1.0]))
-    with pytest.raises(cf.DataError, match="a value is negative"):
+def test_negative_values_are_confident_zeros(ratings):
+    matrix = ratings.matrix.copy()
+    matrix.data[:] = np.where(matrix.data >= 3, matrix.data / 3, -2.0)
+    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unobserved_weight=0.3)
+    signed = dataclasses.replace(ratings, matrix=matrix)
+    model = solver.fit(signed)
+    assert model.history["objective"][-1] == pytest.approx(naive_objective(signed, model, solver), rel=1e-5)
+    plain = solver.fit(signed.at_least(0))
+    rows, columns = (matrix < 0).nonzero()
+    assert np.mean(model.score_rows(rows, columns) ** 2) < np.mean(plain.score_rows(rows, columns) ** 2)
+
+
+def test_values_that_are_never_positive_are_refused():
+    below = Interactions.from_columns(["a", "b"], ["x", "y"], np.array([0.0, -1.0]))
+    with pytest.raises(cf.DataError, match="no value is above 0"):
         ImplicitALS().fit(below)
 
 

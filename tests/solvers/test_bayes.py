@@ -14,8 +14,9 @@ from cofactor.data.interactions import Interactions
 from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.report import evaluate
 from cofactor.model.bayesian.packing import draws_of
-from cofactor.model.bayesian.placing import place_users
 from cofactor.model.bayesian.posterior import draw_signals, level_probabilities
+from cofactor.model.factors import draws_needed, parameters_of, score_rows
+from cofactor.model.fold_in import place_rows
 from cofactor.model.uncertainty import interval, score_block, score_with_spread
 from cofactor.solvers.bayes import BayesianMF
 
@@ -108,16 +109,16 @@ def test_every_sweep_is_reported_with_its_noise_and_error(solver, ratings):
 def test_a_score_is_the_average_over_the_draws(solver, ratings):
     model = solver.fit(ratings)
     users, items = every_pair(model)
-    signals, _ = draw_signals(draws_of(model), users, items)
+    signals, _ = draw_signals(draws_of(parameters_of(model)), users, items)
     assert signals.shape == (len(users), 8)
     assert model.rank == 4
     if solver.likelihood == "probit":  # a score is an expectation over levels; the plain product is an opinion
         product = model.user_vectors[users] * model.item_vectors[items]
         opinions = product.sum(axis=1) + model.user_bias[users] + model.item_bias[items] + model.mean
         np.testing.assert_allclose(opinions, signals.mean(axis=1), atol=1e-4)
-        assert 1 <= model.score_rows(users, items).min() < model.score_rows(users, items).max() <= 5
+        assert 1 <= score_rows(model, users, items).min() < score_rows(model, users, items).max() <= 5
     else:
-        np.testing.assert_allclose(model.score_rows(users, items), signals.mean(axis=1), atol=1e-5)
+        np.testing.assert_allclose(score_rows(model, users, items), signals.mean(axis=1), atol=1e-5)
 
 
 def test_public_scores_and_lists_know_of_the_spread(ratings):
@@ -129,7 +130,7 @@ def test_public_scores_and_lists_know_of_the_spread(ratings):
     for by, sign in (("optimistic", 1), ("cautious", -1)):
         lists = model.recommend(["u1", "u5"], n=7, by=by, exclude=["i9"])
         pairs = np.repeat([1, 5], 40), np.tile(np.arange(40), 2)
-        scores = [score.reshape(2, -1) for score in score_with_spread(model, *pairs)]
+        scores = [score.reshape(2, -1) for score in score_with_spread(draws_needed(model), *pairs)]
         whole = scores[0] + sign * scores[1]
         whole[model.seen[[1, 5]].toarray() > 0] = -np.inf
         whole[:, model.items.rows(["i9"])] = -np.inf
@@ -150,23 +151,28 @@ def test_a_probit_models_scores_are_those_of_its_lists(ratings):
 def test_blocks_and_pairs_agree_about_mean_and_spread(name, ratings):
     model = VARIANTS[name].fit(ratings)
     users, items = every_pair(model)
-    mean, spread = (column.reshape(model.n_users, -1) for column in score_with_spread(model, users, items))
+    mean, spread = (
+        column.reshape(model.n_users, -1) for column in score_with_spread(draws_needed(model), users, items)
+    )
     rows = np.array([4, 50, 7])
     for by, sign in (("mean", 0), ("optimistic", 1), ("cautious", -1)):
-        np.testing.assert_allclose(score_block(model, rows, by), (mean + sign * spread)[rows], atol=2e-5)
+        np.testing.assert_allclose(score_block(draws_needed(model), rows, by), (mean + sign * spread)[rows], atol=2e-5)
     assert (spread > 0).all()
     assert mean.dtype == spread.dtype == np.float32
     if name != "probit":
-        np.testing.assert_allclose(mean.ravel(), model.score_rows(users, items), atol=2e-6)
+        np.testing.assert_allclose(mean.ravel(), score_rows(model, users, items), atol=2e-6)
     with pytest.raises(cf.SettingError, match="by='worst'"):
-        score_block(model, rows, "worst")
+        score_block(draws_needed(model), rows, "worst")
 
 
 def test_the_spread_shrinks_with_more_ratings():
     whole = noisy()
     few = whole.split_random(test_fraction=0.7, seed=0)[0]
     solver = BayesianMF(rank=2, sweeps=80, burn_in=30, n_samples=25)
-    spreads = [score_with_spread(model := solver.fit(table), *every_pair(model))[1].mean() for table in (few, whole)]
+    spreads = [
+        score_with_spread(draws_needed(model := solver.fit(table)), *every_pair(model))[1].mean()
+        for table in (few, whole)
+    ]
     assert spreads[0] > 1.3 * spreads[1] > 0
 
 
@@ -180,7 +186,7 @@ def test_intervals_hold_what_they_promise_and_noise_is_found_again():
     with pytest.raises(cf.DataError, match="were in the training data"):
         calibration(model, train)
     with pytest.raises(cf.SettingError, match=r"level=1\.5"):
-        interval(model, np.array([0]), np.array([0]), 1.5)
+        interval(draws_needed(model), np.array([0]), np.array([0]), 1.5)
     strangers = Interactions.from_columns([10**6], [10**6], np.array([1.0]))
     with pytest.raises(cf.DataError, match="none of the test ratings has both its user and its item in the model"):
         calibration(model, strangers)
@@ -210,16 +216,16 @@ def test_the_implicit_part_sees_the_training_rows_only(ratings):
 
 def test_a_probit_gives_each_level_a_probability(ratings):
     model = VARIANTS["probit"].fit(ratings)
-    draws = draws_of(model)
+    draws = draws_of(parameters_of(model))
     table = level_probabilities(draws, *draw_signals(draws, *every_pair(model)))
     assert model.extras["draws.levels"].tolist() == [1, 2, 3, 4, 5]
     np.testing.assert_allclose(table.sum(axis=1), 1.0)
     assert (table >= 0).all()
     assert (np.diff(draws.cuts, axis=1) > 0).all()
-    mean, _ = score_with_spread(model, *every_pair(model))
+    mean, _ = score_with_spread(draws_needed(model), *every_pair(model))
     np.testing.assert_allclose(mean, table @ [1, 2, 3, 4, 5], rtol=1e-5)
-    assert np.corrcoef(mean, model.score_rows(*every_pair(model)))[0, 1] > 0.95
-    low, high = interval(model, *every_pair(model), 0.8)
+    assert np.corrcoef(mean, score_rows(model, *every_pair(model)))[0, 1] > 0.95
+    low, high = interval(draws_needed(model), *every_pair(model), 0.8)
     assert set(np.unique([low, high])) <= {1, 2, 3, 4, 5}
     assert (low <= high).all()
 
@@ -232,7 +238,7 @@ def test_a_probit_refuses_what_it_cannot_do(ratings):
         probit.fit(ratings.binary())
     model = probit.fit(ratings)
     with pytest.raises(cf.SettingError, match="cannot place newcomers"):
-        place_users(model, model.seen)
+        place_rows(model, model.seen, "user")
 
 
 def test_a_model_keeps_its_draws_in_its_file(solver, ratings, tmp_path):
@@ -240,7 +246,9 @@ def test_a_model_keeps_its_draws_in_its_file(solver, ratings, tmp_path):
     again = cf.load(model.save(tmp_path / "model.safetensors"))
     assert bits(again) == bits(model)
     pairs = every_pair(model)
-    for ours, theirs in zip(score_with_spread(model, *pairs), score_with_spread(again, *pairs), strict=True):
+    for ours, theirs in zip(
+        score_with_spread(draws_needed(model), *pairs), score_with_spread(draws_needed(again), *pairs), strict=True
+    ):
         assert np.array_equal(ours, theirs)
 
 
@@ -252,7 +260,7 @@ def test_users_and_items_without_ratings_are_average_and_uncertain(solver):
     assert not model.user_vectors[3].any()
     assert not model.item_vectors[5].any()
     assert model.user_bias[3] == pytest.approx(model.user_bias[4], abs=1e-6)
-    spreads = score_with_spread(model, *every_pair(model))[1].reshape(30, 20)
+    spreads = score_with_spread(draws_needed(model), *every_pair(model))[1].reshape(30, 20)
     rated = np.delete(np.delete(spreads, [3, 4], axis=0), 5, axis=1)
     assert spreads[3].mean() > rated.mean()
     assert spreads[:, 5].mean() > 1.1 * rated.mean()
@@ -266,7 +274,7 @@ def test_degenerate_tables_give_finite_draws(shape, implicit):
         Interactions.from_columns(users, items, np.full(len(users), 3.0))
     )
     assert all(np.isfinite(array).all() for array in model.extras.values())
-    assert model.score_rows(users, items) == pytest.approx(np.full(len(users), 3.0), abs=1.0)
+    assert score_rows(model, users, items) == pytest.approx(np.full(len(users), 3.0), abs=1.0)
 
 
 def test_kept_draws_are_evenly_spaced_and_end_with_the_last_sweep():
@@ -294,7 +302,7 @@ def test_settings_that_do_not_fit_are_named(changes, message):
 def test_a_model_without_draws_has_no_spread():
     plain = cf.Factors.from_arrays(np.eye(2), np.eye(2))
     with pytest.raises(cf.SettingError, match="train it with BayesianMF"):
-        score_with_spread(plain, np.array([0]), np.array([0]))
+        score_with_spread(draws_needed(plain), np.array([0]), np.array([0]))
 
 
 @pytest.fixture(scope="module")
@@ -307,12 +315,16 @@ def test_real_ratings_are_predicted_well_and_users_placed_where_they_were(real):
     model = BayesianMF(rank=10, sweeps=150, burn_in=40, n_samples=32).fit(train)
     assert evaluate(model, test)["mse"] <= 0.795
     assert calibration(model, test, levels=[0.9])["share"][0] == pytest.approx(0.9, abs=0.02)
-    vectors, bias, _ = place_users(model, train.matrix)
+    placed = place_rows(model, train.matrix, "user")
     columns = test.triplets()
     users, items = columns.user_rows, columns.item_rows
-    placed = np.einsum("ij,ij->i", vectors[users], model.item_vectors[items]) + bias[users] + model.item_bias[items]
-    trained = model.score_rows(users, items)
-    assert np.sqrt(np.mean((placed + model.mean - trained) ** 2)) < 0.12 * trained.std()
+    anew = (
+        np.einsum("ij,ij->i", placed.vectors[users], model.item_vectors[items])
+        + placed.bias[users]
+        + model.item_bias[items]
+    )
+    trained = score_rows(model, users, items)
+    assert np.sqrt(np.mean((anew + model.mean - trained) ** 2)) < 0.12 * trained.std()
 
 
 def test_the_implicit_part_predicts_real_ratings_better(real):

@@ -10,7 +10,7 @@ from tablesupport import tribes
 import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.evaluation import evaluate
-from cofactor.model.objective import Objective
+from cofactor.model.objectives import objective_from
 from cofactor.solvers import ALS, BPR, ImplicitALS
 
 QUICK = {"rank": 4, "learning_rate": 0.1, "regularization": 0.02}
@@ -51,7 +51,7 @@ def test_training_starts_from_models_with_and_without_item_biases(ratings):
 )
 def test_a_file_whose_steps_make_no_sense_is_refused(entry, says):
     with pytest.raises((TypeError, ValueError), match=says):
-        Objective.from_mapping({"loss": "pairwise", **entry})
+        objective_from({"kind": "pairwise", **entry})
 
 
 def test_training_from_a_folder_gives_the_same_bits(tmp_path):

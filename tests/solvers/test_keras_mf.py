@@ -12,6 +12,7 @@ import pytest
 
 import cofactor as cf
 from cofactor.evaluation import evaluate
+from cofactor.model.factors import score_rows
 from cofactor.model.keras_network import RowDecay
 from cofactor.solvers import BayesianMF, keras_batches
 from cofactor.solvers.keras_batches import Batches
@@ -59,7 +60,7 @@ def test_decay_counts_each_row_of_the_batch_by_its_weight():
 def test_a_keras_model_of_the_factors_gives_their_scores(ratings):
     model = KerasMF(rank=3, epochs=2).fit(ratings)
     rows = np.arange(20)
-    assert model.to_keras().predict([rows, rows], verbose=0)[:, 0] == pytest.approx(model.score_rows(rows, rows))
+    assert model.to_keras().predict([rows, rows], verbose=0)[:, 0] == pytest.approx(score_rows(model, rows, rows))
     bare = cf.Factors.from_arrays(np.eye(3), np.eye(3))
     assert bare.to_keras().predict([rows[:3], rows[:3]], verbose=0)[:, 0].tolist() == [1, 1, 1]
 
@@ -68,7 +69,7 @@ def test_a_keras_model_of_draws_gives_their_average_if_that_is_a_product(ratings
     solver, rows = BayesianMF(rank=2, sweeps=12, burn_in=2, n_samples=5), np.arange(20)
     model = solver.fit(ratings)
     scores = model.to_keras().predict([rows, rows], verbose=0)[:, 0]
-    assert scores == pytest.approx(model.score_rows(rows, rows), abs=1e-5)
+    assert scores == pytest.approx(score_rows(model, rows, rows), abs=1e-5)
     with pytest.raises(cf.SettingError, match=r"likelihood='probit' are no products of vectors.*: train with"):
         dataclasses.replace(solver, likelihood="probit").fit(ratings).to_keras()
 
@@ -89,7 +90,7 @@ def test_stopping_early_gives_back_the_best_epoch(ratings):
     assert len(errors) == best + 1 + 4 < 60
     _, held_out = ratings.split_random(test_fraction=0.25, seed=0)
     columns = held_out.triplets()
-    error = float(np.mean((model.score_rows(columns.user_rows, columns.item_rows) - columns.values) ** 2))
+    error = float(np.mean((score_rows(model, columns.user_rows, columns.item_rows) - columns.values) ** 2))
     assert abs(error - errors[best]) < abs(error - errors[-1])
     assert len(held_out) == 225
 

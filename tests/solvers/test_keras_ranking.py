@@ -17,10 +17,11 @@ from tablesupport import table_from
 
 import cofactor as cf
 from cofactor.evaluation import evaluate
-from cofactor.model.agreement import agreement, with_placement
-from cofactor.model.kernels.unmet import kth_unmet
-from cofactor.model.objective import Objective
-from cofactor.model.placing import place_rows
+from cofactor.kernels.unmet import kth_unmet
+from cofactor.model.factors import evolved, score_rows
+from cofactor.model.fold_in import place_rows
+from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.surrogate_fold_in import agreement, with_placement
 from cofactor.solvers import keras_batches
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_losses import ranking_loss
@@ -148,7 +149,7 @@ def test_a_model_survives_its_file_and_keras_gives_its_scores(loss, ratings, tmp
     assert model.origin.settings["loss"] == loss
     rows = np.arange(20)
     scores = model.to_keras().predict([rows, rows], verbose=0)[:, 0]
-    assert scores == pytest.approx(model.score_rows(rows, rows), abs=1e-5)
+    assert scores == pytest.approx(score_rows(model, rows, rows), abs=1e-5)
     assert model.objective.goal == "ranking"
     assert model.user_bias is None
     assert (model.item_bias is None) == (loss == "ccl")
@@ -212,9 +213,9 @@ def test_a_training_user_folded_in_gets_nearly_the_same_list(loss, tastes):
     )
     common = [len(set(a) & set(b)) / 5 for a, b in zip(before["item"], after["item"], strict=True)]
     assert np.mean(common) > 0.5
-    assert model.objective.loss == "matched"
+    assert model.objective.alike
     rows = np.arange(tastes.n_users)
-    assert agreement(model, rows) > agreement(model.evolve(mean=5.0), rows) + 0.2  # that aims below all scores
+    assert agreement(model, rows) > agreement(evolved(model, mean=5.0), rows) + 0.2  # that aims below all scores
 
 
 @each_loss
@@ -223,7 +224,7 @@ def test_placing_people_leaves_every_list_as_it_was(loss, tastes):
     bias = None if loss == "ccl" else vectors[tastes.n_users :, 0] * 2
     bare = cf.Factors(
         vectors[: tastes.n_users], vectors[tastes.n_users :], tastes.users, tastes.items, None, bias,
-        seen=tastes.matrix, objective=Objective(goal="ranking"),
+        seen=tastes.matrix, objective=SquaredError(goal="ranking"),
     )  # fmt: skip
     placed = with_placement(bare)
     lists = [model.recommend(tastes.users, n=40)["item"].to_list() for model in (bare, placed)]
@@ -397,7 +398,7 @@ def test_the_defaults_make_good_lists_of_real_ratings(loss, ml100k):
     model = KerasMF(loss=loss).fit(train)
     trained = evaluate(model, test)["ndcg@10"]
     assert trained > {"softmax": 0.46}.get(loss, 0.42)
-    anew = model.evolve(user_vectors=place_rows(model, model.seen, "user").vectors)
+    anew = evolved(model, user_vectors=place_rows(model, model.seen, "user").vectors)
     assert evaluate(anew, test)["ndcg@10"] > 0.93 * trained
 
 

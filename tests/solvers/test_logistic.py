@@ -8,6 +8,7 @@ import pytest
 from tablesupport import tribes
 
 from cofactor.evaluation import evaluate_sampled
+from cofactor.model.factors import score_rows
 from cofactor.solvers import ALS, BPR, ImplicitALS, LogisticMF
 
 
@@ -17,7 +18,7 @@ def test_a_score_is_the_logit_of_being_a_chosen_example():
     triplets, random = train.triplets(), np.random.default_rng(0)
     users = np.concatenate([triplets.user_rows, np.repeat(triplets.user_rows, 2)])
     items = np.concatenate([triplets.item_rows, random.integers(0, 100, 2 * len(train))])
-    found = 1 / (1 + np.exp(-model.score_rows(users, items)))
+    found = 1 / (1 + np.exp(-score_rows(model, users, items)))
     truth = np.arange(len(users)) < len(train)
     for low, high in ((0.0, 0.2), (0.4, 0.8)):
         inside = (found >= low) & (found < high)

@@ -20,7 +20,7 @@ from cofactor.evaluation.held_out import held_out_of, without_training_rows
 from cofactor.evaluation.protocols import evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate
 from cofactor.files import replacing
-from cofactor.model.everyone import parts_folder
+from cofactor.lists.everyone import parts_folder
 from cofactor.model.factors import Factors
 from cofactor.model.storage import load, open_model
 from cofactor.solvers import SOLVER_FOR, solver_class

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cofactor.errors import CofactorError, GoalWarning, SettingError
+from cofactor.errors import CofactorError, CollapseWarning, GoalWarning, SettingError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -83,7 +83,8 @@ def _told_as_remarks() -> Iterator[None]:
         shown = warnings.showwarning
 
         def show_warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-            note(str(message)) if issubclass(category, GoalWarning) else shown(message, category, *place, **more)
+            ours = issubclass(category, GoalWarning | CollapseWarning)
+            note(str(message)) if ours else shown(message, category, *place, **more)
 
         warnings.showwarning = show_warning
         yield

@@ -2,10 +2,12 @@
 
 import logging
 import os
+from typing import Any
 
 import polars as pl
 
-from cofactor.data.columns import OnBadRows, check_choice, typed
+from cofactor.data.arguments import check_choice, check_text
+from cofactor.data.columns import OnBadRows, typed
 from cofactor.data.delimited import Problem, Table
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.titles import read_titles
@@ -13,7 +15,8 @@ from cofactor.errors import DataError
 
 __all__ = ["Titles", "as_table", "from_columns", "interactions", "without_bad"]
 
-Titles = str | os.PathLike[str] | pl.DataFrame
+Titles = str | os.PathLike[str] | Any
+"""A title file, or a data frame of any library."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ def from_columns(
 ) -> Interactions:
     """Check columns that came with types of their own, and build the table."""
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    check_text("name", name)
     if not len(raw):
         raise DataError(f"{place} has no rows: nothing to learn from")
     try:
@@ -52,7 +56,7 @@ def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> 
         told += "".join(f"; {unit} {problem.line:,}: {problem.reason}" for problem in others)
     count = f"{table.n_bad:,} bad row{'s' if table.n_bad > 1 else ''} in all"
     if not len(table.frame):
-        raise DataError(f"{told}; {count}, and not one good: check the columns and the separator")
+        raise DataError(f"{told}; {count}, and no valid rows: check the columns and the separator")
     raise DataError(f"{told}; {count}: mend them, or leave them out with on_bad_rows='skip'")
 
 
@@ -71,4 +75,10 @@ def interactions(
 
 def as_table(titles: Titles) -> pl.DataFrame:
     """Return titles as a frame: the one that was given, or what a file holds."""
-    return titles if isinstance(titles, pl.DataFrame) else read_titles(titles)
+    if isinstance(titles, str | os.PathLike):
+        return read_titles(titles)
+    if isinstance(titles, pl.DataFrame):
+        return titles
+    from cofactor.data.frames import as_polars  # brings narwhals, which importing cofactor must not load
+
+    return as_polars(titles)

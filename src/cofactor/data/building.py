@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.arguments import check_choice
 from cofactor.data.array_store import ArrayStore
-from cofactor.data.columns import check_choice
 from cofactor.data.passes import as_csr, row_runs
 from cofactor.errors import DataError
 
@@ -19,6 +20,7 @@ __all__ = [
     "Duplicates",
     "Entries",
     "check_lengths",
+    "checked_rows",
     "core",
     "csr",
     "distinct",
@@ -156,14 +158,36 @@ def without_empty(
     return as_csr(matrix.data, indices, indptr, (len(rows), len(columns)))
 
 
-def finite(values: np.ndarray) -> np.ndarray:
+def finite(values: npt.ArrayLike) -> np.ndarray:
     """Return values as 32-bit floats; raises DataError naming the first that is not finite."""
-    with np.errstate(over="ignore"):
-        numbers = np.asarray(values).astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(values).astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the values are not numbers ({error}): give integers or floats") from error
+    if numbers.ndim != 1:
+        raise DataError(f"the values have the shape {numbers.shape}: give one value for each interaction")
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
-        raise DataError(f"the value at row {bad[0]:,} is {values[bad[0]]}: values must be finite 32-bit numbers")
+        found = np.asarray(values)[bad[0]]
+        raise DataError(f"the value at row {bad[0]:,} is {found}: values must be finite 32-bit numbers")
     return numbers
+
+
+def checked_rows(rows: npt.ArrayLike, vocabulary: "Vocabulary", kind: str) -> np.ndarray:
+    """Return row numbers into a vocabulary as an array; raises DataError where some are none."""
+    array = np.asarray(rows)
+    if not hasattr(vocabulary, "find"):
+        raise DataError(
+            f"the {kind}s are a {type(vocabulary).__name__}: give a Vocabulary, or raw ids to from_columns()"
+        )
+    if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
+        raise DataError(f"the {kind} rows are of type {array.dtype} and shape {array.shape}: give whole numbers")
+    if len(array) and not 0 <= array.min() <= array.max() < len(vocabulary):
+        raise DataError(
+            f"the {kind} rows reach from {array.min()} to {array.max()}: there are {len(vocabulary):,} {kind}s"
+        )
+    return array
 
 
 def check_lengths(*columns: np.ndarray | None) -> None:

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from cofactor.data import synthetic
+from cofactor.data.arguments import check_callable, check_choice, check_text
 from cofactor.data.array_store import cache_folder
 from cofactor.data.columns import IdType
 from cofactor.data.interactions import Interactions
@@ -134,6 +135,9 @@ def load_dataset(
     >>> load_dataset("synthetic:500x300x20000:7")
     500 users × 300 items, 20,000 ratings from 1 to 5, 13 %
     """
+    check_text("name", name)
+    check_choice("ids", ids, ("str", "int"))
+    check_callable("notify", notify)
     if synthetic.is_synthetic(name):
         return synthetic.generate(synthetic.parse(name))
     files = dataset_files(name, progress=progress, notify=notify)

@@ -1,28 +1,47 @@
-"""Turn columns as they come (texts, decimals, dates, categories) into ids, finite numbers and seconds."""
+"""Find the columns of a table, and turn them (texts, decimals, dates, categories) into ids, numbers and seconds."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from cofactor.data.arguments import check_choice
+from cofactor.data.times import seconds_column
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["LARGEST", "IdType", "OnBadRows", "Typed", "check_choice", "shortened", "typed"]
+__all__ = [
+    "DEFAULTS",
+    "LARGEST",
+    "Column",
+    "IdType",
+    "OnBadRows",
+    "Typed",
+    "check_choice",
+    "position_of",
+    "positions_of",
+    "shortened",
+    "typed",
+    "wanted_columns",
+]
 
 IdType = Literal["str", "int"]
 OnBadRows = Literal["error", "skip"]
+Column = str | tuple[str, ...]
+"""A column's name, or names of which the first is taken that a table has."""
+
+DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    "user": ("user", "userId"),
+    "item": ("item", "movieId"),
+    "value": ("value", "rating"),
+    "time": ("time", "timestamp"),
+}
+"""The columns that every reader takes where it is told of no others: those of `Interactions.to_frame` and MovieLens."""
 
 _ROLES = {"user": "user id", "item": "item id", "value": "value", "time": "time"}
-_MOMENTS = (
-    ("%Y-%m-%d", None),
-    ("%Y-%m-%d %H:%M:%S%.f", None),
-    ("%Y-%m-%dT%H:%M:%S%.f", None),
-    ("%Y-%m-%d %H:%M", None),
-    ("%Y-%m-%dT%H:%M", None),
-    ("%+", "UTC"),
-)
+_NOT_VALUES = (*DEFAULTS["time"], "title", "genres")
 _LONG = 50  # characters of a value shown whole
 LARGEST = float(np.finfo(np.float32).max)
 """Of the numbers that a value may be."""
@@ -78,13 +97,26 @@ def _wrong(name: str, cell: object, ids: IdType | None) -> str:
     if cell is None or cell == "":
         return "is missing"
     if name in ("user", "item"):
-        way_out = "ids='str' takes any" if ids == "int" else "strings may be any"
+        way_out = "ids='str' takes any text" if ids == "int" else "convert the column to strings"
         return f"{shortened(cell)} is not an integer of 64 bits ({way_out})"
     if name == "time":
-        return f"{shortened(cell)} is neither whole seconds nor a date such as 2024-05-31 or 2024-05-31T12:30:00"
-    comma = isinstance(cell, str) and cell.count(",") == 1 and "." not in cell
-    hint = " (write decimals with a point)" if comma else ""
-    return f"{shortened(cell)} is not a finite 32-bit number{hint}"
+        return (
+            f"{shortened(cell)} is neither seconds since 1970 nor a date such as 2024-05-31 or 2024-05-31T12:30:00 "
+            "(time=None leaves times out)"
+        )
+    return f"{shortened(cell)} is not a finite 32-bit number{_comma_advice(cell)}"
+
+
+def _comma_advice(cell: object) -> str:
+    """Say how to write a number with a comma: one before three digits may group thousands or begin decimals."""
+    if not isinstance(cell, str) or not re.fullmatch(r"[+-]?\d+(,\d+)+", cell.strip()):
+        return ""
+    grouped, decimal = cell.strip().replace(",", ""), cell.strip().replace(",", ".")
+    if not re.fullmatch(r"[+-]?[1-9]\d{0,2}(,\d{3})+", cell.strip()):
+        return " (write decimals with a point)" if cell.count(",") == 1 else ""
+    if cell.count(",") > 1:
+        return f" (write it without the commas: {grouped})"
+    return f" (write {grouped} if the comma groups thousands, {decimal} if it begins the decimals)"
 
 
 def _ids(column: pl.Series, ids: IdType | None) -> pl.Series:
@@ -124,34 +156,78 @@ def _numbers(column: pl.Series, _: IdType | None) -> pl.Series:
     return (numbers if usable.all() else numbers.set(~usable, None)).cast(pl.Float32)
 
 
-def _seconds(column: pl.Series, _: IdType | None) -> pl.Series:
-    if column.dtype == pl.String:
-        return _seconds_of_text(column)
-    if column.dtype == pl.Null:
-        return column.cast(pl.Int64)
-    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
-        return column.dt.epoch("s").cast(pl.Int64)
-    if column.dtype.is_numeric():
-        whole = column.floor() if column.dtype.is_float() else column
-        return whole.cast(pl.Int64, strict=False)
-    raise DataError(f"the times are of type {column.dtype}: they must be whole seconds, dates or datetimes")
+def _times(column: pl.Series, _: IdType | None) -> pl.Series:
+    return seconds_column(column)
 
 
-def _seconds_of_text(column: pl.Series) -> pl.Series:
-    text = column.str.strip_chars()
-    seconds = text.cast(pl.Int64, strict=False)
-    if seconds.null_count() == text.null_count():
-        return seconds
-    frame = text.alias("text").to_frame().with_columns(seconds.alias("seconds"))
-    moments = [
-        pl.col("text").str.to_datetime(form, time_unit="us", time_zone=zone, strict=False).dt.epoch("s")
-        for form, zone in _MOMENTS
-    ]
-    decimal = pl.col("text").cast(pl.Float64, strict=False).floor().cast(pl.Int64, strict=False)
-    return frame.select(pl.coalesce("seconds", *moments, decimal)).to_series()
+def wanted_columns(user: Column, item: Column, value: Column | None, time: Column | None) -> dict[str, Column]:
+    """Return the columns to read by their roles, without those that are None.
+
+    Raises
+    ------
+    SettingError
+        If one is no column's name.
+    """
+    roles = {"user": user, "item": item, "value": value, "time": time}
+    for role, name in roles.items():
+        names = name if isinstance(name, tuple) and name else (name,)
+        if (name is None and role in ("user", "item")) or not all(isinstance(one, str) or one is None for one in names):
+            raise SettingError(
+                f"{role}={name!r} is no column's name: give a text, and columns=[…] for a file without a header"
+            )
+    return {role: name for role, name in roles.items() if name is not None}
 
 
-_CONVERT = {"user": _ids, "item": _ids, "value": _numbers, "time": _seconds}
+def positions_of(
+    wanted: Mapping[str, Column], names: Sequence[str], place: object, numeric: Collection[int] | None = None
+) -> dict[str, int]:
+    """Return the positions of the wanted columns by role.
+
+    Of several names the first is taken that is there. Without any of them, values and times are left out; but where
+    other columns could be meant as the values, one must be named, or None. In a table with types these are the
+    ``numeric`` ones, in a text file all.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or its name is there twice; the text names the columns that there are.
+    """
+    positions = {}
+    for role, choice in wanted.items():
+        if role == "title" and names.count(choice[0]) != 1:
+            continue
+        known = [choice] if isinstance(choice, str) else [name for name in choice if name in names]
+        if known or role in ("user", "item"):
+            positions[role] = position_of(known[0] if known else choice[0], names, place, role)
+        elif role == "value":
+            others = range(len(names)) if numeric is None else numeric
+            if any(at not in positions.values() and names[at] not in _NOT_VALUES for at in others):
+                position_of(choice[0], names, place, role)
+    return positions
+
+
+def position_of(name: str, names: Sequence[str], place: object, role: str) -> int:
+    """Return the position of a column, or raise an error that says which columns there are and which is nearest."""
+    if names.count(name) > 1:
+        raise DataError(f"{place} has {names.count(name)} columns named {name!r}: rename all but one")
+    if name in names:
+        return names.index(name)
+    import difflib
+
+    lowered = {known.lower(): known for known in reversed(names)}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    nearest = f", the nearest is {lowered[close[0]]!r}" if close else ""
+    headless = all(known.replace(".", "", 1).isdigit() for known in names)
+    if headless:
+        remedy = "if that is a first row and not a header, say has_header=False"
+    else:
+        remedy = f"name it with {role}=…"
+        remedy += f" ({role}=None where there is none)" if role in ("value", "time") else ""
+    shown = ", ".join(shortened(known) for known in names[:20]) + (", …" if len(names) > 20 else "")
+    raise DataError(f"{place} has no column {name!r}: its columns are {shown}{nearest}; {remedy}")
+
+
+_CONVERT = {"user": _ids, "item": _ids, "value": _numbers, "time": _times}
 
 
 def _first(column: pl.Series) -> object:
@@ -170,9 +246,3 @@ def shortened(cell: object) -> str:
         text = " ".join(str(cell).split())
         length = len(text)
     return text if length <= _LONG else f"{text[: _LONG - 10]}… ({length:,} characters)"
-
-
-def check_choice(name: str, given: object, choices: Sequence[str]) -> None:
-    """Raise where a setting is none of its choices."""
-    if given not in choices:
-        raise SettingError(f"{name} is {given!r}: it must be {' or '.join(map(repr, choices))}")

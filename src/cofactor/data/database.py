@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cofactor.data.assembly import Titles, from_columns
-from cofactor.data.columns import OnBadRows
-from cofactor.data.delimited import position_of
+from cofactor.data.columns import DEFAULTS, OnBadRows, position_of
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.errors import CofactorError, DataError, MissingExtraError, first_line, missing_extra
 
@@ -21,7 +20,6 @@ __all__ = ["read_sql"]
 
 _BATCH = 50_000  # rows held as Python objects at once
 _PACKAGES = {"MySQLdb": "mysqlclient"}  # a driver that is installed by another name than its own
-_ROLES = ("user", "item", "value", "time")
 _SECRET = ("pass", "pwd", "secret", "token", "key")
 
 
@@ -47,8 +45,9 @@ def read_sql(
     url : str
         Where the database is, such as ``sqlite:///shop.db`` or ``postgresql+psycopg://me:secret@host/shop``.
     user, item, value, time : str, optional
-        The names of the query's columns. With none given they are its first, second, third and fourth. With some
-        given, user and item are the first and the second unless named, and value and time only what is named.
+        The names of the query's columns. User and item, where not given, are the columns of those names, else the first
+        and the second. Value and time are the columns that are given; where none at all is given, those of these names,
+        else the next in order.
     titles, duplicates, on_bad_rows, name
         See `cofactor.data.readers.read_csv`.
 
@@ -83,7 +82,7 @@ def read_sql(
         raise MissingExtraError(f"{place} needs {driver}, which is not installed: pip install {package}") from None
     except Exception as error:  # every driver has errors of its own, and they may quote the password
         raise DataError(f"{place}: {_scrubbed(error, address)}") from None
-    return from_columns(raw, place, on_bad_rows, duplicates, name or address.database or "", titles)
+    return from_columns(raw, place, on_bad_rows, duplicates, (address.database or "") if name is None else name, titles)
 
 
 def _is_there(file: str | None) -> bool:
@@ -134,10 +133,17 @@ def _fetched(engine: Any, query: str, named: dict[str, str | None]) -> pl.DataFr
 def _positions(names: list[str], named: dict[str, str | None]) -> dict[str, int]:
     if len(names) < 2:
         raise DataError(f"the query gives {len(names)} column: it must give at least a user and an item")
-    if not any(named.values()):
-        return dict(zip(_ROLES, range(len(names)), strict=False))
-    positions = {role: at for at, role in enumerate(("user", "item"))}
-    return positions | {role: position_of(name, names, "the query", role) for role, name in named.items() if name}
+    positions = {role: position_of(name, names, "the query", role) for role, name in named.items() if name}
+    wanted = ("user", "item") if positions else tuple(DEFAULTS)
+    for role in wanted:
+        known = next((name for name in DEFAULTS[role] if name in names), None)
+        if role not in positions and known is not None:
+            positions[role] = names.index(known)
+    free = [at for at in range(len(names)) if at not in positions.values()]
+    for role in wanted:
+        if role not in positions and free:
+            positions[role] = free.pop(0)
+    return {role: positions[role] for role in DEFAULTS if role in positions}
 
 
 def _columns(batch: Sequence[Sequence[object]], positions: dict[str, int], before: int) -> pl.DataFrame:

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 
 from cofactor.data.careful import Row, rows
-from cofactor.data.columns import IdType, shortened, typed
+from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
 from cofactor.data.opening import inner_suffix, opened
 from cofactor.errors import DataError
 
-__all__ = ["Choice", "Problem", "Table", "position_of", "read_delimited"]
+__all__ = ["Choice", "Problem", "Table", "read_delimited"]
 
 _BLOCK = 1 << 26  # bytes given to polars at once
 _SMALL = 1 << 20  # a block with something wrong in it is cut down to this before it is read row by row
@@ -29,7 +29,7 @@ _STANDARD = ("user", "item", "value", "time")
 class Choice:
     """What to read of a file, and how; see `cofactor.data.readers.read_csv` for the meanings."""
 
-    columns: dict[str, str]
+    columns: dict[str, Column]
     separator: str | None = None
     names: Sequence[str] | None = None
     has_header: bool = True
@@ -91,10 +91,12 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
 
 
 def _together(path: str | os.PathLike[str], parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Put the blocks together; integer ids of 64 bits without a sign in one block must fit all the others."""
+    """Put the blocks together; unsigned ids in one block must fit all the others, and times with fractions may."""
     if len({tuple(part.schema.items()) for part in parts}) > 1:
         try:
-            wide = {name: pl.UInt64 for part in parts for name, kind in part.schema.items() if kind == pl.UInt64}
+            wide = {
+                name: kind for part in parts for name, kind in part.schema.items() if kind in (pl.UInt64, pl.Float64)
+            }
             parts = [part.cast(wide) for part in parts]  # type: ignore[arg-type]
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{path} has ids below 0 and ids of 2^63 or more: read them with ids='str'") from error
@@ -147,7 +149,7 @@ def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes
         raise DataError(f"{path} has the line ends of old Macintosh files: convert them to '\\n'")
     first = _first_row(path, choice, content, separator, line)
     names = [name.strip() for name in first.fields] if choice.has_header else _names(path, choice, first)
-    positions = {role: position_of(name, names, path, role) for role, name in choice.columns.items()}
+    positions = positions_of(choice.columns, names, path)
     layout = _Layout(separator, quoting, len(first.fields), positions, choice.ids)
     if choice.has_header:
         end = _length_of_first(content, separator, quoting, first)
@@ -207,33 +209,12 @@ def _separator(path: str | os.PathLike[str], choice: Choice, head: bytes, *, bin
     if not counts[likely]:
         if binary:
             raise DataError(f"{path} is no text, it begins with {_text(head)}: give a table as csv, tsv or Parquet")
-        raise DataError(f"{path} has one column, its first line is {_text(head)}: give separator= or --separator")
+        raise DataError(f"{path} has one column, its first line is {_text(head)}: give separator='…'")
     return likely.encode()
 
 
 def _text(head: bytes) -> str:
     return shortened(head.rstrip(b"\r").decode(errors="replace"))
-
-
-def position_of(name: str, names: Sequence[str], place: object, role: str) -> int:
-    """Return where a column stands, or say which columns there are and which is nearest."""
-    if names.count(name) > 1:
-        raise DataError(f"{place} has {names.count(name)} columns named {name!r}: rename all but one")
-    if name in names:
-        return names.index(name)
-    import difflib
-
-    lowered = {known.lower(): known for known in reversed(names)}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
-    nearest = f", the nearest is {lowered[close[0]]!r}" if close else ""
-    headless = all(known.replace(".", "", 1).isdigit() for known in names)
-    if headless:
-        remedy = "if that is a first row and not a header, say has_header=False or --no-header"
-    else:
-        remedy = f"name it with {role}=… or --{role}-column"
-        remedy += " (value=None where there is none, --value-column none)" if role == "value" else ""
-    shown = ", ".join(shortened(known) for known in names[:20]) + (", …" if len(names) > 20 else "")
-    raise DataError(f"{place} has no column {name!r}: its columns are {shown}{nearest}; {remedy}")
 
 
 def _read_block(block: bytes, layout: _Layout, line: int) -> Iterator[Table]:

@@ -81,7 +81,9 @@ def _records(part: Part, found: Indexed, first_row: int) -> np.ndarray:
     for side in ("user", "item"):
         if columns[side].min(initial=0) < 0:
             raise DataError(f"{part.file} changed while it was read: open it again when it is whole")
-    columns |= {role: frame[role].to_numpy() for role in ("value", "time") if role in frame.columns}
+    columns |= {"value": frame["value"].to_numpy()} if "value" in frame.columns else {}
+    if found.times is not None:
+        columns["time"] = found.times.seconds(frame["time"].to_numpy())
     records = np.empty(len(frame), [(name, column.dtype) for name, column in columns.items()])
     for name, column in columns.items():
         records[name] = column

@@ -1,40 +1,78 @@
 """Take columns out of any data frame; the one module that imports narwhals, loaded only when a frame is read."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import narwhals as nw
 import polars as pl
 
-from cofactor.data.delimited import position_of
+from cofactor.data.columns import Column, positions_of
 from cofactor.data.vocabulary import id_series
 from cofactor.errors import DataError, first_line
 
-__all__ = ["chosen_columns"]
+__all__ = ["as_polars", "chosen_columns"]
 
 
-def chosen_columns(frame: Any, wanted: dict[str, str]) -> pl.DataFrame:
+def chosen_columns(frame: Any, wanted: Mapping[str, Column]) -> pl.DataFrame:
     """Return the wanted columns of a frame under the names of their roles."""
+    names, table = _named(frame)
+    schema = table.collect_schema()
+    numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
+    positions = positions_of(wanted, names, "the frame", numeric)
+    taken = list(dict.fromkeys(positions.values()))
+    held = _collected(table.select(nw.nth(*taken)))
+    columns = dict(zip(taken, held.columns, strict=True))
+    return pl.DataFrame([_column(held[columns[at]], role) for role, at in positions.items()])
+
+
+def as_polars(frame: Any) -> pl.DataFrame:
+    """Return any data frame as one of polars, or raise DataError where it is none."""
+    return frame if isinstance(frame, pl.DataFrame) else _polars(_collected(_named(frame)[1]))
+
+
+def _named(frame: Any) -> tuple[list[str], Any]:
+    """Return the names of a frame's columns, and the frame as narwhals takes it: with names that are all different."""
     try:
+        if nw.dependencies.is_pandas_dataframe(frame) or nw.dependencies.is_pyarrow_table(frame):
+            pandas = nw.dependencies.is_pandas_dataframe(frame)
+            names = [str(name) for name in (frame.columns if pandas else frame.column_names)]
+            if len(set(names)) < len(names):
+                numbered = [f"column {at}" for at in range(len(names))]
+                frame = frame.set_axis(numbered, axis=1) if pandas else frame.rename_columns(numbered)
+            return names, nw.from_native(frame)
         table = nw.from_native(frame)
+        return [str(name) for name in table.collect_schema().names()], table
     except TypeError as error:
         raise DataError(
             f"{type(frame).__name__} is no data frame: give one of pandas, polars, pyarrow or duckdb"
         ) from error
-    names = [str(name) for name in table.collect_schema().names()]
-    positions = {role: position_of(name, names, "the frame", role) for role, name in wanted.items()}
-    held = table.select(*dict.fromkeys(names[at] for at in positions.values()))
-    if isinstance(held, nw.LazyFrame):
-        try:
-            held = held.collect("polars")
-        except Exception as error:  # whatever the engine behind the lazy frame raises
-            raise DataError(f"the frame cannot be computed: {first_line(error)}") from error
-    return pl.DataFrame([_column(held[names[at]], role) for role, at in positions.items()])
+    except Exception as error:  # whatever the engine behind a lazy frame raises
+        raise DataError(f"the frame cannot be read: {first_line(error)}") from error
+
+
+def _collected(table: Any) -> Any:
+    if not isinstance(table, nw.LazyFrame):
+        return table
+    try:
+        return table.collect("polars")
+    except Exception as error:  # whatever the engine behind the lazy frame raises
+        raise DataError(f"the frame cannot be computed: {first_line(error)}") from error
+
+
+def _polars(table: Any) -> pl.DataFrame:
+    try:
+        frame: pl.DataFrame = table.to_polars()
+    except Exception as error:
+        raise DataError(f"the frame cannot be converted: {first_line(error)}") from error
+    return frame
 
 
 def _column(column: Any, role: str) -> pl.Series:
     try:
         series: pl.Series = column.to_polars()
     except Exception as error:  # pandas objects of mixed types fail in many ways
+        if role == "title":
+            return pl.Series(role, [None] * len(column), pl.String)
         if role not in ("user", "item"):
             raise DataError(f"the frame's column {column.name!r} mixes types: {first_line(error)}") from error
         series = id_series(column.to_list(), role)

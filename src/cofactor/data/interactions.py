@@ -7,17 +7,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
 from cofactor.data import building, passes, splits, summary
+from cofactor.data.arguments import check_count
 from cofactor.data.array_store import MEMORY, ArrayStore, Disk, bytes_of, scratch_folder
 from cofactor.data.building import Duplicates
 from cofactor.data.metadata import ItemMetadata
+from cofactor.data.times import Moment, as_seconds
 from cofactor.data.vocabulary import Id, Vocabulary
-from cofactor.errors import DataError, SettingError
+from cofactor.errors import DataError, SettingError, first_line
 
 __all__ = ["Duplicates", "Interactions", "Triplets"]
 
@@ -43,8 +46,9 @@ class Interactions:
         The raw ids of both sides.
     matrix : scipy.sparse.csr_array, float32, shape (users, items)
         The values; its column indices are sorted within each row and nothing stands twice.
-    timestamps : numpy.ndarray of int64, or None
-        Seconds since 1970 of each stored value of ``matrix``.
+    timestamps : numpy.ndarray of int64 or float64, or None
+        Seconds since 1970 of each stored value of ``matrix``: int64 where all are whole, else float64, exact to a
+        microsecond.
     order : numpy.ndarray of int, or None
         ``order[k]`` is the position in ``matrix.data`` of the k-th interaction as it was read; None where
         that is ``k`` itself.
@@ -94,8 +98,9 @@ class Interactions:
             The raw ids of each interaction.
         values : numpy.ndarray, optional
             Ratings or counts; without them every interaction counts 1.
-        timestamps : numpy.ndarray of int, optional
-            Seconds since 1970.
+        timestamps : array or sequence, optional
+            Seconds since 1970, dates or datetimes; larger numbers are taken as milliseconds, microseconds or
+            nanoseconds, and the log says so.
         duplicates : {"last", "first", "sum", "mean", "error"}
             What becomes of a user and an item that meet more than once: the latest (or earliest) value in
             time (in reading order without timestamps), the sum, the mean, or an error.
@@ -126,7 +131,12 @@ class Interactions:
         name: str = "",
     ) -> "Interactions":
         """Build the table from row numbers into two vocabularies that are already known; see `from_columns`."""
+        user_rows, item_rows = (
+            building.checked_rows(user_rows, users, "user"),
+            building.checked_rows(item_rows, items, "item"),
+        )
         values = np.ones(len(user_rows), np.float32) if values is None else building.finite(values)
+        timestamps = None if timestamps is None else as_seconds(timestamps)
         building.check_lengths(user_rows, item_rows, values, timestamps)
         width = max(len(items), 1)
         entries = building.Entries(user_rows.astype(np.int64) * width + item_rows, values, timestamps)
@@ -237,7 +247,15 @@ class Interactions:
         Users and items keep their rows. For example ``ratings.filter(pl.col("timestamp") >= 874724710)``.
         """
         self._need_columns("keep some by their value with at_least(), which needs no columns")
-        kept = self.to_frame().with_row_index("__row").filter(*conditions)["__row"].to_numpy()
+        if not all(isinstance(condition, pl.Expr) for condition in conditions):
+            raise SettingError(
+                'filter() takes polars expressions on the columns of to_frame(), such as pl.col("value") > 3'
+            )
+        rows = self.to_frame().with_row_index("__row")
+        try:
+            kept = rows.filter(*conditions)["__row"].to_numpy()
+        except pl.exceptions.PolarsError as error:
+            raise SettingError(f"the conditions do not fit the table ({first_line(error)}): see to_frame()") from error
         return self.split_rows(kept)[1]
 
     def min_counts(self, *, per_user: int = 1, per_item: int = 1) -> "Interactions":
@@ -246,6 +264,8 @@ class Interactions:
         Removing a user may leave an item with too few, and so on; it is repeated until all that are left have
         enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
         """
+        check_count("per_user", per_user, 0)
+        check_count("per_item", per_item, 0)
         kept, users, items = building.core(self.matrix, per_user, per_item, self.array_store)
         return self.where(kept)._without_rows(~users, ~items)
 
@@ -288,9 +308,11 @@ class Interactions:
         mean = values.mean(dtype=np.float64)
         return self._valued(lambda some: some / mean)
 
-    def with_items(self, table: pl.DataFrame) -> "Interactions":
+    def with_items(self, table: Any) -> "Interactions":
         """Add titles and genres from a frame with the columns item, title and perhaps genres, else raise DataError."""
-        new = dataclasses.replace(self, metadata=ItemMetadata.of(table, self.items.ids))
+        from cofactor.data.frames import as_polars  # brings narwhals, which importing cofactor must not load
+
+        new = dataclasses.replace(self, metadata=ItemMetadata.of(as_polars(table), self.items.ids))
         new.__dict__.update({"by_item": self.by_item} if "by_item" in self.__dict__ else {})
         return new
 
@@ -299,11 +321,9 @@ class Interactions:
 
         With it the official folds of ml-100k are ``ratings.split_rows(range(20_000))`` for u1, and so on.
         """
-        if isinstance(test_rows, np.ndarray) and test_rows.dtype == bool:
-            raise SettingError("test_rows is a mask: give row numbers, such as np.flatnonzero(mask)")
         mask: np.ndarray = self.array_store.zeros(len(self), bool)
         self.array_store.require(16 * operator.length_hint(test_rows), "the row numbers", _AT_RANDOM)
-        rows = np.fromiter(test_rows, dtype=np.int64)
+        rows = _row_numbers(test_rows)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise SettingError(f"test_rows reach from {rows.min()} to {rows.max()}: the table has {len(self):,} rows")
         mask[rows] = True
@@ -324,7 +344,7 @@ class Interactions:
         return self._split(splits.last_mask(self.triplets().user_rows, self._times("split_last"), n))
 
     def split_by_time(
-        self, *, test_fraction: float | None = None, at: float | None = None
+        self, *, test_fraction: float | None = None, at: Moment | None = None
     ) -> "tuple[Interactions, Interactions]":
         """Hold out all that happened from a moment on: (train, test).
 
@@ -332,8 +352,16 @@ class Interactions:
         ----------
         test_fraction : float, optional
             The share of interactions that lie after the moment.
-        at : float, optional
-            The moment itself, in the unit of ``timestamps``.
+        at : datetime, date, str or float, optional
+            The moment itself; a text such as ``"2024-05-31"`` or ``"2024-05-31T12:30"``, UTC where no zone is named,
+            or seconds since 1970.
+
+        Raises
+        ------
+        DataError
+            If the table has no times.
+        SettingError
+            If the fraction is not between 0 and 1, ``at`` is no moment, or both or neither are given.
         """
         return self._split(splits.time_mask(self._times("split_by_time"), test_fraction, at))
 
@@ -394,5 +422,23 @@ class Interactions:
 
     def where(self, kept: np.ndarray) -> "Interactions":
         """Keep some of the stored values; ``kept`` is a mask over ``matrix.data``."""
+        if not isinstance(kept, np.ndarray) or kept.dtype != bool or kept.shape != (len(self),):
+            raise SettingError(f"where() takes an array of {len(self):,} booleans, one for each stored value")
         matrix, timestamps, order = passes.kept_where(self.matrix, self.timestamps, self.order, kept, self.array_store)
         return dataclasses.replace(self, matrix=matrix, timestamps=timestamps, order=order)
+
+
+def _row_numbers(given: Iterable[int] | np.ndarray) -> np.ndarray:
+    """Return row numbers as an array; a mask is refused, whether a list or an array, and so is what is not whole."""
+    try:
+        if isinstance(given, np.ndarray) and given.ndim == 1 and (not len(given) or given.dtype.kind in "iu"):
+            return given.astype(np.int64)
+        return np.fromiter(map(_row_number, given), dtype=np.int64)
+    except TypeError as error:
+        raise SettingError(f"test_rows cannot be read ({error}): give whole row numbers") from error
+
+
+def _row_number(given: object) -> int:
+    if isinstance(given, bool | np.bool_):
+        raise SettingError("test_rows is a mask: give row numbers, such as np.flatnonzero(mask)")
+    return operator.index(given)  # type: ignore[arg-type]

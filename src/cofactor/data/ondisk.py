@@ -10,19 +10,30 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.arguments import path_of
 from cofactor.data.array_store import MEMORY, ArrayStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import ItemMetadata
 from cofactor.data.passes import as_csr
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
-from cofactor.files import new_folder
+from cofactor.files import checked_version, new_folder
 
-__all__ = ["ARRAYS", "MANIFEST", "TRANSPOSED", "ArrayFile", "open_folder", "write_folder", "write_sides"]
+__all__ = [
+    "ARRAYS",
+    "MANIFEST",
+    "TRANSPOSED",
+    "ArrayFile",
+    "open_folder",
+    "write_folder",
+    "write_manifest",
+    "write_sides",
+]
 
 ARRAYS = ("indptr", "indices", "values")
 TRANSPOSED = tuple(f"by_item.{name}" for name in ARRAYS)
 MANIFEST = "interactions.json"
+FORMAT_VERSION = 1
 
 
 def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
@@ -33,7 +44,7 @@ def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
     DataError
         If the folder is there already.
     """
-    target = Path(folder)
+    target = path_of(folder, "folder")
     if target.exists():
         raise DataError(f"{target} is there already: remove it or name another folder")
     with new_folder(target) as beside:
@@ -43,8 +54,13 @@ def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
             if array is not None:
                 np.save(beside / f"{name}.npy", array, allow_pickle=False)
         write_sides(beside, ratings.users, ratings.items, ratings.metadata)
-        (beside / MANIFEST).write_text(json.dumps({"format": 1, "name": ratings.name}))
+        write_manifest(beside, ratings.name)
     return target
+
+
+def write_manifest(folder: Path, name: str, **more: Any) -> None:
+    """Write the file that says what the folder is: its format's version, the table's name, and whatever else."""
+    (folder / MANIFEST).write_text(json.dumps({"format": FORMAT_VERSION, "name": name, **more}, indent=1))
 
 
 def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, texts: ItemMetadata) -> None:
@@ -99,11 +115,12 @@ def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, n
     Raises
     ------
     DataError
-        If the folder is not one, or its arrays do not fit each other.
+        If it is not such a folder, a newer version of cofactor wrote it, or its arrays do not fit each other.
     """
-    source = Path(folder)
+    source = path_of(folder, "folder")
     try:
-        written_name = str(json.loads((source / MANIFEST).read_text())["name"])
+        manifest = json.loads((source / MANIFEST).read_text())
+        checked_version(manifest["format"], FORMAT_VERSION, source, DataError)
         users = Vocabulary(pl.read_parquet(source / "users.parquet")["user"], kind="user")
         known = pl.read_parquet(source / "items.parquet")
         items = Vocabulary(known["item"], kind="item")
@@ -121,7 +138,7 @@ def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, n
             f"{source} is not a folder of interactions ({error}): write it with Interactions.write"
         ) from error
     texts = ItemMetadata(*(known[column] if column in known.columns else None for column in ("title", "genres")))
-    name = written_name if name is None else name
+    name = str(manifest["name"]) if name is None else name
     table = Interactions(users, items, matrix, timestamps, order, texts, name, store)
     if by_item is not None:
         table.__dict__["by_item"] = by_item

@@ -18,20 +18,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from cofactor.data.arguments import check_callable, check_choice, check_text, path_of
 from cofactor.data.array_store import Disk, bytes_of, scratch_folder
 from cofactor.data.assembly import Titles, as_table
-from cofactor.data.columns import OnBadRows, check_choice
+from cofactor.data.columns import DEFAULTS, Column, OnBadRows, wanted_columns
 from cofactor.data.disk_build import build
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.ondisk import MANIFEST, open_folder
+from cofactor.data.ondisk import MANIFEST, open_folder, write_manifest
 from cofactor.data.parquet_parts import ParquetParts, indexed
-from cofactor.data.readers import parquet_files, wanted_columns
+from cofactor.data.readers import parquet_columns, parquet_files
 from cofactor.errors import DataError, SettingError
 from cofactor.files import new_folder
 
 __all__ = ["open_parquet"]
 
-LAYOUT = 1
+LAYOUT = 2
 """Of the cache: another number, and what is there is built anew."""
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,10 @@ log = logging.getLogger(__name__)
 def open_parquet(
     path: str | os.PathLike[str],
     *,
-    user: str = "user",
-    item: str = "item",
-    value: str | None = "value",
-    time: str | None = None,
+    user: Column = DEFAULTS["user"],
+    item: Column = DEFAULTS["item"],
+    value: Column | None = DEFAULTS["value"],
+    time: Column | None = DEFAULTS["time"],
     memory: str | int = "4GB",
     titles: Titles | None = None,
     duplicates: Duplicates = "last",
@@ -102,12 +103,18 @@ def open_parquet(
     """
     check_choice("on_bad_rows", on_bad_rows, get_args(OnBadRows))
     check_choice("duplicates", duplicates, get_args(Duplicates))
-    store = Disk(Path(scratch_folder() if cache is None else cache), bytes_of(memory))
-    if store.folder.resolve() == Path(path).resolve():
+    store = Disk(scratch_folder() if cache is None else path_of(cache, "cache"), bytes_of(memory))
+    check_callable("notify", notify)
+    source = path_of(path)
+    name = source.resolve().name if name is None else name
+    check_text("name", name)
+    if store.folder.resolve() == source.resolve():
         raise SettingError(f"cache is the folder of the data, {path}: name another, whose files are not taken for data")
-    options = {"columns": wanted_columns(user, item, value, time), "duplicates": duplicates, "on_bad_rows": on_bad_rows}
+    wanted = wanted_columns(user, item, value, time)
+    columns = parquet_columns(parquet_files(source, apart_from=store.folder), wanted)
+    options = {"columns": columns, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
     texts = None if titles is None else as_table(titles)  # a wrong file shows before the work, not after it
-    table = _Cached(Path(path), options, store, notify or log.info).opened(name or Path(path).resolve().name)
+    table = _Cached(source, options, store, notify or log.info).opened(name)
     return table if texts is None else table.with_items(texts)
 
 
@@ -167,7 +174,7 @@ class _Cached:
             build(parts, found, self._options["duplicates"], beside, self._store.entries_at_once)
             if self._inputs() != inputs:
                 raise DataError(f"{self._path} changed while it was read: open it again when it is whole")
-            (beside / MANIFEST).write_text(json.dumps({"format": 1, "name": name, "made_from": inputs}, indent=1))
+            write_manifest(beside, name, made_from=inputs)
 
 
 def _clear(home: Path) -> None:

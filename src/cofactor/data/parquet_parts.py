@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cofactor.data.columns import OnBadRows, Typed, typed
-from cofactor.data.delimited import position_of
+from cofactor.data.columns import OnBadRows, Typed, positions_of, typed
+from cofactor.data.times import TimeUnit
 from cofactor.data.vocabulary import Vocabulary, id_series
 from cofactor.errors import DataError, first_line
 
@@ -70,7 +70,7 @@ class ParquetParts:
     def _parts_of(self, file: Path, kinds: dict[str, tuple[Path, pl.DataType]]) -> Iterator[Part]:
         table = pl.scan_parquet(file)
         names = table.collect_schema().names()
-        positions = {role: position_of(column, names, file, role) for role, column in self.wanted.items()}
+        positions = positions_of(self.wanted, names, file)
         chosen = table.select(pl.col(names[at]).alias(role) for role, at in positions.items())
         self._check_kinds(file, chosen.collect_schema(), kinds)
         rows = int(table.select(pl.len()).collect(engine="streaming").item())
@@ -105,11 +105,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Indexed:
-    """What one pass over the files finds: both sides, and how many good rows there are."""
+    """What one pass over the files finds: both sides, the number of good rows, and the unit of their times."""
 
     users: Side
     items: Side
     n_rows: int
+    times: TimeUnit | None
 
 
 def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
@@ -121,6 +122,7 @@ def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
         If a file cannot be used, a row is bad and that is an error, or there is no good row.
     """
     known: dict[str, pl.DataFrame] = {}
+    times: TimeUnit | None = None
     n_rows = n_bad = 0
     first_bad = ""
     for part in parts:
@@ -128,6 +130,9 @@ def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
             n_bad += len(part.found.bad_rows)
             first_bad = first_bad or part.told()
         n_rows += len(part.frame)
+        if "time" in part.frame.columns:
+            unit = TimeUnit.of(part.frame["time"].to_numpy())
+            times = unit if times is None else times + unit
         for role in ("user", "item"):
             known[role] = _with_counts(known.get(role), part, role)
     if n_bad:
@@ -137,13 +142,15 @@ def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
         raise DataError(f"{place} has no rows: nothing to learn from")
     if n_rows > MOST_ROWS:
         raise DataError(f"there are {n_rows:,} ratings, and one machine takes {MOST_ROWS:,}: train with SparkALS")
-    return Indexed(_side(known["user"], "user"), _side(known["item"], "item"), n_rows)
+    if times is not None:
+        times.log_unless_seconds(str(parts.files[0]))
+    return Indexed(_side(known["user"], "user"), _side(known["item"], "item"), n_rows, times)
 
 
 def _tell(first: str, n_bad: int, n_good: int, on_bad_rows: OnBadRows) -> None:
     count = f"{n_bad:,} bad row{'s' if n_bad > 1 else ''} in all"
     if not n_good:
-        raise DataError(f"{first}; {count}, and not one good: check the columns")
+        raise DataError(f"{first}; {count}, and no valid rows: check the columns")
     if on_bad_rows == "error":
         raise DataError(f"{first}; {count}: mend them, or leave them out with on_bad_rows='skip'")
     log.warning("%s; left out %s", first, count.removesuffix(" in all"))

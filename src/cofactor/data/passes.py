@@ -68,7 +68,7 @@ def places_of(mask: np.ndarray, store: ArrayStore) -> np.ndarray:
 
 def at_least(values: np.ndarray, least: float, store: ArrayStore) -> np.ndarray:
     """Return which values are ``least`` or more, as a mask."""
-    if not isinstance(least, int | float | np.number) or np.isnan(least):
+    if not isinstance(least, int | float | np.number) or isinstance(least, bool) or np.isnan(float(least)):
         raise SettingError(f"at_least({least!r}): give a number, the least value to keep")
     mask: np.ndarray = store.zeros(len(values), bool)
     for part in store.parts(len(values)):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cofactor.data.arguments import path_of
 from cofactor.data.interactions import Interactions
 from cofactor.data.opening import existing, opened
 from cofactor.data.vocabulary import Vocabulary
@@ -66,15 +67,16 @@ def read_lightgcn(folder: PathLike) -> PublishedSplit:
     >>> split.train, split.test
     (2 users × 4 items, 3 interactions, 38 %, 2 users × 4 items, 1 interactions, 12 %)
     """
+    source = path_of(folder, "folder")
     parts = []
     for name in ("train.txt", "test.txt"):
-        path = Path(folder) / name
+        path = source / name
         lines = _numbers(path)
         users = np.array([line[0] for line in lines], dtype=np.int64)
         counts = np.array([len(line) - 1 for line in lines], dtype=np.int64)
         items = np.concatenate([line[1:] for line in lines]) if lines else np.empty(0, np.int64)
         parts.append(_Pairs(users, np.repeat(users, counts), items))
-    return PublishedSplit(*_tables(parts, Path(folder).name))
+    return PublishedSplit(*_tables(parts, source.name))
 
 
 def read_ncf(path: PathLike) -> PublishedSplit:
@@ -97,7 +99,7 @@ def read_ncf(path: PathLike) -> PublishedSplit:
     DataError
         If a file is missing or a line is not as the layout asks; the text names the line.
     """
-    files = _ncf_files(Path(path))
+    files = _ncf_files(path_of(path))
     rated = []
     for file in files[:2]:
         columns = _columns(file)

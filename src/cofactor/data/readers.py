@@ -5,18 +5,19 @@ Every reader refuses a table with a bad row, says where it is and what is wrong,
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
 from cofactor.data.assembly import Titles, from_columns, interactions, without_bad
-from cofactor.data.columns import IdType, OnBadRows, check_choice
+from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, positions_of, wanted_columns
 from cofactor.data.database import read_sql
-from cofactor.data.delimited import Choice, position_of, read_delimited
+from cofactor.data.delimited import Choice, read_delimited
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.opening import existing, inner_suffix
+from cofactor.data.opening import existing, inner_suffix, opened
 from cofactor.data.titles import titles_beside
 from cofactor.errors import DataError, SettingError, first_line
 
@@ -24,28 +25,29 @@ __all__ = [
     "from_frame",
     "is_parquet",
     "looks_like_movielens",
+    "parquet_columns",
     "parquet_files",
     "read_csv",
     "read_movielens",
     "read_parquet",
     "read_sql",
     "read_table",
-    "wanted_columns",
 ]
 
 PathLike = str | os.PathLike[str]
 
 _MOVIELENS = ("u.data", "ratings.dat", "ratings.csv")
+_HEADERLESS = ("u.data", "ratings.dat")
 _PARQUET = (".parquet", ".pq")
 
 
 def read_csv(
     path: PathLike,
     *,
-    user: str = "user",
-    item: str = "item",
-    value: str | None = "value",
-    time: str | None = None,
+    user: Column = DEFAULTS["user"],
+    item: Column = DEFAULTS["item"],
+    value: Column | None = DEFAULTS["value"],
+    time: Column | None = DEFAULTS["time"],
     separator: str | None = None,
     has_header: bool = True,
     columns: Sequence[str] | None = None,
@@ -62,13 +64,16 @@ def read_csv(
     ----------
     path : str or path
         The file.
-    user, item : str
-        The names of the columns with the ids.
-    value : str, optional
-        The name of the column with ratings or counts; None for feedback without values, where each row counts 1.
-    time : str, optional
-        The name of a column with whole seconds since 1970, or with dates such as 2024-05-31 or
-        2024-05-31T12:30:00+02:00 (UTC where nothing else is said).
+    user, item : str or tuple of str
+        The names of the columns with the ids. Of several names the first is taken that the file has.
+    value : str or tuple of str, optional
+        The name of the column with ratings or counts. None for feedback without values, where each row counts 1. So it
+        does by default in a file with no other columns than ids, times and titles.
+    time : str or tuple of str, optional
+        The name of a column with seconds since 1970, or with dates such as 2024-05-31 or 2024-05-31T12:30:00+02:00
+        (UTC where no zone is named). Times are kept to the microsecond. Numbers that are too large for seconds are
+        taken as milliseconds, microseconds or nanoseconds, and the log says so. None leaves times out; so does a file
+        with none of several names.
     separator : str, optional
         The text between two columns; found out from the file's name and its first line where it is not given.
     has_header : bool
@@ -93,6 +98,8 @@ def read_csv(
     ------
     DataError
         If the file cannot be read or has bad rows; the text names the line, the reason and the remedy.
+    SettingError
+        If an argument is of the wrong type or none of its choices.
 
     Examples
     --------
@@ -105,20 +112,33 @@ def read_csv(
     """
     check_choice("ids", ids, ("str", "int"))
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    check_flag("has_header", has_header)
+    check_text("encoding", encoding)
     wanted = wanted_columns(user, item, value, time)
+    source = path_of(path)
+    name = source.name if name is None else name
+    check_text("name", name)
+    if separator is not None:
+        check_text("separator", separator)
+    if columns is not None and not _are_names(columns):
+        raise SettingError(f"columns is {columns!r}: give a list of names, one for each column")
     has_header = has_header and columns is None
-    table = read_delimited(path, Choice(wanted, separator, columns, has_header, ids, encoding))
-    frame = without_bad(table, str(path), "line", on_bad_rows)
-    return interactions(frame, str(path), duplicates, name or Path(path).name, titles)
+    table = read_delimited(source, Choice(wanted, separator, columns, has_header, ids, encoding))
+    frame = without_bad(table, str(source), "line", on_bad_rows)
+    return interactions(frame, str(source), duplicates, name, titles)
+
+
+def _are_names(columns: object) -> bool:
+    return isinstance(columns, list | tuple) and all(isinstance(name, str) for name in columns)
 
 
 def read_parquet(
     path: PathLike,
     *,
-    user: str = "user",
-    item: str = "item",
-    value: str | None = "value",
-    time: str | None = None,
+    user: Column = DEFAULTS["user"],
+    item: Column = DEFAULTS["item"],
+    value: Column | None = DEFAULTS["value"],
+    time: Column | None = DEFAULTS["time"],
     titles: Titles | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
@@ -139,18 +159,30 @@ def read_parquet(
     ...     read_parquet(folder, value=None)
     2 users × 1 items, 2 interactions, 100 %
     """
-    files = parquet_files(Path(path))
-    wanted = wanted_columns(user, item, value, time)
+    source = path_of(path)
+    files = parquet_files(source)
+    wanted = parquet_columns(files, wanted_columns(user, item, value, time))
     try:
-        names = pl.scan_parquet(files[0]).collect_schema().names()
-        positions = {role: position_of(column, names, path, role) for role, column in wanted.items()}
-        chosen = [pl.col(names[at]).alias(role) for role, at in positions.items()]
+        chosen = [pl.col(column).alias(role) for role, column in wanted.items()]
         frame = pl.scan_parquet(files).select(chosen).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
-            f"{path} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
+            f"{source} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
         ) from error
-    return from_columns(frame, str(path), on_bad_rows, duplicates, name or Path(path).name, titles)
+    return from_columns(frame, str(source), on_bad_rows, duplicates, source.name if name is None else name, titles)
+
+
+def parquet_columns(files: Sequence[Path], wanted: Mapping[str, Column]) -> dict[str, str]:
+    """Return the names of the wanted columns by role, as the first of some Parquet files has them."""
+    try:
+        schema = pl.scan_parquet(files[0]).collect_schema()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise DataError(
+            f"{files[0]} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
+        ) from error
+    names = schema.names()
+    numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
+    return {role: names[at] for role, at in positions_of(wanted, names, files[0], numeric).items()}
 
 
 def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
@@ -175,10 +207,10 @@ def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
 def from_frame(
     frame: Any,
     *,
-    user: str = "user",
-    item: str = "item",
-    value: str | None = None,
-    time: str | None = None,
+    user: Column = DEFAULTS["user"],
+    item: Column = DEFAULTS["item"],
+    value: Column | None = DEFAULTS["value"],
+    time: Column | None = DEFAULTS["time"],
     titles: Titles | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
@@ -186,12 +218,16 @@ def from_frame(
 ) -> Interactions:
     """Take interactions from a data frame: pandas, polars, pyarrow, a duckdb relation, anything narwhals reads.
 
-    Ids keep their type: integers stay integers, categories become strings. See `read_csv` for the parameters.
+    Ids keep their type: integers stay integers, categories become strings. See `read_csv` for the parameters; titles
+    are taken from a column title where there is one and none are given. So what `Interactions.to_frame` returns gives
+    the same table.
 
     Raises
     ------
     DataError
         If it is no data frame, a column is missing or of no use, or rows are bad.
+    SettingError
+        If an argument is of the wrong type or none of its choices.
 
     Examples
     --------
@@ -202,7 +238,14 @@ def from_frame(
     from cofactor.data.frames import chosen_columns  # brings narwhals, which importing cofactor must not load
 
     wanted = wanted_columns(user, item, value, time)
-    return from_columns(chosen_columns(frame, wanted), "the frame", on_bad_rows, duplicates, name, titles)
+    if titles is None and "title" not in wanted.values():
+        wanted["title"] = ("title",)
+    chosen = chosen_columns(frame, wanted)
+    if "title" in chosen.columns:
+        found = chosen.select("item", "title").filter(pl.col("title").is_not_null())
+        titles = found if found["title"].dtype in (pl.String, pl.Categorical, pl.Enum) and len(found) else None
+        chosen = chosen.drop("title")
+    return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, titles)
 
 
 def read_table(path: PathLike, **options: Any) -> Interactions:
@@ -222,10 +265,11 @@ def read_table(path: PathLike, **options: Any) -> Interactions:
 
 def is_parquet(path: PathLike) -> bool:
     """Return whether a path is one for `read_parquet`, by its name or as a folder."""
-    return Path(path).is_dir() or inner_suffix(path) in _PARQUET
+    path = path_of(path)
+    return path.is_dir() or inner_suffix(path) in _PARQUET
 
 
-def read_movielens(path: PathLike, *, ids: IdType = "str", name: str | None = None) -> Interactions:
+def read_movielens(path: PathLike, *, name: str | None = None, **options: Any) -> Interactions:
     """Read ratings in one of the MovieLens layouts, with the titles that lie beside them.
 
     Parameters
@@ -233,10 +277,10 @@ def read_movielens(path: PathLike, *, ids: IdType = "str", name: str | None = No
     path : str or path
         ``u.data`` (tabs), ``ratings.dat`` (``::``) or ``ratings.csv``, or a folder with one of them. Titles come
         from ``u.item``, ``movies.dat`` or ``movies.csv`` in the same folder.
-    ids : {"str", "int"}
-        Whether the ids are kept as they are spelt, or read as integers.
     name : str, optional
         The data set's name for people; the folder's where it is not given.
+    **options
+        The other parameters of `read_csv`.
 
     Raises
     ------
@@ -252,19 +296,31 @@ def read_movielens(path: PathLike, *, ids: IdType = "str", name: str | None = No
     ...     read_movielens(folder).to_frame().row(0)
     ('1', '7', 4.0, 1365029107, 'Alien (1979)')
     """
-    file = _ratings_file(Path(path))
-    beside = titles_beside(file)
-    name = name or file.resolve().parent.name
-    if inner_suffix(file) == ".csv":
-        named = {"user": "userId", "item": "movieId", "value": "rating", "time": "timestamp"}
-        return read_csv(file, **named, ids=ids, titles=beside, name=name)  # type: ignore[arg-type]
-    return read_csv(file, time="time", has_header=False, ids=ids, titles=beside, name=name)
+    file = _ratings_file(path_of(path))
+    beside = {"titles": titles_beside(file), "has_header": inner_suffix(file) == ".csv"}
+    return read_csv(file, name=name or file.resolve().parent.name, **{**beside, **options})
 
 
-def looks_like_movielens(path: PathLike) -> bool:
-    """Return whether a path is a MovieLens ratings file by its name, or a folder with one in it."""
-    path = Path(path)
-    return path.name in _MOVIELENS if path.is_file() else any((path / name).is_file() for name in _MOVIELENS)
+def looks_like_movielens(path: PathLike, separator: str | None = None) -> bool:
+    """Return whether a text file has a MovieLens layout, or a folder such a file under its usual name.
+
+    A file with a header has it where that is MovieLens's. One without, which must have the name of a MovieLens file,
+    has it where its first line is a user, an item, a rating and a time.
+    """
+    path = path_of(path)
+    if path.is_dir():
+        return any((path / name).is_file() and looks_like_movielens(path / name, separator) for name in _MOVIELENS)
+    if not path.is_file():
+        return False
+    try:
+        with opened(path) as stream:
+            first = stream.read(200).decode(errors="replace").partition("\n")[0].strip()
+    except DataError:
+        return False
+    if path.name not in _HEADERLESS:
+        return set(first.split(separator or ",")) >= {"userId", "movieId", "rating"}
+    fields = first.split(separator or ("::" if path.suffix == ".dat" else "\t"))
+    return len(fields) == 4 and all(field.replace(".", "", 1).isdigit() for field in fields)
 
 
 def _ratings_file(path: Path) -> Path:
@@ -274,12 +330,3 @@ def _ratings_file(path: Path) -> Path:
     if not found:
         raise DataError(f"{path} has none of {', '.join(_MOVIELENS)} in it: give the file itself to read_csv")
     return found[0]
-
-
-def wanted_columns(user: str, item: str, value: str | None, time: str | None) -> dict[str, str]:
-    """Return the columns that are there to read, by their roles."""
-    roles = {"user": user, "item": item, "value": value, "time": time}
-    for role, name in roles.items():
-        if name is not None and not isinstance(name, str):
-            raise SettingError(f"{role}={name!r} is no column's name: give a text, and columns=[…] names what has none")
-    return {role: name for role, name in roles.items() if name is not None}

@@ -9,7 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from cofactor.data.arguments import check_count, check_fraction, check_seed
 from cofactor.data.array_store import MEMORY, ArrayStore
+from cofactor.data.times import moment
 from cofactor.errors import SettingError
 
 __all__ = [
@@ -29,7 +31,8 @@ Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 def random_mask(n: int, test_fraction: float, seed: int, store: ArrayStore = MEMORY) -> Mask:
     """Hold out the first part of ``default_rng(seed).permutation(n)``."""
-    _check_fraction(test_fraction)
+    check_fraction("test_fraction", test_fraction)
+    check_seed(seed)
     return _mask_of(_shuffled(n, seed, store)[: round(n * test_fraction)], n, store)
 
 
@@ -56,7 +59,8 @@ def per_user_mask(user_rows: np.ndarray, test_fraction: float, seed: int) -> Mas
     divided by the user's count, exceeds ``1 - test_fraction`` are held out. A user with one interaction
     therefore has it in the test part.
     """
-    _check_fraction(test_fraction)
+    check_fraction("test_fraction", test_fraction)
+    check_seed(seed)
     chance = np.random.default_rng(seed).random(len(user_rows))
     rank, count = _rank_within_user(user_rows, chance)
     return (rank + 1) / count > 1 - test_fraction
@@ -68,7 +72,8 @@ def disjoint_parts(groups: np.ndarray, fraction: float, parts: int, seed: int) -
     With users as groups, the first part is what `per_user_mask` holds out, and the others come before it in the same
     random order.
     """
-    _check_fraction(fraction)
+    check_fraction("fraction", fraction)
+    check_seed(seed)
     if parts * fraction > 1 + 1e-9:
         raise SettingError(f"{parts} parts of {fraction:g} each are more than there is: hold out fewer or smaller ones")
     rank, count = _rank_within_user(groups, np.random.default_rng(seed).random(len(groups)))
@@ -78,31 +83,35 @@ def disjoint_parts(groups: np.ndarray, fraction: float, parts: int, seed: int) -
 
 def last_mask(user_rows: np.ndarray, timestamps: np.ndarray, n: int) -> Mask:
     """Hold out each user's last ``n`` interactions in time; users with no more than ``n`` keep them all."""
-    if n < 1:
-        raise SettingError(f"n is {n}: hold out at least one interaction per user")
+    check_count("n", n)
     rank, count = _rank_within_user(user_rows, timestamps)
     return (rank >= count - n) & (count > n)
 
 
-def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: float | None) -> Mask:
+def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: object) -> Mask:
     """Hold out what happened at or after a moment, given itself or as the share of interactions after it."""
     if (at is None) == (test_fraction is None):
-        raise SettingError("give either test_fraction or at (a moment in seconds), not both")
-    if at is None:
-        assert test_fraction is not None
-        _check_fraction(test_fraction)
-        at = np.sort(timestamps)[min(round(len(timestamps) * (1 - test_fraction)), len(timestamps) - 1)]
-    return np.asarray(timestamps >= at)
+        raise SettingError("give either test_fraction or at (a moment), not both")
+    if at is not None:
+        return np.asarray(timestamps >= moment(at))
+    assert test_fraction is not None
+    check_fraction("test_fraction", test_fraction)
+    if not len(timestamps):
+        return np.zeros(0, bool)
+    first = np.sort(timestamps)[min(round(len(timestamps) * (1 - test_fraction)), len(timestamps) - 1)]
+    return np.asarray(timestamps >= first)
 
 
 def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int) -> Mask:
     """Hold out whole users, given how many or which share: the first of ``default_rng(seed).permutation(n)``."""
     if (wanted is None) == (test_fraction is None):
         raise SettingError("give either n_users or test_fraction, not both")
+    check_seed(seed)
     if wanted is None:
         assert test_fraction is not None
-        _check_fraction(test_fraction)
+        check_fraction("test_fraction", test_fraction)
         wanted = round(n * test_fraction)
+    check_count("n_users", wanted, 0)
     if not 0 < wanted < n:
         raise SettingError(f"n_users is {wanted}: hold out at least one of the {n:,} users, and not all of them")
     mask = np.zeros(n, dtype=bool)
@@ -113,6 +122,7 @@ def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int
 def fold_masks(n: int, folds: int, seed: int, store: ArrayStore = MEMORY) -> Iterator[Mask]:
     """Yield ``folds`` masks that together hold out every interaction exactly once."""
     _check_folds(folds, n)
+    check_seed(seed)
     for places in np.array_split(_shuffled(n, seed, store), folds):
         yield _mask_of(places, n, store)
 
@@ -128,6 +138,7 @@ def contiguous_masks(n: int, folds: int, store: ArrayStore = MEMORY) -> Iterator
 
 
 def _check_folds(folds: int, n: int) -> None:
+    check_count("folds", folds)
     if not 2 <= folds <= n:
         raise SettingError(f"folds is {folds}: it must lie between 2 and the number of interactions, {n:,}")
 
@@ -140,8 +151,3 @@ def _rank_within_user(user_rows: np.ndarray, key: np.ndarray) -> tuple[np.ndarra
     rank = np.empty(len(user_rows), dtype=np.int64)
     rank[order] = np.arange(len(user_rows)) - np.repeat(starts, counts)
     return rank, counts[user_rows]
-
-
-def _check_fraction(test_fraction: float) -> None:
-    if not 0 < test_fraction < 1:
-        raise SettingError(f"test_fraction is {test_fraction}: it must lie between 0 and 1, such as 0.2")

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from cofactor.data import synthetic
+from cofactor.data.arguments import check_callable, check_text, path_of
 from cofactor.errors import DataError
 from cofactor.files import new_folder
 
@@ -52,7 +53,9 @@ def write_synthetic(
     ...     pl.scan_parquet(folder).select(pl.len()).collect().item()
     20000
     """
-    spec, target = synthetic.parse(name), Path(folder)
+    check_text("name", name)
+    check_callable("progress", progress)
+    spec, target = synthetic.parse(name), path_of(folder, "folder")
     if target.exists():
         raise DataError(f"{target} is there already: remove it or name another folder")
     done = 0

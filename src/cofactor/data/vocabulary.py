@@ -203,6 +203,8 @@ def id_series(ids: Iterable[Id] | pl.Series, kind: str) -> pl.Series:
 def _series_from(ids: Iterable[Id], kind: str) -> pl.Series:
     if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu":
         return pl.Series(np.ascontiguousarray(ids))
+    if not isinstance(ids, Iterable) or isinstance(ids, bytes | Mapping | type) or getattr(ids, "ndim", 1) != 1:
+        raise DataError(f"the {kind} ids are {shortened(ids)}, of type {type(ids).__name__}: give a list of ids")
     values = ids.tolist() if isinstance(ids, np.ndarray) else [_plain(identifier) for identifier in ids]
     kinds = {type(identifier) for identifier in values}
     if kinds <= {str}:

@@ -7,7 +7,7 @@ import polars as pl
 
 from cofactor.data.interactions import Interactions
 from cofactor.evaluation.held_out import matched
-from cofactor.model.factors import Factors
+from cofactor.model.factors import Factors, draws_needed
 
 __all__ = ["calibration"]
 
@@ -55,7 +55,7 @@ def calibration(
     item_rows, actual = held_out.matrix.indices.astype(np.int64), held_out.matrix.data
     rows = []
     for level in levels:
-        low, high = interval(model, user_rows, item_rows, level)
+        low, high = interval(draws_needed(model), user_rows, item_rows, level)
         share = float(np.mean((low <= actual) & (actual <= high)))
         rows.append({"level": float(level), "share": share, "width": float(np.mean(high - low, dtype=np.float64))})
     return pl.DataFrame(rows)

@@ -15,8 +15,7 @@ from cofactor.data.passes import as_csr, at_least, counts_of, entries_of, has_ze
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError, SettingError
 from cofactor.model.checks import check_interactions
-from cofactor.model.factors import Factors
-from cofactor.model.history import item_counts, with_history
+from cofactor.model.factors import Factors, has_history, learnt_by, popularity_of
 
 __all__ = [
     "Group",
@@ -168,13 +167,10 @@ def matched(model: Factors, test: Interactions, on_unknown: OnUnknown = "skip") 
             "flattering: evaluate on held-out ratings, or leave those out with "
             "cofactor.evaluation.without_training_rows(model, test)"
         )
-    store, goal = test.array_store, model.objective.goal
-    history = with_history(model.seen, "user", goal)
-    has_test = np.diff(table.indptr) > 0
-    without = np.flatnonzero(has_test & ~history)
-    kept = stored_where(table, entries_of(table, history, store), store) if len(without) else table
-    rows = np.flatnonzero(has_test & history)
-    known = Group(model, rows, chosen_rows(kept, rows), store)
+    store, tested_rows = test.array_store, np.flatnonzero(np.diff(table.indptr))
+    history = has_history(model, tested_rows)
+    rows, without = tested_rows[history], tested_rows[~history]
+    known = Group(model, rows, _kept_rows(table, rows, store) if len(without) else chosen_rows(table, rows), store)
     n_without = len(without) + int(np.count_nonzero(np.diff(strangers.matrix.indptr)))
     newcomers = None
     if on_unknown == "popular" and n_without:
@@ -186,7 +182,8 @@ def matched(model: Factors, test: Interactions, on_unknown: OnUnknown = "skip") 
             "users keep a part of their ratings, such as split_per_user()"
         )
     n_test = known.matrix.nnz + (0 if newcomers is None else newcomers.matrix.nnz)
-    had = item_counts(model.seen, goal) if goal == "ranking" and has_zeros(model.seen.data) else counts
+    learnt = learnt_by(model)
+    had = counts if learnt.nnz == model.seen.nnz else counts_of(learnt.indices, model.n_items)
     n_items = int(np.count_nonzero(tested & (had == 0))) if model.seen.nnz else 0
     return HeldOut(known, newcomers, len(test) - n_test, n_without, n_items, counts)
 
@@ -225,7 +222,7 @@ def _newcomers(model: Factors, table: sparse.csr_array, without: np.ndarray, str
 
 def popular_group(model: Factors, ids: pl.Series, matrix: sparse.csr_array, seen: sparse.csr_array) -> Group:
     """Return users who are shown what most users of a model had, less what they have seen."""
-    counts = item_counts(model.seen, model.objective.goal).astype(np.float32)
+    counts = popularity_of(model).astype(np.float32)
     popular = Factors(
         np.zeros((len(ids), 0), np.float32),
         np.zeros((model.n_items, 0), np.float32),
@@ -270,6 +267,13 @@ def chosen_rows(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
         return table
     indptr = np.append(table.indptr[rows], table.indptr[-1:])
     return as_csr(table.data, table.indices, indptr, (len(rows), table.shape[1]))
+
+
+def _kept_rows(table: sparse.csr_array, rows: np.ndarray, store: ArrayStore) -> sparse.csr_array:
+    """Return some rows of a table without the others."""
+    wanted = np.zeros(table.shape[0], bool)
+    wanted[rows] = True
+    return chosen_rows(stored_where(table, entries_of(table, wanted, store), store), rows)
 
 
 def _rows_of(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from cofactor.evaluation.metrics import SUMS, ItemPopularity, position_discounts
-from cofactor.model.kernels.compiling import kernel, readable
-from cofactor.model.kernels.threads import share_out, task_bounds
-from cofactor.model.retrieval import Ranked
+from cofactor.kernels.compiling import kernel, readable
+from cofactor.kernels.threads import share_out, task_bounds
+from cofactor.lists.rerank import Ranked
 
 __all__ = ["areas", "list_sums", "listed_counts", "score_table", "trained_on"]
 
@@ -131,7 +131,7 @@ def score_rows(
     indices: Array,
     scores: Array,  # (ratings,)
 ) -> None:
-    """Score stored pairs by the definition of `cofactor.model.retrieval`."""
+    """Score stored pairs by the definition of `cofactor.lists.exact`."""
     for user in range(first, last):
         stop = indptr[user + 1]
         for k in range(indptr[user], stop, TOGETHER):

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.passes import stores
-from cofactor.model.retrieval import Ranked
+from cofactor.lists.rerank import Ranked
 
 __all__ = [
     "CATALOG_METRICS",

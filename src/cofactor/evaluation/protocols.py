@@ -28,9 +28,7 @@ from cofactor.evaluation.held_out import (
 from cofactor.evaluation.metrics import ItemPopularity
 from cofactor.evaluation.per_user import Column
 from cofactor.evaluation.report import Report, list_columns, of_all_lists, report_of, with_popular
-from cofactor.model import lists, retrieval
-from cofactor.model.factors import Factors
-from cofactor.model.history import with_history
+from cofactor.model.factors import Factors, prepared_for, retriever_of
 
 __all__ = ["evaluate_by_fold_in", "evaluate_sampled"]
 
@@ -299,8 +297,7 @@ def evaluate_by_fold_in(
     check_on_unknown(on_unknown)
     given, held_out = _strangers(model, known, test, on_unknown)
     relevant = [relevant_among(group.matrix, relevant_from) for group in held_out.groups]
-    if retrieval.scan_pays(len(held_out.known.users), model.n_items) and not lists.needs_every_draw(model):
-        model.index()  # all batches use it
+    retriever_of(model).prepare(len(held_out.known.users))  # all batches use it
     popularity = ItemPopularity.of(held_out.counts, model.n_users)
     values, counts = [], np.zeros((len(cut_offs), model.n_items), np.int64)
     ids = held_out.known.model.users.ids
@@ -328,7 +325,7 @@ def _strangers(
     given = table_in_rows_of(everybody, model.items, known)
     table = table_in_rows_of(everybody, model.items, test)
     tested = np.diff(table.indptr) > 0
-    history = with_history(given, "user", model.objective.goal) if given.nnz else np.zeros(len(everybody), bool)
+    history = np.diff(prepared_for(model, given).indptr) > 0
     rows, without = np.flatnonzero(tested & history), np.flatnonzero(tested & ~history)
     measured = np.concatenate([rows, without]) if on_unknown == "popular" else rows
     if not len(measured):

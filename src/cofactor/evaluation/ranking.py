@@ -11,8 +11,17 @@ from cofactor.data.passes import rows_between
 from cofactor.errors import SettingError
 from cofactor.evaluation import metrics
 from cofactor.evaluation.held_out import chosen_rows, kernels_for
-from cofactor.model import lists, retrieval
-from cofactor.model.factors import Factors
+from cofactor.lists.exact import SCORES_AT_ONCE
+from cofactor.model.factors import (
+    Factors,
+    draws_needed,
+    exact_of,
+    needs_every_draw,
+    ranked_rows,
+    retriever_of,
+    score_rows,
+    users_of,
+)
 
 __all__ = ["MeasuredLists", "areas_under", "cut_offs_of", "lengths_for_pictures", "measured_lists", "scores_of"]
 
@@ -82,13 +91,12 @@ def measured_lists(
     """
     asked = np.flatnonzero(np.diff(relevant.indptr))
     wanted, rows, n = chosen_rows(relevant, asked), users[asked], int(cut_offs[-1])
-    if retrieval.scan_pays(len(rows), model.n_items) and not lists.needs_every_draw(model):
-        model.index()  # for all blocks; one alone might be too small to build it
+    retriever_of(model).prepare(len(rows))  # for all blocks; one alone might be too small for it
     blocks: list[np.ndarray] = []
     counts = np.zeros((len(cut_offs), model.n_items), np.int64)
     block = max(1, NUMBERS_AT_ONCE // max(n, model.item_vectors.shape[1]))
     for first, last in _blocks(len(rows), block):
-        ranked = lists.ranked(model, rows[first:last], n)
+        ranked = ranked_rows(model, rows[first:last], n)
         part = rows_between(wanted, first, last)
         compiled = kernels_for(len(ranked.items) + part.nnz) or metrics
         sums = compiled.list_sums(ranked, part, cut_offs, popularity)
@@ -110,15 +118,15 @@ def _of_all_users(blocks: list[np.ndarray], asked: np.ndarray, n_users: int, n_c
 def scores_of(model: Factors, users: np.ndarray, table: sparse.csr_array) -> np.ndarray:
     """Score the pairs that a table stores, its rows being some users of a model: shape (pairs,), float32."""
     columns = model.item_vectors.shape[1] + 1
-    compiled = None if lists.needs_every_draw(model) else kernels_for(table.nnz * columns // 8)
+    compiled = None if needs_every_draw(model) else kernels_for(table.nnz * columns // 8)
     scores = np.empty(table.nnz, np.float32)
     for first, last in _blocks(len(users), max(1, NUMBERS_AT_ONCE // columns)):
         part, rows = rows_between(table, first, last), users[first:last]
         inside = slice(table.indptr[first], table.indptr[last])
         if compiled is None:
-            scores[inside] = model.score_rows(np.repeat(rows, np.diff(part.indptr)), part.indices)
+            scores[inside] = score_rows(model, np.repeat(rows, np.diff(part.indptr)), part.indices)
         else:
-            scores[inside] = compiled.score_table(model.queries(rows), model.keys(), model.offsets(rows), part)
+            scores[inside] = compiled.score_table(*_arrays(model, rows), part)
     return scores
 
 
@@ -129,32 +137,38 @@ def areas_under(model: Factors, users: np.ndarray, relevant: sparse.csr_array) -
     """
     measured, seen = np.full(len(users), np.nan), model.seen
     numbers = len(users) * model.n_items * (model.item_vectors.shape[1] + 1)
-    compiled = None if lists.needs_every_draw(model) else kernels_for(numbers // 8)
-    block = retrieval.SCORES_AT_ONCE // max(model.n_items, 1) if compiled is None else NUMBERS_AT_ONCE // model.n_items
+    compiled = None if needs_every_draw(model) else kernels_for(numbers // 8)
+    block = SCORES_AT_ONCE // max(model.n_items, 1) if compiled is None else NUMBERS_AT_ONCE // model.n_items
     score: Callable[[np.ndarray], np.ndarray] = _scoring(model)
     for first, last in _blocks(len(users), max(1, block)):
         part, rows = rows_between(relevant, first, last), users[first:last]
         if compiled is None:
             measured[first:last] = metrics.areas(score(rows), seen[rows], part)
         else:
-            arrays = model.queries(rows), model.keys(), model.offsets(rows)
-            measured[first:last] = compiled.areas(*arrays, seen, rows, part)
+            measured[first:last] = compiled.areas(*_arrays(model, rows), seen, rows, part)
     return measured
+
+
+def _arrays(model: Factors, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return both sides of the product for some users, and what is added to their scores."""
+    exact, users = exact_of(model), users_of(model)
+    return exact.queries(users.vectors[rows]), exact.items, users.offsets(rows)
 
 
 def _scoring(model: Factors) -> Callable[[np.ndarray], np.ndarray]:
     """Return what scores every item for some users, by the one definition of a score."""
-    if lists.needs_every_draw(model):
+    if needs_every_draw(model):
         from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
 
-        return lambda rows: score_block(model, rows)
+        return lambda rows: score_block(draws_needed(model), rows)
 
     def score(rows: np.ndarray) -> Any:
-        queries, keys = model.queries(rows).astype(np.float64), model.keys().astype(np.float64)
+        queries, items, offsets = _arrays(model, rows)
+        queries, keys = queries.astype(np.float64), items.astype(np.float64)
         total = np.zeros((len(rows), model.n_items))
         for column in range(keys.shape[1]):
             total += np.multiply.outer(queries[:, column], keys[:, column])
-        return (total + model.offsets(rows)[:, None]).astype(np.float32)
+        return (total + offsets[:, None]).astype(np.float32)
 
     return score
 

@@ -17,10 +17,9 @@ __all__ = ["Choices", "Range", "Space", "check_known", "field_types", "search_sp
 class Range:
     """Numbers from ``low`` to ``high``, both included; with ``log``, each doubling is as likely as another.
 
-    With ``balanced``, they are weights of a penalty as they would be at the solver's default ``nu`` and
-    ``unobserved_weight``;
-    where a trial has others, its setting is the number that is as heavy on an average row. Otherwise most trials would
-    be spent on penalties that are far too light or too heavy.
+    With ``balanced``, they are weights of a penalty as they would be at the solver's default ``nu``; a trial with
+    another ``nu`` gets the weight that is as heavy on an average row. Otherwise most trials would be spent on penalties
+    that are far too light or too heavy.
     """
 
     low: float

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import filelock
@@ -13,6 +14,7 @@ import numpy as np
 
 from cofactor.errors import ModelFileError, SettingError, missing_extra
 from cofactor.evaluation.search_space import Choices, Space
+from cofactor.files import checked_version, replacing
 
 try:
     import optuna
@@ -30,6 +32,8 @@ Stopped = optuna.TrialPruned
 STATES: Mapping[Any, str] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 """How a trial can end."""
 
+FORMAT_VERSION = 2
+_RENAMED_SINCE_1 = {b'"unseen_weight"': b'"unobserved_weight"', b'"kept"': b'"n_samples"'}
 _NAME = "cofactor"
 _BEGINS = b'{"op_code"'
 _COMPLETE_FIRST = 5
@@ -38,7 +42,12 @@ _RANDOM_FIRST = 10
 
 @contextlib.contextmanager
 def opened(
-    path: str | os.PathLike[str] | None, search: Mapping[str, Any], *, maximize: bool, warm_up: int
+    path: str | os.PathLike[str] | None,
+    search: Mapping[str, Any],
+    *,
+    maximize: bool,
+    warm_up: int,
+    defaults: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Any]:
     """Open the study of a search, made anew where there is none, and keep others out of its file meanwhile.
 
@@ -56,13 +65,15 @@ def opened(
         Whether more of the metric is better.
     warm_up : int
         The first epoch at which a trial may be stopped.
+    defaults : mapping of str to str
+        The defaults of the solver's settings, as ``search`` has them: what a study means by a setting that came later.
 
     Raises
     ------
     SettingError
         If the file holds trials of another search, or another process has it open.
     ModelFileError
-        If it is not a study.
+        If it is not a study, or a newer version of cofactor wrote it.
     """
     direction = "maximize" if maximize else "minimize"
     pruner = optuna.pruners.MedianPruner(_COMPLETE_FIRST, warm_up, n_min_trials=_COMPLETE_FIRST)
@@ -70,12 +81,15 @@ def opened(
     with _quiet(), _held(path):
         storage = InMemoryStorage() if path is None else _journal(Path(path))
         study = _study(storage, direction, pruner)
+        _check_version(path, study)
         wanted = json.loads(json.dumps(search))
-        if study.user_attrs.get("search", wanted) != wanted:
+        theirs = _completed(study.user_attrs.get("search", wanted), defaults)
+        if theirs != wanted:
             if any(trial.state != TrialState.FAIL for trial in finished(study)):
-                raise SettingError(_difference(path, study.user_attrs["search"], wanted))
+                raise SettingError(_difference(path, theirs, wanted))
             optuna.delete_study(study_name=_NAME, storage=storage)  # nothing came of that search
             study = _study(storage, direction, pruner)
+        study.set_user_attr("format_version", FORMAT_VERSION)
         study.set_user_attr("search", wanted)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             study.tell(trial.number, state=TrialState.FAIL)  # its process was killed; it is asked for once more
@@ -86,6 +100,16 @@ def _study(storage: Any, direction: str, pruner: Any) -> Any:
     return optuna.create_study(
         storage=storage, study_name=_NAME, direction=direction, pruner=pruner, load_if_exists=True
     )
+
+
+def _check_version(path: Any, study: Any) -> None:
+    version = study.user_attrs.get("format_version", 1 if "search" in study.user_attrs else FORMAT_VERSION)
+    checked_version(version, FORMAT_VERSION, path, ModelFileError, remedy="remove it to start again")
+
+
+def _completed(search: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, Any]:
+    """Return a search with the settings that were added to its solver since it was written."""
+    return {**search, "settings": {**defaults, **search["settings"]}} if "settings" in search else dict(search)
 
 
 def _difference(path: Any, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -123,6 +147,7 @@ def _check_kind(path: str | os.PathLike[str] | None) -> None:
 def _journal(path: Path) -> Any:
     if path.exists():
         _mend(path)
+        _upgrade(path)
     try:
         return JournalStorage(JournalFileBackend(str(path)))
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:  # Optuna asserts what it reads
@@ -134,6 +159,17 @@ def _mend(path: Path) -> None:
     content = path.read_bytes()
     if content and not content.endswith(b"\n"):
         os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _upgrade(path: Path) -> None:
+    """Rewrite a study of version 1, which has no version in it, with the names that settings have now."""
+    content = path.read_bytes()
+    if b'"format_version"' in content or not any(name in content for name in _RENAMED_SINCE_1):
+        return
+    for old, new in _RENAMED_SINCE_1.items():
+        content = content.replace(old, new)
+    with replacing(path) as beside:
+        beside.write_bytes(content)
 
 
 @contextlib.contextmanager

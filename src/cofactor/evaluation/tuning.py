@@ -299,9 +299,9 @@ class Tuned:
         Examples
         --------
         >>> from cofactor.solvers.als import ImplicitALS
-        >>> tuned = Tuned(ImplicitALS(rank=32, nu=0.5, seed=1), 0.4, "ndcg@10", None)
+        >>> tuned = Tuned(ImplicitALS(rank=32, nu=0.7, seed=1), 0.4, "ndcg@10", None)
         >>> tuned.command("plays.csv", "-o", "best.safetensors")
-        'cofactor fit plays.csv --solver implicit-als --rank 32 --nu 0.5 --seed 1 -o best.safetensors'
+        'cofactor fit plays.csv --solver implicit-als --rank 32 --nu 0.7 --seed 1 -o best.safetensors'
         """
         kind = type(self.solver)
         names = {where: name for name, where in SOLVERS.items()}
@@ -413,22 +413,24 @@ def tune(
     base, held = _based_on(solver, fixed or {}, seed)
     Target.of(metric).check_fits(base)
     search = _Search.of(base, search_space(base, space, held), Target.of(metric), set(space or {}))
-    sizes = _average_row(train)
+    average_row = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed)
     protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
     described = {**search.described(), **protocol, "data": _digest(train)}
-    with studies.opened(study, described, maximize=search.metric.maximize, warm_up=max(search.looks) // 4) as kept:
+    known = {field.name: repr(field.default) for field in dataclasses.fields(base)}
+    maximize, warm_up = search.metric.maximize, max(search.looks) // 4
+    with studies.opened(study, described, maximize=maximize, warm_up=warm_up, defaults=known) as kept:
         while (number := len(studies.finished(kept))) < trials:
-            value = _try(kept, search, parts, sizes, seed)
+            value = _try(kept, search, parts, average_row, seed)
             if done is not None:
                 done(Tried(number + 1, trials, value, studies.best_value(kept)))
     return _result(kept, search)
 
 
-def _try(study: Any, search: "_Search", parts: Parts, sizes: tuple[float, float], seed: int) -> float | None:
+def _try(study: Any, search: "_Search", parts: Parts, average_row: float, seed: int) -> float | None:
     """Train and measure the next settings on every part; return the value where the trial was completed."""
     trial, suggested = studies.begin(study, search.space, search.defaults(), seed)
-    settings = search.settings(suggested, *sizes)
+    settings = search.settings(suggested, average_row)
     start = time.perf_counter()
     result: float | str | None = None
     try:
@@ -458,10 +460,9 @@ def _result(study: Any, search: "_Search") -> Tuned:
     return Tuned(solver, best.value, search.metric.name, study)
 
 
-def _average_row(train: Interactions) -> tuple[float, float]:
-    """Return how many interactions an average row has, and how many it could have, over both sides."""
-    pairs = (train.n_users * train.n_items) ** 0.5
-    return len(train) / pairs, pairs
+def _average_row(train: Interactions) -> float:
+    """Return the number of interactions of an average row: the geometric mean of both sides' averages."""
+    return float(len(train) / (train.n_users * train.n_items) ** 0.5)
 
 
 def _digest(train: Interactions) -> str:
@@ -526,16 +527,16 @@ class _Search:
         own = {name: value_of(self.base, name) for name in self.space}
         return {name: value for name, value in own.items() if self.space[name].holds(value)}
 
-    def settings(self, suggested: Mapping[str, Any], met: float, pairs: float) -> dict[str, Any]:
-        """Return the settings of a trial: what was suggested, with balanced penalties rescaled.
+    def settings(self, suggested: Mapping[str, Any], average_row: float) -> dict[str, Any]:
+        """Return a trial's settings, its regularization weights being those suggested for the default ``nu``.
 
-        The penalty of a row with n interactions is multiplied by n^nu, or by (n + unobserved_weight * pairs)^nu if
-        unobserved pairs count. Numbers have three digits, so that they can be written down.
+        The penalty of a row with n interactions grows as (n + count_offset)^nu. A trial with another ``nu`` gets the
+        weights that are as heavy on an average row. Numbers have three digits, so that they can be written down.
         """
 
         def heaviness(settings: Mapping[str, Any]) -> float:
-            nu, unseen = (settings.get(name, getattr(self.base, name, 0.0)) for name in ("nu", "unobserved_weight"))
-            return float((met + unseen * pairs) ** nu)
+            nu = settings.get("nu", getattr(self.base, "nu", 0.0))
+            return float((average_row + getattr(self.base, "count_offset", 0.0)) ** nu)
 
         settings, factor = dict(suggested), heaviness({}) / heaviness(suggested)
         for name, given in self.space.items():

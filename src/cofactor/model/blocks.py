@@ -19,11 +19,11 @@ from scipy import sparse
 
 from cofactor.data.array_store import MEMORY, ArrayStore
 from cofactor.data.passes import counts_of
-from cofactor.model.kernels import pairs
-from cofactor.model.kernels.assembly import padded
-from cofactor.model.kernels.compiling import readable
-from cofactor.model.kernels.counter_random import subkey
-from cofactor.model.kernels.threads import share_out
+from cofactor.kernels import pairs
+from cofactor.kernels.assembly import padded
+from cofactor.kernels.compiling import readable
+from cofactor.kernels.counter_random import subkey
+from cofactor.kernels.threads import share_out
 from cofactor.model.least_squares import Doubles, Floats
 
 __all__ = ["Blocks", "compressed", "pad"]

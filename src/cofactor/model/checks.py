@@ -1,17 +1,16 @@
 """What vectors and their companions must be before they make a model: finite, of shapes that fit, not too long."""
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.metadata import ItemMetadata
 from cofactor.errors import DataError
 
-if TYPE_CHECKING:
-    from cofactor.model.state import FactorState
-
-__all__ = ["canonical", "check_interactions", "check_shapes", "frozen"]
+__all__ = ["canonical", "check_interactions", "check_metadata", "check_shapes", "frozen"]
 
 _LARGEST = 1e16  # the product of two such entries, summed over any rank, is a 32-bit number still
 
@@ -65,24 +64,37 @@ def canonical(seen: Any) -> sparse.csr_array:
     return matrix
 
 
-def check_shapes(model: "FactorState") -> None:
-    """Raise DataError naming what does not fit what."""
-    if model.user_vectors.ndim != 2 or model.item_vectors.ndim != 2:
+def check_shapes(arrays: Mapping[str, Any], lengths: Mapping[str, int], mean: float) -> None:
+    """Raise DataError naming the array of a model that does not fit the others.
+
+    Parameters
+    ----------
+    arrays : mapping
+        user_vectors, item_vectors, and user_bias, item_bias and seen, which may be None.
+    lengths : mapping
+        How many users and items there are.
+    mean : float
+    """
+    users, items = arrays["user_vectors"], arrays["item_vectors"]
+    if users.ndim != 2 or items.ndim != 2:
         raise DataError("user_vectors and item_vectors must be two-dimensional: (rows, rank)")
     wanted = {
-        "user_vectors": (len(model.users), model.item_vectors.shape[1]),
-        "item_vectors": (len(model.items), model.user_vectors.shape[1]),
-        "user_bias": (len(model.users),),
-        "item_bias": (len(model.items),),
-        "seen": (len(model.users), len(model.items)),
+        "user_vectors": (lengths["users"], items.shape[1]),
+        "item_vectors": (lengths["items"], users.shape[1]),
+        "user_bias": (lengths["users"],),
+        "item_bias": (lengths["items"],),
+        "seen": (lengths["users"], lengths["items"]),
     }
     for name, shape in wanted.items():
-        array = getattr(model, name)
-        if array is not None and array.shape != shape:
-            raise DataError(f"{name} has the shape {array.shape} where {shape} is needed")
+        if arrays[name] is not None and arrays[name].shape != shape:
+            raise DataError(f"{name} has the shape {arrays[name].shape} where {shape} is needed")
+    if not abs(mean) <= _LARGEST:
+        raise DataError(f"mean is {mean}: it must be a finite number")
+
+
+def check_metadata(metadata: ItemMetadata, n_items: int) -> None:
+    """Raise DataError where titles or genres are not as many as the items."""
     for name in ("titles", "genres"):
-        texts = getattr(model.metadata, name)
-        if texts is not None and len(texts) != len(model.items):
-            raise DataError(f"there are {len(texts):,} {name} for {len(model.items):,} items: give one an item")
-    if not abs(model.mean) <= _LARGEST:
-        raise DataError(f"mean is {model.mean}: it must be a finite number")
+        texts = getattr(metadata, name)
+        if texts is not None and len(texts) != n_items:
+            raise DataError(f"there are {len(texts):,} {name} for {n_items:,} items: give one an item")

@@ -1,37 +1,121 @@
-"""Factors: what every solver makes and everything else uses."""
+"""Factors: what every solver makes and everything else uses. Plain data with thin methods."""
 
+import dataclasses
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
-from cofactor.data.columns import check_choice
+from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import ItemMetadata
-from cofactor.data.vocabulary import Id, Vocabulary
-from cofactor.errors import SettingError
-from cofactor.model import checks, lists
-from cofactor.model.everyone import write_everyone
-from cofactor.model.state import FactorState, Origin
+from cofactor.data.passes import counts_of
+from cofactor.data.preparation import AsGiven, Preparation, prepared
+from cofactor.data.vocabulary import Id, Vocabulary, id_series
+from cofactor.errors import SettingError, UnknownIdError
+from cofactor.lists.answer import Catalog, answer, nearest, rank, titles_of
+from cofactor.lists.request import By, ItemChoice, ListRequest, OnUnknown, checked_n
+from cofactor.lists.rerank import Ranked
+from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
+from cofactor.model import checks
+from cofactor.model.objectives.base import Objective, Parameters, Side
+from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.origin import Origin
+from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
-    from cofactor.model.placing import Newcomers
-    from cofactor.model.uncertainty import By
+    from cofactor.lists.rerank import Reranker
+    from cofactor.model.fold_in import Newcomers
 
 __all__ = ["Factors", "Origin"]
 
-OnUnknown = Literal["raise", "skip"]
+_FEW = 256  # up to so many users, what was learnt of everyone need not be known
+_ARRAYS = ("user_vectors", "item_vectors", "user_bias", "item_bias")
 
 
-class Factors(FactorState):
+@dataclass(frozen=True, eq=False, repr=False)
+class Factors:
     """User vectors and item vectors, and all that is needed to recommend from them.
 
     Solvers return it, `cofactor.load` reads it, and `Factors.from_arrays` makes it from vectors that were learnt
-    elsewhere. It never changes. A score is ``mean + user_bias + item_bias + user_vector · item_vector``.
+    elsewhere. It never changes; it can be copied and pickled. A score is
+    ``mean + user_bias + item_bias + user_vector · item_vector``.
+
+    Parameters
+    ----------
+    user_vectors, item_vectors : numpy.ndarray of float32, shapes (users, rank) and (items, rank)
+    users, items : Vocabulary
+        The raw ids, in row order.
+    user_bias, item_bias : numpy.ndarray of float32, or None
+        One number a row, where the model has biases.
+    mean : float
+        Added to every score.
+    seen : scipy.sparse.csr_array, shape (users, items)
+        What each user must not be shown again, with the raw value: what was learnt from, and more.
+    metadata : ItemMetadata
+        Titles and genres, where known.
+    objective : Objective
+        What the vectors minimize; `fold_in` needs nothing more.
+    origin : Origin
+        Solver, settings, data.
+    history : mapping of str to tuple of float
+        The training's figures, epoch by epoch.
+    extras : mapping of str to numpy.ndarray
+        Whatever else a solver needs kept.
+    preparation : Preparation
+        What was made of the raw values before the solver learnt from them.
+    retriever : Retriever, optional
+        What finds lists, if not the exact search; `approximate` sets it, and a saved file does not hold it.
+
+    Raises
+    ------
+    DataError
+        If shapes do not fit each other or a number is not finite.
     """
+
+    user_vectors: np.ndarray
+    item_vectors: np.ndarray
+    users: Vocabulary
+    items: Vocabulary
+    user_bias: np.ndarray | None = None
+    item_bias: np.ndarray | None = None
+    mean: float = 0.0
+    seen: sparse.csr_array = None
+    metadata: ItemMetadata = ItemMetadata()
+    objective: Objective = SquaredError()
+    origin: Origin = Origin()
+    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+    preparation: Preparation = AsGiven()
+    retriever: Retriever | None = None
+
+    def __post_init__(self) -> None:
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            object.__setattr__(self, name, None if array is None else checks.frozen(array, name))
+        object.__setattr__(self, "mean", float(self.mean))
+        if self.seen is None:
+            object.__setattr__(self, "seen", sparse.csr_array((len(self.users), len(self.items)), dtype=np.float32))
+        object.__setattr__(self, "history", MappingProxyType({k: tuple(v) for k, v in self.history.items()}))
+        object.__setattr__(self, "extras", MappingProxyType(dict(self.extras)))
+        _check_shapes(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        return {**state, "history": dict(self.history), "extras": dict(self.extras)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        for name in ("history", "extras"):
+            self.__dict__[name] = MappingProxyType(self.__dict__[name])
 
     @classmethod
     def from_arrays(
@@ -92,6 +176,46 @@ class Factors(FactorState):
         made = f" by {self.origin.solver}" if self.origin.solver else ""
         return f"Factors of rank {self.rank} for {self.n_users:,} users × {self.n_items:,} items{made}"
 
+    def _repr_html_(self) -> str:
+        made, settings = self.origin, self.origin.settings.items()
+        return notebook.facts(
+            repr(self),
+            {
+                "trained for": {"rating": "ratings", "ranking": "lists"}[self.objective.goal],
+                "learnt from": made.data,
+                "at": made.trained_at,
+                "settings": ", ".join(f"{name}={value}" for name, value in settings if value is not None),
+                "known pairs": int(self.seen.nnz),
+                **{f"{name} at the end": values[-1] for name, values in self.history.items() if values},
+                **{f"{name}, held out": value for name, value in made.metrics.items()},
+            },
+        )
+
+    @property
+    def rank(self) -> int:
+        """The length of a vector; of one draw, where several stand side by side."""
+        return int(self.user_vectors.shape[1]) // self.objective.draws
+
+    @property
+    def n_users(self) -> int:
+        """The number of users."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+    @property
+    def digest(self) -> str:
+        """A short name for the model, in hexadecimal: the same for the same model, saved or not, else another."""
+        return self._once("digest", lambda: digest_of(self))
+
+    @property
+    def recall(self) -> float:
+        """The share of the exact lists that the model's lists hold: measured if `approximate` made it, else 1."""
+        return float(getattr(self.retriever, "recall", 1.0))
+
     @overload
     def score(
         self, users: Iterable[Id], items: Iterable[Id], *, clip: bool = ..., spread: Literal[False] = ...
@@ -131,16 +255,12 @@ class Factors(FactorState):
         if len(user_rows) != len(item_rows):
             raise SettingError(f"score() got {len(user_rows):,} users and {len(item_rows):,} items: give pairs")
         if not spread:
-            return self.score_rows(user_rows, item_rows, clip=clip)
+            scores = score_rows(self, user_rows, item_rows)
+            return self._clipped(scores) if clip else scores
         from cofactor.model.uncertainty import score_with_spread  # loads the sampler's kernels
 
-        scores, deviations = score_with_spread(self, user_rows, item_rows)
+        scores, deviations = score_with_spread(draws_needed(self), user_rows, item_rows)
         return self._clipped(scores) if clip else scores, deviations
-
-    def score_rows(self, user_rows: np.ndarray, item_rows: np.ndarray, *, clip: bool = False) -> np.ndarray:
-        """Score pairs of row numbers; see `score`."""
-        scores = lists.scored(self, user_rows, item_rows)
-        return self._clipped(scores) if clip else scores
 
     def _clipped(self, scores: np.ndarray) -> np.ndarray:
         if self.objective.scale is None:
@@ -153,10 +273,11 @@ class Factors(FactorState):
         n: int = 10,
         *,
         exclude_seen: bool = True,
-        candidates: Iterable[Id] | None = None,
-        exclude: Iterable[Id] | None = None,
+        candidates: ItemChoice | None = None,
+        exclude: ItemChoice | None = None,
         on_unknown: OnUnknown = "raise",
-        by: "By" = "mean",
+        by: By = "mean",
+        rerank: "Sequence[Reranker]" = (),
     ) -> pl.DataFrame:
         """Return each user's ``n`` best items.
 
@@ -168,34 +289,40 @@ class Factors(FactorState):
             The length of a list. A user with fewer items left gets fewer rows.
         exclude_seen : bool
             Whether to leave out what the user had in the training data.
-        candidates : iterable of str or int, optional
-            Choose from these items only.
-        exclude : iterable of str or int, optional
-            Never choose these items.
-        on_unknown : {"raise", "skip"}
-            What to do about a user who is not in the model.
+        candidates : iterable of str or int, or data frame with the columns user and item, optional
+            Choose from these items only; with a frame, each user from their own pairs. Items that are not in the model
+            are ignored, and counted in the log.
+        exclude : iterable of str or int, or data frame with the columns user and item, optional
+            Never choose these items, or these pairs; unknown items as above.
+        on_unknown : {"raise", "skip", "popular"}
+            What to do about users of whom nothing was learnt, be they not in the model or without history in it: raise,
+            leave them out, or list the popular items.
         by : {"mean", "optimistic", "cautious"}
             What to order by, in a model made of draws: the mean score, one standard deviation more (items that might
             be loved), or one less (items that are surely liked).
+        rerank : sequence of Reranker
+            Applied in order to the exact list, as deep as they need, before it is cut to ``n``.
 
         Returns
         -------
         polars.DataFrame
-            Columns user, position (from 1), item, title (null where not known), score; in the order of ``users``,
-            then by position. Equal scores are in item row order.
+            Columns user, position (from 1), item, title (null where not known), score; in the order of ``users``, then
+            by position. Equal scores are in item row order. With ``on_unknown="popular"`` there is one more column,
+            popular: whether the row is from the popular list, whose rows have no score.
 
         Raises
         ------
         UnknownIdError
-            If a user, a candidate or an exclusion is not in the model.
+            If nothing was learnt of a user, and ``on_unknown`` is "raise".
         SettingError
-            If ``n``, ``on_unknown`` or ``by`` is none of what it may be, with this model.
+            If an argument is none of what it may be, with this model.
         """
-        check_choice("on_unknown", on_unknown, get_args(OnUnknown))
-        rows = self.users.find(users) if on_unknown == "skip" else self.users.rows(users)
-        rows = rows[rows >= 0]
-        chosen = lists.allowed(self, candidates, exclude)
-        return lists.recommended(self, rows, lists.checked(n), exclude_seen, chosen, by)
+        request = ListRequest(
+            n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude, on_unknown=on_unknown, by=by,
+            rerank=rerank,
+        )  # fmt: skip
+        self._warn_of_goal()
+        return answer(catalog_of(self), retriever_of(self, by), users_of(self), users, request)
 
     def recommend_all(
         self,
@@ -204,23 +331,25 @@ class Factors(FactorState):
         *,
         users: Iterable[Id] | None = None,
         exclude_seen: bool = True,
-        candidates: Iterable[Id] | None = None,
-        exclude: Iterable[Id] | None = None,
+        candidates: ItemChoice | None = None,
+        exclude: ItemChoice | None = None,
+        on_unknown: OnUnknown = "skip",
+        rerank: "Sequence[Reranker]" = (),
         progress: Callable[[int], None] | None = None,
     ) -> Path:
         """Write everyone's ``n`` best items to a Parquet file, in bounded memory.
 
         The file has the columns of `recommend`, in user row order, and appears whole or not at all. It takes less than
         512 MiB beyond the model and its index, however many users and items there are. Interrupted or killed, it
-        leaves what is done in the folder ``PATH.parts``; the same call goes on from there and ends in the same file.
+        leaves what is done in the folder ``PATH.parts``; the same call resumes from there and ends in the same file.
         What another model or other settings have left there is thrown away.
 
         Parameters
         ----------
         path : path
             The file to write.
-        n, exclude_seen, candidates, exclude
-            As in `recommend`.
+        n, exclude_seen, candidates, exclude, on_unknown, rerank
+            As in `recommend`; users without history are left out unless ``on_unknown`` says otherwise.
         users : iterable of str or int, optional
             The users to write, in this order, such as one machine's share ``model.users.ids[:100_000]``.
         progress : callable, optional
@@ -231,10 +360,25 @@ class Factors(FactorState):
         SettingError
             If another process is writing the same file, or the path is a folder.
         """
+        from cofactor.lists.everyone import write_everyone
+
+        request = ListRequest(
+            n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude, on_unknown=on_unknown, rerank=rerank
+        )
+        self._warn_of_goal()
+        ids = None
+        if users is not None:
+            ids = id_series(users, "user")
+            self.users.rows(ids)
+        card = {"model": self.digest, "read": getattr(self.retriever, "name", "everything"), "recall": self.recall}
         return write_everyone(
-            self, Path(path), lists.checked(n), users=users, exclude_seen=exclude_seen, candidates=candidates,
-            exclude=exclude, progress=progress,
+            catalog_of(self), retriever_of(self), users_of(self), Path(path), request, ids=ids, card=card,
+            progress=progress,
         )  # fmt: skip
+
+    def _warn_of_goal(self) -> None:
+        if self.objective.goal == "rating" and self.objective.scale is not None:
+            warn_of_rating_model(self.origin.solver)
 
     def approximate(self, recall: float = 0.95, n: int = 10) -> "Factors":
         """Return the model with an index that looks at a part of the items, for catalogues of millions.
@@ -263,9 +407,12 @@ class Factors(FactorState):
         >>> quick.recall > 0.8
         True
         """
-        from cofactor.model.approximate import approximated
+        from cofactor.lists.approximate import approximated
 
-        return approximated(self, recall, n)
+        if needs_every_draw(self):
+            raise SettingError("this model's scores are no products of vectors: it has no approximate index")
+        made = approximated(exact_of(self), users_of(self), self.seen, recall, n)
+        return evolved(self, retriever=made)
 
     def fold_in(self, newcomers: "Newcomers") -> "Factors":
         """Place new users by their ratings; nothing is retrained, and no solver is needed.
@@ -298,29 +445,29 @@ class Factors(FactorState):
         >>> model.fold_in({61: [1, 2, 3]}).recommend([61], n=2)["position"].to_list()
         [1, 2]
         """
-        from cofactor.model.placing import fold_in  # brings numba
+        from cofactor.model.fold_in import fold_in  # brings numba
 
         return fold_in(self, newcomers, "user", alone=False)
 
     def fold_in_items(self, newcomers: "Newcomers") -> "Factors":
         """Place new items by who met them: ``{"new film": {"196": 5, "186": 3}}``; see `fold_in`."""
-        from cofactor.model.placing import fold_in  # brings numba
+        from cofactor.model.fold_in import fold_in  # brings numba
 
         return fold_in(self, newcomers, "item", alone=False)
 
     def place(self, newcomers: "Newcomers") -> "Factors":
         """Return a model of the newcomers alone; unlike `fold_in` it costs the same however many users there are."""
-        from cofactor.model.placing import fold_in  # brings numba
+        from cofactor.model.fold_in import fold_in  # brings numba
 
         return fold_in(self, newcomers, "user", alone=True)
 
     def update(self, news: Interactions) -> "Factors":
-        """Return the model with new users, new items and new ratings in it, in place of a retrain.
+        """Return the model with new users, new items and new ratings in it, instead of a retrain.
 
         New items, then every user with news, then every item with news are solved anew, all others held as they are.
         New values replace old ones of the same user and item. News with ids of another type are a DataError.
         """
-        from cofactor.model.placing import update  # brings numba
+        from cofactor.model.fold_in import update  # brings numba
 
         return update(self, news)
 
@@ -340,7 +487,7 @@ class Factors(FactorState):
         UnknownIdError
             If the user or the item is not in the model.
         """
-        from cofactor.model.placing import explain  # brings numba
+        from cofactor.model.fold_in import explain  # brings numba
 
         return explain(self, user, item)
 
@@ -350,10 +497,10 @@ class Factors(FactorState):
         Raises
         ------
         UnknownIdError
-            If the item is not in the model.
+            If the item is not in the model, or nothing was learnt of it.
         """
-        near = lists.nearest(self.item_vectors, self.items.rows([item]), lists.checked(n))
-        titles = lists.titles(self, near.items)
+        near = self._nearest("item", item, n)
+        titles = titles_of(self.metadata.titles, near.items)
         return pl.DataFrame({"item": self.items.take(near.items), "title": titles, "score": near.scores})
 
     def similar_users(self, user: Id, n: int = 10) -> pl.DataFrame:
@@ -362,10 +509,21 @@ class Factors(FactorState):
         Raises
         ------
         UnknownIdError
-            If the user is not in the model.
+            If the user is not in the model, or nothing was learnt of them.
         """
-        near = lists.nearest(self.user_vectors, self.users.rows([user]), lists.checked(n))
+        near = self._nearest("user", user, n)
         return pl.DataFrame({"user": self.users.take(near.items), "score": near.scores})
+
+    def _nearest(self, side: Side, identifier: Id, n: int) -> Any:
+        ids: Vocabulary = self.users if side == "user" else self.items
+        vectors = self.user_vectors if side == "user" else self.item_vectors
+        row = ids.rows([identifier])
+        if not vectors[row].any():
+            raise UnknownIdError(
+                f"{side} {identifier!r} has no history in this model, so nothing was learnt of it: "
+                f"fold_in{'' if side == 'user' else '_items'}() places it by ratings"
+            )
+        return nearest(vectors, row, checked_n(n))
 
     def describe(self) -> pl.DataFrame:
         """Describe both tables of vectors, factor by factor: count, mean, std, min, quartiles, max.
@@ -376,7 +534,7 @@ class Factors(FactorState):
             Columns vectors ("user" or "item"), statistic, and one for each factor: "0", "1", …
         """
         sides = (("user", self.user_vectors), ("item", self.item_vectors))
-        return pl.concat([lists.described(vectors, side) for side, vectors in sides])
+        return pl.concat([_described(vectors, side) for side, vectors in sides])
 
     def to_keras(self) -> Any:
         """Return the model as a ``keras.Model`` that takes (user row, item row) and gives the score.
@@ -397,3 +555,216 @@ class Factors(FactorState):
         from cofactor.model.storage import save
 
         return save(self, path)
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what ``make`` makes of the whole model, made once; copies and files do not hold it."""
+        made = self.__dict__.setdefault("_made_of_all", {})
+        if name not in made:
+            made[name] = make()
+        return made[name]
+
+
+def evolved(model: Factors, *, checked: bool = False, **changes: Any) -> Factors:
+    """Return a copy with some fields changed; only what changes is checked, so it is cheap in a large model.
+
+    What objectives and searches made of one side's vectors stays of use where these do not change. Numbers that are
+    known to be sound, such as rows of a model, are not looked at again where ``checked`` is true.
+    """
+    if not checked:
+        changes |= {name: checks.frozen(changes[name], name) for name in _ARRAYS if changes.get(name) is not None}
+    new: Factors = object.__new__(type(model))
+    new.__dict__.update({entry.name: model.__dict__[entry.name] for entry in dataclasses.fields(model)})
+    new.__dict__.update(changes)
+    touched = {side for side in ("user", "item") if {f"{side}_vectors", f"{side}_bias"} & set(changes)}
+    other_form = any(
+        name in changes and (changes[name] is None) != (getattr(model, name) is None)
+        for name in ("user_bias", "item_bias")
+    )
+    if "item" in touched and "retriever" not in changes:
+        new.__dict__["retriever"] = None
+    if not other_form and not {"objective", "mean"} & set(changes):
+        made = model.__dict__.get("_made", {})
+        new.__dict__["_made"] = {key: value for key, value in made.items() if key[1] not in touched}
+    _check_shapes(new)
+    return new
+
+
+def parameters_of(model: Factors) -> Parameters:
+    """Return the numbers of a model as objectives take them."""
+    return Parameters(
+        model.user_vectors, model.item_vectors, model.user_bias, model.item_bias, model.mean, model.extras,
+        lambda: learnt_by(model), model.objective.draws, model.__dict__.setdefault("_made", {}),
+    )  # fmt: skip
+
+
+def prepared_for(model: Factors, table: sparse.csr_array) -> sparse.csr_array:
+    """Return a table of raw values as the model's solver would learn from it."""
+    return prepared(table, model.preparation, zeros_count=model.objective.goal == "rating")
+
+
+def learnt_by(model: Factors) -> sparse.csr_array:
+    """Return what a model was trained on, as prepared values: shape (users, items)."""
+    learnt: sparse.csr_array = model._once("learnt", lambda: prepared_for(model, model.seen))
+    return learnt
+
+
+def has_history(model: Factors, user_rows: np.ndarray) -> np.ndarray:
+    """Return of which users something was learnt: a mask.
+
+    Vectors that came from elsewhere are something; those that a solver drew at random and never trained are nothing.
+    """
+    if len(user_rows) > _FEW:
+        indptr = learnt_by(model).indptr
+        known: np.ndarray = indptr[user_rows + 1] > indptr[user_rows]
+    else:
+        known = np.diff(prepared_for(model, model.seen[user_rows]).indptr) > 0
+    if not known.all() and model.origin.solver in ("", "from_arrays"):
+        known[~known] = model.user_vectors[user_rows[~known]].any(axis=1)
+    return known
+
+
+def popularity_of(model: Factors) -> np.ndarray:
+    """Return how many users chose each item: int64, shape (items,)."""
+
+    def counted() -> np.ndarray:
+        learnt = learnt_by(model)
+        chosen = learnt.indices if model.objective.goal == "rating" else learnt.indices[learnt.data > 0]
+        return counts_of(chosen, model.n_items)
+
+    counts: np.ndarray = model._once("popularity", counted)
+    return counts
+
+
+def users_of(model: Factors) -> Users:
+    """Return the user side of a search."""
+    return Users(model.user_vectors, model.user_bias, model.mean)
+
+
+def catalog_of(model: Factors) -> Catalog:
+    """Return whom and what a model's lists are about."""
+    return Catalog(
+        model.users, model.items, model.metadata.titles, model.seen,
+        lambda rows: has_history(model, rows), lambda: popularity_of(model),
+    )  # fmt: skip
+
+
+def retriever_of(model: Factors, by: By = "mean") -> Retriever:
+    """Return what finds a model's lists."""
+    if by == "mean" and not needs_every_draw(model):
+        return model.retriever or exact_of(model)
+    from cofactor.model.uncertainty import DrawsRetriever  # loads the sampler's kernels
+
+    return DrawsRetriever(draws_needed(model), by)
+
+
+def exact_of(model: Factors) -> ExactRetriever:
+    """Return the exact search through a model's items, made once for as long as these do not change."""
+    return parameters_of(model).once("retriever", "item", lambda: ExactRetriever(model.item_vectors, model.item_bias))
+
+
+def ranked_rows(
+    model: Factors,
+    user_rows: np.ndarray,
+    n: int,
+    *,
+    exclude_seen: bool = True,
+    candidates: np.ndarray | None = None,
+    by: By = "mean",
+) -> Ranked:
+    """Return the lists of some user rows as rows; ``candidates`` are the sorted item rows to choose from."""
+    chosen = Filter(candidates, None, model.seen if exclude_seen else None, user_rows if exclude_seen else None)
+    return rank(retriever_of(model, by), users_of(model), user_rows, ListRequest(n=n, by=by), chosen)
+
+
+def needs_every_draw(model: Factors) -> bool:
+    """Return whether a score is no plain product: with ordered levels it is an expectation over every draw."""
+    return "draws.levels" in model.extras
+
+
+def draws_needed(model: Factors) -> Parameters:
+    """Return the numbers of a model that is made of draws.
+
+    Raises
+    ------
+    SettingError
+        If it is not.
+    """
+    if "draws.noise" not in model.extras:
+        raise SettingError(f"this model ({model!r}) holds no draws from a posterior: train it with BayesianMF")
+    return parameters_of(model)
+
+
+def score_rows(model: Factors, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
+    """Score pairs of rows: float32, shape (pairs,)."""
+    if needs_every_draw(model):
+        from cofactor.model.uncertainty import score_with_spread  # loads the sampler's kernels
+
+        return score_with_spread(draws_needed(model), user_rows, item_rows)[0]
+    return exact_of(model).scores(users_of(model), user_rows, item_rows)
+
+
+def _check_shapes(model: Factors) -> None:
+    lengths = {"users": len(model.users), "items": len(model.items)}
+    arrays = {name: getattr(model, name) for name in (*_ARRAYS, "seen")}
+    checks.check_shapes(arrays, lengths, model.mean)
+    checks.check_metadata(model.metadata, lengths["items"])
+
+
+def _described(vectors: np.ndarray, side: str) -> pl.DataFrame:
+    """Return count, mean, std, min, quartiles and max of each column, labelled with the side they are of."""
+    numbers = vectors.astype(np.float64)
+    quartiles = np.percentile(numbers, [25, 50, 75], axis=0)
+    spread = numbers.std(axis=0, ddof=1) if len(numbers) > 1 else np.full(numbers.shape[1], np.nan)
+    statistics = {
+        "count": np.full(numbers.shape[1], float(len(numbers))),
+        "mean": numbers.mean(axis=0),
+        "std": spread,
+        "min": numbers.min(axis=0),
+        "25%": quartiles[0],
+        "50%": quartiles[1],
+        "75%": quartiles[2],
+        "max": numbers.max(axis=0),
+    }
+    columns = {str(k): [values[k] for values in statistics.values()] for k in range(numbers.shape[1])}
+    return pl.DataFrame({"vectors": [side] * len(statistics), "statistic": list(statistics), **columns})
+
+
+def digest_of(model: Factors) -> str:
+    """Return a short name for what a model is: 32 hexadecimal digits, equal for equal models on any machine.
+
+    It covers all that answers depend on: vectors, biases, mean, ids, titles, what was seen, and the objective and
+    preparation that place newcomers. When and from what the model was trained, and the figures of its training, it
+    leaves out.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in _digested(model):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _digested(model: Factors) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays of a model, each of one type whatever made it."""
+    settings = {"mean": model.mean, "objective": model.objective.to_dict(), "preparation": model.preparation.to_dict()}
+    yield "settings", np.frombuffer(json.dumps(settings, sort_keys=True).encode(), np.uint8)
+    for name in ("user_vectors", "item_vectors", "user_bias", "item_bias"):
+        if (array := getattr(model, name)) is not None:
+            yield name, array
+    yield "seen.indptr", model.seen.indptr.astype(np.int64, copy=False)
+    yield "seen.indices", model.seen.indices.astype(np.int32, copy=False)
+    yield "seen.values", model.seen.data.astype(np.float32, copy=False)
+    texts = {"titles": model.metadata.titles, "genres": model.metadata.genres}
+    series = {"users": model.users.ids, "items": model.items.ids, **texts}
+    for name, values in series.items():
+        if values is not None:
+            yield from _of_series(name, values)
+    for name in sorted(model.extras):
+        yield f"extras.{name}", np.asarray(model.extras[name])
+
+
+def _of_series(name: str, values: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
+    if values.dtype != pl.String:
+        yield name, values.to_numpy()
+        return
+    yield f"{name}.lengths", values.str.len_bytes().cast(pl.Int64).fill_null(-1).to_numpy()
+    yield name, np.frombuffer("".join(values.fill_null("").to_list()).encode(), np.uint8)

@@ -21,15 +21,17 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data.metadata import ItemMetadata
+from cofactor.data.preparation import preparation_from
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Objective
-from cofactor.model.state import Origin
+from cofactor.model.objectives import Objective, objective_from
+from cofactor.model.origin import Origin
+from cofactor.model.upgrade import upgraded
 
 __all__ = ["CARD", "FOLDER_FORMAT", "KIND", "FolderModel", "is_model_folder", "load_folder", "open_folder"]
 
-CARD, FOLDER_FORMAT, KIND = "model.json", 1, "cofactor-factors"
+CARD, FOLDER_FORMAT, KIND = "model.json", 2, "cofactor-factors"
 
 _UNSOUND = (CofactorError, pl.exceptions.PolarsError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _MARGIN = 2.5  # vectors as they are read and as they are kept, side by side, and the index for lists
@@ -79,7 +81,7 @@ class FolderModel:
     @property
     def objective(self) -> Objective:
         """What the vectors minimize."""
-        return Objective.from_mapping(self.card["objective"])
+        return objective_from(self.card["objective"])
 
     @property
     def origin(self) -> Origin:
@@ -144,6 +146,7 @@ class FolderModel:
             ItemMetadata(*texts),
             self.objective,
             self.origin,
+            preparation=preparation_from(self.card["preparation"]),
         )
 
     def _seen(self, rows: pl.Series) -> sparse.csr_array:
@@ -238,9 +241,11 @@ def _card(source: Path) -> dict[str, Any]:
     for name in ("rank", "n_users", "n_items", "n_seen"):
         if not isinstance(card[name], int) or card[name] < 0:
             raise ValueError(f"{name} is {card[name]!r}")
-    Objective.from_mapping(card["objective"])
+    card = upgraded(card, card["format"])
+    objective_from(card["objective"])
+    preparation_from(card["preparation"])
     Origin(**card["origin"])
-    return dict(card)
+    return card
 
 
 def _checked(side: pl.LazyFrame, n: int) -> pl.DataFrame:

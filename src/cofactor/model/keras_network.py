@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from cofactor.errors import SettingError, missing_extra
-from cofactor.model.factors import Factors
-from cofactor.model.lists import needs_every_draw
+from cofactor.model.factors import Factors, needs_every_draw
 
 if "keras" not in sys.modules:  # whoever has imported keras already has chosen the backend
     _installed = (name for name in ("jax", "tensorflow", "torch") if importlib.util.find_spec(name))

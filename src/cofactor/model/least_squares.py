@@ -1,7 +1,9 @@
 """The small problem of each row that ALS, implicit ALS, NMF and fold-in share.
 
 **Model.** Row ``u`` of a sparse matrix has ratings of some rows ``i`` of the other side, whose vectors
-``y_i`` are held fixed. A rating's weight ``w`` and target ``t`` are linear functions of its value.
+``y_i`` are held fixed. A rating's weight ``w`` and target ``t`` are linear functions of its value; where the function
+for ``w`` is negative, the weight is its absolute value and the target is 0. So with ``w = value`` a negative value says
+how sure it is that a pair is *not* to be chosen.
 
 **Loss.** ``sum_i w (t - offset_i - x.y_i)^2 + x.G x + scale_u sum_f penalty_f x_f^2 - 2 prior.x``
 
@@ -34,11 +36,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
-from cofactor.model.kernels import row_methods
-from cofactor.model.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, kept_ratings, padded
-from cofactor.model.kernels.blocks import blocks
-from cofactor.model.kernels.compiling import readable
-from cofactor.model.kernels.threads import share_out, share_ranges, task_bounds
+from cofactor.kernels import row_methods
+from cofactor.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, kept_ratings, padded
+from cofactor.kernels.blocks import blocks
+from cofactor.kernels.compiling import readable
+from cofactor.kernels.threads import share_out, share_ranges, task_bounds
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -101,7 +103,8 @@ class Equations:
     offsets
         What is taken off the target of each of the fixed side's rows: (n,).
     weight, target
-        Constant and slope of a rating's weight, and of its target, as functions of its value.
+        Constant and slope of a rating's weight, and of its target, as functions of its value. A negative weight stands
+        for its absolute value with a target of 0.
     count_offset, nu
         A row of ``m`` ratings scales its penalty by ``(m + count_offset) ** nu``.
     """
@@ -125,6 +128,17 @@ class Equations:
     def scale(self, counts: npt.NDArray[np.int64]) -> Floats:
         """Scale of each row's penalty, from its number of ratings: (rows,)."""
         return ((counts + self.count_offset) ** self.nu).astype(np.float32)
+
+    def disliked(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether a rating's weight is negative: the pair is to score zero, with the weight's absolute value."""
+        signed: npt.NDArray[np.bool_] = self.weight[0] + self.weight[1] * np.asarray(values, np.float64) < 0
+        return signed
+
+    def weights_and_targets(self, values: npt.ArrayLike, columns: npt.ArrayLike) -> tuple[Doubles, Doubles]:
+        """Weight and target of ratings, in float64; the offsets of the fixed side's rows ``columns`` are taken off."""
+        values = np.asarray(values, np.float64)
+        targets = np.where(self.disliked(values), 0.0, self.target[0] + self.target[1] * values)
+        return np.abs(self.weight[0] + self.weight[1] * values), targets - self.offsets[np.asarray(columns)]
 
     def shared(self, size: int) -> tuple[Floats, Floats, Floats]:
         """Gram, penalty and prior padded to ``size``; a padded coordinate's equation is ``x = 0``.
@@ -204,7 +218,7 @@ def solve_rows(rows: Rows, system: Equations, *, out: Floats | None = None) -> F
     SettingError
         If a row's matrix is singular in float64 too.
     DataError
-        If a row's ratings, or the vectors they refer to, are not finite, or a weight is negative.
+        If a row's ratings, or the vectors they refer to, are not finite.
     """
     out = np.empty((len(rows), system.rank), np.float32) if out is None else out
     _solve(rows, system, out)
@@ -245,6 +259,15 @@ def gram(vectors: Floats) -> Doubles:
     upper = np.triu(parts.sum(axis=0)[:rank, :rank])
     product: Doubles = upper + np.triu(upper, 1).T
     return product
+
+
+def singular_values(users: Floats, items: Floats) -> Doubles:
+    """Singular values of the table of all scores, ``users items'``, the largest first: (rank,)."""
+    values, axes = np.linalg.eigh(gram(users))
+    root = axes * np.sqrt(np.maximum(values, 0))
+    squares = np.linalg.eigvalsh(root.T @ gram(items) @ root)[::-1]
+    found: Doubles = np.sqrt(np.maximum(squares, 0))
+    return found
 
 
 def sum_of_losses(rows: Rows, system: Equations, vectors: Floats) -> Losses:
@@ -327,7 +350,7 @@ def _check(status: npt.NDArray[np.int8]) -> None:
     if not status.any():
         return
     for code, error, reason in (
-        (NOT_FINITE, DataError, "its ratings or the vectors they meet are not finite, or a weight is negative"),
+        (NOT_FINITE, DataError, "its ratings, or the vectors they meet, are not finite"),
         (SINGULAR, SettingError, "its normal equation is singular: give a positive regularization"),
     ):
         bad = np.flatnonzero(status == code)
@@ -339,9 +362,7 @@ def _solve_in_float64(rows: Rows, system: Equations, row: int) -> Doubles:
     """Solve one row plainly: slow, for the few whose matrix float32 cannot tell from a singular one."""
     chosen = slice(rows.indptr[row], rows.indptr[row + 1])
     seen = system.vectors[rows.indices[chosen]].astype(np.float64)  # (row's ratings, rank)
-    values = rows.values[chosen].astype(np.float64)
-    weights = system.weight[0] + system.weight[1] * values
-    targets = system.target[0] + system.target[1] * values - system.offsets[rows.indices[chosen]]
+    weights, targets = system.weights_and_targets(rows.values[chosen], rows.indices[chosen])
     scale = system.scale(rows.counts[row : row + 1])[0]
     matrix = system.gram + np.diag(scale * system.penalty.astype(np.float64)) + (seen.T * weights) @ seen
     right = system.prior[row % len(system.prior)] + seen.T @ (weights * targets)

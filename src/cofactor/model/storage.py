@@ -18,17 +18,19 @@ from scipy import sparse
 
 from cofactor.data.metadata import ItemMetadata
 from cofactor.data.passes import as_csr
+from cofactor.data.preparation import preparation_from
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.files import replacing
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Objective
-from cofactor.model.state import Origin
+from cofactor.model.objectives import objective_from
+from cofactor.model.origin import Origin
 from cofactor.model.tensors import check_rows, mapped_tensors
+from cofactor.model.upgrade import upgraded
 
 __all__ = ["FORMAT_VERSION", "load", "open_model", "save"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 LARGE = 2**26
 """From so many seen items on, their values are written even if all are 1, so that no reader has to make them."""
@@ -59,7 +61,8 @@ def save(model: Factors, path: str | os.PathLike[str]) -> Path:
     card = {
         "format_version": FORMAT_VERSION,
         "mean": model.mean,
-        "objective": dataclasses.asdict(model.objective),
+        "objective": model.objective.to_dict(),
+        "preparation": model.preparation.to_dict(),
         "origin": dataclasses.asdict(model.origin),
         "history": {name: list(values) for name, values in model.history.items()},
     }
@@ -197,7 +200,7 @@ def _card(header: Mapping[str, str], source: Path) -> dict[str, Any]:
             f"{source} has format version {version}, this cofactor reads up to {FORMAT_VERSION}: "
             "pip install --upgrade cofactor"
         )
-    return card
+    return upgraded(card, version)
 
 
 def _refuse(constant: str) -> None:
@@ -206,15 +209,19 @@ def _refuse(constant: str) -> None:
 
 def _model(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Factors:
     users, items = (_vocabulary(tensors, side) for side in ("users", "items"))
+    bias = {name: _numbers(tensors, name, np.float32) for name in ("user_bias", "item_bias") if name in tensors}
     return Factors(
-        **{name: _numbers(tensors, name, np.float32) for name in ("user_vectors", "item_vectors")},
-        **{name: _numbers(tensors, name, np.float32) for name in ("user_bias", "item_bias") if name in tensors},
+        _numbers(tensors, "user_vectors", np.float32),
+        _numbers(tensors, "item_vectors", np.float32),
+        user_bias=bias.get("user_bias"),
+        item_bias=bias.get("item_bias"),
         users=users,
         items=items,
         mean=_real(card["mean"]),
         seen=_seen(tensors, (len(users), len(items))),
         metadata=ItemMetadata(*(_texts_of_items(tensors, name, len(items)) for name in ("titles", "genres"))),
-        objective=Objective.from_mapping(card["objective"]),
+        objective=objective_from(card["objective"]),
+        preparation=preparation_from(card["preparation"]),
         origin=_origin(card["origin"]),
         history=_history(card["history"]),
         extras={name.removeprefix("extras."): array for name, array in tensors.items() if name.startswith("extras.")},

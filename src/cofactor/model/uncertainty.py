@@ -1,44 +1,55 @@
 """How sure a model of several draws is of its scores.
 
-Every function takes a `Factors` that `BayesianMF` made. The mean of a rating is the average over the draws, its
-spread their standard deviation: what is not known of the vectors. A new rating varies by the spread and by the
-noise together. With the probit likelihood all this is said of the expected rating, the levels weighted by their
+Every function takes the parameters of a model that `BayesianMF` made. The mean of a rating is the average over the
+draws, its spread their standard deviation: what is not known of the vectors. A new rating varies by the spread and by
+the noise together. With the probit likelihood all this is said of the expected rating, the levels weighted by their
 probability, which `Factors.score` gives too; the products of the vectors are opinions in the same units, near it but
 not the same.
 """
 
+import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from scipy import special
 
 from cofactor.errors import SettingError
+from cofactor.kernels.threads import share_out
+from cofactor.lists.request import By
+from cofactor.lists.retriever import ScoringRetriever
 from cofactor.model.bayesian.packing import draws_of, levels_of
 from cofactor.model.bayesian.posterior import draw_signals, level_probabilities
 from cofactor.model.bayesian.probit import fill_expected
 from cofactor.model.bayesian.row_system import Array, even_tasks
 from cofactor.model.bayesian.state import Draws
-from cofactor.model.kernels.threads import share_out
+from cofactor.model.objectives.base import Parameters
 
-if TYPE_CHECKING:
-    from cofactor.model.factors import Factors
-
-__all__ = ["By", "interval", "score_block", "score_with_spread"]
-
-By: TypeAlias = Literal["mean", "optimistic", "cautious"]
+__all__ = ["DrawsRetriever", "interval", "score_block", "score_with_spread"]
 
 _SPREADS = {"mean": 0.0, "optimistic": 1.0, "cautious": -1.0}
 _NUMBERS_AT_ONCE = 4_000_000
 _ONE = np.ones(1)
 
 
-def score_with_spread(model: "Factors", user_rows: Array, item_rows: Array) -> tuple[Array, Array]:
+class DrawsRetriever(ScoringRetriever):
+    """The exact best items by the mean over a model's draws, or by one spread more or less.
+
+    Parameters
+    ----------
+    model : Parameters
+    by : {"mean", "optimistic", "cautious"}
+    """
+
+    def __init__(self, model: Parameters, by: By) -> None:
+        super().__init__(functools.partial(score_block, model, by=by), len(model.item_vectors))
+
+
+def score_with_spread(model: Parameters, user_rows: Array, item_rows: Array) -> tuple[Array, Array]:
     """Score pairs of rows, and say how sure the scores are.
 
     Parameters
     ----------
-    model : Factors
+    model : Parameters
     user_rows, item_rows : numpy.ndarray of int, shape (pairs,)
 
     Returns
@@ -48,13 +59,13 @@ def score_with_spread(model: "Factors", user_rows: Array, item_rows: Array) -> t
 
     Raises
     ------
-    SettingError
-        If the model is not made of draws.
+    DataError
+        If what the model has kept of its draws does not fit together.
     """
     draws = draws_of(model)
     levels = levels_of(model, draws)
     mean, spread = np.empty(len(user_rows), np.float32), np.empty(len(user_rows), np.float32)
-    for part in _parts(len(user_rows), model.objective.draws):
+    for part in _parts(len(user_rows), model.draws):
         signals, precisions = draw_signals(draws, user_rows[part], item_rows[part])
         if levels is not None:
             roots = np.sqrt(precisions)
@@ -66,12 +77,12 @@ def score_with_spread(model: "Factors", user_rows: Array, item_rows: Array) -> t
     return mean, spread
 
 
-def score_block(model: "Factors", user_rows: Array, by: By = "mean") -> Array:
+def score_block(model: Parameters, user_rows: Array, by: By = "mean") -> Array:
     """Score every item for some users.
 
     Parameters
     ----------
-    model : Factors
+    model : Parameters
     user_rows : numpy.ndarray of int, shape (users,)
     by : {"mean", "optimistic", "cautious"}
         The mean over the draws, or one spread more, or one less.
@@ -83,7 +94,7 @@ def score_block(model: "Factors", user_rows: Array, by: By = "mean") -> Array:
     Raises
     ------
     SettingError
-        If the model is not made of draws, or there is no such ``by``.
+        If there is no such ``by``.
     """
     if by not in _SPREADS:
         raise SettingError(f"by={by!r}: it must be 'mean', 'optimistic' or 'cautious'")
@@ -94,7 +105,7 @@ def score_block(model: "Factors", user_rows: Array, by: By = "mean") -> Array:
         return np.asarray(
             model.user_vectors[user_rows] @ model.item_vectors.T + np.add.outer(users + model.mean, items)
         )
-    total = np.zeros((len(user_rows), model.n_items))
+    total = np.zeros((len(user_rows), len(model.item_vectors)))
     squares = np.zeros_like(total)
     for draw in range(len(draws.noise)):
         signals = _draw_block(draws, user_rows, draw)
@@ -112,12 +123,12 @@ def score_block(model: "Factors", user_rows: Array, by: By = "mean") -> Array:
     return (first + total + _SPREADS[by] * spread).astype(np.float32)
 
 
-def interval(model: "Factors", user_rows: Array, item_rows: Array, level: float = 0.9) -> tuple[Array, Array]:
+def interval(model: Parameters, user_rows: Array, item_rows: Array, level: float = 0.9) -> tuple[Array, Array]:
     """Return between what bounds new ratings lie, with some probability.
 
     Parameters
     ----------
-    model : Factors
+    model : Parameters
     user_rows, item_rows : numpy.ndarray of int, shape (pairs,)
     level : float
         The probability. With the probit likelihood the bounds are levels of the ratings and hold at least it.
@@ -130,14 +141,14 @@ def interval(model: "Factors", user_rows: Array, item_rows: Array, level: float 
     Raises
     ------
     SettingError
-        If the model is not made of draws, or ``level`` does not lie between 0 and 1.
+        If ``level`` does not lie between 0 and 1.
     """
     if not 0 < level < 1:
         raise SettingError(f"level={level}: it must lie between 0 and 1, such as 0.9")
     draws = draws_of(model)
     levels = levels_of(model, draws)
     low, high = np.empty(len(user_rows), np.float32), np.empty(len(user_rows), np.float32)
-    for part in _parts(len(user_rows), model.objective.draws):
+    for part in _parts(len(user_rows), model.draws):
         signals, precisions = draw_signals(draws, user_rows[part], item_rows[part])
         if levels is None:
             mean = signals.mean(axis=1)

@@ -1,5 +1,6 @@
 """Alternating least squares: for star ratings (`ALS`) and for what people chose (`ImplicitALS`)."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.errors import CollapseWarning, DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import (
     Equations,
@@ -16,15 +18,16 @@ from cofactor.model.least_squares import (
     Rows,
     improve_blocks,
     improve_rows,
+    singular_values,
     solve_rows,
     sum_of_losses,
 )
-from cofactor.model.losses import BiasedRatings, Confidences
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.confidence import SHORT_ROW, Confidence
+from cofactor.model.objectives.squared import SquaredError
 from cofactor.solvers.base import (
     Callback,
     check_choice,
-    check_confidences,
     check_settings,
     check_train,
     check_validation,
@@ -36,6 +39,13 @@ from cofactor.solvers.base import (
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["ALS", "ImplicitALS"]
+
+_SMALL = 0.01
+_COLLAPSED = 3
+"""A model has collapsed when no more singular values than this are larger than the small share of the first."""
+
+_JUDGED_RANK, _JUDGED_ROWS = 8, 300
+"""Of a smaller model, few dimensions are no wonder."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ class ALS:
         part, validation = hold_out(self, train)
         by_user, by_item = Rows.of(part.matrix), Rows.of(part.by_item)
         watched = None if validation is None else Rows.of(validation.matrix)
+        objective = self._objective(train)
 
         def first() -> Arrays:
             users, items = started(self, train, start, biased=True)
@@ -140,18 +151,18 @@ class ALS:
             return {"users": users, "items": items, "mean": np.array(mean)}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
-            users, items = arrays["users"], arrays["items"]
-            loss = BiasedRatings(float(arrays["mean"]), self.regularization, self.bias_regularization, self.nu)
-            with loss.holding(items) as system:
+            users, items, mean = arrays["users"], arrays["items"], float(arrays["mean"])
+            with objective.holding(items, mean) as system:
                 solve_rows(by_user, system, out=users)
-            with loss.holding(users) as system:
+            with objective.holding(users, mean) as system:
                 solve_rows(by_item, system, out=items)
-            measured = loss.measure(by_user, by_item, users, items)
-            loss = loss.centred(measured, len(part))
+            measured = objective.measure(by_user, by_item, users, items, mean)
+            mean += measured.errors / len(part)
             figures = {"objective": measured.objective, "mse": measured.squares / len(part)}
             if watched is not None:
-                figures["val_mse"] = sum_of_losses(watched, loss.equations(items), users).squares / len(watched.values)
-            return {"users": users, "items": items, "mean": np.array(loss.mean)}, figures
+                left = sum_of_losses(watched, objective.equations(items, mean), users)
+                figures["val_mse"] = left.squares / len(watched.values)
+            return {"users": users, "items": items, "mean": np.array(mean)}, figures
 
         done = run_epochs(
             first,
@@ -167,13 +178,6 @@ class ALS:
 
     def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
         (users, user_bias), (items, item_bias) = parted(arrays["users"]), parted(arrays["items"])
-        objective = Objective(
-            goal="rating",
-            regularization=self.regularization,
-            bias_regularization=self.bias_regularization,
-            nu=self.nu,
-            scale=train.value_range,
-        )
         return Factors(
             users,
             items,
@@ -184,9 +188,17 @@ class ALS:
             float(arrays["mean"]),
             train.matrix,
             train.metadata,
-            objective,
+            self._objective(train),
             origin_of(self, train),
             history,
+        )
+
+    def _objective(self, train: Interactions) -> SquaredError:
+        return SquaredError(
+            regularization=self.regularization,
+            bias_regularization=self.bias_regularization,
+            nu=self.nu,
+            scale=train.value_range,
         )
 
 
@@ -196,9 +208,11 @@ class ImplicitALS:
 
     **Model**: score = user vector · item vector, near 1 for what a user would choose and near 0 for the rest.
 
-    **Loss**: :math:`\sum_{seen} c_{ui} (\hat s_{ui} - 1)^2 + \alpha_0 \sum_{all} \hat s_{ui}^2`, plus for each row with
-    n seen pairs :math:`\lambda (n + \alpha_0 N)^\nu |x|^2`, N being the size of the other side. The confidence c is the
-    value of the pair, 1 in binary data.
+    **Loss**: :math:`\sum_{chosen} c_{ui} (\hat s_{ui} - 1)^2 + \sum_{disliked} c_{ui} \hat s_{ui}^2 + \alpha_0
+    \sum_{all} \hat s_{ui}^2`, plus for each row with n pairs :math:`\lambda (n + 50)^\nu |x|^2`. A pair with a positive
+    value was chosen, one with a negative value was disliked, and one with 0 was seen without either. The confidence c
+    is the absolute value, 1 in binary data. The 50 keeps rows of a few pairs from following every one of them; unlike
+    the penalty of Rendle et al., this one does not grow with the size of the other side.
 
     **Algorithm**: alternating least squares. ``cholesky`` solves each row exactly; ``cg`` takes three steps of
     conjugate gradients from the last epoch's vector; ``block`` solves for 64 coordinates at a time (iALS++). At ranks
@@ -235,11 +249,12 @@ class ImplicitALS:
     """
 
     goal: ClassVar[Goal] = "ranking"
+    count_offset: ClassVar[float] = SHORT_ROW
 
     rank: int = 64
-    regularization: float = 0.03
-    unobserved_weight: float = 0.1
-    nu: float = 1.0
+    regularization: float = 0.7
+    unobserved_weight: float = 0.15
+    nu: float = 0.5
     epochs: int = 16
     method: Literal["cholesky", "cg", "block"] = "cholesky"
     seed: int = 0
@@ -267,14 +282,18 @@ class ImplicitALS:
         Raises
         ------
         DataError
-            If there is nothing to learn from, or a value is negative.
+            If there is nothing to learn from, or no value is above 0.
         SettingError
             If a row's equation is singular, for want of regularization, or ``start`` does not fit.
         """
         check_train(train, start)
-        check_confidences(train)
+        if train.matrix.data.max() <= 0:
+            raise DataError(
+                "no value is above 0, so nothing was chosen and there is nothing to learn: give what was chosen a "
+                "positive value, such as 1"
+            )
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
-        loss = Confidences(self.unobserved_weight, self.regularization, self.nu)
+        loss = self._objective()
         improve = _METHODS[self.method]
 
         def first() -> Arrays:
@@ -295,16 +314,24 @@ class ImplicitALS:
             callback=callback,
             model=partial(self._factors, train),
         )
+        self._warn_of_collapse(done.arrays["users"], done.arrays["items"])
         return self._factors(train, done.arrays, done.history)
 
+    def _warn_of_collapse(self, users: Floats, items: Floats) -> None:
+        if self.rank < _JUDGED_RANK or min(len(users), len(items)) < _JUDGED_ROWS:
+            return
+        values = singular_values(users, items)
+        used = int(np.sum(values > _SMALL * values[0]))
+        if used <= _COLLAPSED:
+            warnings.warn(
+                f"the model has collapsed: {used} of its {self.rank} dimensions hold nearly everything, so all users "
+                f"get nearly the same list; give less regularization (it is {self.regularization:g}) or more data, or "
+                "settle for a smaller rank",
+                CollapseWarning,
+                stacklevel=3,
+            )
+
     def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
-        objective = Objective(
-            loss="weighted",
-            goal="ranking",
-            regularization=self.regularization,
-            nu=self.nu,
-            unobserved_weight=self.unobserved_weight,
-        )
         return Factors(
             arrays["users"],
             arrays["items"],
@@ -312,9 +339,18 @@ class ImplicitALS:
             train.items,
             seen=train.matrix,
             metadata=train.metadata,
-            objective=objective,
+            objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
+        )
+
+    def _objective(self) -> Confidence:
+        return Confidence(
+            goal="ranking",
+            regularization=self.regularization,
+            nu=self.nu,
+            unobserved_weight=self.unobserved_weight,
+            count_offset=self.count_offset,
         )
 
 

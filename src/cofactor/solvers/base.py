@@ -12,8 +12,8 @@ from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, SettingError
 from cofactor.model.checks import check_interactions
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Goal
-from cofactor.model.state import Origin
+from cofactor.model.objectives import Goal
+from cofactor.model.origin import Origin
 from cofactor.version import __version__
 
 __all__ = [

@@ -10,8 +10,9 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
-from cofactor.model.losses import BiasedRatings
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.complete import Complete
+from cofactor.model.objectives.squared import SquaredError
 from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
 
 __all__ = ["BiasOnly", "Popularity", "PureSVD"]
@@ -56,7 +57,7 @@ class Popularity:
             item_bias=counts / train.n_users,
             seen=train.matrix,
             metadata=train.metadata,
-            objective=Objective(loss="complete", goal="ranking"),
+            objective=Complete(goal="ranking"),
             origin=origin_of(self, train),
         )
 
@@ -110,13 +111,13 @@ class BiasOnly:
         check_train(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
         mean = float(train.matrix.data.mean(dtype=np.float64))
-        loss = BiasedRatings(mean, 0.0, self.regularization, self.nu)
+        loss = SquaredError(bias_regularization=self.regularization, nu=self.nu, scale=train.value_range)
         users, items = (np.zeros((n, 1), np.float32) for n in train.matrix.shape)
         errors = []
         for epoch in range(self.epochs):
-            solve_rows(by_user, loss.equations(items), out=users)
-            solve_rows(by_item, loss.equations(users), out=items)
-            errors.append(loss.measure(by_user, by_item, users, items).squares / len(train))
+            solve_rows(by_user, loss.equations(items, mean), out=users)
+            solve_rows(by_item, loss.equations(users, mean), out=items)
+            errors.append(loss.measure(by_user, by_item, users, items, mean).squares / len(train))
             if callback is not None:
                 callback(Epoch(epoch + 1, self.epochs, {"mse": errors[-1]}))
         return Factors(
@@ -129,7 +130,7 @@ class BiasOnly:
             mean,
             train.matrix,
             train.metadata,
-            Objective(bias_regularization=self.regularization, nu=self.nu, scale=train.value_range),
+            loss,
             origin_of(self, train),
             {"mse": tuple(errors)},
         )
@@ -198,6 +199,6 @@ class PureSVD:
             train.items,
             seen=train.matrix,
             metadata=train.metadata,
-            objective=Objective(loss="complete", goal="ranking"),
+            objective=Complete(goal="ranking"),
             origin=origin_of(self, train),
         )

@@ -22,8 +22,9 @@ from cofactor.model.bayesian.posterior import without_opinion
 from cofactor.model.bayesian.probit import OrderedProbit, in_units_of_ratings
 from cofactor.model.bayesian.row_system import Ratings
 from cofactor.model.bayesian.state import Chain, fill_from, to_arrays
-from cofactor.model.factors import Factors
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.factors import Factors, draws_needed
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.posterior import Posterior
 from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, known_rows, origin_of
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
@@ -173,7 +174,7 @@ class BayesianMF:
     def _start_from(self, start: Factors, train: Interactions, chain: Chain) -> None:
         if start.rank != self.rank:
             raise SettingError(f"the model to start from has rank {start.rank}: it must have rank {self.rank}")
-        draws = draws_of(start)
+        draws = draws_of(draws_needed(start))
         for name, side, kept in (("user", chain.users, draws.users), ("item", chain.items, draws.items)):
             rows = known_rows(start, train, name)
             side.vectors[rows >= 0, :-1] = kept.vectors[rows[rows >= 0], -1] * np.sqrt(len(draws.noise))
@@ -222,7 +223,7 @@ class BayesianMF:
             float(draws.mean),
             train.matrix,
             train.metadata,
-            Objective(loss="posterior", goal="rating", draws=self.n_samples, scale=train.value_range),
+            Posterior(n_samples=self.n_samples, scale=train.value_range),
             origin_of(self, train),
             history,
             extras_of(draws) | extras,

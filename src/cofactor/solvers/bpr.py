@@ -1,5 +1,6 @@
 """BPR: vectors for putting items in order, learnt from pairs of what a user chose and what they did not."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -7,10 +8,10 @@ from os import PathLike
 from typing import ClassVar
 
 from cofactor.data.interactions import Interactions
-from cofactor.model.blocks import pad
+from cofactor.model.blocks import Blocks, pad
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Goal, Objective
-from cofactor.model.pairwise import Pairs, Steps
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.pairwise import Pairwise
 from cofactor.solvers.base import (
     Callback,
     check_settings,
@@ -108,19 +109,21 @@ class BPR:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        pairs = Pairs(train.matrix, train.array_store)
+        pairs, objective = Blocks(train.matrix, train.array_store), self._objective()
 
         def first() -> Arrays:
-            known = start if start is None or start.user_bias is not None else start.evolve(item_bias=None)
+            known = (
+                start if start is None or start.user_bias is not None else dataclasses.replace(start, item_bias=None)
+            )
             users, items = started(self, train, known, biased=False)
             bias = known_biases(start, train, "item")
             return {"users": pad(users, train.array_store), "items": pad(items, train.array_store), "bias": bias}
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * (1 - epoch / self.epochs)
-            steps = Steps(rate, self.regularization, self.negatives)
-            told = pairs.train(steps, arrays["users"], arrays["items"], arrays["bias"], self.seed, epoch)
-            return arrays, {"loss": told.loss, "in_order": told.in_order}
+            tables = arrays["users"], arrays["items"], arrays["bias"]
+            stats = objective.train(pairs, rate, *tables, self.seed, epoch)
+            return arrays, {"loss": stats.loss, "in_order": stats.in_order}
 
         done = run_epochs(
             first,
@@ -132,7 +135,7 @@ class BPR:
         )
         return self._factors(train, pairs, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, pairs: Pairs, arrays: Arrays, history: History) -> Factors:
+    def _factors(self, train: Interactions, pairs: Blocks, arrays: Arrays, history: History) -> Factors:
         return Factors(
             narrowed(arrays["users"], self.rank),
             narrowed(arrays["items"], self.rank),
@@ -141,14 +144,15 @@ class BPR:
             item_bias=pairs.least_for_unmet(arrays["bias"]),
             seen=train.matrix,
             metadata=train.metadata,
-            objective=Objective(
-                loss="pairwise",
-                goal="ranking",
-                regularization=self.regularization,
-                bias_regularization=self.regularization,
-                learning_rate=self.learning_rate,
-                negatives=self.negatives,
-            ),
+            objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
+        )
+
+    def _objective(self) -> Pairwise:
+        return Pairwise(
+            goal="ranking",
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            negatives=self.negatives,
         )

@@ -15,7 +15,7 @@ import numpy as np
 from cofactor.data.array_store import MEMORY, ArrayStore, copied
 from cofactor.data.interactions import Interactions
 from cofactor.errors import ModelFileError, SettingError
-from cofactor.files import replacing
+from cofactor.files import checked_version, replacing
 from cofactor.model.factors import Factors
 from cofactor.model.tensors import mapped_tensors
 from cofactor.solvers.base import Callback, Epoch
@@ -26,6 +26,11 @@ Arrays: TypeAlias = Mapping[str, np.ndarray]
 History: TypeAlias = Mapping[str, tuple[float, ...]]
 Step: TypeAlias = Callable[[int, Arrays], tuple[Arrays, Mapping[str, float]]]
 """From an epoch's number (from 0) and its arrays to the next arrays and the epoch's figures."""
+
+FORMAT_VERSION = 2
+_NAMES_OF_1 = {"unobserved_weight": "unseen_weight", "n_samples": "kept"}
+_NEW_SINCE_1: frozenset[str] = frozenset()
+"""Settings that no solver had in version 1: a checkpoint of that version fits where they have their defaults."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,11 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str] | None, solver: Any, train: Interactions) -> None:
         self.path, self.array_store = None if path is None else Path(path), train.array_store
-        self._fingerprint = "" if path is None else _fingerprint(solver, train)
+        self._solver, self._train = solver, train
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        return _fingerprint(self._solver, self._train)
 
     def load(self) -> Progress | None:
         """Return the progress that the file holds, or None where there is no file yet.
@@ -84,7 +93,7 @@ class Checkpoint:
         SettingError
             If the file belongs to another training.
         ModelFileError
-            If it is not a whole checkpoint.
+            If it is not a whole checkpoint, or a newer version of cofactor wrote it.
         """
         if self.path is None or not self.path.exists():
             return None
@@ -93,9 +102,19 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="numpy") as file:
                 card = json.loads(file.metadata()["checkpoint"])
+            version = checked_version(
+                card.get("format_version", 1),
+                FORMAT_VERSION,
+                self.path,
+                ModelFileError,
+                remedy="remove it to start again",
+            )
             tensors = {name: copied(array, self.array_store) for name, array in mapped_tensors(self.path).items()}
             history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
-            same, best_epoch = card["fingerprint"] == self._fingerprint, int(card["best_epoch"])
+            same = card["fingerprint"] == _fingerprint(self._solver, self._train, version)
+            best_epoch = int(card["best_epoch"])
+        except ModelFileError:
+            raise
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start anew") from error
         if not same:
@@ -115,7 +134,12 @@ class Checkpoint:
         tensors = {f"now.{name}": np.asarray(array, order="C") for name, array in progress.arrays.items()}
         tensors |= {f"best.{name}": np.asarray(array, order="C") for name, array in (progress.best or {}).items()}
         history = {name: list(values) for name, values in progress.history.items()}
-        card = {"fingerprint": self._fingerprint, "history": history, "best_epoch": progress.best_epoch}
+        card = {
+            "format_version": FORMAT_VERSION,
+            "fingerprint": self._fingerprint,
+            "history": history,
+            "best_epoch": progress.best_epoch,
+        }
         with replacing(self.path) as beside:
             save_file(tensors, beside, {"checkpoint": json.dumps(card)})
 
@@ -168,10 +192,14 @@ def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, stor
     return model({name: copied(array, store) for name, array in progress.arrays.items()}, progress.history)
 
 
-def _fingerprint(solver: Any, train: Interactions) -> str:
-    """Tell trainings apart by their settings (but for how many epochs they may take) and their entries."""
+def _fingerprint(solver: Any, train: Interactions, version: int = FORMAT_VERSION) -> str:
+    """Hash what identifies a training: its settings, except the number of epochs, and its data."""
     digest = hashlib.blake2b(digest_size=16)
-    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name != "epochs"}
+    fields = [field for field in dataclasses.fields(solver) if field.name != "epochs"]
+    settings = {field.name: getattr(solver, field.name) for field in fields}
+    if version == 1:
+        new = [field.name for field in fields if field.name in _NEW_SINCE_1 and settings[field.name] == field.default]
+        settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items() if name not in new}
     digest.update(json.dumps([type(solver).__name__, settings, train.matrix.shape], default=_named).encode())
     for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data):
         digest.update(np.ascontiguousarray(array).data)

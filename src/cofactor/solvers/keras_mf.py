@@ -12,7 +12,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model
-from cofactor.model.objective import Goal
+from cofactor.model.objectives import Goal
 from cofactor.solvers.base import (
     Callback,
     check_choice,
@@ -272,7 +272,7 @@ class KerasMF:
 
     def _start_from(self, start: Factors, train: Interactions, network: Any) -> None:
         if start.item_bias is not None and start.user_bias is None:  # as ranking leaves it
-            start = start.evolve(user_bias=np.zeros(start.n_users, np.float32))
+            start = dataclasses.replace(start, user_bias=np.zeros(start.n_users, np.float32))
         layers = {layer.name: layer for layer in network.layers}
         biased = "item_bias" in layers
         tables = started(self, train, start, biased=biased, non_negative=self.non_negative)

@@ -18,9 +18,9 @@ from typing import Protocol
 import numpy as np
 from scipy import sparse
 
+from cofactor.kernels.compiling import readable
+from cofactor.kernels.unmet import kth_unmet
 from cofactor.model.keras_network import keras
-from cofactor.model.kernels.compiling import readable
-from cofactor.model.kernels.unmet import kth_unmet
 from cofactor.solvers.keras_batches import Batches
 
 __all__ = ["FixedBatches", "InBatchNegatives", "Negatives", "RankingBatches", "UniformNegatives"]

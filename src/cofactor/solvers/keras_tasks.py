@@ -12,11 +12,12 @@ import numpy as np
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of, places_of
 from cofactor.data.splits import random_mask
-from cofactor.model.agreement import with_placement
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model, ranking_network
-from cofactor.model.objective import Objective
-from cofactor.model.state import Origin
+from cofactor.model.objectives import Objective
+from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.origin import Origin
+from cofactor.model.surrogate_fold_in import with_placement
 from cofactor.solvers.base import check_held_out, hold_out, origin_of
 from cofactor.solvers.keras_batches import Batches
 from cofactor.solvers.keras_losses import ranking_loss
@@ -102,8 +103,7 @@ class RatingTask:
         """Return the model that the network's weights are now."""
         solver, train, strengths = self._solver, self._train, self._solver.strengths
         tables = _tables(self.network, train)
-        objective = Objective(
-            goal="rating",
+        objective = SquaredError(
             regularization=strengths.regularization,
             bias_regularization=strengths.bias_regularization,
             nu=solver.nu,
@@ -172,7 +172,7 @@ class RankingTask:
             for name, vectors in tables.items():
                 lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
                 tables[name] = vectors / np.where(lengths > 0, lengths, 1)
-        objective = Objective(goal="ranking", non_negative=self._solver.non_negative)
+        objective = SquaredError(goal="ranking", non_negative=self._solver.non_negative)
         return with_placement(_factors(self._solver, train, tables, objective, history), seed=self._solver.seed)
 
 

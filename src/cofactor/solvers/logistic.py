@@ -1,5 +1,6 @@
 """LogisticMF: vectors that tell with what probability a user chooses an item."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from cofactor.data.interactions import Interactions
-from cofactor.model.blocks import pad
+from cofactor.model.blocks import Blocks, pad
 from cofactor.model.factors import Factors
-from cofactor.model.logistic import Examples, Steps
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.logistic import Logistic
 from cofactor.solvers.base import (
     Callback,
     check_settings,
@@ -111,13 +112,16 @@ class LogisticMF:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        examples, mean = Examples(train.matrix, train.array_store), -float(np.log(self.negatives))
+        blocks, objective, mean = (
+            Blocks(train.matrix, train.array_store),
+            self._objective(),
+            -float(np.log(self.negatives)),
+        )
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * min(1.0, 2 * (1 - epoch / self.epochs))
-            steps = Steps(rate, self.regularization, self.negatives)
             biases = (arrays["user_bias"], arrays["item_bias"])
-            loss = examples.train(steps, arrays["users"], arrays["items"], biases, mean, self.seed, epoch)
+            loss = objective.train(blocks, rate, arrays["users"], arrays["items"], biases, mean, self.seed, epoch)
             return arrays, {"loss": loss}
 
         done = run_epochs(
@@ -126,38 +130,33 @@ class LogisticMF:
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train, examples, mean),
+            model=partial(self._factors, train, blocks, mean),
         )
-        return self._factors(train, examples, mean, done.arrays, done.history)
+        return self._factors(train, blocks, mean, done.arrays, done.history)
 
-    def _factors(
-        self, train: Interactions, examples: Examples, mean: float, arrays: Arrays, history: History
-    ) -> Factors:
+    def _factors(self, train: Interactions, blocks: Blocks, mean: float, arrays: Arrays, history: History) -> Factors:
         return Factors(
             narrowed(arrays["users"], self.rank),
             narrowed(arrays["items"], self.rank),
             train.users,
             train.items,
             user_bias=arrays["user_bias"].copy(),
-            item_bias=examples.least_for_unmet(arrays["item_bias"]),
+            item_bias=blocks.least_for_unmet(arrays["item_bias"]),
             mean=mean,
             seen=train.matrix,
             metadata=train.metadata,
-            objective=Objective(
-                loss="logistic",
-                goal="ranking",
-                regularization=self.regularization,
-                bias_regularization=self.regularization,
-                negatives=self.negatives,
-            ),
+            objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
         )
 
+    def _objective(self) -> Logistic:
+        return Logistic(goal="ranking", regularization=self.regularization, negatives=self.negatives)
+
 
 def _start(solver: LogisticMF, train: Interactions, start: Factors | None) -> Arrays:
     """Return vectors and biases to begin with: those of a known model, small random numbers for all else."""
-    known = None if start is None else start.evolve(user_bias=None, item_bias=None)
+    known = None if start is None else dataclasses.replace(start, user_bias=None, item_bias=None)
     vectors = started(solver, train, known, biased=False)
     longer = np.float32(np.sqrt(solver.rank) if start is None else 1)
     arrays = {"users": pad(vectors[0], train.array_store), "items": pad(vectors[1], train.array_store)}

@@ -11,8 +11,9 @@ import numpy as np
 from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
-from cofactor.model.losses import BiasedRatings, Confidences
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.objectives import Goal
+from cofactor.model.objectives.confidence import SHORT_ROW, Confidence
+from cofactor.model.objectives.squared import LeastSquares, SquaredError
 from cofactor.solvers.base import (
     Callback,
     check_choice,
@@ -90,6 +91,11 @@ class NMF:
         """Predicted ratings, or with implicit feedback an order."""
         return "rating" if self.feedback == "explicit" else "ranking"
 
+    @property
+    def count_offset(self) -> float:
+        """What a row's number of pairs is raised by in its penalty; see `ImplicitALS`."""
+        return 0.0 if self.feedback == "explicit" else SHORT_ROW
+
     def fit(
         self,
         train: Interactions,
@@ -118,9 +124,7 @@ class NMF:
             check_confidences(train)
         by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
         mean = float(train.matrix.data.mean(dtype=np.float64)) if explicit else 0.0
-        loss: BiasedRatings | Confidences = Confidences(self.unobserved_weight, self.regularization, self.nu)
-        if explicit:
-            loss = BiasedRatings(mean, self.regularization, self.regularization, self.nu)
+        objective = self._objective(train)
 
         def first() -> Arrays:
             users, items = started(self, train, start, biased=explicit, non_negative=True)
@@ -128,11 +132,11 @@ class NMF:
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items = arrays["users"], arrays["items"]
-            with loss.holding(items) as system:
+            with objective.holding(items, mean) as system:
                 improve_nonnegative_rows(by_user, system, users, sweeps=self.sweeps, free=int(explicit))
-            with loss.holding(users) as system:
+            with objective.holding(users, mean) as system:
                 improve_nonnegative_rows(by_item, system, items, sweeps=self.sweeps, free=int(explicit))
-            measured = loss.measure(by_user, by_item, users, items)
+            measured = objective.measure(by_user, by_item, users, items, mean)
             figures = {"objective": measured.objective}
             return arrays, figures | ({"mse": measured.squares / len(train)} if explicit else {})
 
@@ -162,16 +166,26 @@ class NMF:
             mean,
             train.matrix,
             train.metadata,
-            Objective(
-                loss="squared" if explicit else "weighted",
-                goal="rating" if explicit else "ranking",
+            self._objective(train),
+            origin_of(self, train),
+            history,
+        )
+
+    def _objective(self, train: Interactions) -> LeastSquares:
+        if self.feedback == "explicit":
+            return SquaredError(
                 regularization=self.regularization,
                 bias_regularization=self.regularization,
                 nu=self.nu,
-                unobserved_weight=0.0 if explicit else self.unobserved_weight,
                 non_negative=True,
-                scale=train.value_range if explicit else None,
-            ),
-            origin_of(self, train),
-            history,
+                scale=train.value_range,
+            )
+        return Confidence(
+            goal="ranking",
+            regularization=self.regularization,
+            bias_regularization=self.regularization,
+            nu=self.nu,
+            non_negative=True,
+            unobserved_weight=self.unobserved_weight,
+            count_offset=self.count_offset,
         )

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 from scipy import sparse
 
-import cofactor.model.index  # noqa: F401  (once it is loaded, it is used however few users a batch has)
+import cofactor.lists.index  # noqa: F401  (once it is loaded, it is used however few users a batch has)
 from cofactor.errors import ModelFileError
 from cofactor.spark.arrow import pa
 

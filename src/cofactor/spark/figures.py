@@ -11,8 +11,8 @@ from cofactor.data.passes import stores
 from cofactor.evaluation import metrics
 from cofactor.evaluation.held_out import Group
 from cofactor.evaluation.report import measured_columns
-from cofactor.model.history import with_history
-from cofactor.model.placing import laid_over, place_rows
+from cofactor.model.factors import exact_of, prepared_for
+from cofactor.model.fold_in import laid_over, place_rows
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import compressed, lengths_of, use_own_cores, vectors_of
 from cofactor.spark.items import Items
@@ -45,7 +45,7 @@ def measure(
     """Measure the users of all batches of a part, and return the sums."""
     use_own_cores()
     if wanted.cut_offs is not None:
-        items.value.model.index()  # made once here, it serves the models of all batches
+        _ = exact_of(items.value.model).index  # made once here, it serves the models of all batches
     sums = Sums(len(items.value.vectors), wanted.cut_offs)
     for batch in batches:
         _measure_users(items.value, wanted, batch, sums)
@@ -86,7 +86,7 @@ def _measure_users(items: Items, wanted: Wanted, batch: pa.RecordBatch, sums: Su
     tested = _ratings(batch["tested"], len(items.vectors), sums)
     users = _placed(items, batch, sums)
     lengths = np.diff(tested.indptr)
-    history = users.known & (with_history(users.seen, "user", items.model.objective.goal) if users.seen.nnz else False)
+    history = users.known & (np.diff(prepared_for(items.model, users.seen).indptr) > 0)
     sums.add("unknown", lengths_of(batch["tested"]).sum() - lengths[history].sum())
     sums.add("without history", (~history & (lengths > 0)).sum())
     chosen = np.flatnonzero(history & (lengths > 0))

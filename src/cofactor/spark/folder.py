@@ -5,10 +5,11 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
+from cofactor.data.preparation import AsGiven
 from cofactor.errors import ModelFileError
 from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND
-from cofactor.model.objective import Objective
-from cofactor.model.state import Origin
+from cofactor.model.objectives import Objective
+from cofactor.model.origin import Origin
 from cofactor.spark import storage
 from cofactor.spark.als import Learnt
 
@@ -85,7 +86,8 @@ def _card(learnt: Learnt, objective: Objective, origin: Origin) -> dict[str, obj
         "kind": KIND,
         "rank": origin.settings["rank"],
         "mean": learnt.mean,
-        "objective": dataclasses.asdict(objective),
+        "objective": objective.to_dict(),
+        "preparation": AsGiven().to_dict(),
         "origin": dataclasses.asdict(origin),
         "n_users": learnt.n_users,
         "n_items": learnt.n_items,

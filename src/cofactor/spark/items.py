@@ -16,9 +16,9 @@ from scipy import sparse
 
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import ModelFileError, SettingError
-from cofactor.model.factors import Factors
+from cofactor.model.factors import Factors, evolved
 from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND
-from cofactor.model.objective import Objective
+from cofactor.model.objectives import objective_from
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import vectors_of
 
@@ -63,13 +63,17 @@ class Items:
             np.zeros(0, np.float32) if self.card["user_bias"] else None,
             self.bias,
             float(self.card["mean"]),
-            objective=Objective.from_mapping(self.card["objective"]),
+            objective=objective_from(self.card["objective"]),
         )
 
     def with_users(self, vectors: np.ndarray, bias: np.ndarray | None, seen: sparse.csr_array) -> Factors:
         """Return the model with some users in it, whose ids are their places."""
-        return self.model.evolve(
-            users=Vocabulary(range(len(vectors)), kind="user"), user_vectors=vectors, user_bias=bias, seen=seen
+        return evolved(
+            self.model,
+            users=Vocabulary(range(len(vectors)), kind="user"),
+            user_vectors=vectors,
+            user_bias=bias,
+            seen=seen,
         )
 
 
@@ -128,7 +132,7 @@ def broadcast_items(spark: "SparkSession", folder: str) -> Iterator["Broadcast[I
 
 def _read_items(spark: "SparkSession", folder: str) -> Items:
     card = read_card(spark, folder)
-    if card["objective"].get("draws", 1) > 1:
+    if objective_from(card["objective"]).draws > 1:
         raise SettingError(f"{folder} holds draws of a posterior, which Spark cannot rank: open it with cofactor.load")
     table = read_part(spark, folder, "items").toArrow().combine_chunks().sort_by("row")
     count = int(card["n_items"])

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cofactor.errors import SettingError
-from cofactor.model import retrieval
-from cofactor.model.lists import checked
+from cofactor.lists.answer import positions_of, rank
+from cofactor.lists.request import ListRequest
+from cofactor.lists.retriever import Filter, Users
+from cofactor.model.factors import exact_of
 from cofactor.spark import storage
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import rows_of, use_own_cores, vectors_of
@@ -70,7 +72,11 @@ def recommend_all(
     SettingError
         If ``n`` is not a whole number, or ``output`` holds something already.
     """
-    n, source, target = checked(n), storage.url_of(folder), storage.url_of(output)
+    request, source, target = (
+        ListRequest(n=n, exclude_seen=exclude_seen),
+        storage.url_of(folder),
+        storage.url_of(output),
+    )
     if partitions is not None and partitions < 1:
         raise SettingError(f"partitions is {partitions!r}: divide the users into 1 part or more")
     spark = spark or session()
@@ -81,7 +87,7 @@ def recommend_all(
         users = _users(spark, source, parts, exclude_seen)
         kinds = [dict(table.dtypes)["id"] for table in (users, read_part(spark, source, "items"))]
         schema = f"user {kinds[0]}, position int, item {kinds[1]}, title string, score float"
-        ranked = users.mapInArrow(functools.partial(_ranked, items=items, n=n), schema)
+        ranked = users.mapInArrow(functools.partial(_ranked, items=items, request=request), schema)
         ranked.write.mode("overwrite").parquet(target)
     return target
 
@@ -109,29 +115,26 @@ def _refuse_to_overwrite(spark: "SparkSession", target: str) -> None:
             raise SettingError(f"{target} is there already: give the name of another folder, or remove this one")
 
 
-def _ranked(batches: Iterable[pa.RecordBatch], *, items: "Broadcast[Items]", n: int) -> Iterator[pa.RecordBatch]:
+def _ranked(
+    batches: Iterable[pa.RecordBatch], *, items: "Broadcast[Items]", request: ListRequest
+) -> Iterator[pa.RecordBatch]:
     """Rank the users of each batch; this runs in the executors."""
     use_own_cores()
     for batch in batches:
-        yield _lists(items.value, batch, n)
+        yield _lists(items.value, batch, request)
 
 
-def _lists(items: Items, batch: pa.RecordBatch, n: int) -> pa.RecordBatch:
+def _lists(items: Items, batch: pa.RecordBatch, request: ListRequest) -> pa.RecordBatch:
     """Return the lists of a batch of users: user, position, item, title, score."""
     model = items.model
     vectors = vectors_of(batch, items.vectors.shape[1])
-    offsets = np.full(batch.num_rows, model.mean)
-    if items.card["user_bias"]:
-        offsets += batch["bias"].to_numpy(zero_copy_only=False).astype(np.float64)
+    bias = batch["bias"].to_numpy(zero_copy_only=False).astype(np.float32) if items.card["user_bias"] else None
     excluded = rows_of(batch["seen"], model.n_items) if "seen" in batch.schema.names else None
-    best = retrieval.top_n(
-        model.query_columns(vectors), model.keys(), n, offsets=offsets, excluded=excluded, index=model.index
-    )
-    counts = np.bincount(best.users, minlength=batch.num_rows)
-    place = np.arange(1, len(best.users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    users, rows = Users(vectors, bias, model.mean), np.arange(batch.num_rows)
+    best = rank(exact_of(model), users, rows, request, Filter(excluded=excluded))
     columns = {
         "user": batch["id"].take(pa.array(best.users)),
-        "position": pa.array(place.astype(np.int32)),
+        "position": pa.array(positions_of(best.users, batch.num_rows)),
         "item": items.ids.take(pa.array(best.items)),
         "title": items.titles.take(pa.array(best.items)),
         "score": pa.array(best.scores),

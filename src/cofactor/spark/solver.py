@@ -11,7 +11,9 @@ import polars as pl
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.model.factors import Factors
-from cofactor.model.objective import Goal, Objective
+from cofactor.model.objectives import Goal, Objective
+from cofactor.model.objectives.confidence import Confidence
+from cofactor.model.objectives.squared import SquaredError
 from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
 from cofactor.spark import storage
 from cofactor.spark.als import Learnt, Recipe, learn
@@ -211,15 +213,15 @@ class SparkALS:
 
     def _objective(self, scale: tuple[float, float]) -> Objective:
         if self.implicit:
-            return Objective(
-                loss="confident",
+            return Confidence(
                 goal="ranking",
                 regularization=self.regularization,
                 nu=1.0,
                 unobserved_weight=self.unobserved_weight,
+                adds_unobserved=True,
             )
-        return Objective(
-            loss="residual" if self.biased else "squared",
+        return SquaredError(
+            bias_first=self.biased,
             regularization=self.regularization,
             bias_regularization=self.bias_regularization,
             nu=1.0,

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
 
+from cofactor.kernels.counter_random import normal, subkey
 from cofactor.model.bayesian.priors import FREEDOMS, draw_freedom, draw_noise, draw_prior, draw_weights
 from cofactor.model.bayesian.row_system import Ratings, padded_width
 from cofactor.model.bayesian.rows import draw_loadings, draw_rows, rating_signals, squared_errors
-from cofactor.model.kernels.counter_random import normal, subkey
 
 
 def key(number):

@@ -10,9 +10,9 @@ import cofactor as cf
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model.bayesian import posterior
 from cofactor.model.bayesian.packing import draws_of
-from cofactor.model.bayesian.placing import grown_extras, place_items, place_users, shares
 from cofactor.model.bayesian.posterior import draw_signals, implicit_links, posterior_rows
 from cofactor.model.bayesian.row_system import Ratings
+from cofactor.model.factors import draws_needed, parameters_of, score_rows
 from cofactor.model.uncertainty import score_with_spread
 from cofactor.solvers.bayes import BayesianMF
 
@@ -24,6 +24,16 @@ def model(ratings, request):
     return dataclasses.replace(LONG, implicit=request.param).fit(ratings)
 
 
+def place_users(model, table):
+    found = model.objective.place(parameters_of(model), table, "user")
+    return found.vectors, found.bias, found.extras
+
+
+def place_items(model, table):
+    found = model.objective.place(parameters_of(model), table, "item")
+    return found.vectors, found.bias, found.extras
+
+
 def with_users(model, placed):
     vectors, bias, extras = placed
     return dataclasses.replace(model, user_vectors=vectors, user_bias=bias, extras={**model.extras, **extras})
@@ -31,7 +41,7 @@ def with_users(model, placed):
 
 def all_scores(model):
     users, items = np.divmod(np.arange(model.n_users * model.n_items), model.n_items)
-    return model.score_rows(users, items)
+    return score_rows(model, users, items)
 
 
 def test_training_users_are_placed_close_to_where_they_were_trained(model):
@@ -55,7 +65,7 @@ def test_chance_on_one_side_does_not_go_with_chance_on_the_other(model):
 
 
 def test_without_chance_a_row_is_the_mean_of_its_dense_regression(model):
-    draws = draws_of(model)
+    draws = draws_of(parameters_of(model))
     rows = Ratings.of(model.seen[:4])
     placed = posterior_rows(rows, draws.users, draws.items, draws, seed=0, spread=0.0)
     means = np.zeros((4, 40, 4)) + draws.users.mean
@@ -89,7 +99,7 @@ def test_a_vector_depends_on_the_ratings_alone(model, monkeypatch):
 
 
 def test_chance_leaves_the_mean_where_it_is(model):
-    draws, rows = draws_of(model), Ratings.of(model.seen)
+    draws, rows = draws_of(parameters_of(model)), Ratings.of(model.seen)
     means = [posterior_rows(rows, draws.users, draws.items, draws, seed=1, spread=s).bias.mean(axis=1) for s in (0, 1)]
     np.testing.assert_allclose(*means, atol=0.05)
 
@@ -111,7 +121,9 @@ def test_more_ratings_leave_less_spread(model):
                 few[row, column] = 0
         few = sparse.csr_array(few)
         users, items = np.divmod(np.arange(model.n_users * model.n_items), model.n_items)
-        spreads.append(score_with_spread(with_users(model, place_users(model, few)), users, items)[1].mean())
+        spreads.append(
+            score_with_spread(parameters_of(with_users(model, place_users(model, few))), users, items)[1].mean()
+        )
     assert spreads[0] > spreads[1] > spreads[2] > 0
 
 
@@ -126,7 +138,7 @@ def test_a_model_of_the_newcomers_alone_places_no_items(ratings):
     ids = Vocabulary(["one", "two"], kind="user")
     changes = {"users": ids, "user_vectors": vectors, "user_bias": bias, "seen": model.seen[:2]}
     alone = dataclasses.replace(model, **changes, extras={**model.extras, **extras})
-    assert (score_with_spread(alone, np.array([0, 1]), np.array([3, 3]))[1] > 0).all()
+    assert (score_with_spread(parameters_of(alone), np.array([0, 1]), np.array([3, 3]))[1] > 0).all()
     with pytest.raises(cf.DataError, match="fold them into the whole model"):
         place_items(alone, alone.seen.T.tocsr())
 
@@ -142,10 +154,12 @@ def test_a_grown_model_scores_and_places_as_before(model):
     seen.resize((model.n_users + 3, model.n_items + 2))
     grown = dataclasses.replace(
         model, users=Vocabulary(range(63), kind="user"), items=Vocabulary(range(42), kind="item"), seen=seen,
-        extras=grown_extras(model, 63, 42), **changes,
+        extras=model.objective.grown(parameters_of(model), 63, 42), **changes,
     )  # fmt: skip
     pairs = np.arange(20), np.arange(20)
-    for ours, theirs in zip(score_with_spread(model, *pairs), score_with_spread(grown, *pairs), strict=True):
+    for ours, theirs in zip(
+        score_with_spread(parameters_of(model), *pairs), score_with_spread(parameters_of(grown), *pairs), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs)
     np.testing.assert_allclose(place_users(grown, seen)[0][:60], place_users(model, model.seen)[0])
     newest = sparse.csr_array(([5.0], [41], [0, 1]), shape=(1, 42))
@@ -167,18 +181,18 @@ def naive_shares(draws, rows, values, user, item):
 
 
 def test_shares_are_what_each_rating_adds_to_the_posterior_mean(model):
-    draws, user, item = draws_of(model), 5, 7
+    draws, user, item = draws_of(parameters_of(model)), 5, 7
     part = slice(*model.seen.indptr[user : user + 2])
     rows, values = model.seen.indices[part], model.seen.data[part].astype(float)
-    found = shares(model, rows, values, user, item)
+    found = model.objective.shares(parameters_of(model), rows, values, user, np.array([item]))[:, 0]
     assert found == pytest.approx(naive_shares(draws, rows, values, user, item), rel=1e-5, abs=1e-7)
     mean = draws.mean + (draws.items.bias[item] + draws.users.mean[:, -1]).mean()
-    score = float(model.score_rows(np.array([user]), np.array([item]))[0])
+    score = float(score_rows(model, np.array([user]), np.array([item]))[0])
     assert mean + found.sum() == pytest.approx(score, abs=0.5)  # the rest is what users have in common, and chance
 
 
 def test_the_draws_of_a_model_are_views(model):
-    draws = draws_of(model)
+    draws = draws_of(parameters_of(model))
     assert np.shares_memory(draws.users.vectors, model.user_vectors)
     signals, precisions = draw_signals(draws, np.array([1]), np.array([2]))
     assert signals.shape == precisions.shape == (1, 40)
@@ -189,10 +203,10 @@ def test_a_model_whose_draws_do_not_fit_is_refused(model, name):
     for wrong in ({}, {name: model.extras[name][1:]}, {name: model.extras[name].astype(np.float16)}):
         extras = {key: value for key, value in model.extras.items() if key != name} | wrong
         with pytest.raises(cf.DataError, match=name):
-            draws_of(dataclasses.replace(model, extras=extras))
+            draws_of(parameters_of(dataclasses.replace(model, extras=extras)))
 
 
 def test_a_model_without_draws_says_so():
     plain = cf.Factors.from_arrays(np.eye(2), np.eye(2))
     with pytest.raises(cf.SettingError, match="train it with BayesianMF"):
-        place_users(plain, plain.seen)
+        draws_needed(plain)

@@ -10,13 +10,16 @@ from scipy import sparse
 
 from cofactor.apps.web.served import Served
 from cofactor.data.vocabulary import Vocabulary
-from cofactor.model import retrieval
-from cofactor.model.factors import Factors
+from cofactor.lists.answer import rank
+from cofactor.lists.request import ListRequest
+from cofactor.lists.rerank import Ranked
+from cofactor.lists.retriever import Filter, Users
+from cofactor.model.factors import Factors, evolved, exact_of, users_of
 
 if TYPE_CHECKING:
-    from cofactor.model.placing import Placed
+    from cofactor.model.objectives import Placed
 
-__all__ = ["Newcomers", "Person", "Rated", "known_person", "newcomers", "placed", "rated_by", "visitor"]
+__all__ = ["Newcomers", "Person", "Rated", "history_of", "known_person", "newcomers", "placed", "rated_by", "visitor"]
 
 _ONE = Vocabulary(["visitor"], kind="user")
 
@@ -72,7 +75,7 @@ class Newcomers:
         if model.user_bias is not None and bias is None:
             bias = np.zeros(count, np.float32)
         changes = {"users": names, "user_vectors": self.placed.vectors, "user_bias": bias, "seen": self.seen}
-        return model.evolve(**changes, extras={**model.extras, **self.placed.extras})
+        return evolved(model, **changes, extras={**model.extras, **self.placed.extras})
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,20 +93,16 @@ class Person:
         assert self.base is not None, "nothing is known of them"
         return self.base if self.beside is None else self.beside.alone_in(self.base)
 
-    def best(self, n: int, allowed: np.ndarray | None, *, scan: bool) -> retrieval.Ranked:
-        """Return what `lists.ranked` would where a score is a product, without a model made for the occasion."""
+    def best(self, n: int, allowed: np.ndarray | None, *, scan: bool) -> Ranked:
+        """Return the best items where a score is a product, without a model made for the occasion."""
         assert self.base is not None, "nothing is known of them"
-        base, own, index = self.base, np.array([self.row]), self.base.index if scan else None
-        if self.beside is None:
-            queries, offsets, seen = base.queries(own), base.offsets(own), base.seen
-        else:
+        base, own = self.base, np.array([self.row])
+        users, seen = users_of(base), base.seen
+        if self.beside is not None:
             placed, seen = self.beside.placed, self.beside.seen
-            queries, offsets = base.query_columns(placed.vectors), np.array([base.mean])
-            if base.user_bias is not None and placed.bias is not None:
-                offsets += placed.bias
-        return retrieval.top_n(
-            queries, base.keys(), n, offsets=offsets, excluded=seen, excluded_rows=own, candidates=allowed, index=index
-        )
+            users = Users(placed.vectors, None if base.user_bias is None else placed.bias, base.mean)
+        retriever = exact_of(base) if scan else exact_of(base).without_scan()
+        return rank(retriever, users, own, ListRequest(n=n), Filter(allowed, None, seen, own))
 
 
 def visitor(served: Served, ratings: Mapping[str, float]) -> Person:
@@ -157,12 +156,17 @@ def placed(served: Served, given: Mapping[int, float], trained: Rated | None = N
 
 def newcomers(served: Served, people: list[Rated]) -> Newcomers:
     """Place some people, each with all that they rated as seen."""
-    from cofactor.model.placing import place_rows  # brings numba
+    from cofactor.model.fold_in import place_rows  # brings numba
 
     simple = all(rated.all_learnt for rated in people)
     learnt = people if simple else [Rated(*(part[rated.learnt] for part in rated.columns)) for rated in people]
     table = _table(served, learnt)
     return Newcomers(place_rows(served.model, table, "user"), table if simple else _table(served, people))
+
+
+def history_of(served: Served, rated: Rated) -> sparse.csr_array:
+    """Return what of somebody's ratings the model learns from, as a table of one row."""
+    return _table(served, [Rated(*(part[rated.learnt] for part in rated.columns))])
 
 
 def _table(served: Served, people: list[Rated]) -> sparse.csr_array:

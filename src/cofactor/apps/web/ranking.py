@@ -6,11 +6,11 @@ from typing import Any, Literal
 import numpy as np
 
 from cofactor.apps.web.catalogue import Filters
-from cofactor.apps.web.people import Person
+from cofactor.apps.web.people import Person, history_of
 from cofactor.apps.web.served import Served
 from cofactor.errors import SettingError
-from cofactor.model import lists
-from cofactor.model.factors import Factors
+from cofactor.lists.answer import nearest
+from cofactor.model.factors import Factors, draws_needed, exact_of, needs_every_draw, ranked_rows, users_of
 
 __all__ = ["Wish", "check", "places", "recommended", "similar"]
 
@@ -70,8 +70,8 @@ def _best(
 ) -> tuple[list[int], list[float] | list[None]]:
     """Return the rows of the best items and their scores; popular ones, without a score, where there is no model."""
     if person.base is not None:
-        if wish.by != "mean" or lists.needs_every_draw(person.base):
-            ranked = lists.ranked(person.model, np.array([person.row]), wish.n, allowed=allowed, by=wish.by)
+        if wish.by != "mean" or needs_every_draw(person.base):
+            ranked = ranked_rows(person.model, np.array([person.row]), wish.n, candidates=allowed, by=wish.by)
         else:  # until the kernels are loaded, multiplied, without waiting for them
             ranked = person.best(wish.n, allowed, scan=served.warmed.is_set() or served.is_slow)
         return ranked.items.tolist(), ranked.scores.tolist()
@@ -102,11 +102,13 @@ def places(
 
 def scores_of_all(served: Served, model: Factors, rows: np.ndarray, by: By = "mean") -> np.ndarray:
     """Return the scores of every item for some rows of a model: float32, shape (rows, items)."""
-    if by != "mean" or lists.needs_every_draw(model):
+    if by != "mean" or needs_every_draw(model):
         from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
 
-        return score_block(model, rows, by)
-    scores = model.queries(rows).astype(np.float64) @ served.wide_keys.T + model.offsets(rows)[:, None]
+        return score_block(draws_needed(model), rows, by)
+    users = users_of(model)
+    queries = exact_of(served.model).queries(users.vectors[rows]).astype(np.float64)
+    scores = queries @ served.wide_keys.T + users.offsets(rows)[:, None]
     return scores.astype(np.float32)
 
 
@@ -128,11 +130,10 @@ def _add_reasons(served: Served, person: Person, rows: list[int], items: list[di
         item["reasons"] = []
     if person.base is None or not rows:
         return
-    from cofactor.model.placing import shares_of  # brings numba
+    from cofactor.model.fold_in import shares_of  # brings numba
 
-    rated, values = person.rated.rows[learnt], person.rated.values[learnt].astype(np.float64)
-    given, catalogue = person.rated.given[learnt], served.catalogue
-    shares = shares_of(person.model, rated, values, person.row, np.array(rows))
+    rated, given, catalogue = person.rated.rows[learnt], person.rated.given[learnt], served.catalogue
+    shares = shares_of(person.model, history_of(served, person.rated), person.row, np.array(rows))
     for column, item in enumerate(items):
         best = np.argsort(-shares[:, column], kind="stable")[:n]
         item["reasons"] = [
@@ -149,7 +150,7 @@ def _add_reasons(served: Served, person: Person, rows: list[int], items: list[di
 
 def similar(served: Served, row: int, n: int) -> dict[str, Any]:
     """Return the items whose vectors point most nearly the way of one's."""
-    near = lists.nearest(served.model.item_vectors, np.array([row]), n)
+    near = nearest(served.model.item_vectors, np.array([row]), n)
     items = [
         {"position": position, **served.catalogue.describe(int(item)), "score": float(score)}
         for position, (item, score) in enumerate(zip(near.items, near.scores, strict=True), 1)

@@ -13,7 +13,7 @@ from cofactor.apps.web.questions import STRICT, WISH, ItemPath, RatingBody, Rati
 from cofactor.apps.web.ranking import Wish, check
 from cofactor.apps.web.served import Served
 from cofactor.apps.web.service import Service
-from cofactor.model.lists import needs_every_draw
+from cofactor.model.factors import needs_every_draw
 
 __all__ = ["rating"]
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from cofactor.apps.web.people import Person, Rated, newcomers
+from cofactor.apps.web.people import Person, Rated, history_of, newcomers
 from cofactor.apps.web.ranking import places
 from cofactor.apps.web.served import Served
+from cofactor.model.factors import score_rows
 
 __all__ = ["explained"]
 
@@ -24,12 +25,12 @@ def explained(served: Served, person: Person, item: int) -> dict[str, Any]:
     answer = {**served.label, "popular": person.base is None, **described, "position": place}
     if person.base is None:
         return {**answer, "score": None, "rest": None, "reasons": []}
-    from cofactor.model.placing import shares_of  # brings numba
+    from cofactor.model.fold_in import shares_of  # brings numba
 
     learnt = np.flatnonzero(rated.learnt)
-    rows, values = rated.rows[learnt], rated.values[learnt].astype(np.float64)
-    score = float(person.model.score_rows(np.array([person.row]), np.array([item]))[0])
-    shares = shares_of(person.model, rows, values, person.row, np.array([item]))[:, 0]
+    rows = rated.rows[learnt]
+    score = float(score_rows(person.model, np.array([person.row]), np.array([item]))[0])
+    shares = shares_of(person.model, history_of(served, rated), person.row, np.array([item]))[:, 0]
     order = np.argsort(-np.abs(shares), kind="stable")
     without = _places_without(served, rated, learnt[order[:TRIED_WITHOUT]], item) if place else []
     catalogue = served.catalogue

@@ -45,14 +45,18 @@ def migrate(engine: "Engine") -> None:
     Raises
     ------
     SettingError
-        If the database has tables of a newer version.
+        If a newer version of cofactor wrote the database, or its version is none of cofactor's.
     """
     with engine.connect().execution_options(reading=True) as connection:
         found = _version(connection)
     if found == HEAD:
         return
+    if found is not None and not (found.isdecimal() and len(found) == len(HEAD)):
+        raise SettingError(
+            f"the ratings database has an unknown version, {found[:20]!r}: give --ratings another database"
+        )
     if found is not None and found > HEAD:
-        raise SettingError("the ratings database is of a newer cofactor: pip install --upgrade cofactor")
+        raise SettingError("a newer cofactor wrote the ratings database: pip install --upgrade cofactor")
     with engine.begin() as connection:  # on SQLite this locks the file
         if connection.dialect.name == "postgresql":
             connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK)))

@@ -16,8 +16,7 @@ from cofactor.apps.web.catalogue import Catalogue
 from cofactor.apps.web.scale import Scale, scale_of
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
-from cofactor.model import lists
-from cofactor.model.factors import Factors
+from cofactor.model.factors import Factors, exact_of, needs_every_draw, ranked_rows
 from cofactor.model.storage import load
 
 __all__ = ["Current", "Served", "served"]
@@ -62,7 +61,7 @@ class Served:
     @functools.cached_property
     def is_slow(self) -> bool:
         """Whether a list takes so long that it must not keep other requests waiting."""
-        return lists.needs_every_draw(self.model) or self.model.n_items > 200_000
+        return needs_every_draw(self.model) or self.model.n_items > 200_000
 
     @functools.cached_property
     def plane(self) -> np.ndarray:
@@ -82,7 +81,7 @@ class Served:
     @functools.cached_property
     def wide_keys(self) -> np.ndarray:
         """The item side of the product in double precision, for counting places."""
-        return self.model.keys().astype(np.float64)
+        return exact_of(self.model).items.astype(np.float64)
 
     def user_row(self, user: str) -> int:
         """Return the row of a user, or -1."""
@@ -114,10 +113,10 @@ class Served:
     def warm(self) -> None:
         """Do once what would keep the first visitors waiting: compiled kernels, the indices, the map."""
         if self.model.n_users and not self.is_slow:
-            self.model.index()
-            lists.ranked(self.model, np.zeros(1, np.int64), 1)
+            _ = exact_of(self.model).index
+            ranked_rows(self.model, np.zeros(1, np.int64), 1)
         if self.model.seen.nnz:
-            from cofactor.model.placing import place_rows  # brings numba
+            from cofactor.model.fold_in import place_rows  # brings numba
 
             somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
             with contextlib.suppress(CofactorError):  # a model that cannot place newcomers says so to each of them
@@ -149,7 +148,7 @@ def served(path: Path) -> Served:
         raise ModelFileError(f"{path} has no items: there is nothing to recommend")
     made = Served(model, model.digest, Catalogue(model), scale_of(model))
     if model.n_users:
-        lists.ranked(model, np.zeros(1, np.int64), 1)
+        ranked_rows(model, np.zeros(1, np.int64), 1)
     return made
 
 

@@ -32,7 +32,8 @@ from cofactor.evaluation.metrics import METRICS, label_of, shown_in
 from cofactor.evaluation.plane import names_of
 from cofactor.evaluation.report import Report
 from cofactor.evaluation.significance import better
-from cofactor.model import lists
+from cofactor.lists.answer import nearest
+from cofactor.model.factors import ranked_rows
 
 __all__ = [
     "Section",
@@ -371,7 +372,7 @@ def _neighbours(content: ReportData, shown: plots.ItemMap) -> Markup:
     """Name the items whose vectors have the largest cosine with those of the best known ones."""
     model, rows = content.model, []
     for row, name, people in zip(shown.rows[:NAMED], shown.names, shown.counts, strict=False):
-        near = lists.nearest(model.item_vectors, np.array([row]), NEIGHBOURS).items
+        near = nearest(model.item_vectors, np.array([row]), NEIGHBOURS).items
         others = Markup(" · ".join(isolated(other) for other in names_of(model, near)))
         rows.append((isolated(name), others, count(people)))
     return table("The best known items and what is nearest to them", ["item", "nearest", "had by"], rows, texts=2)
@@ -451,7 +452,7 @@ def _history(content: ReportData, row: int) -> Markup:
 def _list(content: ReportData, row: int, held: dict[int, float]) -> Markup:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GoalWarning)  # the page says so itself
-        best = lists.ranked(content.model, np.array([row]), content.length)
+        best = ranked_rows(content.model, np.array([row]), content.length)
     names = names_of(content.model, best.items)
     entries = []
     for item, name, score in zip(best.items.tolist(), names, best.scores.tolist(), strict=True):

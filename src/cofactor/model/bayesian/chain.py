@@ -23,12 +23,12 @@ from typing import Protocol
 
 import numpy as np
 
+from cofactor.kernels.compiling import readable
+from cofactor.kernels.counter_random import fill_normals, subkey
 from cofactor.model.bayesian.priors import FREEDOMS, draw_freedom, draw_noise, draw_prior, draw_weights
 from cofactor.model.bayesian.row_system import Array, Ratings, padded_width, share_rows
 from cofactor.model.bayesian.rows import draw_loadings, draw_rows, rating_signals, squared_errors
 from cofactor.model.bayesian.state import Chain, Draws, Side, empty_kept, keep_side
-from cofactor.model.kernels.compiling import readable
-from cofactor.model.kernels.counter_random import fill_normals, subkey
 
 __all__ = [
     "Features",

@@ -1,17 +1,14 @@
 """Kept draws as the arrays of a `Factors`, and back."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cofactor.errors import DataError, SettingError
+from cofactor.errors import DataError
+from cofactor.kernels.compiling import readable
 from cofactor.model.bayesian.row_system import Array
 from cofactor.model.bayesian.state import Draws, KeptSide, to_arrays
-from cofactor.model.kernels.compiling import readable
-
-if TYPE_CHECKING:
-    from cofactor.model.factors import Factors
+from cofactor.model.objectives.base import Parameters
 
 __all__ = ["average_bias", "draws_of", "extras_of", "levels_of", "side_by_side"]
 
@@ -33,19 +30,15 @@ def extras_of(draws: Draws) -> dict[str, Array]:
     return {f"draws.{name}": array for name, array in to_arrays(draws).items() if name not in _IN_FACTORS}
 
 
-def draws_of(model: "Factors") -> Draws:
+def draws_of(model: Parameters) -> Draws:
     """Return the draws that a model is made of; its arrays are looked at, not copied.
 
     Raises
     ------
-    SettingError
-        If it is not made of draws.
     DataError
         If what it has kept of them does not fit together.
     """
-    if model.objective.loss != "posterior":
-        raise SettingError(f"this model ({model!r}) holds no draws from a posterior: train it with BayesianMF")
-    extras, draws = model.extras, model.objective.draws
+    extras, draws = model.extras, model.draws
     cuts = extras.get("draws.cuts", np.zeros((0, 0)))
     return Draws(
         mean=np.array(model.mean),
@@ -85,7 +78,7 @@ def _shaped(extras: Mapping[str, Array], name: str, shape: tuple[int, ...], kind
     return readable(array)
 
 
-def levels_of(model: "Factors", draws: Draws) -> Array | None:
+def levels_of(model: Parameters, draws: Draws) -> Array | None:
     """Return what the levels of a probit model are worth; None for numbers with normal noise."""
     if draws.cuts.shape[1] == 0:
         return None

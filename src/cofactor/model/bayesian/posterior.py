@@ -16,6 +16,9 @@ import functools
 import numpy as np
 from scipy import sparse
 
+from cofactor.kernels.compiling import kernel, readable
+from cofactor.kernels.counter_random import fill_normals
+from cofactor.kernels.threads import share_out
 from cofactor.model.bayesian.probit import fill_probabilities
 from cofactor.model.bayesian.row_system import (
     TOGETHER,
@@ -30,9 +33,6 @@ from cofactor.model.bayesian.row_system import (
 )
 from cofactor.model.bayesian.rows import fill_system
 from cofactor.model.bayesian.state import Draws, KeptSide
-from cofactor.model.kernels.compiling import kernel, readable
-from cofactor.model.kernels.counter_random import fill_normals
-from cofactor.model.kernels.threads import share_out
 
 __all__ = ["draw_signals", "implicit_links", "level_probabilities", "posterior_rows", "without_opinion"]
 

@@ -17,9 +17,9 @@ import math
 import numpy as np
 from scipy.special import gammaln
 
+from cofactor.kernels.compiling import kernel
+from cofactor.kernels.counter_random import child_key, gamma, normal, subkey, uniform
 from cofactor.model.bayesian.row_system import TOGETHER, Array, accumulate, eliminate, substitute
-from cofactor.model.kernels.compiling import kernel
-from cofactor.model.kernels.counter_random import child_key, gamma, normal, subkey, uniform
 
 __all__ = ["FREEDOMS", "draw_freedom", "draw_noise", "draw_prior", "draw_weights"]
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cofactor.kernels.compiling import kernel, readable
+from cofactor.kernels.counter_random import normal, normal_probability, normal_quantile, subkey, uniform
+from cofactor.kernels.threads import share_out
 from cofactor.model.bayesian.chain import Problem, signals_of
 from cofactor.model.bayesian.row_system import Array, Ratings, even_tasks, share_rows
 from cofactor.model.bayesian.state import Chain, Draws, KeptSide
-from cofactor.model.kernels.compiling import kernel, readable
-from cofactor.model.kernels.counter_random import normal, normal_probability, normal_quantile, subkey, uniform
-from cofactor.model.kernels.threads import share_out
 
 __all__ = [
     "OrderedProbit",

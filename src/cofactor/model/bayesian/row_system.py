@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.kernels.compiling import Array, fast_kernel, kernel, readable
-from cofactor.model.kernels.threads import share_out, task_bounds
+from cofactor.kernels.compiling import Array, fast_kernel, kernel, readable
+from cofactor.kernels.threads import share_out, task_bounds
 
 __all__ = [
     "TOGETHER",

@@ -17,6 +17,8 @@ Bayesian factorization with high-dimensional side information using MCMC".
 
 import numpy as np
 
+from cofactor.kernels.compiling import fast_kernel
+from cofactor.kernels.counter_random import child_key, normal
 from cofactor.model.bayesian.row_system import (
     TOGETHER,
     Array,
@@ -25,8 +27,6 @@ from cofactor.model.bayesian.row_system import (
     squared_error,
     substitute,
 )
-from cofactor.model.kernels.compiling import fast_kernel
-from cofactor.model.kernels.counter_random import child_key, normal
 
 __all__ = ["draw_loadings", "draw_rows", "fill_system", "rating_signals", "squared_errors"]
 

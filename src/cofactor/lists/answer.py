@@ -1,0 +1,145 @@
+"""From a request to a table: who is known, what the filter leaves, the retriever, the re-rankers, the columns."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from cofactor.data.vocabulary import Id, Vocabulary, id_series
+from cofactor.errors import UnknownIdError
+from cofactor.lists.exact import joined, top_n
+from cofactor.lists.filters import ItemFilter
+from cofactor.lists.request import ListRequest
+from cofactor.lists.rerank import Ranked
+from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
+
+__all__ = ["Catalog", "answer", "nearest", "positions_of", "rank", "titles_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Whom and what lists are about.
+
+    Parameters
+    ----------
+    user_ids, item_ids : Vocabulary
+    titles : polars.Series of str, or None
+        In item row order.
+    seen : scipy.sparse.csr_array, shape (users, items)
+        What each user must not be shown again.
+    has_history : callable
+        From user rows to a mask: of whom something was learnt.
+    popularity : callable
+        Returns how many users chose each item: shape (items,).
+    """
+
+    user_ids: Vocabulary
+    item_ids: Vocabulary
+    titles: pl.Series | None
+    seen: sparse.csr_array
+    has_history: Callable[[np.ndarray], np.ndarray]
+    popularity: Callable[[], np.ndarray]
+
+
+def rank(
+    retriever: Retriever, users: Users, rows: np.ndarray, request: ListRequest, chosen: Filter | None = None
+) -> Ranked:
+    """Return the lists of some rows of ``users``: retrieved as deep as the re-rankers need, re-ranked, cut to ``n``."""
+    depth = max([request.n, *(reranker.depth(request.n) for reranker in request.rerank)])
+    ranked = retriever.search(users, rows, depth, chosen or Filter())
+    for reranker in request.rerank:
+        ranked = reranker.rerank(ranked, request.n)
+    return ranked
+
+
+def answer(
+    catalog: Catalog,
+    retriever: Retriever,
+    users: Users,
+    asked: Iterable[Id] | pl.Series,
+    request: ListRequest,
+    item_filter: ItemFilter | None = None,
+) -> pl.DataFrame:
+    """Return the lists of the asked users as one table; see `Factors.recommend` for its columns.
+
+    Raises
+    ------
+    UnknownIdError
+        If the request says so, and nothing was learnt of a user.
+    """
+    ids = id_series(asked, "user")
+    if not len(ids):
+        ids = ids.cast(catalog.user_ids.ids.dtype)
+    rows = catalog.user_ids.find(ids)
+    known = rows >= 0
+    known[known] = catalog.has_history(rows[known])
+    if request.on_unknown == "raise" and not known.all():
+        _refuse_unknown(catalog, ids, rows, known)
+    chosen = item_filter or ItemFilter.of(request, catalog.item_ids)
+    seen = catalog.seen if request.exclude_seen else None
+    here = np.flatnonzero(known)
+    ranked = rank(retriever, users, rows[here], request, chosen.for_users(_taken(ids, here), rows[here], seen))
+    ranked = Ranked(here[ranked.users], ranked.items, ranked.scores)
+    if request.on_unknown != "popular":
+        return _table(catalog, ids, ranked)
+    there = np.flatnonzero(~known)
+    popular = ExactRetriever(catalog.popularity().astype(np.float32)[:, None])
+    anybody = Users(np.ones((len(there), 1), np.float32))
+    theirs = chosen.for_users(_taken(ids, there), rows[there], seen)
+    found = rank(popular, anybody, np.arange(len(there)), request, theirs)
+    whole = joined([ranked, Ranked(there[found.users], found.items, np.full(len(found.items), np.nan, np.float32))])
+    order = np.argsort(whole.users, kind="stable")
+    frame = _table(catalog, ids, Ranked(whole.users[order], whole.items[order], whole.scores[order]))
+    return frame.with_columns(pl.col("score").fill_nan(None), popular=~known[whole.users[order]])
+
+
+def _taken(ids: pl.Series, places: np.ndarray) -> pl.Series:
+    return ids if len(places) == len(ids) else ids.gather(places)
+
+
+def _table(catalog: Catalog, ids: pl.Series, ranked: Ranked) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            ids[pl.Series(ranked.users, dtype=pl.UInt32)].alias("user"),
+            pl.Series("position", positions_of(ranked.users, len(ids))),
+            catalog.item_ids.take(ranked.items).alias("item"),
+            titles_of(catalog.titles, ranked.items).alias("title"),
+            pl.Series("score", ranked.scores),
+        ]
+    )
+
+
+def positions_of(users: np.ndarray, n_users: int) -> np.ndarray:
+    """Return each row's position in its user's list, from 1: int32."""
+    counts = np.bincount(users, minlength=n_users)
+    return (np.arange(1, len(users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)).astype(np.int32)
+
+
+def _refuse_unknown(catalog: Catalog, ids: pl.Series, rows: np.ndarray, known: np.ndarray) -> None:
+    """Raise for the first user who is not in the model, or else of whom nothing was learnt."""
+    catalog.user_ids.rows(ids)
+    without = np.flatnonzero(~known)
+    more = f" (and {len(without) - 1:,} more)" if len(without) > 1 else ""
+    raise UnknownIdError(
+        f"user {ids[int(without[0])]!r}{more} has no history in this model, so nothing was learnt of them: "
+        "on_unknown='popular' lists popular items, 'skip' leaves such users out, fold_in() places them by ratings"
+    )
+
+
+def titles_of(titles: pl.Series | None, item_rows: np.ndarray) -> pl.Series:
+    """Return the titles of some item rows, null where they are not known."""
+    if titles is None:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(item_rows))
+    taken: pl.Series = titles[pl.Series(item_rows, dtype=pl.UInt32)]
+    return taken
+
+
+def nearest(vectors: np.ndarray, row: np.ndarray, n: int, excluded: np.ndarray | None = None) -> Ranked:
+    """Return the rows whose vectors have the largest cosine with one row's, itself and ``excluded`` rows left out."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0).astype(np.float32)
+    left_out = np.unique(np.concatenate([row, np.empty(0, np.int64) if excluded is None else excluded]))
+    table = sparse.csr_array((np.ones(len(left_out)), left_out, [0, len(left_out)]), shape=(1, len(vectors)))
+    return top_n(unit[row], unit, n, excluded=table)

@@ -1,0 +1,211 @@
+"""Retrievers: they find each user's best items, filters applied before ranking."""
+
+import copy
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.lists.exact import first_places, pair_scores, scan_pays, top_n, top_of
+from cofactor.lists.rerank import Ranked
+
+if TYPE_CHECKING:
+    from cofactor.lists.index import Index
+
+__all__ = ["ExactRetriever", "Filter", "Retriever", "ScoringRetriever", "Users", "scores_of_pairs"]
+
+
+@dataclass(frozen=True, eq=False)
+class Users:
+    """The user side of a search.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray of float32, shape (users, rank)
+    bias : numpy.ndarray of float32, shape (users,), or None
+    mean : float
+        Added to every score.
+    """
+
+    vectors: np.ndarray
+    bias: np.ndarray | None = None
+    mean: float = 0.0
+
+    def offsets(self, rows: np.ndarray) -> np.ndarray:
+        """Return what is added to every score of some users, float64; it does not change the order."""
+        bias = np.zeros(len(rows)) if self.bias is None else self.bias[rows].astype(np.float64)
+        return self.mean + bias
+
+
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """Which items may be listed.
+
+    Parameters
+    ----------
+    candidates : numpy.ndarray of int, optional
+        Sorted item rows that everyone may be shown; all of them if not given.
+    own_candidates : scipy.sparse.csr_array, shape (asked users, items), optional
+        Pairs to choose from, each user from their own row.
+    excluded : scipy.sparse.csr_array, optional
+        Pairs that are never listed.
+    excluded_rows : numpy.ndarray of int, shape (asked users,), optional
+        Which row of ``excluded`` is each asked user's; the same position if not given.
+    """
+
+    candidates: np.ndarray | None = None
+    own_candidates: sparse.csr_array | None = None
+    excluded: sparse.csr_array | None = None
+    excluded_rows: np.ndarray | None = None
+
+
+class Retriever(Protocol):
+    """Finds each user's best items."""
+
+    @property
+    def n_items(self) -> int:
+        """How many items there are."""
+        ...
+
+    def prepare(self, n_users: int) -> None:
+        """Get ready for lists of so many users, which may come in parts; made once, it serves them all."""
+        ...
+
+    def search(self, users: Users, rows: np.ndarray, n: int, chosen: Filter) -> Ranked:
+        """Return the ``n`` best items of some rows of ``users`` among those that the filter leaves."""
+        ...
+
+
+class ExactRetriever:
+    """The exact best items by the product of vectors: by a scan that most users leave early, or by multiplication.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray of float32, shape (items, rank)
+    bias : numpy.ndarray of float32, shape (items,), optional
+    """
+
+    def __init__(self, vectors: np.ndarray, bias: np.ndarray | None = None) -> None:
+        self.items = vectors if bias is None else np.column_stack([vectors, bias])
+        self._biased = bias is not None
+        self._scans = True
+
+    def without_scan(self) -> "ExactRetriever":
+        """Return a retriever of the same items that multiplies alone, and so loads no kernels."""
+        new = copy.copy(self)
+        new._scans = False
+        return new
+
+    @property
+    def n_items(self) -> int:
+        """How many items there are."""
+        return len(self.items)
+
+    @functools.cached_property
+    def index(self) -> "Index":
+        """The items laid out for the scan; it takes as much memory as they do."""
+        from cofactor.lists.index import build  # brings numba, which a single list need not wait for
+
+        return build(self.items)
+
+    def prepare(self, n_users: int) -> None:
+        """Lay the items out for the scan, if it pays for so many users."""
+        if scan_pays(n_users, self.n_items):
+            _ = self.index
+
+    def queries(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the user side of the product: with item biases there is one more column, of ones."""
+        return np.column_stack([vectors, np.ones(len(vectors), np.float32)]) if self._biased else vectors
+
+    def search(self, users: Users, rows: np.ndarray, n: int, chosen: Filter) -> Ranked:
+        """Return the ``n`` best items of some users."""
+        queries, offsets = self.queries(users.vectors[rows]), users.offsets(rows)
+        if chosen.own_candidates is not None:
+            score = functools.partial(pair_scores, queries, self.items, offsets)
+            return best_of_pairs(score, len(rows), n, chosen)
+        return top_n(
+            queries,
+            self.items,
+            n,
+            offsets=offsets,
+            excluded=chosen.excluded,
+            excluded_rows=chosen.excluded_rows,
+            candidates=chosen.candidates,
+            index=(lambda: self.index) if self._scans else None,
+        )
+
+    def scores(self, users: Users, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
+        """Score pairs of rows: float32, shape (pairs,)."""
+        return scores_of_pairs(self.items, self.queries, users, user_rows, item_rows)
+
+
+class ScoringRetriever:
+    """The exact best items where a score is no product of vectors: every item is scored.
+
+    Parameters
+    ----------
+    score : callable
+        From user rows to the scores of every item: float32, shape (users, items).
+    n_items : int
+    """
+
+    def __init__(self, score: Callable[[np.ndarray], np.ndarray], n_items: int) -> None:
+        self._score = score
+        self.n_items = n_items
+
+    def prepare(self, n_users: int) -> None:
+        """There is nothing to prepare."""
+
+    def search(self, users: Users, rows: np.ndarray, n: int, chosen: Filter) -> Ranked:
+        """Return the ``n`` best items of some users."""
+        candidates, excluded = chosen.candidates, chosen.excluded
+        if excluded is not None and chosen.excluded_rows is not None:
+            excluded = excluded[chosen.excluded_rows]
+        if chosen.own_candidates is not None:
+            return best_of_pairs(lambda who, what: self._score(rows)[who, what], len(rows), n, chosen)
+        return top_of(self._score, rows, n, n_items=self.n_items, excluded=excluded, candidates=candidates)
+
+
+def scores_of_pairs(
+    items: np.ndarray,
+    queries: Callable[[np.ndarray], np.ndarray],
+    users: Users,
+    user_rows: np.ndarray,
+    item_rows: np.ndarray,
+) -> np.ndarray:
+    """Score pairs of rows by the one definition of a score: float32, shape (pairs,)."""
+    present, places = np.unique(user_rows, return_inverse=True)
+    return pair_scores(queries(users.vectors[present]), items, users.offsets(present), places, item_rows)
+
+
+def best_of_pairs(
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray], n_users: int, n: int, chosen: Filter
+) -> Ranked:
+    """Rank pairs that each user may choose from, the excluded ones left out."""
+    own = chosen.own_candidates
+    assert own is not None
+    who, what = np.repeat(np.arange(n_users), np.diff(own.indptr)), own.indices.astype(np.int64)
+    if chosen.candidates is not None:
+        kept = np.isin(what, chosen.candidates)
+        who, what = who[kept], what[kept]
+    if chosen.excluded is not None:
+        excluded = chosen.excluded if chosen.excluded_rows is None else chosen.excluded[chosen.excluded_rows]
+        kept = ~stored_in(excluded, who, what)
+        who, what = who[kept], what[kept]
+    return first_places(who, what, score(who, what), n, 0, n_users)
+
+
+def stored_in(matrix: sparse.csr_array, who: np.ndarray, what: np.ndarray) -> np.ndarray:
+    """Tell which pairs a matrix stores."""
+    if not matrix.nnz:
+        return np.zeros(len(who), bool)
+    n_users, n_items = matrix.shape
+    marks = np.repeat(np.arange(n_users), np.diff(matrix.indptr)) * n_items + matrix.indices
+    marks.sort(kind="stable")
+    pairs = who * n_items + what
+    place = np.minimum(np.searchsorted(marks, pairs), len(marks) - 1)
+    found: np.ndarray = marks[place] == pairs
+    return found

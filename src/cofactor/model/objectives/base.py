@@ -1,0 +1,202 @@
+"""What every objective can do with arrays: place rows, split scores into shares, write itself down."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from cofactor.errors import DataError
+
+__all__ = ["Goal", "Objective", "Parameters", "Placed", "Side", "other_side"]
+
+Goal = Literal["rating", "ranking"]
+Side = Literal["user", "item"]
+
+_Made = TypeVar("_Made")
+
+
+def other_side(side: Side) -> Side:
+    """Return the side that is held while rows of ``side`` are placed."""
+    return "item" if side == "user" else "user"
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """The numbers of a trained model, as objectives take them.
+
+    Parameters
+    ----------
+    user_vectors, item_vectors : numpy.ndarray of float32, shapes (users, columns) and (items, columns)
+    user_bias, item_bias : numpy.ndarray of float32, or None
+    mean : float
+    extras : mapping of str to numpy.ndarray
+    learnt : callable
+        Returns what the model was trained on as prepared values: a scipy.sparse.csr_array of shape (users, items).
+    draws : int
+        How many draws of a posterior are side by side in a vector.
+    made : dict
+        What was made of these numbers before; `once` fills it.
+    """
+
+    user_vectors: np.ndarray
+    item_vectors: np.ndarray
+    user_bias: np.ndarray | None
+    item_bias: np.ndarray | None
+    mean: float
+    extras: Mapping[str, np.ndarray]
+    learnt: Callable[[], sparse.csr_array]
+    draws: int = 1
+    made: dict[tuple[str, Side], Any] = field(default_factory=dict)
+
+    def vectors(self, side: Side) -> np.ndarray:
+        """Return the vectors of one side."""
+        return self.user_vectors if side == "user" else self.item_vectors
+
+    def bias(self, side: Side) -> np.ndarray | None:
+        """Return the biases of one side, if it has them."""
+        return self.user_bias if side == "user" else self.item_bias
+
+    def once(self, name: str, side: Side, make: Callable[[], _Made]) -> _Made:
+        """Return what ``make`` makes of the vectors and biases of ``side``, made once for as long as these last."""
+        if (name, side) not in self.made:
+            self.made[name, side] = make()
+        made: _Made = self.made[name, side]
+        return made
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The rows of newcomers: vectors (rows, columns), biases (rows,) or None, and rows of a model's extras."""
+
+    vectors: np.ndarray
+    bias: np.ndarray | None = None
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What the vectors of a model minimize, row by row.
+
+    Parameters
+    ----------
+    goal : {"rating", "ranking"}
+        Whether the scores predict ratings or only put items in order.
+    scale : tuple of float, or None
+        The least and the greatest rating in the training data: predictions are clipped to it on request.
+    """
+
+    kind: ClassVar[str]
+    """Its name in files."""
+
+    goal: Goal = "rating"
+    scale: tuple[float, float] | None = None
+
+    @property
+    def draws(self) -> int:
+        """How many draws of a posterior are side by side in a vector; a score is their average."""
+        return 1
+
+    @property
+    def whole_numbers(self) -> tuple[str, ...]:
+        """The names of the fields that count something, and so are at least 1."""
+        return ()
+
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+        """Return the vectors that rows of prepared values get while the other side is held.
+
+        Parameters
+        ----------
+        parameters : Parameters
+        rows : scipy.sparse.csr_array, shape (newcomers, items) for users, (newcomers, users) for items
+        side : {"user", "item"}
+            What the newcomers are.
+
+        Raises
+        ------
+        SettingError
+            If a row's equation is singular, for want of regularization.
+        """
+        raise NotImplementedError
+
+    def shares(
+        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+    ) -> np.ndarray:
+        """Split scores over the ratings they come from.
+
+        Parameters
+        ----------
+        parameters : Parameters
+        met, values : numpy.ndarray, shape (ratings,)
+            Which items a user rated, and the prepared values.
+        user_row : int
+        item_rows : numpy.ndarray of int, shape (items,)
+            Whose scores are split.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (ratings, items)
+        """
+        raise NotImplementedError
+
+    def check_values(self, ids: pl.Series, rows: sparse.csr_array) -> None:
+        """Refuse prepared values that it cannot place anyone by.
+
+        Raises
+        ------
+        DataError
+            Naming the newcomer.
+        """
+
+    def grown(self, parameters: Parameters, n_users: int, n_items: int) -> Mapping[str, np.ndarray]:
+        """Return a model's extras, lengthened for more users and items."""
+        return parameters.extras
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote, without its kind; raises TypeError or ValueError where that does not fit."""
+        values = dict(stored)
+        known = {entry.name: entry for entry in dataclasses.fields(cls)}
+        if unknown := set(values) - set(known):
+            raise ValueError(f"unknown entries {sorted(unknown)}")
+        if values.get("scale") is not None:
+            low, high = values["scale"]
+            values["scale"] = (float(low), float(high))
+        objective = cls(**values)
+        for name, entry in known.items():
+            _check_entry(name, getattr(objective, name), entry.default, name in objective.whole_numbers)
+        return objective
+
+
+def _check_entry(name: str, value: Any, default: Any, counts: bool) -> None:
+    if name == "goal":
+        if value not in ("rating", "ranking"):
+            raise ValueError(f"unknown goal {str(value)[:40]!r}")
+    elif isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is not true or false")
+    elif name != "scale" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise TypeError(f"{name} should be a number")
+    elif counts and (not isinstance(value, int) or value < 1):
+        raise ValueError(f"{name} is {value!r}")
+
+
+def refuse_negative(ids: pl.Series, rows: sparse.csr_array, advice: str) -> None:
+    """Refuse negative values, naming the newcomer who has one.
+
+    Raises
+    ------
+    DataError
+        With the advice at its end.
+    """
+    negative = np.flatnonzero(rows.data < 0)
+    if len(negative):
+        row = int(np.searchsorted(rows.indptr, negative[0], side="right")) - 1
+        raise DataError(f"{ids[row]!r} has a negative value: {advice}")

@@ -1,0 +1,196 @@
+"""The probability that a user chooses an item, σ(x·y): the objective of `LogisticMF`, and its epochs in threads.
+
+**Model.** The logit ``mean + bias_u + bias_i + x_u.y_i``; vectors are padded to whole registers.
+
+**Loss.** ``log(1 + exp(-s))`` of each pair that was chosen and ``log(1 + exp(s))`` of each item drawn beside it, evenly
+from all and anew each time, plus ``regularization / 2`` times the squares of the rows and biases that each touches.
+
+**Algorithm.** Stochastic gradient descent in `cofactor.model.blocks`. A newcomer's row is the logistic regression that
+these steps aim at: for a user with ``m`` items, their losses as chosen and ``n m / items`` times the loss of every item
+as not chosen, which is what ``n`` drawn beside each come to on average, plus the penalty of each example; for an item
+likewise, drawn ``n m_u / items`` times beside the pairs of a user ``u``. It is solved by Newton's method in double
+precision; of many rows `SAMPLE` represent all. The sample depends on nothing but its size, so a newcomer's row
+depends on nobody else.
+
+References
+----------
+S. Rendle, W. Krichene, L. Zhang, J. Anderson (2020), "Neural collaborative filtering vs. matrix factorization
+revisited".
+C. C. Johnson (2014), "Logistic matrix factorization for implicit feedback data".
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from cofactor.model.objectives.base import Objective, Parameters, Placed, Side
+
+if TYPE_CHECKING:
+    from cofactor.model.blocks import Blocks
+    from cofactor.model.least_squares import Floats
+
+__all__ = ["Logistic", "Regression"]
+
+Doubles = npt.NDArray[np.float64]
+
+SAMPLE = 2000
+"""So many rows stand for all that may be drawn, but no fewer than four for each that a newcomer has met."""
+
+_STEPS, _HALVINGS = 50, 30
+_LEAST_PENALTY = 1e-4  # without any, a newcomer whose items stand apart from all others would have no finite vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logistic(Objective):
+    """A score is the logit of being chosen (Rendle et al. 2020).
+
+    Parameters
+    ----------
+    regularization : float
+        Weight of the squares of vectors and biases.
+    negatives : int
+        How many items are drawn beside each chosen one.
+    """
+
+    kind: ClassVar[str] = "logistic"
+
+    regularization: float = 0.0
+    negatives: int = 1
+
+    @property
+    def whole_numbers(self) -> tuple[str, ...]:
+        """The fields that count something."""
+        return ("negatives",)
+
+    def train(
+        self,
+        blocks: "Blocks",
+        rate: float,
+        users: "Floats",
+        items: "Floats",
+        biases: "tuple[Floats, Floats]",
+        mean: float,
+        seed: int,
+        epoch: int,
+    ) -> float:
+        """Move vectors and biases in place by one pass, with steps of length ``rate``; return the mean loss."""
+        from cofactor.kernels import examples
+
+        settings = (np.float32(rate), np.float32(1 - rate * self.regularization), np.float32(mean), self.negatives)
+        loss, count = blocks.epoch(examples.descend, seed, epoch, users, items, biases, settings, figures=2)
+        return float(loss / max(count, 1))
+
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+        """Solve a logistic regression for each row; see `Objective.place`."""
+        found = np.zeros((rows.shape[0], parameters.item_vectors.shape[1] + 1), np.float32)
+        often = self._often(parameters) if side == "item" else None
+        for k in range(rows.shape[0]):
+            met = rows.indices[rows.indptr[k] : rows.indptr[k + 1]]
+            if often is not None:
+                found[k] = self._of_item(parameters, met, often).solved()
+            elif len(met):
+                found[k] = self._of_user(parameters, met).solved()
+        return Placed(found[:, :-1], found[:, -1])
+
+    def shares(
+        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+    ) -> np.ndarray:
+        """Split scores over the chosen items, were the user placed by them; see `Objective.shares`.
+
+        At the solution, the loss is nearly a weighted sum of squares, whose solution is a sum over the examples.
+        """
+        if not len(met):
+            return np.zeros((0, len(item_rows)))
+        regression = self._of_user(parameters, met)
+        row = regression.solved()
+        slopes, weights = regression.parts(row)
+        asked = np.column_stack([parameters.item_vectors[item_rows].astype(np.float64), np.ones(len(item_rows))])
+        effect = regression.design @ np.linalg.solve(regression.curvature(weights), asked.T)
+        found: Doubles = (slopes + weights * (regression.design @ row))[:, None] * effect
+        return found[: len(met)]
+
+    def _often(self, parameters: Parameters) -> Doubles:
+        """Return how often a new item would be drawn beside the pairs of each user."""
+        learnt = parameters.learnt()
+        often: Doubles = self.negatives * np.diff(learnt.indptr) / max(learnt.shape[1], 1)
+        return often
+
+    def _of_user(self, parameters: Parameters, met: npt.NDArray[np.int32]) -> "Regression":
+        drawn, most = np.arange(len(parameters.item_vectors)), max(SAMPLE, 4 * len(met))
+        if len(drawn) > most:
+            drawn = np.random.default_rng(0).choice(drawn, most, replace=False)
+        weights = np.full(len(drawn), self.negatives * len(met) / len(drawn))
+        return self._regression(parameters, "item", met, drawn, weights)
+
+    def _of_item(self, parameters: Parameters, met: npt.NDArray[np.int32], often: Doubles) -> "Regression":
+        drawn, most = np.flatnonzero(often), max(SAMPLE, 4 * len(met))
+        weights = often[drawn]
+        if len(drawn) > most:
+            drawn = np.random.default_rng(0).choice(drawn, most, p=weights / weights.sum())
+            weights = np.full(most, weights.sum() / most)
+        return self._regression(parameters, "user", met, drawn, weights)
+
+    def _regression(
+        self, parameters: Parameters, fixed: Side, met: npt.NDArray[np.int32], drawn: np.ndarray, weights: Doubles
+    ) -> "Regression":
+        """Put together what was chosen, each counting once, and what may be drawn beside it."""
+        rows, bias = np.concatenate([met, drawn]), parameters.bias(fixed)
+        all_weights = np.concatenate([np.ones(len(met)), weights])
+        own = np.zeros(len(rows)) if bias is None else bias[rows].astype(np.float64)
+        penalty = max(self.regularization, _LEAST_PENALTY) * max(float(all_weights.sum()), 1.0)
+        return Regression(
+            np.column_stack([parameters.vectors(fixed)[rows].astype(np.float64), np.ones(len(rows))]),
+            own + parameters.mean,
+            np.concatenate([np.ones(len(met)), np.zeros(len(drawn))]),
+            all_weights,
+            penalty,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """Examples of one newcomer: rows [vector, 1], what is known of each score, 1 or 0, weights, the penalty."""
+
+    design: Doubles
+    offsets: Doubles
+    labels: Doubles
+    weights: Doubles
+    penalty: float
+
+    def loss(self, row: Doubles) -> float:
+        """Return what is to be least."""
+        logits = self.design @ row + self.offsets
+        losses = np.logaddexp(0, np.where(self.labels > 0, -logits, logits))
+        return float(self.weights @ losses + self.penalty / 2 * (row @ row))
+
+    def parts(self, row: Doubles) -> tuple[Doubles, Doubles]:
+        """Return each example's slope, by which its rows are multiplied, and its curvature."""
+        logits = np.clip(self.design @ row + self.offsets, -500, 500)
+        found = 1 / (1 + np.exp(-logits))
+        return self.weights * (self.labels - found), self.weights * found * (1 - found)
+
+    def curvature(self, weights: Doubles) -> Doubles:
+        """Return the second derivative, given each example's part in it."""
+        matrix: Doubles = (self.design.T * weights) @ self.design + self.penalty * np.eye(self.design.shape[1])
+        return matrix
+
+    def solved(self) -> Doubles:
+        """Return the row, a bias at its end, whose loss is least."""
+        row = np.zeros(self.design.shape[1])
+        least = self.loss(row)
+        for _ in range(_STEPS):
+            slopes, weights = self.parts(row)
+            step = np.linalg.solve(self.curvature(weights), slopes @ self.design - self.penalty * row)
+            for _ in range(_HALVINGS):
+                if (loss := self.loss(row + step)) <= least:
+                    break
+                step = step / 2
+            else:
+                break  # as good as numbers can tell
+            row, gain, least = row + step, least - loss, loss
+            if gain <= 1e-10 * abs(loss):
+                break
+        return row

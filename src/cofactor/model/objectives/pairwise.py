@@ -1,0 +1,145 @@
+"""What a user chose is to score above what they did not: the objective of `BPR`, and its epochs in threads.
+
+**Model.** ``bias_i + x_u.y_i``; vectors are padded to whole registers.
+
+**Loss.** ``sum log(1 + exp(-(s_ui - s_uj)))`` over the pairs ``(u, i)`` that were chosen, with ``j`` drawn anew each
+time from what the user did not choose, plus ``regularization / 2`` times the squares of every row and bias that a pair
+touches.
+
+**Algorithm.** Stochastic gradient descent in `cofactor.model.blocks`; newcomers are placed by the same steps.
+
+References
+----------
+S. Rendle, C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme (2009), "BPR: Bayesian personalized ranking from implicit
+feedback".
+W. Zhang, T. Chen, J. Wang, Y. Yu (2013), "Optimizing top-n collaborative filtering via dynamic negative item sampling".
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.model.objectives.base import Objective, Parameters, Placed, Side
+
+if TYPE_CHECKING:
+    from cofactor.model.blocks import Blocks
+    from cofactor.model.least_squares import Doubles, Floats
+
+__all__ = ["EpochStats", "Pairwise"]
+
+PASSES = 50
+"""How often a newcomer's pairs are gone through."""
+
+_PLACING_KEY = np.uint64(0)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochStats:
+    """An epoch's mean loss, and the share of its pairs that were in the right order, before each was trained on."""
+
+    loss: float
+    in_order: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairwise(Objective):
+    """A chosen item is to score above one of the same user that was not chosen (Rendle et al. 2009).
+
+    Parameters
+    ----------
+    learning_rate : float
+        Length of the first steps.
+    regularization : float
+        Weight of the squares of vectors and biases.
+    negatives : int
+        How many items that were not chosen are drawn for each that was, to take the one of highest score.
+    """
+
+    kind: ClassVar[str] = "pairwise"
+
+    learning_rate: float = 0.0
+    regularization: float = 0.0
+    negatives: int = 1
+
+    @property
+    def whole_numbers(self) -> tuple[str, ...]:
+        """The fields that count something."""
+        return ("negatives",)
+
+    def train(
+        self, blocks: "Blocks", rate: float, users: "Floats", items: "Floats", bias: "Floats", seed: int, epoch: int
+    ) -> EpochStats:
+        """Move vectors and biases in place by one pass over the chosen pairs, with steps of length ``rate``."""
+        from cofactor.kernels import pairs
+
+        settings = (np.float32(rate), np.float32(1 - rate * self.regularization), self.negatives)
+        loss, right, count = blocks.epoch(pairs.descend, seed, epoch, users, items, bias, settings, figures=3)
+        return EpochStats(float(loss / max(count, 1)), float(right / max(count, 1)))
+
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+        """Place rows by the steps of the training; see `Objective.place`."""
+        if side == "item":
+            return self._placed_items(parameters, rows)
+        vectors = self._placed_users(parameters, rows, np.empty((0, 0)))
+        return Placed(vectors[:, : parameters.item_vectors.shape[1]])
+
+    def _placed_items(self, parameters: Parameters, rows: sparse.csr_array) -> Placed:
+        from cofactor.kernels import pair_rows
+        from cofactor.kernels.threads import share_out, task_bounds
+        from cofactor.model.blocks import compressed
+
+        users, items, learnt = _lanes(parameters, "user"), _lanes(parameters, "item"), parameters.learnt()
+        placed, bias = np.zeros((rows.shape[0], items.shape[1]), np.float32), np.zeros(rows.shape[0], np.float32)
+        turns = round(self.negatives * learnt.nnz / max(learnt.shape[1], 1))
+        indptr, indices = compressed(rows)
+        share_out(
+            pair_rows.place_items,
+            task_bounds((indptr + turns * np.arange(len(indptr))) * PASSES),
+            _PLACING_KEY,
+            indptr,
+            indices,
+            compressed(learnt),
+            (users, items, parameters.item_bias),
+            self._steps(),
+            turns,
+            placed,
+            bias,
+        )
+        return Placed(placed[:, : parameters.item_vectors.shape[1]], bias)
+
+    def _placed_users(self, parameters: Parameters, rows: sparse.csr_array, parts: "Doubles") -> "Floats":
+        from cofactor.kernels import pair_rows
+        from cofactor.kernels.threads import share_out, task_bounds
+        from cofactor.model.blocks import compressed
+
+        items = _lanes(parameters, "item")
+        placed = np.zeros((rows.shape[0], items.shape[1]), np.float32)
+        indptr, indices = compressed(rows)
+        tasks, fixed = task_bounds(indptr * PASSES), (items, parameters.item_bias)
+        share_out(pair_rows.place_users, tasks, _PLACING_KEY, indptr, indices, fixed, self._steps(), placed, parts)
+        return placed
+
+    def shares(
+        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+    ) -> np.ndarray:
+        """Return what each chosen item adds to scores, were the user placed by them; see `Objective.shares`."""
+        items = _lanes(parameters, "item")
+        ones, edges = np.ones(len(met), np.float32), [0, len(met)]
+        parts = np.zeros((len(met), items.shape[1]))
+        self._placed_users(parameters, sparse.csr_array((ones, met, edges), shape=(1, len(items))), parts)
+        added: np.ndarray = parts @ items[item_rows].astype(np.float64).T
+        return added
+
+    def _steps(self) -> tuple["Floats", float, int]:
+        """Return the falling lengths of the steps, one for each pass, the penalty, and how many items are drawn."""
+        rates = self.learning_rate * (1 - np.arange(PASSES) / PASSES)
+        return rates.astype(np.float32), self.regularization, self.negatives
+
+
+def _lanes(parameters: Parameters, side: Side) -> "Floats":
+    """Return a side's vectors with zeros up to whole registers, as the steps take them."""
+    from cofactor.model.blocks import pad
+
+    return parameters.once("lanes", side, lambda: pad(parameters.vectors(side)))

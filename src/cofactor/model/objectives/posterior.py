@@ -1,0 +1,128 @@
+"""Draws from a posterior: the objective of `BayesianMF`, whose models place newcomers by drawing their vectors too."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.errors import DataError, SettingError
+from cofactor.model.objectives.base import Objective, Parameters, Placed, Side
+
+if TYPE_CHECKING:
+    from cofactor.model.bayesian.row_system import Array
+    from cofactor.model.bayesian.state import Draws, KeptSide
+
+__all__ = ["Posterior"]
+
+_SEEDS = {"users": 0, "items": 1}
+"""The same ratings always get the same vector. Chance on the two sides must differ: alike, it would raise products."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posterior(Objective):
+    """Nothing is minimized: the vectors are draws from a posterior, side by side.
+
+    Parameters
+    ----------
+    n_samples : int
+        How many draws a vector holds; a score is their average.
+    """
+
+    kind: ClassVar[str] = "posterior"
+
+    n_samples: int = 1
+
+    @property
+    def draws(self) -> int:
+        """How many draws are side by side in a vector."""
+        return self.n_samples
+
+    @property
+    def whole_numbers(self) -> tuple[str, ...]:
+        """The fields that count something."""
+        return ("n_samples",)
+
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+        """Draw vectors and biases for new rows, each given a draw of the other side; see `Objective.place`.
+
+        Newcomers without a rating get zeros and the bias of the average row, as in the training.
+        """
+        from cofactor.model.bayesian.packing import draws_of, levels_of  # loads the sampler's kernels
+
+        draws = draws_of(parameters)
+        if levels_of(parameters, draws) is not None:
+            raise SettingError(
+                "a model with likelihood='probit' cannot place newcomers, whose opinions only a chain can draw: "
+                "train it again with them, or with likelihood='gaussian'"
+            )
+        sides = (draws.users, draws.items) if side == "user" else (draws.items, draws.users)
+        return Placed(*_placed(rows, *sides, draws, f"{side}s"))
+
+    def grown(self, parameters: Parameters, n_users: int, n_items: int) -> Mapping[str, np.ndarray]:
+        """Return the extras with more rows, which have no bias and the noise of the average row."""
+        extras = dict(parameters.extras)
+        for side, length, other in (("users", n_users, n_items), ("items", n_items, n_users)):
+            wanted = {"bias": (length, 0.0), "weights": (length, 1.0), "loadings.0": (other, 0.0)}
+            for part, (rows, filler) in wanted.items():
+                if (old := extras.get(f"draws.{side}.{part}")) is not None:
+                    new = np.full((max(rows - len(old), 0), *old.shape[1:]), filler, old.dtype)
+                    extras[f"draws.{side}.{part}"] = np.concatenate([old, new])
+        return extras
+
+    def shares(
+        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+    ) -> np.ndarray:
+        """Split scores: in each draw, a user's posterior mean is a sum over the ratings; see `Objective.shares`.
+
+        With the probit likelihood ratings stand for the opinions behind them. What is missing from a score is due to
+        the mean, the item's own bias, what users have in common, and chance.
+        """
+        from cofactor.model.bayesian.packing import draws_of
+
+        draws = draws_of(parameters)
+        columns = [_shares(draws, met, values, user_row, int(item)) for item in item_rows]
+        return np.asarray(columns).reshape(len(item_rows), len(met)).T
+
+
+def _placed(
+    matrix: sparse.csr_array, rows: "KeptSide", columns: "KeptSide", draws: "Draws", side: str
+) -> "tuple[Array, Array, dict[str, Array]]":
+    """Return the vectors, the biases, and what belongs below the model's extras of the same names."""
+    from cofactor.model.bayesian.packing import average_bias, side_by_side
+    from cofactor.model.bayesian.posterior import posterior_rows, without_opinion
+    from cofactor.model.bayesian.row_system import Ratings
+
+    if matrix.shape[1] != len(columns.bias):
+        raise DataError(f"the newcomers' ratings have {matrix.shape[1]:,} columns, not {len(columns.bias):,}")
+    if any(len(loadings) > len(columns.bias) for loadings in rows.loadings):
+        raise DataError("a model of newcomers alone cannot place more: fold them into the whole model")
+    ratings = Ratings.of(matrix)
+    placed = posterior_rows(ratings, rows, columns, draws, seed=_SEEDS[side], spread=1.0)
+    without_opinion(placed, ratings.counts == 0)
+    extras = {f"draws.{side}.bias": placed.bias, f"draws.{side}.weights": placed.weights}
+    return side_by_side(placed.vectors), average_bias(placed), extras
+
+
+def _shares(draws: "Draws", rows: "Array", values: "Array", user_row: int, item_row: int) -> "Array":
+    """Return each rating's share of one score, averaged over the draws: (ratings,)."""
+    design = _design(draws.items, np.append(rows, item_row))  # (draws, ratings + 1, size)
+    rated, asked = design[:, :-1], design[:, -1, :, None]
+    weights = draws.items.weights[rows].T * (draws.noise * draws.users.weights[user_row])[:, None]
+    targets = values - float(draws.mean) - draws.items.bias[rows].T  # (draws, ratings)
+    matrix = draws.users.precision + np.swapaxes(rated, 1, 2) @ (weights[:, :, None] * rated)
+    effect = np.linalg.solve(matrix, asked)  # (draws, size, 1)
+    found: np.ndarray = np.mean(weights * targets * (rated @ effect)[:, :, 0], axis=0)
+    for loadings in draws.users.loadings:
+        known = rows < len(loadings)
+        pull = (draws.users.precision @ effect)[:, :, 0]  # (draws, size)
+        found[known] += np.einsum("ndk,dk->n", loadings[rows[known]], pull) / len(pull) / np.sqrt(len(rows))
+    return found
+
+
+def _design(side: "KeptSide", rows: "Array") -> "Array":
+    """Return [vector, 1] of some rows in each draw, (draws, rows, size), in double precision."""
+    vectors = np.swapaxes(side.vectors[rows], 0, 1).astype(np.float64)
+    ones: Any = np.ones((*vectors.shape[:2], 1))
+    return np.concatenate([vectors * np.sqrt(len(vectors)), ones], axis=2)
