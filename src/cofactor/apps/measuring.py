@@ -144,8 +144,7 @@ def _evaluate_on_spark(
     report = spark.evaluate(model, data, k, relevant_from, options, master)
     table = spark.report_table(report, reports.shown_metrics(report, k))
     if json_output:
-        counts = {name: getattr(report, name) for name in ("n_test", "n_unknown", "n_users", "protocol")}
-        show.as_json({**dict(table.iter_rows()), **counts})
+        show.as_json({**dict(table.iter_rows()), **report.counts, "protocol": report.protocol})
         return
     show.say(_measured_on(report))
     show.table(table, decimals=4)
