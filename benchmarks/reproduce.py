@@ -26,7 +26,7 @@ import numpy as np
 from results import Results, short
 
 import cofactor as cf
-from cofactor.apps import jobs
+from cofactor.apps.sources import open_data
 from cofactor.evaluation import Report, evaluate, evaluate_by_fold_in, evaluate_sampled, tune
 from cofactor.solvers import BayesianMF, ImplicitALS, LogisticMF, Popularity
 
@@ -219,7 +219,7 @@ def ncf_split(args: argparse.Namespace) -> tuple[cf.Interactions, cf.Interaction
         split = cf.read_ncf(path)
         assert split.negatives is not None
         return split.train, split.test, split.negatives
-    table = jobs.open_data(args.data).binary()
+    table = open_data(args.data).binary()
     if args.test is None:
         return (*table.split_last(), 99)
     named = cf.read_csv(args.test, has_header=False, ids="int" if isinstance(table.items[0], int) else "str")
@@ -233,7 +233,7 @@ def ncf_split(args: argparse.Namespace) -> tuple[cf.Interactions, cf.Interaction
 
 def ratings(args: argparse.Namespace, results: Results) -> None:
     """The error on a random tenth of star ratings."""
-    train, test = jobs.open_data(args.data).split_random(test_fraction=0.1, seed=0)
+    train, test = open_data(args.data).split_random(test_fraction=0.1, seed=0)
     solvers = [
         BayesianMF(rank=args.rank, sweeps=args.sweeps, burn_in=args.sweeps // 8, implicit=implicit)
         for implicit in (False, True)
@@ -248,7 +248,7 @@ def ratings(args: argparse.Namespace, results: Results) -> None:
 
 def strong(args: argparse.Namespace, results: Results) -> None:
     """Train on some users, and for others hold out a fifth of what they liked."""
-    likes = jobs.open_data(args.data).at_least(4).binary().min_counts(per_user=5)
+    likes = open_data(args.data).at_least(4).binary().min_counts(per_user=5)
     rest, visitors = likes.split_users(n_users=args.held_out, seed=0)
     train, _ = rest.split_users(n_users=args.held_out, seed=1)  # the validation users of the paper
     train = train.min_counts()

@@ -17,23 +17,24 @@ from fastapi import FastAPI
 from results import Results, arguments, short
 from serve import questions, trained
 
-from cofactor.apps.web import guard, reading, service
+from cofactor.apps.web import middleware, service
 from cofactor.apps.web.app import create_app
-from cofactor.apps.web.memory import Remembered
+from cofactor.apps.web.ratings_cache import RatingsCache
+from cofactor.apps.web.routes import lists
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.model import placing, retrieval
 
 STAGES = {
-    "all": (guard.Guard, "__call__"),
-    "ask the store whether anything is new": (Remembered, "of"),
-    "wait for the body": (guard, "_whole_body"),
-    "parse and check the body": (reading, "visitor_list_in"),
-    "place the visitor": (service, "visitor"),
+    "all": (middleware.Middleware, "__call__"),
+    "ask the store whether anything is new": (RatingsCache, "of"),
+    "wait for the body": (middleware, "read_body"),
+    "parse and check the body": (lists, "parsed_body"),
+    "fold the visitor in": (service, "visitor_profile"),
     "of it, solve for the vector": (placing, "place_rows"),
-    "make the list": (reading, "recommended"),
+    "make the list": (lists, "recommended"),
     "make the list of a known user": (service, "recommended"),
     "of it, find the items": (retrieval, "top_n"),
-    "write the answer": (reading, "answer"),
+    "write the response": (lists, "json_response"),
 }
 
 
@@ -99,8 +100,8 @@ def timed(spent):
 async def measure(results, model, everyone):
     """Fill the tables."""
     app = create_app(ServiceSettings(model, f"sqlite:///{model.parent}/stages.db"))
-    await app.service.remembered.start()
-    app.service.current.served.warm()
+    await app.service.ratings.start()
+    app.service.models.current.warm()
     empty = FastAPI()
 
     @empty.get("/")
@@ -119,7 +120,7 @@ async def measure(results, model, everyone):
             await asked(app, some)
         for name, seconds in spent.items():
             results.add(f"Stages of a {what}", stage=name, us=short(1e6 * seconds / len(some), 3))
-    await app.service.remembered.stop()
+    await app.service.ratings.stop()
 
 
 def main():

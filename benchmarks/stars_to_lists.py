@@ -21,7 +21,7 @@ from typing import Any
 from results import Results, short
 
 import cofactor as cf
-from cofactor.apps import jobs
+from cofactor.apps.sources import open_data
 from cofactor.evaluation import evaluate
 from cofactor.solvers import ALS, BPR, BayesianMF, ImplicitALS, KerasMF, Popularity
 
@@ -47,7 +47,7 @@ def main() -> None:
     args = parser.parse_args()
     results = Results("stars_to_lists", args.small)
     for data in ["ml-100k", *args.folders]:
-        ratings = jobs.open_data(data)
+        ratings = open_data(data)
         train, test = ratings.split_per_user(test_fraction=0.25, seed=0)
         part, held_out = train.split_per_user(test_fraction=0.25, seed=1)
         for way, made in WAYS.items():

@@ -1,4 +1,4 @@
-"""Make the tutorial's notebook out of tutorial.py, run from top to bottom: python examples/build.py."""
+"""Make the tutorial's notebook from tutorial.py and run it: python examples/build.py."""
 
 import re
 import sys
@@ -22,18 +22,18 @@ def cells_of(text):
         else:
             cells.append(nbformat.v4.new_code_cell("\n".join(lines)))
     for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"  # else drawn at random, and every run would change the file
+        cell["id"] = f"cell-{number}"  # random ids would change the file on every run
     return cells
 
 
 def notebook_of(source):
-    """Return a notebook of a percent file, not yet run."""
+    """Return the notebook of a percent file, without output."""
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return nbformat.v4.new_notebook(cells=cells_of(source.read_text(encoding="utf-8")), metadata=kernel)
 
 
 def run(notebook, folder):
-    """Run every cell in a folder, and leave out what differs from run to run or names the machine."""
+    """Run every cell in a folder; leave out what differs between runs or names the machine."""
     done = NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(folder)}}).execute()
     done.metadata.pop("language_info", None)
     for cell in done.cells:

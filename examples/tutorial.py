@@ -2,10 +2,10 @@
 # # Recommending films by matrix factorization
 #
 # A well-known tutorial article builds a recommender in Keras: MovieLens 100K, an embedding for every user and every
-# film, a dot product, the top five. It is a fine road into the subject. This notebook walks it again, step by step and
-# in the same order, with cofactor beside it; and where the article stops, at a list that nobody would like, it goes on.
+# film, a dot product, the top five. It is a good introduction. This notebook follows it step by step, in the same
+# order, with cofactor. The article stops at a poor list; this notebook continues to a good one.
 #
-# Everything here was printed by running it. Run it yourself: it takes about a minute.
+# All output was printed by running the notebook. You can run it yourself; it takes about a minute.
 
 # %%
 import warnings
@@ -18,14 +18,14 @@ from cofactor.evaluation import better, evaluate, plots
 from cofactor.solvers import NMF, ImplicitALS, KerasMF, Popularity
 from cofactor.solvers.keras_mf import keras_model
 
-warnings.simplefilter("ignore", cf.GoalWarning)  # it warns of the very list that step 8 is about
+warnings.simplefilter("ignore", cf.GoalWarning)  # step 8 shows the kind of list that it warns about
 pl.Config.set_tbl_hide_dataframe_shape(True).set_tbl_rows(20).set_fmt_str_lengths(45)
 
 # %% [markdown]
 # ## 1 · The data
 #
-# The article downloads a zip, unpacks it and reads `u.data` with pandas. Here a name is enough; the file is fetched
-# once, verified against a checksum, and kept. Titles come along.
+# The article downloads a zip, unpacks it and reads `u.data` with pandas. Here a name is enough. The file is downloaded
+# once, verified against a checksum, and cached. Titles are included.
 
 # %%
 ratings = cf.load_dataset("ml-100k")
@@ -35,27 +35,26 @@ ratings
 ratings.to_frame().head()
 
 # %% [markdown]
-# The last number of the summary is the density: of all pairs of a user and a film, so many are known. The rest is what
-# we want to say something about.
+# The last number of the summary is the density: the share of all pairs of a user and a film that have a rating. We
+# want to predict the rest.
 
 # %%
 ratings.describe()
 
 # %% [markdown]
-# ## 2 · Re-indexing, and why you need not
+# ## 2 · Re-indexing, and why you need not do it
 #
-# The article turns user 196 into 195 and film 242 into 241, and a reader asked what for, and how one then finds one's
-# way back to the real films.
+# The article turns user 196 into 195 and film 242 into 241. A reader asked why, and how to get back to the real films.
 #
-# **Why at all?** An embedding is a table with one row for each user. Tables are addressed by row number, from 0 without
-# gaps; ids are whatever somebody called their users: numbers with holes, e-mail addresses, codes. So inside there must
-# be a translation. It changes no result: any numbering of the rows gives the same model.
+# **Why re-index?** An embedding is a table with one row per user. Its rows are numbered from 0 without gaps. Ids can
+# be anything: numbers with gaps, e-mail addresses, codes. So a program must translate ids to row numbers. The
+# numbering does not change the result: any order of the rows gives the same model.
 #
-# **Why not outside?** Because two numbers for one film get mixed up sooner or later, and a list of wrong films looks
-# just like a list of right ones. cofactor translates inside and never shows a row: ids go in, ids come out.
+# **Why not by hand?** Two numbers for one film get mixed up sooner or later, and a list of wrong films looks just like
+# a list of right ones. cofactor translates inside and never shows row numbers: you pass ids and get ids.
 
 # %%
-ratings.users.rows(["196", "186", "22"])  # the article's 195, 185, 21: a matter of the inside
+ratings.users.rows(["196", "186", "22"])  # the article's 195, 185, 21: internal row numbers
 
 # %%
 try:
@@ -66,8 +65,8 @@ except cf.UnknownIdError as error:
 # %% [markdown]
 # ## 3 · Training and test part
 #
-# Eighty per cent to learn from, twenty to be judged by, as in the article. The seed makes it the same split every time.
-# `split_per_user`, `split_last` and `split_by_time` hold out in other ways.
+# As in the article, 80 % of the ratings are for training and 20 % for testing. With the same seed, the split is the
+# same every time. `split_per_user`, `split_last` and `split_by_time` are other ways to hold out data.
 
 # %%
 train, test = ratings.split_random(test_fraction=0.2, seed=0)
@@ -76,16 +75,16 @@ train, test
 # %% [markdown]
 # ## 4 · The model
 #
-# Each user has a vector $p_u$ and each film a vector $q_i$, both of 20 numbers at first meaningless, and the predicted
+# Each user has a vector $p_u$ and each film a vector $q_i$, both with 20 numbers. They start at random. The predicted
 # rating is their dot product $p_u \cdot q_i$.
 #
-# **Why a dot product?** asked another reader, rather than a multiplication. A rating is one number, so two vectors must
-# become one number. The dot product does it in the way that makes sense of a rating: coordinate by coordinate, how much
-# this film has of something, times how much this user cares for it, all added up. And a *matrix* multiplication is the
-# same for everybody at once: the table of all predictions is $P Q^\top$, each of its entries one dot product. That is
-# where the name comes from: the table of ratings is *factorized* into two thin matrices.
+# **Why a dot product?** Another reader asked this: why not a multiplication? A rating is one number, so two vectors
+# must become one number. The dot product does this in a way that fits ratings. For each coordinate, multiply how much
+# the film has of something by how much the user likes it; then add everything up. A *matrix* multiplication does the
+# same for all users at once: the table of all predictions is $P Q^\top$, and each of its entries is a dot product.
+# This explains the name: the table of ratings is *factorized* into two thin matrices.
 #
-# This is the article's network; it has the same number of parameters.
+# This is the article's network, with the same number of parameters.
 
 # %%
 network = keras_model(n_users=ratings.n_users, n_items=ratings.n_items, rank=20, biases=False)
@@ -94,8 +93,8 @@ network.summary(line_length=100)
 # %% [markdown]
 # ## 5 · Training, and the curve
 #
-# First the article's model as it stands: no biases, nothing to hold the numbers back. (In fewer and larger steps than
-# its 100 epochs of 32 ratings, which take minutes and do no better.)
+# First the article's model: no biases and no regularization. It is trained in fewer and larger steps than the
+# article's 100 epochs with batches of 32 ratings, which take minutes and do no better.
 
 # %%
 bare = {"biases": False, "regularization": 0.0, "bias_regularization": 0.0, "schedule": "constant"}
@@ -103,18 +102,18 @@ steps = {"learning_rate": 0.005, "batch_size": 512, "epochs": 40}
 article = KerasMF(rank=20, **bare, **steps, seed=0).fit(train)
 
 # %% [markdown]
-# Then ours, which differs in two things. It has **biases**: some films are better than others whoever watches, some
-# people are kinder than others whatever they watch, and such plain facts should not have to hide in a dot product. And
-# it has **weight decay by count**: the numbers of somebody with five ratings are held closer to zero than those of
-# somebody with five hundred.
+# Our model differs in two ways. It has **biases**: some films are better than others for everyone, and some people
+# give higher ratings than others to everything. The dot product should not have to explain that. And it has **weight
+# decay by count**: the vector of a user with five ratings is kept closer to zero than that of a user with five
+# hundred.
 
 # %%
 ours = KerasMF(rank=20, seed=0).fit(train)
 plots.training_curve({"the article's": article.history, "with biases and decay": ours.history})
 
 # %% [markdown]
-# The article's curve falls further, and that looks like a success. It is not: what falls is the error on ratings that
-# the model has before its eyes. With 20 numbers for everyone it learns them by heart.
+# The article's curve falls further. That looks like success, but it is the error on the training data. With 20 numbers
+# per user and film, the model learns these ratings by heart.
 
 # %%
 plots.model_diagram(ours)
@@ -122,8 +121,8 @@ plots.model_diagram(ours)
 # %% [markdown]
 # ## 6 · Errors at 5, 10 and 20 factors
 #
-# Now the judgement, on the fifth of the ratings that neither has seen. The article printed what stands in its column:
-# the more factors, the worse.
+# Now we measure the error on the test part, which neither model has seen. The article's columns are the numbers that
+# it printed: the more factors, the larger the error.
 
 # %%
 printed = {5: (0.9430, 0.7500), 10: (1.1858, 0.8259), 20: (1.6322, 0.9582)}
@@ -148,8 +147,8 @@ plots.error_by_rank(
 )  # fmt: skip
 
 # %% [markdown]
-# More room to learn need not mean more learnt by heart. Whether one rank is *really* better than another is a question
-# about the users, and has an answer with an interval around it:
+# With regularization, more factors do not have to mean overfitting. Is one rank *really* better than another? A paired
+# test over the users gives the difference with an interval:
 
 # %%
 print(better(reports[20], reports[5], "mse"))
@@ -157,14 +156,15 @@ print(better(reports[20], reports[5], "mse"))
 # %% [markdown]
 # ## 7 · The embeddings
 #
-# The article describes the learnt film vectors column by column. So can we, for both sides at once.
+# The article describes the film vectors column by column. We can do this for both sides at once.
 
 # %%
 ours.describe().select("vectors", "statistic", "0", "1", "2", "3", "4")
 
 # %% [markdown]
-# The numbers by themselves say nothing; what lies near what does. Nobody told the model anything about films. (Further
-# down come films that hardly anybody rated. Of those the model knows little, which will matter in step 8.)
+# The numbers have no meaning by themselves, but distances between vectors do. Nobody told the model anything about
+# films. (Further down in the list are films that hardly anyone rated. The model knows little about those, which
+# matters in step 8.)
 
 # %%
 ours.similar_items("50", n=6)  # 50 is Star Wars
@@ -172,8 +172,8 @@ ours.similar_items("50", n=6)  # 50 is Star Wars
 # %% [markdown]
 # ## 8 · The top five, and what is wrong with them
 #
-# The article multiplies a user's vector with all films and takes the five largest. It returns row numbers, leaves in
-# what the user has seen, and does not look at the titles. Let us look, for user 1:
+# The article multiplies a user's vector with those of all films and takes the five largest products. It returns row
+# numbers, includes films that the user has seen, and does not show the titles. Let us look at them, for user 1:
 
 # %%
 counts = np.bincount(train.matrix.indices, minlength=train.n_items)
@@ -191,22 +191,22 @@ train.user_history("1").select("title", "value").head(8)
 top_five(article, "1")
 
 # %% [markdown]
-# Look at the last column: films that few people saw. And the scores run past five stars. The model was asked how
-# people rate what they *chose* to watch. About films that hardly anybody chose it knows next to nothing, and among
-# hundreds of wild guesses some come out on top.
+# Look at the last column: few people saw these films. And some scores are above five stars. The model learned how
+# people rate what they *chose* to watch. It knows very little about films that hardly anyone chose, and of hundreds of
+# inaccurate predictions, some are at the top.
 #
-# A list asks something else: **what will this user choose?** That not having chosen is a hint as well is what a model
-# for ranking learns from: here implicit-feedback ALS, each rating weighted by its stars, all that was not rated
-# counting a little as a no.
+# A list needs the answer to another question: **what will this user choose?** For that, the films that a user did not
+# choose are data too. `ImplicitALS` learns from both: each rating is weighted by its stars, and every other film
+# counts as a weak no.
 
 # %%
-ranker = ImplicitALS(seed=0).fit(train.as_confidences())
+ranker = ImplicitALS(seed=0).fit(train)
 top_five(ranker, "1")
 
 # %% [markdown]
-# Taste is no proof, so let us measure: of what was held out, how much stands high in the lists? `ndcg@10` is 1 where
-# the first ten places are all hits, and 0 where none is. The honest rival is the list of what is popular, the same for
-# everyone.
+# A nicer list proves nothing, so let us measure how many of the held-out films are near the top of the lists.
+# `ndcg@10` is 1 if the first ten positions are all hits, and 0 if none is. The baseline is the list of the most
+# popular films, the same for everyone.
 
 # %%
 contenders = {
@@ -227,16 +227,16 @@ pl.DataFrame(
 print(better(measured["ours, for ranking"], measured["popularity"], "ndcg@10"))
 
 # %% [markdown]
-# A model with small errors can make bad lists, even worse ones than popularity alone. **If you want a list, train for a
-# list.** `cofactor fit` does, unless `--goal rating` is given.
+# A model with small errors can make poor lists, even worse than popularity. **If you want a list, train for a list.**
+# `cofactor fit` does this unless `--goal rating` is given.
 #
 # ## 9 · Without negative numbers: tastes that can be read
 #
-# The article ends with a wish: embeddings with no negative entries. With those, tastes only ever add up, so each factor
-# can be read as one: here are the films that weigh most in some of them.
+# The article ends with a wish: embeddings without negative numbers. Then the factors only add up, so each factor can
+# be read as a taste. These are the films with the largest weights in some of them.
 
 # %%
-tastes = NMF(rank=12, feedback="implicit", seed=0).fit(train.as_confidences())
+tastes = NMF(rank=12, feedback="implicit", seed=0).fit(train)
 weights = tastes.item_vectors / np.linalg.norm(tastes.item_vectors, axis=1, keepdims=True).clip(1e-9)
 known = counts >= 60
 assert (tastes.item_vectors >= 0).all()
@@ -248,26 +248,26 @@ pl.DataFrame(
 )
 
 # %% [markdown]
-# ## 10 · Somebody new
+# ## 10 · A new user
 #
-# The article's model knows its 943 users and nobody else. With the film vectors given, a newcomer's vector is the
-# solution of one small equation, so nothing is trained again:
+# The article's model only knows its 943 users. With the film vectors fixed, the vector of a new user is the solution
+# of one small equation, so nothing is trained again:
 
 # %%
 visitor = ranker.fold_in({"visitor": ["50", "172", "181"]})  # the first three Star Wars films
 visitor.recommend(["visitor"], n=5).select("position", "title", "score")
 
 # %% [markdown]
-# And it can say why. The shares add up to the score:
+# The model can also explain its recommendation. The shares add up to the score:
 
 # %%
 first = visitor.recommend(["visitor"], n=1)["item"][0]
 visitor.explain("visitor", first).select("title", "share")
 
 # %% [markdown]
-# ## 11 · Keep it, serve it
+# ## 11 · Save it, serve it
 #
-# A model is one file, which holds no code: whoever loads it runs nothing.
+# A model is one file. It contains no code, so loading it is safe.
 
 # %%
 ranker.save("films.safetensors")
@@ -275,14 +275,14 @@ again = cf.load("films.safetensors")
 assert again.recommend(["1"], n=5).equals(ranker.recommend(["1"], n=5))
 
 # %% [markdown]
-# On the command line, the same file has a service with a page to rate films on, and a report of everything above:
+# Two commands start a service with a page to rate films on, and write a report of everything above:
 #
 # ```text
 # cofactor serve films.safetensors
 # cofactor report films.safetensors ml-100k -o report.html
 # ```
 #
-# From here, ask the service as any program would:
+# A program can ask the service for a list:
 
 # %%
 import json
@@ -325,7 +325,7 @@ assert served == top_five(ranker, "1")["title"].to_list()
 served
 
 # %% [markdown]
-# The same five as in step 8. And the report, which shows all of this in one page:
+# These are the same five films as in step 8. The report shows all of this on one page:
 
 # %%
 from pathlib import Path

@@ -79,9 +79,10 @@ def test_a_command_that_needs_an_extra_says_so_before_its_work(arguments, packag
     code = f"""
         import sys
         sys.modules["{package}"] = None
-        from cofactor.apps import jobs
-        jobs.open_data = jobs.fit = None  # nothing is read or trained
-        jobs.open_model = jobs.load = lambda path: None
+        from cofactor.apps import sources
+        from cofactor.model import storage
+        sources.open_data = None  # nothing is read or trained
+        storage.open_model = storage.load = lambda path: None
         from typer.testing import CliRunner
         from cofactor.apps.cli import build
         result = CliRunner().invoke(build({arguments}), {arguments})

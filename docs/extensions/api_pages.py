@@ -1,4 +1,4 @@
-"""The API reference: a page for every public class, one for the functions of each part, from the docstrings."""
+"""The API reference: a page for every public class, and one for the functions of each part, from the docstrings."""
 
 import importlib
 import inspect
@@ -11,7 +11,7 @@ __all__ = ["pages"]
 
 @dataclass(frozen=True)
 class Part:
-    """A module whose public names are documented, and what it is for; ``names`` in place of its ``__all__``."""
+    """A module whose public names are documented; ``names`` replaces its ``__all__``."""
 
     title: str
     module: str
@@ -28,23 +28,23 @@ PARTS = (
     Part("Data and models", "cofactor"),
     Part("Solvers", "cofactor.solvers"),
     Part("Evaluation", "cofactor.evaluation"),
-    Part("Metrics, defined", "cofactor.evaluation.metrics"),
-    Part("What tuning searches", "cofactor.evaluation.search_space", ("search_space", "Range", "Choices")),
+    Part("Metric definitions", "cofactor.evaluation.metrics"),
+    Part("Tuning ranges", "cofactor.evaluation.search_space", ("search_space", "Range", "Choices")),
     Part("Charts", "cofactor.evaluation.plots"),
-    Part("A chart", "cofactor.evaluation.charts", ("Chart",)),
+    Part("Chart: show and save", "cofactor.evaluation.charts", ("Chart",)),
     Part("More readers", "cofactor.data.readers", ("read_table", "read_movielens")),
     Part("Titles", "cofactor.data.titles", ("read_titles",)),
     Part("Ids", "cofactor.data.vocabulary", ("Vocabulary",)),
-    Part("What a model is made of", "cofactor.model.state", ("FactorState", "Origin")),
-    Part("What a model remembers of its training", "cofactor.model.objective", ("Objective",)),
-    Part("How sure a score is", "cofactor.model.uncertainty", ("interval", "score_with_spread")),
-    Part("While a solver runs", "cofactor.solvers.base", ("Epoch", "Solver")),
-    Part("Models in folders", "cofactor.model.folder", ("FolderModel", "open_folder")),
-    Part("Spark's session", "cofactor.spark.session", ("session",)),
+    Part("Lists and re-rankers", "cofactor.lists"),
+    Part("Origin of a model", "cofactor.model.origin", ("Origin",)),
+    Part("Objectives", "cofactor.model.objectives", ("Objective",)),
+    Part("Solvers: protocol and callbacks", "cofactor.solvers.base", ("Epoch", "Solver")),
+    Part("Model folders", "cofactor.model.folder", ("FolderModel", "open_folder")),
+    Part("Spark session", "cofactor.spark.session", ("session",)),
     Part("Tables on Spark", "cofactor.spark.reading", ("Layout",)),
-    Part("Everyone's lists on Spark", "cofactor.spark.lists"),
+    Part("Lists for all users on Spark", "cofactor.spark.lists"),
     Part("Evaluation on Spark", "cofactor.spark.measuring"),
-    Part("The network on Keras", "cofactor.solvers.keras_mf", ("keras_model",)),
+    Part("The Keras network", "cofactor.solvers.keras_mf", ("keras_model",)),
 )
 
 
@@ -66,8 +66,8 @@ def _documented(value: Any) -> bool:
     return (inspect.isclass(value) or callable(value)) and bool(inspect.getdoc(value))
 
 
-_SIGNATURES = {"Factors": "(user_vectors, item_vectors, users, items, ...)", "FactorState": "(user_vectors, ...)"}
-"""In place of those of all their fields, with defaults as long as a line."""
+_SIGNATURES = {"Factors": "(user_vectors, item_vectors, users, items, ...)"}
+"""Short signatures, for classes with many fields."""
 
 
 def _class_page(module: str, name: str) -> str:
@@ -86,7 +86,7 @@ def _heading(title: str) -> str:
 
 
 def _index() -> str:
-    lines = ["# API reference", "", "Made from the docstrings. Their examples run in the tests."]
+    lines = ["# API reference", "", "Generated from the docstrings. Their examples run in the tests."]
     listed: list[str] = []
     for part in PARTS:
         module = importlib.import_module(part.module)

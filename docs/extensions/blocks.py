@@ -18,7 +18,7 @@ __all__ = ["Block", "ours", "output_of", "theirs"]
 Block = tuple[int, str]
 """The line on which a block begins, and its code."""
 
-_OURS = re.compile(r"^(?P<fence>`{3,}|:{3,})(?:python|\{executed\}.*)\n(?P<body>.*?)^(?P=fence)\s*$", re.M | re.S)
+_OURS = re.compile(r"^(?P<fence>`{3,}|:{3,})(?:python|\{executed\}[^\n]*)\n(?P<body>.*?)^(?P=fence)\s*$", re.M | re.S)
 _THEIRS = re.compile(r"^(`{3,})\{code-block\} python\n:class: theirs (\S+)\n(.*?)^\1\s*$", re.M | re.S)
 
 

@@ -11,6 +11,18 @@ from cofactor.solvers import SOLVER_FOR, SOLVERS, solver_class
 
 __all__ = ["pages"]
 
+_ERRORS = """## Errors
+
+An error is one line on stderr: what is wrong with which value, and what to do. With `--json`, stdout also gets an
+object with the key `error`. Warnings are lines on stderr too, and the command continues.
+
+| exit code | |
+| --- | --- |
+| 0 | success |
+| 1 | an error in the data, the model or the machine |
+| 2 | a wrong option or setting |
+| 130 | stopped by Ctrl-C |"""
+
 _RECORD = re.compile(r"^(?P<text>.*?)\s*(?P<marks>(?:\[[^\]]*\]\s*)*)$", re.S)
 
 
@@ -31,7 +43,8 @@ def _index(commands: dict[str, Any]) -> str:
         "`DATA` is the name of a data set, a file, a folder of Parquet files, or the URL of a database with `--query`."
     )
     toctree = ["```{toctree}", ":hidden:", "", *commands, "```"]
-    return "\n".join(["# Command line", "", about, "", "| command | |", "| --- | --- |", *rows, "", *toctree, ""])
+    table = ["| command | |", "| --- | --- |", *rows]
+    return "\n".join(["# Command line", "", about, "", *table, "", _ERRORS, "", *toctree, ""])
 
 
 def _page(name: str, command: Any) -> str:

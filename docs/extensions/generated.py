@@ -6,7 +6,6 @@ from typing import Any
 
 import api_pages
 import command_pages
-import error_pages
 import result_pages
 import tutorial_pages
 from docutils import nodes
@@ -22,7 +21,7 @@ __all__ = ["setup", "write"]
 def write(folder: Path) -> None:
     """Write all generated pages below a folder, touch none that is as it should be, and remove what is left over."""
     pages: dict[str, str | bytes] = {}
-    for maker in (api_pages, command_pages, error_pages, result_pages, tutorial_pages):
+    for maker in (api_pages, command_pages, result_pages, tutorial_pages):
         pages |= maker.pages()
     _write_changed(folder, pages)
     for path in folder.rglob("*.*"):

@@ -1,4 +1,4 @@
-"""The command ``cofactor``, also ``python -m cofactor``: Ctrl-C ends it in one line even while it is still loading."""
+"""The command ``cofactor``, also ``python -m cofactor``; Ctrl-C prints one line, even while it is still loading."""
 
 import sys
 
@@ -12,7 +12,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("error: stopped; nothing was left half-written\n")
+        sys.stderr.write("error: stopped; no file was left half-written\n")
         raise SystemExit(130) from None
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from clisupport import as_json, run
 import cofactor as cf
 from cofactor.__main__ import main as from_anywhere
 from cofactor.data.metadata import ItemMetadata
-from cofactor.model import everyone
+from cofactor.lists import everyone
 
 DATA = "synthetic:80x50x1600:3"
 QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
@@ -100,8 +101,8 @@ def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
 
     warn_of_rating_model.cache_clear()
     first, second = (run("recommend", model, "1", "2") for _ in range(2))
-    assert "this list is by predicted ratings" in first.stderr
-    assert first.stderr.count("ImplicitALS().fit(ratings.binary())") == 1
+    assert "this list is ordered by predicted ratings" in first.stderr
+    assert first.stderr.count("ImplicitALS().fit(ratings)") == 1
     assert not second.stderr
     path = tmp_path / "ranking.safetensors"
     run("fit", DATA, "--rank", "3", "--epochs", "2", "-o", path)
@@ -147,8 +148,9 @@ def test_all_ratings_can_be_trained_on(how):
 @pytest.mark.parametrize("how", ["random", "per-user", "last", "time"])
 def test_each_way_to_split(how):
     result = as_json("fit", DATA, *QUICK, "--split", how)
-    assert result["n_train"] + result["n_test"] == 1600
-    assert result["n_test"] > 0
+    held_out = 1600 - result["n_train"]
+    assert 0 < result["n_test"] <= held_out
+    assert result["n_test"] == held_out or how == "time"  # most of its users have no history
 
 
 def test_a_file_of_ones_own_columns(plays):
@@ -249,6 +251,35 @@ def test_recommend_prints_lists(model, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.parquet"]
 
 
+@pytest.mark.parametrize(("name", "read"), [("a.csv", pl.read_csv), ("a.jsonl", pl.read_ndjson)])
+def test_the_name_of_the_output_says_its_format(name, read, model, tmp_path):
+    run("recommend", model, "1", "-n", "4", "-o", tmp_path / name)
+    assert read(tmp_path / name)["item"].to_list() == [
+        row["item"] for row in as_json("recommend", model, "1", "-n", "4")["recommendations"]
+    ]
+
+
+def test_a_format_that_is_not_written_is_refused(model, tmp_path):
+    failed = " ".join(run("recommend", model, "1", "-o", tmp_path / "a.txt", code=2).stderr.split())
+    assert "the file's name must end in .parquet, .csv, .jsonl" in failed
+    failed = " ".join(run("recommend", model, "--all", "-o", tmp_path / "a.csv", code=2).stderr.split())
+    assert "--all writes Parquet; name the file a.parquet" in failed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_command_works_as_it_is_printed(tmp_path, monkeypatch):
+    """The first id looks like an option, and the user before it has nothing in the training part."""
+    monkeypatch.chdir(tmp_path)
+    rows = [("-a", "i0", 9)] + [(f"-{u}", f"i{i}", i % 5) for u in "bcdefg" for i in range(6) if i != ord(u) % 6]
+    pl.DataFrame(rows, ["user", "item", "timestamp"], orient="row").write_csv("plays.csv")
+    columns = ["--value-column", "none", "--time-column", "timestamp", "--split", "time"]
+    said = run("fit", "plays.csv", *columns, "--rank", "2", "-o", "m.safetensors").stdout
+    proposed = shlex.split(said.split("next: ")[1])
+    assert proposed[:5] == ["cofactor", "recommend", "-n", "5", "--"]
+    assert proposed[-1] == "-b"
+    assert "-b" in run(*proposed[1:]).stdout
+
+
 def test_recommend_for_everyone(model, tmp_path):
     result = as_json("recommend", model, "--all", "-n", "3", "-o", tmp_path / "all.parquet")
     assert result == {"output": str(tmp_path / "all.parquet"), "n_users": 80}
@@ -260,16 +291,16 @@ def test_recommend_for_everyone_goes_on_after_ctrl_c(model, tmp_path, monkeypatc
     monkeypatch.setattr(everyone, "USERS_AT_ONCE", 30)
     command = ["recommend", model, "--all", "-n", "3", "-o", tmp_path / "all.parquet"]
     with monkeypatch.context() as patched:
-        made, recommended = iter(range(9)), everyone.lists.recommended
+        made, answer = iter(range(9)), everyone.answer
 
         def stopping(*arguments):
             if next(made) == 2:
                 raise KeyboardInterrupt
-            return recommended(*arguments)
+            return answer(*arguments)
 
-        patched.setattr(everyone.lists, "recommended", stopping)
+        patched.setattr(everyone, "answer", stopping)
         stopped = " ".join(run(*command, code=130).stderr.split())
-    assert "stopped after 60 of 80 users: the same command goes on from there" in stopped
+    assert "stopped after 60 of 80 users: the same command resumes there" in stopped
     run(*command)
     assert pl.read_parquet(tmp_path / "all.parquet").height == 240
     assert [entry.name for entry in tmp_path.iterdir()] == ["all.parquet"]
@@ -309,7 +340,7 @@ def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):
 
 def test_a_figure_that_is_no_number_is_null_in_json(model, tmp_path):
     told = run("evaluate", model, DATA, "--relevant-from", "99", "--json", "-o", tmp_path)
-    assert "nothing held out was rated 99 or higher, so lists have no figures: lower --relevant-from" in told.stderr
+    assert "no held-out rating is 99 or higher, so lists have no metrics: lower --relevant-from" in told.stderr
     for text in (told.stdout, (tmp_path / "report.json").read_text()):
         figures = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         assert figures["ndcg@10"] is None
@@ -421,7 +452,7 @@ def test_the_version_is_told():
         (["fit", DATA, "--solver", "magic"], 2, "unknown solver 'magic'"),
         (["fit", DATA, "--solver=magic"], 2, "unknown solver 'magic'"),
         (["fit", DATA, "--rank", "0"], 2, "rank=0"),
-        (["fit", DATA, "--solver", "als", "--goal", "ranking"], 2, "leave --solver out, and implicit-als is taken"),
+        (["fit", DATA, "--solver", "als", "--goal", "ranking"], 2, "leave --solver out to use implicit-als"),
         (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
         (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),
         (["fit", "synthetic:5x5x99"], 2, "synthetic"),
@@ -452,12 +483,10 @@ def test_a_bad_column_is_named(plays):
 
 
 def test_ctrl_c_ends_in_one_line(monkeypatch):
-    from cofactor.apps import jobs
-
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs, "open_data", stop)
+    monkeypatch.setattr("cofactor.apps.sources.open_data", stop)
     assert "stopped" in run("fit", DATA, code=130).stderr
 
 
@@ -469,7 +498,7 @@ def test_ctrl_c_while_it_is_still_loading_ends_in_one_line_too(monkeypatch, caps
     with pytest.raises(SystemExit) as stopped:
         from_anywhere()
     assert stopped.value.code == 130
-    assert capsys.readouterr().err == "error: stopped; nothing was left half-written\n"
+    assert capsys.readouterr().err == "error: stopped; no file was left half-written\n"
 
 
 def test_python_runs_it_as_a_module():
@@ -488,18 +517,16 @@ def test_a_file_without_a_header_is_read_by_its_places(tmp_path):
 def test_what_spark_cannot_do_is_refused_before_it_starts(plays, tmp_path):
     fit = ("fit", plays, "--solver", "spark-als", "-o", tmp_path / "model")
     assert "--split per-user: spark-als trains on all" in run(*fit, "--split", "per-user", code=2).stderr
-    assert "--no-header is for files that one machine reads" in run(*fit, "--no-header", code=2).stderr
+    assert "--no-header works on one machine only" in run(*fit, "--no-header", code=2).stderr
 
 
 def test_too_little_memory_ends_in_one_line_with_a_way_on(monkeypatch):
-    from cofactor.apps import jobs
-
     def scarce(*_, **__):
         raise MemoryError("Unable to allocate 29.8 GiB")
 
-    monkeypatch.setattr(jobs, "fit", scarce)
+    monkeypatch.setattr("cofactor.apps.fit.train", scarce)
     failed = " ".join(run("fit", DATA, code=1).stderr.split())
-    assert failed == "error: too little memory (Unable to allocate 29.8 GiB): a smaller --rank, or --memory on a " + (
+    assert failed == "error: out of memory (Unable to allocate 29.8 GiB): a smaller --rank, or --memory with a " + (
         "Parquet folder, needs less"
     )
 
@@ -570,16 +597,14 @@ def test_no_command_writes_over_what_it_reads(model, plays):
         ["report", model, plays, *COLUMNS, "-o", plays],
         ["report", model, plays, *COLUMNS, "-o", model],
     ):
-        assert "is a file that is read, and would be lost" in " ".join(run(*command, code=2).stderr.split())
+        assert "is also an input and would be overwritten" in " ".join(run(*command, code=2).stderr.split())
     assert plays.read_text() == table
     assert model.read_bytes() == bytes_of_model
 
 
 @pytest.mark.parametrize(("place", "said"), [(".", "is a folder: give the name"), ("plays.csv/m", "is a file: give a")])
 def test_a_place_that_cannot_be_written_is_refused_before_training(place, said, plays, tmp_path, monkeypatch):
-    from cofactor.apps import jobs
-
-    monkeypatch.setattr(jobs, "fit", None)  # nothing is trained
+    monkeypatch.setattr("cofactor.apps.fit.train", None)  # nothing is trained
     failed = run("fit", plays, *COLUMNS, "-o", tmp_path / place, code=2)
     assert said in " ".join(failed.stderr.split())
 
@@ -599,14 +624,12 @@ def test_a_folder_closed_to_writing_is_named_before_any_work(command, tmp_path, 
     Path("closed").mkdir()
     monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path / "closed")
     said = run(*command, code=2).stderr
-    assert f"because {tmp_path / 'closed'} is closed to you: give another place" in said
+    assert f"no permission to write to {tmp_path / 'closed'}; give another path" in said
     assert not list(Path("closed").iterdir())
 
 
 def test_a_folder_for_pictures_that_is_a_file_is_refused_before_training(plays, monkeypatch):
-    from cofactor.apps import jobs
-
-    monkeypatch.setattr(jobs, "compare_ranks", None)
+    monkeypatch.setattr("cofactor.apps.compare.compare_ranks", None)
     failed = run("compare", plays, *COLUMNS, "--solver", "als", "-o", plays, code=2)
     assert "is a file: give the name of a folder" in " ".join(failed.stderr.split())
 

@@ -13,12 +13,14 @@ FILES = {
 
 
 def test_without_a_network_it_says_so_and_runs_on_made_up_ratings(tmp_path, monkeypatch):
+    real = cf.load_dataset
+
     def unreachable(name, **options):
         if name == "ml-100k":
             raise cf.DownloadError("ml-100k could not be fetched: no network")
-        return cf.load_dataset(name)
+        return real(name)
 
-    monkeypatch.setattr(quickstart, "load_dataset", unreachable)
+    monkeypatch.setattr("cofactor.data.catalog.load_dataset", unreachable)
     monkeypatch.setattr(quickstart, "WITHOUT_NETWORK", "synthetic:90x60x2000")
     result = run("quickstart", "-o", tmp_path)
     assert "no network" in result.stderr
@@ -35,7 +37,7 @@ def test_another_set_that_cannot_be_had_is_an_error(tmp_path, monkeypatch):
     def unreachable(name, **options):
         raise cf.DownloadError("no network")
 
-    monkeypatch.setattr(quickstart, "load_dataset", unreachable)
+    monkeypatch.setattr("cofactor.data.catalog.load_dataset", unreachable)
     assert "no network" in run("quickstart", "--data", "ml-1m", "-o", tmp_path, code=1).stderr
 
 

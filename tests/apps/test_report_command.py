@@ -4,7 +4,6 @@ import pytest
 from clisupport import as_json, run
 
 import cofactor as cf
-from cofactor.apps import jobs
 
 DATA = "synthetic:80x50x1600:3"
 
@@ -45,8 +44,8 @@ def test_it_says_from_which_rating_on_an_item_is_relevant(model, tmp_path):
 
 
 def test_pictures_and_pages_leave_the_model_in_its_file(model, tmp_path, monkeypatch):
-    opened = []
-    monkeypatch.setattr(jobs, "open_model", lambda path: opened.append(path) or cf.open_model(path))
+    opened, real = [], cf.open_model
+    monkeypatch.setattr("cofactor.model.storage.open_model", lambda path: opened.append(path) or real(path))
     run("report", model, DATA, "-o", tmp_path / "my.html", "--examples", "0")
     run("plot", model, "-o", tmp_path / "plots")
     assert opened == [model, model]

@@ -88,7 +88,7 @@ def test_the_test_part_is_never_trained_on(tmp_path, monkeypatch):
 def test_people_are_told_the_best_trials_and_the_command(result, folder, tmp_path):
     told = run("tune", DATA, *QUICK, "--seed", 2, "--fix", "nu=0.5", "-o", tmp_path, "--study", folder / "study.log")
     lines = told.stdout.splitlines()
-    assert "ndcg@10 on held-out parts of 1,280 training ratings" in told.stdout
+    assert "ndcg@10 on validation parts of 1,280 training ratings" in told.stdout
     assert "on 318 test ratings" in told.stdout
     assert lines[-1].strip() == result["command"], "in one line, the same after going on from the study"
 
@@ -97,7 +97,7 @@ def test_without_a_test_part_there_are_no_test_figures(tmp_path):
     arguments = ["tune", DATA, "--solver", "svd", "--trials", 1, "--test-fraction", 0, "-o", tmp_path]
     told = as_json(*arguments)
     assert (told["test"], told["n_train"], told["n_test"]) == (None, 1600, 0)
-    assert "no test part was set apart" in run(*arguments).stdout
+    assert "there is no test part" in run(*arguments).stdout
 
 
 def test_ratings_are_tuned_by_their_error(tmp_path):
@@ -130,7 +130,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(arguments, message, tmp_path):
 
 
 def test_choices_and_flags_are_read_as_what_they_are():
-    from cofactor.apps.tuning import _fixed, _ranges
+    from cofactor.apps.tune import _fixed, _ranges
     from cofactor.solvers import solver_class
 
     keras = solver_class("keras")
@@ -155,5 +155,5 @@ def test_ctrl_c_says_where_the_trials_are_and_the_same_command_goes_on(tmp_path,
     with monkeypatch.context() as patched:
         patched.setattr(ImplicitALS, "fit", stopping)
         stopped = "".join(run(*command, code=130).stderr.split())
-    assert f"stopped:thesamecommandgoesonafterthetrialsin{tmp_path / 'study.log'}" in stopped
+    assert f"stopped:thesamecommandresumesafterthetrialsin{tmp_path / 'study.log'}" in stopped
     assert as_json(*command)["trials"]["complete"] >= 2

@@ -59,7 +59,7 @@ def test_rows_come_back_in_the_order_they_were_read(pairs):
 
 
 def test_a_repeated_pair_can_be_an_error():
-    with pytest.raises(cf.DataError, match="user 1 and item 7 stand more than once"):
+    with pytest.raises(cf.DataError, match="user 1 and item 7 appear more than once"):
         build([(1, 7, 3, 0), (1, 7, 4, 1)], "error")
     with pytest.raises(cf.SettingError, match="duplicates is 'max'"):
         build([(1, 7, 3, 0), (1, 7, 4, 1)], "max")
@@ -187,5 +187,5 @@ def test_confidences_keep_the_proportions_and_have_mean_one(ratings):
 
 @pytest.mark.parametrize("values", [[-1.0, 2.0], [0.0, 0.0]])
 def test_values_that_cannot_be_weights_are_refused(values):
-    with pytest.raises(cf.DataError, match="cannot be confidences"):
+    with pytest.raises(cf.DataError, match="cannot be weights"):
         cf.Interactions.from_columns([1, 2], [1, 2], np.array(values)).as_confidences()

@@ -392,7 +392,7 @@ def changed(column, value, row=70, dtype=None):
         (frame().with_columns(pl.col("item") / 2), {}, r"part-0.parquet: the item ids are of type Float64.*convert"),
         (frame().with_columns(pl.lit("x").alias("value")), {}, r"part-0.parquet, row 0: the value 'x' is not a finite"),
         (frame().clear(), {}, r"ratings has no rows: nothing to learn from"),
-        (frame(), {"duplicates": "error"}, r"user 'u\d+' and item \d+ stand more than once: choose what to keep"),
+        (frame(), {"duplicates": "error"}, r"user 'u\d+' and item \d+ appear more than once: choose what to keep"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_named_with_its_file_and_a_remedy(tmp_path, table, options, says):

@@ -51,10 +51,10 @@ def test_long_tables_are_read_in_parts(monkeypatch):
 def test_a_rating_weighs_its_position_on_the_scale_and_the_lowest_are_dislikes():
     stars = Stars.of(STARS)
     mean = np.mean((STARS - 1) / 4)
-    assert (stars.low, stars.high, stars.disliked_below, stars.dislike_weight) == (1, 5, 2, 0.5)
+    assert (stars.low, stars.high, stars.disliked_below, stars.dislike_weight) == (1, 5, 2, 0.3)
     assert stars.mean == pytest.approx(mean)
     weights = stars.apply(np.array([1, 2, 3, 4, 5]))
-    assert weights == pytest.approx([-0.5, 0.25 / mean, 0.5 / mean, 0.75 / mean, 1 / mean])
+    assert weights == pytest.approx([-0.3, 0.25 / mean, 0.5 / mean, 0.75 / mean, 1 / mean])
     assert weights.dtype == np.float32
 
 

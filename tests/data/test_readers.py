@@ -160,7 +160,7 @@ def test_duplicates_follow_the_policy(policy: Any, value: float, tmp_path: Path)
 
 def test_duplicates_that_are_an_error_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "plays.csv").write_text("user,item,value\na,x,2\na,x,1\n")
-    with pytest.raises(DataError, match=r"plays\.csv: user 'a' and item 'x' stand more than once"):
+    with pytest.raises(DataError, match=r"plays\.csv: user 'a' and item 'x' appear more than once"):
         read_csv(tmp_path / "plays.csv", duplicates="error")
 
 

@@ -2,15 +2,12 @@
 
 import doctest
 import importlib
-import inspect
 import json
 import re
 from pathlib import Path
 
 import pytest
-from raise_sites import sites_in
 
-from cofactor import errors
 from cofactor.solvers import SOLVERS
 
 pytest.importorskip("sphinx", reason="sphinx is not installed")
@@ -18,7 +15,6 @@ pytest.importorskip("myst_parser", reason="myst-parser is not installed")
 
 import api_pages
 import command_pages
-import error_pages
 import result_pages
 import tutorial_pages
 from mathml import to_mathml
@@ -31,39 +27,6 @@ EXTENSIONS = sorted(path.stem for path in (DOCS / "extensions").glob("*.py"))
 @pytest.mark.parametrize("name", EXTENSIONS)
 def test_the_examples_of_the_extensions_run(name):
     assert doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
-
-
-def test_every_error_has_a_section_and_every_message_a_remedy():
-    page = error_pages.pages()["errors.md"]
-    for name in errors.__all__:
-        if inspect.isclass(getattr(errors, name)):
-            assert f"\n## {name}\n" in page
-    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ") and "---" not in line]
-    assert len(rows) > 150
-    assert all(remedy.strip() for _, remedy, *_ in rows)
-
-
-def test_a_message_without_a_remedy_ends_the_build(tmp_path, monkeypatch):
-    (tmp_path / "remedies.toml").write_text('"no such message" = "nothing to do"\n')
-    monkeypatch.setattr(error_pages, "REMEDIES", tmp_path / "remedies.toml")
-    with pytest.raises(Exception, match=r"no remedy for \[.*no such message any more: \['no such message'\]"):
-        error_pages.pages()
-
-
-def test_raise_sites_are_read_with_their_branches_and_helpers(tmp_path):
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "module.py").write_text(
-        "def check(self, n):\n"
-        "    raise Bad(f'n is {n!r}' if n else 'there is no n: give one')\n"
-        "    raise Bad(said(n))\n"
-        "    raise Other('left aside')\n"
-        "def said(n):\n"
-        "    known = f'among {len(n)}'\n"
-        '    return f\'{known} row{"" if n == 1 else "s"}: choose\'\n'
-    )
-    texts = [site.text for site in sites_in(package, {"Bad"})]
-    assert texts == ["n is ‹n›", "there is no n: give one", "among ‹number› row(s): choose"]
 
 
 def test_every_command_and_every_option_of_a_solver_is_in_the_reference():

@@ -1,6 +1,6 @@
-"""Every block of Python on the site that is ours runs, page by page from top to bottom.
+"""Our Python code in the README and on every page of the site runs, page by page from top to bottom.
 
-Where a page asks for ml-100k it gets a small made-up table with ml-100k's kind of ids, so that nothing is fetched.
+A page that loads ml-100k gets a small synthetic table with the same kind of ids, so that nothing is downloaded.
 """
 
 import importlib.util
@@ -15,24 +15,28 @@ import cofactor as cf
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(
-    path
-    for path in DOCS.rglob("*.md")
-    if not {"_build", "generated"} & set(path.relative_to(DOCS).parts) and list(blocks.ours(path.read_text("utf-8")))
-)
+PAGES = [
+    ROOT / "README.md",
+    *sorted(
+        path
+        for path in DOCS.rglob("*.md")
+        if not {"_build", "generated"} & set(path.relative_to(DOCS).parts)
+        and list(blocks.ours(path.read_text("utf-8")))
+    ),
+]
 NEEDS = {
-    "concepts/exact-top-n.md": "faiss",
-    "guides/database.md": "sqlalchemy",
-    "guides/from-keras-rs.md": "keras",
-    "guides/spark.md": "pyspark",
-    "guides/tune.md": "optuna",
+    "docs/concepts/exact-top-n.md": "faiss",
+    "docs/guides/database.md": "sqlalchemy",
+    "docs/guides/from-keras-rs.md": "keras",
+    "docs/guides/spark.md": "pyspark",
+    "docs/guides/tune.md": "optuna",
 }
-"""The package of an extra without which a page cannot run."""
+"""The package of an extra that a page needs."""
 
 
 @pytest.fixture(scope="module")
 def small():
-    """300 users and 200 items whose ids are strings, with timestamps and titles; 196, 186, 50, 172, 242 … are there."""
+    """300 users and 200 items with string ids (196, 186, 50, 172, 242 … among them), timestamps and titles."""
     table = cf.load_dataset("synthetic:300x250x9000")
     frame = table.to_frame().with_columns(pl.col("user", "item").cast(pl.String))
     titles = frame.select("item", "title").unique("item")
@@ -42,7 +46,7 @@ def small():
 
 @pytest.fixture
 def at_hand(small, monkeypatch, tmp_path):
-    """A folder with a ratings.csv, and the small table in place of ml-100k."""
+    """Run in a folder with a ratings.csv, and load the small table in place of ml-100k."""
     real = cf.load_dataset
     monkeypatch.setattr(
         cf, "load_dataset", lambda name, **options: small if name == "ml-100k" else real(name, **options)
@@ -52,9 +56,9 @@ def at_hand(small, monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("at_hand")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_python_of_a_page_runs(page, request):
-    needed = NEEDS.get(str(page.relative_to(DOCS)))
+    needed = NEEDS.get(str(page.relative_to(ROOT)))
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
     if needed == "pyspark":
@@ -62,8 +66,13 @@ def test_the_python_of_a_page_runs(page, request):
     names = {}
     for line, code in blocks.ours(page.read_text("utf-8")):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", cf.GoalWarning)  # the page on stars makes the list it warns of
+            warnings.simplefilter("ignore", cf.GoalWarning)  # the page on stars makes the list that it warns about
             blocks.output_of(code, names, f"{page.relative_to(ROOT)} from line {line}")
+
+
+def test_every_executed_block_of_a_page_is_found():
+    page = "```{executed}\n:quiet:\nx = 1\n```\n\nText\n\n```{executed}\nx + 1\n```\n\n```text\nno code\n```\n"
+    assert [code for _, code in blocks.ours(page)] == ["\nx = 1\n", "x + 1\n"]
 
 
 def test_a_page_that_fails_is_seen():

@@ -187,3 +187,12 @@ def test_the_first_thirty_six_series_all_look_different():
     from cofactor.evaluation.charts import marker
 
     assert len({marker(look, 0, 0) for look in range(36)}) == 36
+
+
+def test_what_has_no_value_is_not_drawn():
+    scales = (logarithmic, linear_from_zero)
+    broken = Series("s", [1, 2, 3], [0.5, math.nan, 0.7], [0.4, math.nan, 0.6], [0.6, math.nan, 0.8])
+    drawn = lines([broken, Series("none", [1], [math.nan])], across="a", up="b", scales=scales, words="w")
+    assert re.findall("<title>(.*?)</title>", drawn) == ["s, 1: 0.5000", "s, 3: 0.7000"]
+    nothing = spots([Spot("p", (1, 0, 2), (math.nan,) * 3)], across="a", up="b", vertical=linear, words="w")
+    assert "<title>" not in nothing

@@ -1,7 +1,10 @@
 """What a model answers with: scores, lists, neighbours, descriptions, and what it refuses to be made of."""
 
+import copy
+import pickle
 import warnings
 
+import joblib
 import numpy as np
 import polars as pl
 import pytest
@@ -208,3 +211,18 @@ def test_lists_by_predicted_rating_warn_once_and_name_the_better_way(ratings, tm
         warn_of_rating_model.cache_clear()
         ImplicitALS(rank=2, epochs=2).fit(ratings.binary()).recommend(["u1"], n=2)
         model.score(["u1"], ["i1"])
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_model_can_be_copied_and_pickled(model, copied, tmp_path):
+    lists = model.recommend(model.users, n=5)
+    again = copied(model)
+    assert again.digest == model.digest
+    assert again.recommend(again.users, n=5).equals(lists)
+    joblib.dump(model, tmp_path / "model.joblib")
+    assert joblib.load(tmp_path / "model.joblib").digest == model.digest
+
+
+def test_what_users_see_of_a_model_is_what_they_call(model):
+    gone = {"lanes_of", "equations_of", "with_checked", "approximating", "queries", "query_columns", "keys", "offsets"}
+    assert not (gone | {"index", "score_rows", "evolve", "approximation"}) & set(dir(model))

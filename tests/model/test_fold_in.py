@@ -14,7 +14,7 @@ from cofactor.solvers import ALS, NMF, ImplicitALS
 @pytest.fixture(scope="module")
 def model():
     ratings = cf.load_dataset("synthetic:60x40x600")
-    return ImplicitALS(rank=4, epochs=2, seed=0).fit(ratings.binary())
+    return ImplicitALS(rank=4, epochs=2, values="as given", seed=0).fit(ratings.binary())
 
 
 def test_a_value_of_zero_in_a_table_is_a_value_like_any_other(model):
@@ -49,10 +49,9 @@ def test_a_newcomers_penalty_is_the_one_that_the_objective_names(model):
     assert model.objective.count_offset == 50
     placed = model.place(met).user_vectors[0]
     assert placed == pytest.approx(_placed_by_hand(model, rows, np.array([1.0, 2.0])), rel=1e-4)
-    stored = dataclasses.asdict(model.objective)
-    del stored["count_offset"]  # a file of the time when the penalty grew with the size of the other side
-    earlier = model.evolve(objective=Objective.from_mapping(stored))
-    offset = earlier.objective.unobserved_weight * model.n_items
+    share = model.objective.unobserved_weight  # as in files of the time when it grew with the size of the other side
+    earlier = evolved(model, objective=dataclasses.replace(model.objective, count_offset=0.0, count_share=share))
+    offset = share * model.n_items
     by_hand = _placed_by_hand(model, rows, np.array([1.0, 2.0]), offset)
     assert earlier.place(met).user_vectors[0] == pytest.approx(by_hand, rel=1e-4)
     assert np.abs(earlier.place(met).user_vectors[0] - placed).max() > 1e-3

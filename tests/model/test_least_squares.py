@@ -201,8 +201,8 @@ def test_a_negative_weight_is_a_target_of_zero_for_every_method(rank):
 
 
 def test_negative_ratings_are_still_ratings_in_a_squared_error():
-    rows, ratings = as_rows(with_dislikes(random_rows())), BiasedRatings(-0.5, 0.5, 0.2, 0.5)
-    system = ratings.equations(random_vectors(300, 5))
+    rows, loss = as_rows(with_dislikes(random_rows())), SquaredError(regularization=0.5, nu=0.5)
+    system = loss.equations(random_vectors(300, 5), -0.5)
     _, targets = system.weights_and_targets(rows.values, rows.indices)
     assert targets == pytest.approx(rows.values + 0.5 - system.offsets[rows.indices])
     assert solve_rows(rows, system) == pytest.approx(naive_solution(rows, system), rel=1e-3, abs=1e-5)

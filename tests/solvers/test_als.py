@@ -11,6 +11,7 @@ from tablesupport import table_from
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import Stars
 from cofactor.evaluation import evaluate
 from cofactor.model.factors import score_rows
 from cofactor.model.least_squares import singular_values
@@ -42,7 +43,7 @@ def naive_objective(likes, model, solver):
 
 
 def test_the_objective_is_the_one_that_is_documented(ratings):
-    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unobserved_weight=0.3, nu=0.7)
+    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unobserved_weight=0.3, nu=0.7, values="as given")
     model = solver.fit(ratings)  # the values are confidences from 1 to 5
     assert model.history["objective"][-1] == pytest.approx(naive_objective(ratings, model, solver), rel=1e-5)
 
@@ -50,7 +51,7 @@ def test_the_objective_is_the_one_that_is_documented(ratings):
 @pytest.fixture(scope="module")
 def sparse():
     """Thirty rows a user and tens of thousands of items, most of which hardly anybody chose."""
-    return cf.load_dataset("synthetic:2000x20000x60000").as_confidences()
+    return cf.load_dataset("synthetic:2000x20000x60000")
 
 
 def test_the_defaults_do_not_collapse_on_a_sparse_table(sparse):
@@ -153,19 +154,56 @@ def test_a_singular_system_is_a_clear_error():
 def test_negative_values_are_confident_zeros(ratings):
     matrix = ratings.matrix.copy()
     matrix.data[:] = np.where(matrix.data >= 3, matrix.data / 3, -2.0)
-    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unobserved_weight=0.3)
+    solver = ImplicitALS(rank=4, epochs=3, regularization=0.1, unobserved_weight=0.3, values="as given")
     signed = dataclasses.replace(ratings, matrix=matrix)
     model = solver.fit(signed)
     assert model.history["objective"][-1] == pytest.approx(naive_objective(signed, model, solver), rel=1e-5)
     plain = solver.fit(signed.at_least(0))
     rows, columns = (matrix < 0).nonzero()
-    assert np.mean(model.score_rows(rows, columns) ** 2) < np.mean(plain.score_rows(rows, columns) ** 2)
+    assert np.mean(score_rows(model, rows, columns) ** 2) < np.mean(score_rows(plain, rows, columns) ** 2)
 
 
 def test_values_that_are_never_positive_are_refused():
     below = Interactions.from_columns(["a", "b"], ["x", "y"], np.array([0.0, -1.0]))
     with pytest.raises(cf.DataError, match="no value is above 0"):
+        ImplicitALS(values="as given").fit(below)
+    with pytest.raises(cf.DataError, match=r"a value is negative, which can mean .*values='as given'"):
         ImplicitALS().fit(below)
+
+
+def test_stars_are_recognized_and_come_out_as_they_went_in(ratings):
+    model, alike = (ImplicitALS(rank=4, epochs=3, values=values).fit(ratings) for values in ("auto", "alike"))
+    assert np.array_equal(model.seen.data, ratings.matrix.data)
+    stars = Stars.of(ratings.matrix.data)
+    assert model.preparation == stars
+    weighted = ratings.valued(stars.apply)
+    by_hand = ImplicitALS(rank=4, epochs=3, values="as given").fit(weighted)
+    assert np.array_equal(model.user_vectors, by_hand.user_vectors)
+    assert not np.array_equal(model.user_vectors, alike.user_vectors)
+    user = ratings.users[0]
+    history = ratings.user_history(user)
+    assert set(model.explain(user, model.recommend([user], n=1)["item"][0])["value"].drop_nulls()) == set(
+        history["value"]
+    )
+
+
+def test_a_newcomer_and_an_update_with_stars_get_what_training_would_have_made_of_them(ratings):
+    model = ImplicitALS(rank=4, epochs=30).fit(ratings)
+    known = {user: dict(ratings.user_history(user).select("item", "value").iter_rows()) for user in ratings.users}
+    placed = model.place({f"again {user}": history for user, history in known.items()})
+    assert placed.user_vectors == pytest.approx(model.user_vectors, abs=2e-3)
+    same = model.update(ratings)
+    assert np.array_equal(same.seen.data, model.seen.data)
+    assert same.preparation == model.preparation
+
+
+def test_items_with_low_stars_are_seen_and_pushed_down(ratings):
+    model = ImplicitALS(rank=4, epochs=10).fit(ratings)
+    liked = {"i3": 5.0, "i7": 4.0}
+    hated = model.place({"v": {**liked, "i9": 1.0}})
+    ignored = model.place({"v": liked})
+    assert hated.score(["v"], ["i9"])[0] < ignored.score(["v"], ["i9"])[0]
+    assert "i9" not in hated.recommend(["v"], n=40)["item"]
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_ctrl_c_waits_until_java_has_started_but_not_twice():
 
 
 def test_the_command_line_shows_nothing_of_py4j_when_it_is_stopped(caplog):
-    from cofactor.apps.spark import _is_no_interrupt, _without_tracebacks
+    from cofactor.apps.on_spark import _is_no_interrupt, _without_tracebacks
 
     root = logging.getLogger()
     _without_tracebacks()

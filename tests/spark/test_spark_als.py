@@ -10,7 +10,7 @@ import pytest
 from clisupport import as_json
 
 import cofactor as cf
-from cofactor.apps.web.served import served
+from cofactor.apps.web.served_model import load_served
 from cofactor.model.factors import score_rows
 from cofactor.model.folder import open_folder
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
@@ -76,7 +76,7 @@ def test_another_file_system_of_hadoop_s_serves_as_well(spark, table, folder, tm
 
 
 def test_a_model_folder_can_be_served(folder):
-    assert served(folder).digest == cf.load(folder).digest
+    assert load_served(folder).digest == cf.load(folder).digest
 
 
 def test_the_folder_holds_the_ratings_and_rows_in_the_order_of_ids(ratings, folder):

@@ -24,6 +24,8 @@ __all__ = [
     "Seed",
     "chosen",
     "data_options",
+    "flag",
+    "in_options",
     "solver_options",
     "taking",
 ]
@@ -51,21 +53,62 @@ def _option(name: str, kind: Any, default: Any, help_text: str, shown: bool | st
 
 
 DATA_OPTIONS = [
-    _option("user_column", str | None, None, "Column that names the user", "user"),
-    _option("item_column", str | None, None, "Column that names the item", "item"),
-    _option("value_column", str | None, None, "Column of ratings or counts; none: implicit feedback", "value"),
-    _option("time_column", str | None, None, "Column of time stamps"),
-    _option("separator", str | None, None, "What separates columns", "by the file's name"),
+    _option("user_column", str | None, None, "Column of the users", "user or userId"),
+    _option("item_column", str | None, None, "Column of the items", "item or movieId"),
     _option(
-        "header", bool, True, "Whether a text file's first row names the columns; else user, item, value come first"
+        "value_column", str | None, None, "Column of ratings or counts; none: implicit feedback", "value or rating"
     ),
-    _option("ids", Literal["str", "int"], "str", "Type of the ids in a text file"),
-    _option("duplicates", Literal["last", "first", "sum", "mean", "error"], "last", "What becomes of repeated pairs"),
-    _option("on_bad_rows", Literal["error", "skip"], "error", "What becomes of rows that cannot be read"),
-    _option("memory", str | None, None, "Hold so much of a Parquet folder in memory, such as 4GB", "all"),
+    _option("time_column", str | None, None, "Column of times; none: without", "time or timestamp"),
+    _option("separator", str | None, None, "Text between two columns", "by the file's name"),
+    _option(
+        "header",
+        bool | None,
+        None,
+        "Whether a text file's first row names the columns; else user, item, value, time come in this order",
+        "header",
+    ),
+    _option("encoding", str | None, None, "Encoding of a text file, such as latin-1", "utf-8"),
+    _option("ids", Literal["str", "int"] | None, None, "Type of the ids in a text file", "str"),
+    _option(
+        "duplicates",
+        Literal["last", "first", "sum", "mean", "error"] | None,
+        None,
+        "How to treat repeated pairs",
+        "last",
+    ),
+    _option("on_bad_rows", Literal["error", "skip"] | None, None, "How to treat rows that cannot be read", "error"),
+    _option("memory", str | None, None, "How much of a Parquet folder to hold in memory, such as 4GB", "all"),
     _option("query", str | None, None, "SQL query, where DATA is a database URL"),
 ]
 """How to read DATA where it is a file or a database."""
+
+
+_COLUMNS = ("user", "item", "value", "time")
+_NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory"
+
+
+def flag(name: str, value: object = None) -> str:
+    """Return how an option is written: ``--no-header`` for ``header`` where it is False."""
+    return f"--{'no-' * (value is False)}{name.replace('_', '-')}"
+
+
+def in_options(text: str) -> str:
+    """Return an error's text with the options of the command line where it names Python's arguments.
+
+    Examples
+    --------
+    >>> in_options("a.csv has no column 'value': name it with value=… (value=None where there is none)")
+    "a.csv has no column 'value': name it with --value-column … (--value-column none where there is none)"
+    >>> in_options("give encoding='latin-1', or leave them out with on_bad_rows='skip'")
+    'give --encoding latin-1, or leave them out with --on-bad-rows skip'
+    """
+    text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
+    text = text.replace("or give cache= a folder on another disk, or set", "or set")
+    text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)
+    text = re.sub(rf"\b({'|'.join(_COLUMNS)})=…", r"--\1-column …", text)
+    text = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag(found[1])} {found[2]}", text)
+    setting = r"^[A-Z]\w+\((\w+)=(.+?)\): it must"
+    return re.sub(setting, lambda found: f"{flag(found[1])} {found[2]}: it must", text)
 
 
 def data_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,28 +1,35 @@
-"""The main job: the article's system from a named data set to titles on the screen, in under a minute."""
+"""The command ``cofactor quickstart``: train, compare, draw and recommend in under a minute."""
 
-import shlex
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import polars as pl
+import typer
 
-from cofactor.apps import jobs, show
-from cofactor.data.catalog import load_dataset
-from cofactor.data.interactions import Interactions
-from cofactor.data.vocabulary import Id
+from cofactor.apps import show
+from cofactor.apps.compare import compare_ranks
+from cofactor.apps.fit import solver_from, train, with_metrics
+from cofactor.apps.options import Json, Seed
+from cofactor.apps.outputs import check_folder
+from cofactor.apps.plot import write_pictures
 from cofactor.errors import DownloadError, GoalWarning
-from cofactor.evaluation.report import Comparison, evaluate
-from cofactor.model.factors import Factors
 
-__all__ = ["ARTICLE", "run"]
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from cofactor.data.interactions import Interactions
+    from cofactor.data.vocabulary import Id
+    from cofactor.evaluation.report import Comparison
+    from cofactor.model.factors import Factors
+
+__all__ = ["quickstart"]
 
 RANKS = (5, 10, 20)
 ARTICLE = {5: (0.9430, 0.7500), 10: (1.1858, 0.8259), 20: (1.6322, 0.9582)}
-"""The article's own MSE and MAE at each rank, as it printed them."""
+"""The MSE and MAE that the article printed at each rank."""
 
 ARTICLE_SETTINGS = {
     "rank": 20,
@@ -34,53 +41,66 @@ ARTICLE_SETTINGS = {
     "batch_size": 512,
     "epochs": 40,
 }
-"""The article's model at rank 20, in larger and fewer steps than its own, which take minutes and fare worse."""
+"""The article's model at rank 20, in fewer and larger steps: the article's own take minutes and do worse."""
 
 LENGTH = 5
 WITHOUT_NETWORK = "synthetic:943x1682x100000"
 
 
-def run(folder: Path, data: str, seed: int, json_output: bool) -> None:
-    """Train, compare, draw, recommend and save; print it all, or one JSON object."""
+def quickstart(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the models and pictures.")] = Path(
+        "quickstart"
+    ),
+    data: Annotated[str, typer.Option(help="The data set.")] = "ml-100k",
+    seed: Seed = 0,
+    json_output: Json = False,
+) -> None:
+    """Train and compare the article's three models, train one for lists, recommend, draw and save: start here."""
+    check_folder(output)
     start = time.perf_counter()
     ratings, name = _ratings(data, json_output)
     if not json_output:
         show.headline(f"{name}: {ratings!r}")
     with show.progress_bar("training three models", hidden=json_output) as bar:
-        comparison, test = jobs.compare_ranks(ratings, ["keras"], RANKS, 0.2, seed, done=bar)
+        comparison, test = compare_ranks(ratings, ["keras"], RANKS, 0.2, seed, done=bar)
     with show.progress_bar("training for lists", hidden=json_output):
         lists = _lists(ratings, seed)
     rows = _beside_the_article(comparison, name)
-    saved = [fitted.save(folder / f"rank-{fitted.rank}.safetensors") for fitted in jobs.with_metrics(comparison)]
-    saved.append(lists.ours.save(folder / "ranking.safetensors"))
+    ranked = list(map(with_metrics, comparison.models, comparison.reports))
+    saved = [model.save(output / f"rank-{model.rank}.safetensors") for model in ranked]
+    saved.append(lists.ours.save(output / "ranking.safetensors"))
     others = {"the article": {rank: mse for rank, (mse, _) in ARTICLE.items()}} if name == "ml-100k" else None
-    pictures = jobs.write_pictures({f"rank {m.rank}": m for m in jobs.with_metrics(comparison)}, folder, others)
+    pictures = write_pictures({f"rank {model.rank}": model for model in ranked}, output, others)
     user = ratings.users[0]
     seconds = time.perf_counter() - start
     if json_output:
         show.as_json(_as_json(name, rows, lists, user, saved, pictures, seconds))
         return
     show.table(rows, title=f"test error on {len(test):,} held-out ratings, 1 to 5 stars", decimals=4)
-    show.embeddings(comparison.models[0])
+    show.vectors(comparison.models[0])
     _show_lists(ratings, lists, user)
-    show.say(f"wrote {', '.join(path.name for path in [*saved, *pictures])} to {folder}/ — {seconds:.0f} s in all")
+    show.say(f"wrote {', '.join(path.name for path in [*saved, *pictures])} to {output}/ — {seconds:.0f} s in all")
     show.say()
     show.headline("next")
     for command in _next(saved[-1], lists.ours, user, name):
-        show.say(f"  {shlex.join(command)}")
+        show.say(f"  {command}")
 
 
-def _ratings(data: str, quiet: bool) -> tuple[Interactions, str]:
+def _ratings(data: str, quiet: bool) -> "tuple[Interactions, str]":
+    from cofactor.data.catalog import load_dataset
+
     try:
         return load_dataset(data, progress=not quiet, notify=show.note), data
     except DownloadError as error:
         if data != "ml-100k":
             raise
-        show.note(f"{error}\nNo network, so this runs on made-up ratings instead: {WITHOUT_NETWORK}")
+        show.note(f"{error}\nWithout the download, quickstart runs on synthetic ratings: {WITHOUT_NETWORK}")
         return load_dataset(WITHOUT_NETWORK), WITHOUT_NETWORK
 
 
-def _beside_the_article(comparison: Comparison, name: str) -> pl.DataFrame:
+def _beside_the_article(comparison: "Comparison", name: str) -> "pl.DataFrame":
+    import polars as pl
+
     rows = comparison.to_frame().drop("solver")
     if name != "ml-100k":
         return rows
@@ -94,31 +114,39 @@ def _beside_the_article(comparison: Comparison, name: str) -> pl.DataFrame:
 class _Lists:
     """Two models of the same training data for top-n lists, each with its nDCG@10 on the same held-out part."""
 
-    articles: Factors
-    ours: Factors
+    articles: "Factors"
+    ours: "Factors"
     articles_ndcg: float
     ours_ndcg: float
-    rated_by: np.ndarray  # (items,): how many people rated each in the training data
+    rated_by: "np.ndarray"  # (items,): how many people rated each in the training data
 
-    def top(self, model: Factors, user: Id) -> pl.DataFrame:
+    def top(self, model: "Factors", user: "Id") -> "pl.DataFrame":
         """Return a user's list, with how many people rated each item."""
+        import polars as pl
+
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", GoalWarning)  # to show why it warns is the point
+            warnings.simplefilter("ignore", GoalWarning)  # this shows what the warning is about
             advised = model.recommend([user], n=LENGTH)
         return advised.with_columns(rated_by=pl.Series(self.rated_by[model.items.rows(advised["item"])]))
 
 
-def _lists(ratings: Interactions, seed: int) -> _Lists:
-    """Train the article's model and one for ranking on the same part."""
-    train, test = ratings.split_random(test_fraction=0.2, seed=seed)
-    articles = jobs.solver_from("keras", {**ARTICLE_SETTINGS, "seed": seed}).fit(train)
-    ours = jobs.fit(jobs.solver_from("implicit-als", {"seed": seed}), train.as_confidences(), test)
+def _lists(ratings: "Interactions", seed: int) -> _Lists:
+    """Train the article's model and one for lists on the same training part."""
+    import numpy as np
+
+    from cofactor.evaluation.report import evaluate
+
+    learnt, test = ratings.split_random(test_fraction=0.2, seed=seed)
+    articles = solver_from("keras", {**ARTICLE_SETTINGS, "seed": seed}).fit(learnt)
+    ours = train(solver_from("implicit-als", {"seed": seed}), learnt.as_confidences(), test)
     assert ours.report is not None
-    rated_by = np.diff(train.by_item.indptr)
+    rated_by = np.diff(learnt.by_item.indptr)
     return _Lists(articles, ours.model, evaluate(articles, test, k=10)["ndcg@10"], ours.report["ndcg@10"], rated_by)
 
 
-def _show_lists(ratings: Interactions, lists: _Lists, user: Id) -> None:
+def _show_lists(ratings: "Interactions", lists: _Lists, user: "Id") -> None:
+    import polars as pl
+
     named = pl.coalesce("title", pl.col("item").cast(pl.String))
     liked = ratings.user_history(user).head(LENGTH)
     columns = [liked.select(named.alias(f"user {user} liked best"), pl.col("value").alias("stars"))]
@@ -129,28 +157,30 @@ def _show_lists(ratings: Interactions, lists: _Lists, user: Id) -> None:
         columns.append(listed)
     show.table(pl.concat(columns, how="horizontal"), title="two lists for one user", decimals=0)
     show.say(
-        f"nDCG@10 over all users, on what was held out: the article's {lists.articles_ndcg:.3f}, "
+        f"nDCG@10 over all users, on held-out ratings: the article's {lists.articles_ndcg:.3f}, "
         f"trained for ranking {lists.ours_ndcg:.3f}"
     )
-    show.say("Predicted ratings put first what few people saw and loved; a list needs a model of what people choose.")
+    show.say("Predicted ratings favour obscure items that a few people loved; for lists, train on what people choose.")
 
 
-def _next(saved: Path, model: Factors, user: Id, name: str) -> list[list[str]]:
-    """Return commands to go on with, word by word."""
+def _next(saved: Path, model: "Factors", user: "Id", name: str) -> list[str]:
+    """Return commands to continue with."""
     most_rated = int(model.seen.sum(axis=0).argmax())
     title = None if model.metadata.titles is None else model.metadata.titles[most_rated]
     return [
-        ["cofactor", "recommend", str(saved), str(user), "-n", "10"],
-        ["cofactor", "similar", str(saved), str(title or model.items[most_rated])],
-        ["cofactor", "fit", name, "--rank", "10", "--epochs", "30", "-o", "mine.safetensors"],
+        show.command_line("recommend", saved, user, options=("-n", 10)),
+        show.command_line("similar", saved, title or model.items[most_rated]),
+        show.command_line("serve", saved),
+        show.command_line("report", saved, name),
+        show.command_line("fit", name, options=("--rank", 10, "--epochs", 30, "-o", "mine.safetensors")),
     ]
 
 
 def _as_json(
     name: str,
-    rows: pl.DataFrame,
+    rows: "pl.DataFrame",
     lists: _Lists,
-    user: Id,
+    user: "Id",
     saved: list[Path],
     pictures: list[Path],
     seconds: float,

@@ -1,5 +1,6 @@
-"""The commands around the service: ``serve`` starts it, ``refit`` trains the next model on what people rated."""
+"""The commands around the service: ``serve`` starts it, ``refit`` retrains a model with the stored ratings."""
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -19,7 +20,7 @@ Ratings = Annotated[
     str | None,
     typer.Option(
         envvar="COFACTOR_RATINGS",
-        help="Where the ratings are kept: sqlite:///FILE or postgresql+psycopg://…",
+        help="Database of the ratings: sqlite:///FILE or postgresql+psycopg://…",
         show_default="a file beside the model",
     ),
 ]
@@ -28,18 +29,22 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def serve(
-    model: Annotated[Path | None, typer.Argument(help="A model; without one, quickstart's for lists.")] = None,
-    host: Annotated[str, typer.Option(help="Where to listen; anything but loopback needs --token-file.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Where to listen.")] = 8000,
+    model: Annotated[Path | None, typer.Argument(help="A model; without one, quickstart's model for lists.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; any but loopback needs --token-file.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.")] = 8000,
     ratings: Ratings = None,
-    token_file: Annotated[Path | None, typer.Option(help="Bearer tokens, one a line, for who writes.")] = None,
-    name: Annotated[list[str] | None, typer.Option(help="A further host name it goes by; repeat for more.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Bearer tokens, one per line: writing needs one of them.")
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Another host name that it answers to; repeat for more.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
     refit_every: Annotated[
-        str | None, typer.Option(help="Train on the stored ratings so often, such as 6h, and serve the new model.")
+        str | None, typer.Option(help="Retraining interval, such as 6h; the new model is then served.")
     ] = None,
 ) -> None:
-    """Serve a model: an API, and a page to rate and be recommended on."""
+    """Serve a model: an HTTP API, and a page where people rate and get recommendations."""
     _check_extra("granian", "fastapi", "sqlalchemy", "alembic")
     from cofactor.apps.web.server import run
     from cofactor.apps.web.settings import ServiceSettings
@@ -62,30 +67,29 @@ def serve(
 @taking(DATA_OPTIONS)
 def refit(
     model: ModelPath,
-    data: Annotated[
-        str | None, typer.Argument(help="Newer training data", show_default="what it was trained on")
-    ] = None,
+    data: Annotated[str | None, typer.Argument(help="Newer training data", show_default="the model's own")] = None,
     *,
     ratings: Ratings = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the new model.")] = None,
     json_output: Json = False,
     **options: Any,
 ) -> None:
-    """Train a model again, on the old data with the ratings that people gave the service."""
+    """Train a model again, on its training data and the ratings stored by the service."""
     if output is None:
-        raise SettingError("give -o NEW.safetensors, where the new model is to go; it may be MODEL itself")
+        raise SettingError("give -o NEW.safetensors, where to save the new model; it may be MODEL itself")
     _check_extra("sqlalchemy", "alembic")
-    from cofactor.apps import jobs
-    from cofactor.apps.web import refitting
+    from cofactor.apps.sources import open_data
+    from cofactor.apps.web.refit import refit as retrain
     from cofactor.apps.web.store import RatingsStore, StoreAway
+    from cofactor.model.storage import load
 
     check_output(output, *([] if data is None else [data]))
-    loaded = jobs.load(model)
+    loaded = load(model)
     newer = None
     if data is not None:
-        newer = jobs.open_data(data, progress=not json_output, notify=show.note, **data_options(options))
+        newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     try:
-        fitted = refitting.refit(loaded, RatingsStore(ratings or _beside(model)), newer)
+        fitted = retrain(loaded, RatingsStore(ratings or _beside(model)), newer)
     except StoreAway as error:
         raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
     fitted.save(output)
@@ -94,17 +98,17 @@ def refit(
     if json_output:
         show.as_json({"model": str(output), "solver": fitted.origin.solver, **counts, **before})
         return
-    show.say(f"{fitted!r}, trained on {counts['n_train']:,} ratings; before it were {before['n_train_before']:,}")
-    show.say(f"saved to {output}; a service that reads it: kill -HUP, or POST /v1/admin/reload")
+    show.say(f"{fitted!r}, trained on {counts['n_train']:,} ratings; before: {before['n_train_before']:,}")
+    show.say(f"saved to {output}; to serve it, reload the service: kill -HUP PID, or POST /v1/admin/reload")
 
 
 def seconds_of(text: str) -> float:
-    """Return the seconds that a text such as ``90s``, ``15m``, ``6h`` or ``1d`` means.
+    """Return the seconds of a duration such as ``90s``, ``15m``, ``6h`` or ``1d``.
 
     Raises
     ------
     SettingError
-        If it means none.
+        If it is not a duration.
 
     Examples
     --------
@@ -113,7 +117,7 @@ def seconds_of(text: str) -> float:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
     if not found:
-        raise SettingError(f"--refit-every {text!r}: write a number and s, m, h or d, such as 6h")
+        raise SettingError(f"--refit-every {text!r} is not a duration: write a number and s, m, h or d, such as 6h")
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -130,30 +134,33 @@ def _beside(model: Path) -> str:
 
 
 def _check(model: Path, ratings: str, token_file: Path | None) -> None:
-    """Find out now what would otherwise end every worker."""
-    from cofactor.apps import jobs
-    from cofactor.apps.web.security import Tokens
-    from cofactor.apps.web.store import RatingsStore
+    """Check now what would otherwise end every worker."""
+    from cofactor.apps.web.access import Tokens
+    from cofactor.apps.web.store import RatingsStore, StoreAway
     from cofactor.model.folder import is_model_folder
+    from cofactor.model.storage import open_model
 
     if not model.exists():
-        raise SettingError(f"{model} is not there: train one with 'cofactor fit -o', or leave it out for quickstart's")
+        raise SettingError(
+            f"{model} is not there: train a model with 'cofactor fit DATA -o MODEL', or leave it out for quickstart's"
+        )
     if model.is_dir() and not is_model_folder(model):
-        raise SettingError(f"{model} is a folder, and no model's: name the model's file in it")
+        raise SettingError(f"{model} is a folder, but not a model folder: name the model's file in it")
     if not os.access(model, os.R_OK):
-        raise SettingError(f"{model} may not be read: give your account the right to, or run as who has it")
+        raise SettingError(f"{model}: permission denied: give your account the right to read it")
     if model.is_file():
-        jobs.open_model(model)
-    RatingsStore(ratings)
+        open_model(model)
+    with contextlib.suppress(StoreAway):  # it may come later
+        RatingsStore(ratings).check_version()
     if token_file is not None:
         Tokens(token_file)
 
 
 def _quickstart_model() -> Path:
-    """Return the model for lists that quickstart saved here, and have it trained first if need be."""
+    """Return the model for lists that quickstart saved in this folder, trained first if there is none."""
     model = Path("quickstart") / "ranking.safetensors"
     if not model.exists():
-        from cofactor.apps import quickstart
+        from cofactor.apps.quickstart import quickstart
 
-        quickstart.run(model.parent, "ml-100k", 0, False)
+        quickstart(model.parent)
     return model

@@ -1,4 +1,4 @@
-"""What the command line says: tables and progress for people, one JSON object for programs, errors for both."""
+"""What the command line prints: tables and progress for people, one JSON object for programs, errors for both."""
 
 import contextlib
 import functools
@@ -13,22 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cofactor.apps.options import in_options
 from cofactor.errors import CofactorError, CollapseWarning, GoalWarning, SettingError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from cofactor.data.interactions import Interactions
     from cofactor.model.factors import Factors
-    from cofactor.solvers.base import Epoch
 
 __all__ = [
     "Progress",
     "as_json",
-    "embeddings",
-    "figures",
-    "fitted",
-    "fitted_folder",
+    "command_line",
     "headline",
     "json_text",
     "note",
@@ -37,48 +33,49 @@ __all__ = [
     "rows_of",
     "say",
     "table",
+    "vectors",
 ]
 
 Progress = Callable[[float, str], None]
-"""Told how much is done, from 0 to 1, and a word on it."""
+"""A function that takes the share that is done, from 0 to 1, and a few words."""
 
 
 def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what goes wrong in a command into a line on stderr and an exit code: 2 for bad usage, 130 on Ctrl-C, else 1.
+    """Turn an error into one line on stderr and an exit code: 2 for bad usage, 130 for Ctrl-C, else 1.
 
-    Warnings of ours become remarks on stderr.
+    Our own warnings become one line each on stderr.
     """
 
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         try:
-            with _told_as_remarks():
+            with _warnings_as_notes():
                 return command(*arguments, **options)
         except SettingError as error:
-            _fail(str(error), 2, options)
+            _fail(in_options(str(error)), 2, options)
         except CofactorError as error:
-            _fail(str(error), 1, options)
-        except BrokenPipeError:  # the reader, such as `head`, has had enough
+            _fail(in_options(str(error)), 1, options)
+        except BrokenPipeError:  # the reader, such as `head`, has stopped reading
             _stop_writing()
             raise typer.Exit(1) from None
         except OSError as error:
             _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1, options)
         except MemoryError as error:
             _fail(
-                f"too little memory ({error}): a smaller --rank, or --memory on a Parquet folder, needs less",
+                f"out of memory ({error}): a smaller --rank, or --memory with a Parquet folder, needs less",
                 1,
                 options,
             )
         except KeyboardInterrupt as error:
-            _fail(str(error) or "stopped; nothing was left half-written", 130, options)
+            _fail(str(error) or "stopped; no file was left half-written", 130, options)
         return None
 
     return wrapped
 
 
 @contextlib.contextmanager
-def _told_as_remarks() -> Iterator[None]:
-    """Show our own warnings as one line each, without the place in the code that nobody here has written."""
+def _warnings_as_notes() -> Iterator[None]:
+    """Show our own warnings as one line each, without a file and line of our code."""
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
@@ -91,14 +88,14 @@ def _told_as_remarks() -> Iterator[None]:
 
 
 def _stop_writing() -> None:
-    """Send what is still buffered nowhere, so that Python does not complain about it at its end."""
-    with contextlib.suppress(OSError, ValueError):  # a stand-in for stdout has no descriptor
+    """Discard what is still buffered, so that Python does not report an error when it exits."""
+    with contextlib.suppress(OSError, ValueError):  # a replaced stdout may have no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(text: str, code: int, options: Mapping[str, Any]) -> None:
     if options.get("json_output"):
-        with contextlib.suppress(OSError):  # stdout itself may be what went wrong
+        with contextlib.suppress(OSError):  # writing to stdout may be what failed
             as_json({"error": text})
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(text, err=True)
@@ -111,7 +108,7 @@ def as_json(result: Mapping[str, Any]) -> None:
 
 
 def json_text(result: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return JSON, in which a figure that is no number is null."""
+    """Return JSON, with null in place of NaN and infinity."""
     return json.dumps(_without_nan(result), ensure_ascii=False, default=str, indent=indent)
 
 
@@ -124,17 +121,17 @@ def _without_nan(value: Any) -> Any:
 
 
 def say(text: str = "") -> None:
-    """Print a line for people as it is, however long, so that a command in it can be pasted."""
+    """Print a line for people, never wrapped, so that a command in it can be pasted."""
     typer.echo(text)
 
 
 def headline(text: str) -> None:
-    """Print a line for people that what follows belongs to."""
+    """Print a heading for people."""
     typer.secho(text, bold=True)
 
 
 def note(text: str) -> None:
-    """Print a remark to stderr, out of the way of what a program may read."""
+    """Print a note to stderr, so that stdout holds results only."""
     typer.secho(text, fg="bright_black", err=True)
 
 
@@ -145,24 +142,24 @@ def table(rows: "pl.DataFrame", *, title: str = "", right: tuple[str, ...] = (),
     ----------
     rows : polars.DataFrame
     title : str
-        A line above it.
+        A heading above the table.
     right : tuple of str
-        Columns of text that are to stand at the right.
+        Text columns to align at the right.
     decimals : int
-        Digits after the point of a float.
+        Decimals of a float.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # every text as Text: brackets in a title or a name are no markup
+    # as Text, since brackets in a title or a name are not markup
     shown = Table(title=Text(title, "bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD)
     for name, dtype in rows.schema.items():
         shown.add_column(Text(name), justify="right" if dtype.is_numeric() or name in right else "left")
     for row in rows.iter_rows():
         shown.add_row(*(Text(_cell(value, decimals)) for value in row))
-    Console(width=None if sys.stdout.isatty() else 140).print(shown)  # a file or a pipe has no width to fit into
+    Console(width=None if sys.stdout.isatty() else 140).print(shown)  # a file or a pipe has no width
 
 
 def _cell(value: Any, decimals: int) -> str:
@@ -171,38 +168,24 @@ def _cell(value: Any, decimals: int) -> str:
     return f"{value:,.{decimals}f}" if isinstance(value, float) else str(value)
 
 
-def figures(epoch: "Epoch") -> str:
-    """Return an epoch's figures in a few words, for a progress bar."""
-    shown = " ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items() if name != "loss")
-    return f"epoch {epoch.number}/{epoch.planned} {shown}"
+def command_line(command: str, *arguments: object, options: tuple[object, ...] = ()) -> str:
+    """Return a command to paste into a shell; arguments that begin with a dash follow ``--``.
+
+    Examples
+    --------
+    >>> command_line("recommend", "my model.safetensors", "u1", options=("-n", 5))
+    "cofactor recommend 'my model.safetensors' u1 -n 5"
+    >>> command_line("recommend", "m.safetensors", -5, options=("-n", 5))
+    'cofactor recommend -n 5 -- m.safetensors -5'
+    """
+    given, more = [str(argument) for argument in arguments], [str(option) for option in options]
+    if any(argument.startswith("-") for argument in given):
+        return shlex.join(["cofactor", command, *more, "--", *given])
+    return shlex.join(["cofactor", command, *given, *more])
 
 
-def fitted(ratings: "Interactions", result: Mapping[str, Any]) -> None:
-    """Say how a fit went."""
-    say(f"{ratings!r}")
-    say(f"trained {result['solver']} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
-    told = ("mse", "rmse", "mae", "ndcg@", "recall@", "hit@")
-    measured = {name: value for name, value in result.items() if name.startswith(told)}
-    if result["n_test"]:
-        figures = ", ".join(f"{name.upper()} {value:.4f}" for name, value in measured.items() if value is not None)
-        say(f"on {result['n_test']:,} held-out ratings: {figures}")
-    if result["model"] is None:
-        say("not saved: give -o MODEL.safetensors to keep it")
-    else:
-        following = shlex.join(["cofactor", "recommend", result["model"], str(ratings.users[0]), "-n", "5"])
-        if result["n_test"]:
-            say("the model has not seen those held out, and may recommend them; --test-fraction 0 trains on all")
-        say(f"saved to {result['model']}; next: {following}")
-
-
-def fitted_folder(result: Mapping[str, Any]) -> None:
-    """Say how a fit on Spark went."""
-    say(f"trained {result['solver']} in {result['fit_seconds']:.2f} s")
-    say(f"saved to {result['model']}; next: {shlex.join(['cofactor', 'recommend', result['model']])} USER -n 5")
-
-
-def embeddings(model: "Factors", factors: int = 8) -> None:
-    """Print the description of both tables of vectors, for the first few factors."""
+def vectors(model: "Factors", factors: int = 8) -> None:
+    """Print statistics of the item and user vectors, for the first few factors."""
     import polars as pl
 
     described = model.describe()
@@ -219,7 +202,7 @@ def rows_of(frame: "pl.DataFrame") -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def progress_bar(label: str, *, hidden: bool) -> Iterator[Progress]:
-    """Show a bar on stderr while the block runs; where nobody watches, show nothing."""
+    """Show a progress bar on stderr while the block runs; nothing where stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars

@@ -1,11 +1,15 @@
-"""Open the data that a command is given: a name, a file, a folder or a database."""
+"""Open the data that a command is given: a name, a file, a folder or a database.
+
+Every option of the data is passed on or refused by name, whatever DATA is.
+"""
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from cofactor.apps.options import flag
 from cofactor.data import catalog, readers
 from cofactor.data.interactions import Interactions
 from cofactor.data.ondisk import MANIFEST
@@ -14,6 +18,10 @@ from cofactor.errors import DataError, SettingError
 
 __all__ = ["open_data"]
 
+_COLUMNS = {"user_column": "user", "item_column": "item", "value_column": "value", "time_column": "time"}
+_TABLE = {*_COLUMNS, "duplicates", "on_bad_rows"}
+_TEXT = {*_TABLE, "separator", "header", "ids", "encoding"}
+
 
 def open_data(
     data: str, *, progress: bool = False, notify: Callable[[str], None] | None = None, **options: Any
@@ -21,32 +29,49 @@ def open_data(
     """Open a catalogue name, a synthetic name, a file or folder, or a database URL with a query.
 
     A limit of memory changes how DATA is held, not which DATA is meant: what cannot be held within one is refused.
+
+    Raises
+    ------
+    SettingError
+        If an option is given that this kind of data does not have.
+    DataError
+        If the data cannot be read.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    given["has_header"] = given.pop("header", True)
-    columns: dict[str, Any] = {
-        short: given[f"{short}_column"] for short in ("user", "item", "value", "time") if f"{short}_column" in given
-    }
-    if columns.get("value") == "none":
-        columns["value"] = None
     if given.get("query") or re.match(r"\w[\w+]*://", data):
-        return _read_sql(data, given, columns)
+        return _read_sql(data, given)
     if data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}:
-        _refuse_limit(repr(data), given)
-        return catalog.load_dataset(data, ids=given.get("ids", "str"), progress=progress, notify=notify)
+        return _load_named(data, given, progress, notify)
     path = _existing(data)
     if (path / MANIFEST).is_file():
-        return _open_written(path, given, columns)
+        _refuse_others(given, {"memory"}, f"{path}, a folder of interactions")
+        return Interactions.open(path, memory=given.get("memory"))
+    if readers.looks_like_movielens(path, given.get("separator")) and given.get("header", True):
+        _refuse_others(given, _TEXT, repr(str(path)))
+        return readers.read_movielens(path, **_arguments(given))
+    if not readers.is_parquet(path):
+        _refuse_others(given, _TEXT, repr(str(path)))
+        return readers.read_csv(path, **_arguments(given))
+    _refuse_others(given, {*_TABLE, "memory"}, "Parquet")
     if "memory" in given:
-        return _open_in_bounds(path, given, columns, notify)
-    return _read(path, given, columns)
+        return open_parquet(path, **_arguments(given), notify=notify)
+    return readers.read_parquet(path, **_arguments(given))
 
 
-def _read_sql(url: str, given: Mapping[str, Any], columns: Mapping[str, Any]) -> Interactions:
-    _refuse_limit("a database", given)  # its URL may hold a password
+def _read_sql(url: str, given: Mapping[str, Any]) -> Interactions:
+    _refuse_others(given, {*_TABLE, "query"}, "a database")  # its URL may hold a password
     if not given.get("query"):
         raise SettingError("a database URL needs --query 'select user, item, value from …'")
-    return readers.read_sql(given["query"], url, **columns, duplicates=given["duplicates"])
+    return readers.read_sql(url=url, **_arguments(given))
+
+
+def _load_named(
+    name: str, given: Mapping[str, Any], progress: bool, notify: Callable[[str], None] | None
+) -> Interactions:
+    _refuse_others(given, {"ids"}, repr(name))
+    if name.startswith("synthetic:") and given.get("ids") == "str":
+        raise SettingError(f"--ids str is not for {name!r}, whose ids are integers: leave it out")
+    return catalog.load_dataset(name, **_arguments(given), progress=progress, notify=notify)
 
 
 def _existing(data: str) -> Path:
@@ -60,35 +85,28 @@ def _existing(data: str) -> Path:
     raise DataError(f"{data!r} is neither a file nor a named data set: {hint}")
 
 
-def _open_written(path: Path, given: Mapping[str, Any], columns: Mapping[str, Any]) -> Interactions:
-    """Open a folder that `Interactions.write` wrote."""
-    if columns or "separator" in given:
-        raise SettingError(
-            f"{path} is a folder of interactions, whose columns are known: leave out --separator and what names columns"
-        )
-    return Interactions.open(path, memory=given.get("memory"))
+def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as the readers' arguments."""
+    arguments = {_COLUMNS.get(name, name): value for name, value in given.items()}
+    if "header" in arguments:
+        arguments["has_header"] = arguments.pop("header")
+    return arguments | {role: None for role in ("value", "time") if arguments.get(role) == "none"}
 
 
-def _open_in_bounds(
-    path: Path, given: Mapping[str, Any], columns: Mapping[str, Any], notify: Callable[[str], None] | None
-) -> Interactions:
-    if not readers.is_parquet(path):
-        _refuse_limit(repr(str(path)), given)
-    choices = {name: given[name] for name in ("memory", "duplicates", "on_bad_rows") if name in given}
-    return open_parquet(path, **columns, **choices, notify=notify)
+def _refuse_others(given: Mapping[str, Any], known: Collection[str], what: str) -> None:
+    """Refuse what is given and this kind of data does not have.
 
-
-def _read(path: Path, given: Mapping[str, Any], columns: Mapping[str, Any]) -> Interactions:
-    if not columns and given["has_header"] and readers.looks_like_movielens(path):
-        return readers.read_movielens(path, ids=given.get("ids", "str"))
-    of_text = () if readers.is_parquet(path) else ("separator", "ids", "has_header")
-    choices = {name: given[name] for name in (*of_text, "duplicates", "on_bad_rows") if name in given}
-    return readers.read_table(path, **columns, **choices)
-
-
-def _refuse_limit(what: str, given: Mapping[str, Any]) -> None:
-    if "memory" in given:
-        raise SettingError(
-            f"--memory needs a Parquet file or a folder of them, and {what} is neither: leave --memory out, or "
-            "write Parquet first ('cofactor synthesize' does so for synthetic sets)"
-        )
+    Raises
+    ------
+    SettingError
+        Naming the first such option, and for which data it is.
+    """
+    for name, value in given.items():
+        if name == "memory" and name not in known:
+            raise SettingError(
+                f"--memory needs a Parquet file or a folder of them, and {what} is neither: leave --memory out, or "
+                "write Parquet first ('cofactor synthesize' does so for synthetic sets)"
+            )
+        if name not in known:
+            where = "a database" if name == "query" else "text files" if name in _TEXT - _TABLE else "files and tables"
+            raise SettingError(f"{flag(name, value)} is for {where}, not for {what}: leave it out")

@@ -86,7 +86,7 @@ def without_duplicates(entries: Entries, duplicates: Duplicates) -> Entries:
     if first_of_key.all():
         return ordered
     if duplicates == "error":
-        raise DataError("some pairs stand more than once", int(ordered.keys[np.argmin(first_of_key)]))
+        raise DataError("some pairs appear more than once", int(ordered.keys[np.argmin(first_of_key)]))
     if entries.timestamps is not None and duplicates in ("last", "first"):
         ordered = sorted_entries(entries, by_time=True)
     starts = np.flatnonzero(first_of_key)
@@ -108,8 +108,8 @@ def distinct(entries: Entries, duplicates: Duplicates, users: "Vocabulary", item
             raise
         user, item = users[error.args[1] // max(len(items), 1)], items[error.args[1] % max(len(items), 1)]
         raise DataError(
-            f"user {user!r} and item {item!r} stand more than once: "
-            "choose what to keep with duplicates='last', 'first', 'sum' or 'mean'"
+            f"user {user!r} and item {item!r} appear more than once: "
+            "choose what to keep with duplicates='last' (or 'first', 'sum', 'mean')"
         ) from None
 
 

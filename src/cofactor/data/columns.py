@@ -217,7 +217,7 @@ def position_of(name: str, names: Sequence[str], place: object, role: str) -> in
     lowered = {known.lower(): known for known in reversed(names)}
     close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     nearest = f", the nearest is {lowered[close[0]]!r}" if close else ""
-    headless = all(known.replace(".", "", 1).isdigit() for known in names)
+    headless = any(known.replace(".", "", 1).isdigit() for known in names)
     if headless:
         remedy = "if that is a first row and not a header, say has_header=False"
     else:

@@ -138,6 +138,13 @@ def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes
         raise DataError(f"{path} is UTF-16 text: give encoding='utf-16'")
     if block.startswith(b"PAR1"):
         raise DataError(f"{path} is a Parquet file: give it a name that ends with .parquet")
+    if block.lstrip().startswith((b"{", b"[")):
+        suffix = inner_suffix(path)
+        reader = "read_ndjson" if block.lstrip().startswith(b"{") else "read_json"
+        raise DataError(
+            f"{path} is JSON: convert it to Parquet first, such as with "
+            f"polars.{reader}({str(path)!r}).write_parquet({str(path).removesuffix(suffix) + '.parquet'!r})"
+        )
     content = block.lstrip(b"\r\n")
     line += block.count(b"\n", 0, len(block) - len(content))
     if not content:

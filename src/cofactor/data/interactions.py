@@ -280,10 +280,13 @@ class Interactions:
 
     def binary(self) -> "Interactions":
         """Set every value to 1."""
-        return self._valued(np.ones_like)
+        return self.valued(np.ones_like)
 
-    def _valued(self, change: Callable[[np.ndarray], np.ndarray]) -> "Interactions":
-        """Replace values by a function of each; a transpose that is known already stays known."""
+    def valued(self, change: Callable[[np.ndarray], np.ndarray]) -> "Interactions":
+        """Return the table with a function of each value in its place.
+
+        A transpose that is known already stays known.
+        """
         new = dataclasses.replace(self, matrix=passes.valued(self.matrix, change, self.array_store))
         if "by_item" in self.__dict__:
             new.__dict__["by_item"] = passes.valued(self.by_item, change, self.array_store)
@@ -304,9 +307,12 @@ class Interactions:
         if not len(self):
             return self
         if values.min() < 0 or values.max() <= 0:
-            raise DataError(f"values from {values.min():g} to {values.max():g} cannot be confidences: see binary()")
+            raise DataError(
+                f"values from {values.min():g} to {values.max():g} cannot be weights, which are 0 or more and not all 0"
+                ": take all alike with ratings.binary()"
+            )
         mean = values.mean(dtype=np.float64)
-        return self._valued(lambda some: some / mean)
+        return self.valued(lambda some: some / mean)
 
     def with_items(self, table: Any) -> "Interactions":
         """Add titles and genres from a frame with the columns item, title and perhaps genres, else raise DataError."""

@@ -75,7 +75,7 @@ class Axis:
 
 def linear(values: Iterable[float], start: float, end: float) -> Axis:
     """Return an axis that reaches a little beyond the values."""
-    known = [*values]
+    known = [*values] or [0.0]
     low, high = min(known), max(known)
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     return _between(low - margin, high + margin, start, end)
@@ -202,12 +202,22 @@ def lines(
     values : bool
         Whether each value is written above its point.
     """
+    series = [_finite(one) for one in series]
     x = scales[0]([value for one in series for value in one.x], LEFT, WIDTH - RIGHT)
     y = scales[1]([value for one in series for value in (*one.y, *one.low, *one.high)], HEIGHT - BOTTOM, TOP)
     bands = [_band(one, x, y, look) for look, one in enumerate(series) if len(one.low)]
     drawn = [line(one, x, y, look) for look, one in enumerate(series)]
     written = [_values(one, x, y, look) for look, one in enumerate(series) if values and 2 < len(one.x) < 12]
     return picture(words, grid_lines(y), ticks_below(x), *bands, *drawn, *written, baseline(), *axis_names(across, up))
+
+
+def _finite(one: Series) -> Series:
+    """Return a series without the points that have no value."""
+    kept = [place for place, value in enumerate(one.y) if not math.isnan(value)]
+    if len(kept) == len(one.y):
+        return one
+    parts = ([part[place] for place in kept] if len(part) else [] for part in (one.x, one.y, one.low, one.high))
+    return Series(one.label, *parts)
 
 
 def line(one: Series, x: Axis, y: Axis, look: int) -> Markup:
@@ -240,10 +250,11 @@ def _band(one: Series, x: Axis, y: Axis, look: int) -> Markup:
 
 def spots(points: Sequence[Spot], *, across: str, up: str, vertical: Scale, words: str) -> Markup:
     """Draw a point for each, with a bar for the interval of either coordinate."""
-    x = linear([value for one in points for value in one.x], LEFT, WIDTH - RIGHT)
-    y = vertical([value for one in points for value in one.y], HEIGHT - BOTTOM, TOP)
+    there = {look: one for look, one in enumerate(points) if not any(map(math.isnan, (*one.x, *one.y)))}
+    x = linear([value for one in there.values() for value in one.x], LEFT, WIDTH - RIGHT)
+    y = vertical([value for one in there.values() for value in one.y], HEIGHT - BOTTOM, TOP)
     drawn = []
-    for look, one in enumerate(points):
+    for look, one in there.items():
         (middle, left, right), (height, low, high) = (x(v) for v in one.x), (y(v) for v in one.y)
         drawn += [_interval((left, height), (right, height), look), _interval((middle, low), (middle, high), look)]
         named = f"{one.label}: {decimals(one.x[0])} across, {decimals(one.y[0])} up"

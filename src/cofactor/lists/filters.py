@@ -103,7 +103,7 @@ class ItemFilter:
 
 
 def _is_frame(given: Any) -> bool:
-    return hasattr(given, "columns") and not isinstance(given, pl.Series)
+    return hasattr(type(given), "columns") and not isinstance(given, pl.Series)
 
 
 def _rows(name: str, given: Iterable[Any], items: Vocabulary) -> np.ndarray:

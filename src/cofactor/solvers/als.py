@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
 from cofactor.data.interactions import Interactions
-from cofactor.errors import CollapseWarning, DataError
+from cofactor.data.preparation import Preparation, Values, confidences
+from cofactor.errors import CollapseWarning
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import (
     Equations,
@@ -32,6 +33,7 @@ from cofactor.solvers.base import (
     check_train,
     check_validation,
     hold_out,
+    learnt_from,
     origin_of,
     parted,
     started,
@@ -236,6 +238,10 @@ class ImplicitALS:
         How often both sides are solved.
     method : {"cholesky", "cg", "block"}
         How a row's equation is treated.
+    values : {"auto", "as given", "alike"}
+        What the values of the ratings mean. ``"auto"`` recognizes stars, which weigh by their position on the scale,
+        the lowest as dislikes, and counts, which are divided by their mean; ``"as given"`` takes values as confidences,
+        those below 0 as dislikes; ``"alike"`` lets every value above 0 count 1. A value of 0 carries no weight.
     seed : int
         Of the initial vectors.
 
@@ -257,12 +263,14 @@ class ImplicitALS:
     nu: float = 0.5
     epochs: int = 16
     method: Literal["cholesky", "cg", "block"] = "cholesky"
+    values: Values = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, seed=0)
         check_settings(self, regularization=0.0, unobserved_weight=0.0, nu=0.0)
         check_choice(self, "method", tuple(_METHODS))
+        check_choice(self, "values", get_args(Values))
 
     def fit(
         self,
@@ -287,17 +295,14 @@ class ImplicitALS:
             If a row's equation is singular, for want of regularization, or ``start`` does not fit.
         """
         check_train(train, start)
-        if train.matrix.data.max() <= 0:
-            raise DataError(
-                "no value is above 0, so nothing was chosen and there is nothing to learn: give what was chosen a "
-                "positive value, such as 1"
-            )
-        by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
+        preparation = confidences(train.matrix.data, self.values)
+        learnt = learnt_from(train, preparation)
+        by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
         loss = self._objective()
         improve = _METHODS[self.method]
 
         def first() -> Arrays:
-            users, items = started(self, train, start, biased=False)
+            users, items = started(self, learnt, start, biased=False)
             return {"users": users, "items": items}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
@@ -312,10 +317,10 @@ class ImplicitALS:
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train),
+            model=partial(self._factors, train, preparation),
         )
         self._warn_of_collapse(done.arrays["users"], done.arrays["items"])
-        return self._factors(train, done.arrays, done.history)
+        return self._factors(train, preparation, done.arrays, done.history)
 
     def _warn_of_collapse(self, users: Floats, items: Floats) -> None:
         if self.rank < _JUDGED_RANK or min(len(users), len(items)) < _JUDGED_ROWS:
@@ -331,7 +336,7 @@ class ImplicitALS:
                 stacklevel=3,
             )
 
-    def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
+    def _factors(self, train: Interactions, preparation: Preparation, arrays: Arrays, history: History) -> Factors:
         return Factors(
             arrays["users"],
             arrays["items"],
@@ -342,6 +347,7 @@ class ImplicitALS:
             objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
+            preparation=preparation,
         )
 
     def _objective(self) -> Confidence:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -9,12 +10,15 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import AsGiven, Preparation
 from cofactor.errors import DataError, SettingError
 from cofactor.model.checks import check_interactions
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
 from cofactor.model.origin import Origin
 from cofactor.version import __version__
+
+log = logging.getLogger("cofactor")
 
 __all__ = [
     "Callback",
@@ -29,6 +33,7 @@ __all__ = [
     "hold_out",
     "known_biases",
     "known_rows",
+    "learnt_from",
     "narrowed",
     "origin_of",
     "parted",
@@ -102,6 +107,35 @@ def check_confidences(train: Interactions) -> None:
             "a value is negative, and here values say how sure it is that a user chose an item: "
             "keep what was liked with ratings.at_least(), or all alike with ratings.binary()"
         )
+
+
+def learnt_from(train: Interactions, preparation: Preparation) -> Interactions:
+    """Return what a solver for lists learns from: prepared values, without those that carry no weight.
+
+    A user has seen the others, and they are never recommended to them. How many they are is logged.
+
+    Raises
+    ------
+    DataError
+        If nothing was chosen.
+    """
+    values, store = train.matrix.data, train.array_store
+    learnt = train if isinstance(preparation, AsGiven) else train.valued(preparation.apply)
+    kept: np.ndarray = store.zeros(len(values), bool)
+    chosen = False
+    for part in store.parts(len(values)):
+        kept[part] = learnt.matrix.data[part] != 0
+        chosen = chosen or bool((learnt.matrix.data[part] > 0).any())
+    if not chosen:
+        raise DataError(
+            "no value is above 0, so nothing counts as chosen: check the column of values, "
+            "or let every pair count alike with ratings.binary()"
+        )
+    if kept.all():
+        return learnt
+    left = int(len(kept) - np.count_nonzero(kept))
+    log.warning("%s of %s values are 0 and carry no weight", f"{left:,}", f"{len(kept):,}")
+    return learnt.where(kept)
 
 
 def check_settings(solver: Any, **least: float) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from websupport import raw
 
-from cofactor.apps.web.guard import MOST_BODY_BYTES
+from cofactor.apps.web.limits import MAX_BODY_BYTES
 
 
 def post(body, path="/v1/recommendations", headers=""):
@@ -66,7 +66,7 @@ def test_a_body_that_cannot_be_used_is_a_problem_of_the_sender(shared_service, w
 
 
 def test_a_body_is_never_too_large_to_be_refused(shared_service):
-    whole = post(b" " * (MOST_BODY_BYTES + 1))
+    whole = post(b" " * (MAX_BODY_BYTES + 1))
     assert problem_of(raw(shared_service.port, whole)) == 413
     claimed = f"POST /v1/recommendations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {10**15}\r\n"
     assert problem_of(raw(shared_service.port, f"{claimed}Content-Type: application/json\r\n\r\n".encode())) == 413

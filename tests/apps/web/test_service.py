@@ -1,5 +1,6 @@
 """The service as it runs: started, reloaded under load, killed, its store taken away and brought back."""
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -7,6 +8,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ from processes import python
 from websupport import SERVE, Load, Service
 
 import cofactor as cf
+from cofactor.apps.web.store import RatingsStore
 
 
 def until(true, seconds=60):
@@ -59,7 +62,7 @@ def test_it_refuses_what_cannot_work(models, tmp_path):
 
     assert "--token-file" in refused(model, "--host", "0.0.0.0")
     assert "is not there" in refused(str(tmp_path / "none.safetensors"))
-    assert "is a folder, and no model's" in refused(str(tmp_path))
+    assert "is a folder, but not a model folder" in refused(str(tmp_path))
     (tmp_path / "ratings.csv").write_text("user,item\nann,lamp\n")
     told = refused(str(tmp_path / "ratings.csv"), code=1)
     assert "is not a whole safetensors file" in told
@@ -69,6 +72,10 @@ def test_it_refuses_what_cannot_work(models, tmp_path):
     assert "--ratings" in refused(model, "--ratings", "mysql://x/y")
     assert "--refit-every" in refused(model, "--refit-every", "often")
     assert "token" in refused(model, "--token-file", str(tmp_path / "none"))
+    RatingsStore(f"sqlite:///{tmp_path}/newer.db").write("ann", {"tea": 1.0})
+    with contextlib.closing(sqlite3.connect(tmp_path / "newer.db")) as newer, newer:
+        newer.execute("update cofactor_version set version_num = '9999'")
+    assert "schema version 9999" in refused(model, "--ratings", f"sqlite:///{tmp_path}/newer.db")
 
 
 def test_two_services_do_not_share_an_address(serve):

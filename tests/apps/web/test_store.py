@@ -87,8 +87,20 @@ def test_a_database_of_a_newer_version_is_left_alone(store, store_url):
     with store._opened().begin() as connection:
         connection.execute(sql.text("update cofactor_version set version_num = '9999'"))
     store.close()
-    with pytest.raises(SettingError, match="newer cofactor"):
-        RatingsStore(store_url).since(-1)
+    for ask in (lambda: RatingsStore(store_url).since(-1), RatingsStore(store_url).check_version):
+        with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0001: pip install"):
+            ask()
+
+
+def test_the_version_is_checked_without_making_a_store(store, store_url, tmp_path):
+    RatingsStore(store_url).check_version()
+    assert not list(tmp_path.iterdir())
+    store.write("ann", {"tea": 5.0})
+    RatingsStore(store_url).check_version()
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"SQLite format 3\0" + b"rubbish" * 1000)
+    with pytest.raises(StoreAway, match=r"broken\.db: "):
+        RatingsStore(f"sqlite:///{broken}").check_version()
 
 
 def test_services_that_start_at_once_make_the_tables_once(store_url):
@@ -204,7 +216,7 @@ def test_a_url_that_is_no_store_is_refused(url):
 def test_a_file_that_is_no_database_is_refused_by_name(tmp_path):
     file = tmp_path / "ratings.csv"
     file.write_text("user,item,value\n")
-    with pytest.raises(SettingError, match=r"ratings\.csv, which is no SQLite database"):
+    with pytest.raises(SettingError, match=r"ratings\.csv, which is not a SQLite database"):
         RatingsStore(f"sqlite:///{file}")
     file.write_text("")  # as SQLite itself begins a file
     RatingsStore(f"sqlite:///{file}").probe()

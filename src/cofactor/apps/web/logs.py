@@ -1,6 +1,6 @@
-"""The log: one JSON object a line on stderr, without ids of people, ratings, queries or tokens in it.
+"""The log: one JSON object per line on stderr, without user ids, ratings, queries or tokens.
 
-A read that went well leaves no line, it is counted in the metrics; a write, a reload and an error leave one.
+Writes, reloads and errors are logged; reads that went well are only counted in the metrics.
 """
 
 import json
@@ -19,13 +19,13 @@ class _JsonLines(logging.Formatter):
         line = {"time": f"{moment}.{int(record.msecs):03d}Z", "level": record.levelname.lower()}
         line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
         line["message"] = record.getMessage()
-        if record.exc_info and record.exc_info[0] is not None:  # the place, not the text: it could quote a rating
+        if record.exc_info and record.exc_info[0] is not None:  # where, not the text: it could quote a rating
             line["error"] = record.exc_info[0].__name__
-            line["trace"] = _places(record.exc_info[2])
+            line["trace"] = _frames(record.exc_info[2])
         return json.dumps(line, ensure_ascii=False)
 
 
-def _places(trace: object) -> str:
+def _frames(trace: object) -> str:
     import traceback
 
     frames = traceback.extract_tb(trace)[-8:]  # type: ignore[arg-type]
@@ -33,7 +33,7 @@ def _places(trace: object) -> str:
 
 
 def set_up() -> None:
-    """Send what the service says to stderr, and what the library warns of, such as the wait for compilation."""
+    """Log to stderr what the service and the library say, such as that kernels are being compiled."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     logger = logging.getLogger("cofactor")

@@ -1,4 +1,4 @@
-"""Counters for Prometheus, added up over all processes of a service: each has its own in a file they share."""
+"""Counters for Prometheus, summed over all processes of a service: each keeps its own in a file of a shared folder."""
 
 import bisect
 import os
@@ -8,31 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["BUCKETS", "ROUTES", "Metrics", "resident_bytes", "seconds_since"]
+__all__ = ["BUCKETS", "Metrics", "resident_bytes", "seconds_since"]
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-"""Upper bounds of the latency classes, in seconds."""
-
-ROUTES = (
-    "/",
-    "/healthz",
-    "/metrics",
-    "/readyz",
-    "/v1/admin/reload",
-    "/v1/explanations",
-    "/v1/items",
-    "/v1/items/{item}",
-    "/v1/items/{item}/similar",
-    "/v1/map",
-    "/v1/model",
-    "/v1/popular",
-    "/v1/recommendations",
-    "/v1/users/{user}/explanations/{item}",
-    "/v1/users/{user}/ratings",
-    "/v1/users/{user}/ratings/{item}",
-    "/v1/users/{user}/recommendations",
-)
-"""What requests are told apart by, in the same order in every process; that it is all there is, a test holds."""
+"""Upper bounds of the latency buckets, in seconds."""
 
 EVENTS = ("fold_ins", "ratings_written", "reloads", "reload_failures", "refused")
 _CLASSES = 5  # 1xx to 5xx
@@ -45,12 +24,14 @@ class Metrics:
     Parameters
     ----------
     folder : Path, optional
-        Where the processes of one service have their counters; None for a process alone.
+        Where the processes of one service keep their counters; None for a single process.
+    routes : iterable of str
+        The paths by which requests are counted; any other counts as "other".
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._routes = [*ROUTES, "other"]
-        self._place = {route: place for place, route in enumerate(self._routes)}
+    def __init__(self, folder: Path | None, routes: Iterable[str]) -> None:
+        self._routes = [*sorted(set(routes)), "other"]
+        self._index = {route: index for index, route in enumerate(self._routes)}
         self._shape = (len(self._routes) * (_SUM + 1) + len(EVENTS),)
         self._folder = folder
         if folder is None:
@@ -58,18 +39,18 @@ class Metrics:
         else:
             path = folder / f"metrics-{os.getpid()}"
             shared = np.memmap(path, dtype=np.float64, mode="w+", shape=self._shape)
-            self._numbers = shared.view(np.ndarray)  # whose numbers are reached in a tenth of the time
+            self._numbers = shared.view(np.ndarray)  # ten times as fast to index as a memmap
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
         """Count a request: how it ended and how long it took."""
-        start = self._place.get(route or "other", len(self._routes) - 1) * (_SUM + 1)
+        start = self._index.get(route or "other", len(self._routes) - 1) * (_SUM + 1)
         bucket = bisect.bisect_left(BUCKETS, seconds)
         self._numbers[start + status // 100 - 1] += 1
         self._numbers[start + _CLASSES + bucket] += 1
         self._numbers[start + _SUM] += seconds
 
     def count(self, event: str, times: int = 1) -> None:
-        """Count something that happened."""
+        """Count an event."""
         self._numbers[len(self._routes) * (_SUM + 1) + EVENTS.index(event)] += times
 
     def text(self, gauges: Iterable[tuple[str, str, float]]) -> str:
@@ -110,7 +91,7 @@ def _histogram(route: str, numbers: np.ndarray) -> list[str]:
 
 
 def resident_bytes() -> int:
-    """Return how much memory this process holds; 0 where the system does not say."""
+    """Return the memory of this process in bytes; 0 where the system does not tell."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -118,5 +99,5 @@ def resident_bytes() -> int:
 
 
 def seconds_since(moment: float) -> float:
-    """Return the seconds since a time stamp; 0 where the clock was put back meanwhile."""
+    """Return the seconds since a time stamp; 0 if the clock was set back."""
     return max(time.time() - moment, 0.0)

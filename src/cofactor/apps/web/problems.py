@@ -1,4 +1,4 @@
-"""Every error as a problem document (RFC 9457): what it is, what was wrong, and never a value that was sent."""
+"""Every error as a problem document (RFC 9457): its kind and what to do about it, never a value that was sent."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,22 @@ from starlette.exceptions import HTTPException
 from cofactor.apps.web.store import StoreAway
 from cofactor.errors import CofactorError
 
-__all__ = ["MEDIA_TYPE", "Problem", "body_of", "handle"]
+__all__ = ["FAILURE", "MEDIA_TYPE", "Problem", "handle", "problem_response"]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
-_MOST_ERRORS = 20
+_MAX_ERRORS = 20
+_UNKNOWN_PARAMETER = "unknown parameter"
 
 
 class Problem(Exception):
-    """An answer other than what was asked for.
+    """A request that cannot be answered as asked.
 
     Parameters
     ----------
     status : int
     detail : str
-        For people; it names the remedy.
+        For people: what is wrong, and what to do.
     kind : str
         For programs: the last part of the problem's type.
     headers : mapping of str, optional
@@ -38,20 +39,16 @@ class Problem(Exception):
         self.status, self.detail, self.kind, self.headers = status, detail, kind, dict(headers or {})
 
 
-def body_of(status: int, detail: str, kind: str = "", **more: object) -> bytes:
-    """Return a problem document."""
-    phrase = HTTPStatus(status).phrase
-    kind = kind or phrase.lower().replace(" ", "-")
-    return json.dumps(
-        {"type": f"tag:cofactor,2026:{kind}", "title": phrase, "status": status, "detail": detail, **more}
-    ).encode()
+FAILURE = Problem(500, "the service failed to answer: its log has the cause under this response's X-Request-ID")
 
 
-def _response(
-    status: int, detail: str, kind: str = "", headers: Mapping[str, str] | None = None, **more: object
-) -> Response:
-    body = body_of(status, detail, kind, **more)
-    return Response(body, status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+def problem_response(problem: Problem, **more: object) -> Response:
+    """Return a problem as a response."""
+    phrase = HTTPStatus(problem.status).phrase
+    kind = problem.kind or phrase.lower().replace(" ", "-")
+    document = {"type": f"tag:cofactor,2026:{kind}", "title": phrase, "status": problem.status}
+    body = json.dumps({**document, "detail": problem.detail, **more}).encode()
+    return Response(body, problem.status, media_type=MEDIA_TYPE, headers=problem.headers)
 
 
 def handle(app: FastAPI) -> None:
@@ -59,35 +56,45 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> Response:
-        return _response(error.status, error.detail, error.kind, error.headers)
+        return problem_response(error)
 
     @app.exception_handler(StoreAway)
     async def away(_: Request, error: StoreAway) -> Response:
-        detail = "the ratings store cannot take this now, and nothing is promised to be kept: try again soon"
-        return _response(503, detail, "store-away", {"retry-after": RETRY_AFTER})
+        detail = "the ratings store does not answer, and the change may not have been saved: retry"
+        return problem_response(Problem(503, detail, "store-away", {"retry-after": RETRY_AFTER}))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        return _response(422, "some of what was sent cannot be used", "invalid", errors=_shown(error.errors()))
+        detail = "some values of the request are not valid: 'errors' lists them"
+        return problem_response(Problem(422, detail, "invalid"), errors=_errors(error.errors()))
 
     @app.exception_handler(CofactorError)
     async def unusable(_: Request, error: CofactorError) -> Response:
-        return _response(422, str(error)[:500], "unusable")
+        return problem_response(Problem(422, str(error)[:500], "unusable"))
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
-        details = {404: "there is nothing here", 405: "this cannot be done here", 400: "the body is no sound JSON"}
+        details = {
+            404: "nothing is at this address: GET /openapi.json lists what there is",
+            405: "this address does not take that method: GET /openapi.json lists what it takes",
+            400: "the body is not valid JSON",
+        }
         detail = details.get(error.status_code, "the request cannot be answered")
-        return _response(error.status_code, detail, headers=error.headers)
+        return problem_response(Problem(error.status_code, detail, headers=error.headers))
 
     @app.exception_handler(Exception)
     async def failure(_: Request, error: Exception) -> Response:
-        return _response(500, "something went wrong here; the log knows the request by its X-Request-ID")
+        return problem_response(FAILURE)
 
 
-def _shown(errors: Sequence[Any]) -> list[dict[str, str]]:
+def _errors(errors: Sequence[Any]) -> list[dict[str, str]]:
     """Return where each error is and what it is, without the value."""
     return [
-        {"where": ".".join(str(part)[:40] for part in error["loc"])[:200], "problem": str(error["msg"])[:200]}
-        for error in errors[:_MOST_ERRORS]
+        {"where": ".".join(str(part)[:40] for part in error["loc"])[:200], "problem": _message(error)[:200]}
+        for error in errors[:_MAX_ERRORS]
     ]
+
+
+def _message(error: Any) -> str:
+    is_parameter = error["loc"][:1] == ("query",) and error["type"] == "extra_forbidden"
+    return _UNKNOWN_PARAMETER if is_parameter else str(error["msg"])

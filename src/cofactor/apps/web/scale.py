@@ -1,31 +1,32 @@
-"""What a rating from outside means to a model: a value on the scale it was trained on, or a like, or neither."""
+"""The scale of ratings that people may give a model, and the raw values that stand for them in its training data."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from cofactor.data.preparation import Stars
 from cofactor.model.factors import Factors
 
 __all__ = ["Scale", "scale_of"]
 
-_LOOKED_AT = 100_000
+_SAMPLE = 100_000
 STARS = (1.0, 5.0)
 LIKED_FROM = 4.0
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The ratings that people may give, and what becomes of them.
+    """The ratings that people may give, and the model's raw values for them.
 
     Parameters
     ----------
     low, high, step : float
-        The least and the greatest rating, and the distance of those between.
+        The lowest and the highest rating, and the distance between two ratings.
     liked_from : float or None
-        Where the model knows likes alone: the rating from which on one is a like. Anything below keeps an item out of
-        the lists and says nothing else. None where the model was trained on ratings like these.
+        For a model that was trained on likes: the lowest rating that counts as a like. A lower one is 0 to the model:
+        seen, but not learnt from. None for a model that was trained on ratings like these.
     like : float
-        The value that a like has for the model.
+        The value of a like in the training data.
     """
 
     low: float
@@ -38,32 +39,31 @@ class Scale:
         """Tell whether a rating lies on the scale."""
         return self.low <= rating <= self.high
 
-    def trained(self, rating: float) -> float:
-        """Return the rating as the model's training data would have it; NaN where it would not have it at all."""
+    def values(self, ratings: np.ndarray) -> np.ndarray:
+        """Return the raw values that ratings have in the training data: float32."""
         if self.liked_from is None:
-            return rating
-        return self.like if rating >= self.liked_from else float("nan")
+            return ratings.astype(np.float32, copy=False)
+        return np.where(ratings >= self.liked_from, np.float32(self.like), np.float32(0))
 
-    def all_trained(self, ratings: np.ndarray) -> np.ndarray:
-        """Return what `trained` makes of each of some ratings: float32."""
-        if self.liked_from is None:
-            return ratings
-        values = np.full(len(ratings), self.like, np.float32)
-        values[ratings < self.liked_from] = np.nan
-        return values
+    def learnt(self, values: np.ndarray) -> np.ndarray:
+        """Tell which raw values the model learns from; the others only keep items out of lists."""
+        return np.ones(len(values), bool) if self.liked_from is None else values != 0
 
 
 def scale_of(model: Factors) -> Scale:
-    """Read the scale off a model: its own where it predicts ratings, stars that mean likes where it puts in order."""
-    sample = model.seen.data[:_LOOKED_AT]
-    bounds = model.objective.scale
-    if model.objective.goal == "rating" and bounds is not None and bounds[0] < bounds[1]:
+    """Return a model's scale: that of its training data if those are ratings, otherwise stars with likes."""
+    sample = model.seen.data[:_SAMPLE]
+    bounds = model.objective.scale if model.objective.goal == "rating" else None
+    if isinstance(model.preparation, Stars):
+        bounds = model.preparation.low, model.preparation.high
+    if bounds is not None and bounds[0] < bounds[1]:
         return Scale(*bounds, step=_step(sample))
-    return Scale(*STARS, step=1.0, liked_from=LIKED_FROM, like=float(np.median(sample)) if len(sample) else 1.0)
+    likes = sample[sample > 0]
+    return Scale(*STARS, step=1.0, liked_from=LIKED_FROM, like=float(np.median(likes)) if len(likes) else 1.0)
 
 
 def _step(values: np.ndarray) -> float:
-    """Return the coarsest usual step that all values are multiples of."""
+    """Return the largest usual step that all values are multiples of."""
     for step in (1.0, 0.5, 0.25):
         if not np.any(values % step):
             return step

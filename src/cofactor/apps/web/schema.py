@@ -1,4 +1,4 @@
-"""The tables of the ratings store, and how a database is brought to them: Alembic's migrations, run at the start."""
+"""The tables of the ratings store, and its schema version: Alembic's migrations bring a database up to date."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +10,12 @@ from cofactor.errors import SettingError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["HEAD", "RATINGS", "STATE", "migrate"]
+__all__ = ["HEAD", "RATINGS", "STATE", "migrate", "version_of"]
 
 HEAD = "0001"
-"""The newest migration; that it is, a test holds."""
+"""The schema version of this code: its newest migration. The database has its own in ``cofactor_version``."""
 
-_LOCK = 7_206_553_181  # any number that nobody else on the server is likely to lock
+_LOCK = 7_206_553_181  # any number that no other program on the server is likely to lock
 _TABLES = sql.MetaData()
 
 STATE = sql.Table(
@@ -25,7 +25,7 @@ STATE = sql.Table(
     sql.Column("born", sql.String(32), nullable=False),
     sql.Column("revision", sql.BigInteger, nullable=False),
 )
-"""One row: the store's own name, and the number of the last write. Every write raises it, which puts them in a row."""
+"""One row: the store's own name, and the number of the last write, which every write raises by one."""
 
 RATINGS = sql.Table(
     "cofactor_ratings",
@@ -36,32 +36,46 @@ RATINGS = sql.Table(
     sql.Column("rated_at", sql.BigInteger, nullable=False),
     sql.Column("revision", sql.BigInteger, nullable=False),
 )
-"""What people gave; no value where they took it back, which holds against what a model was trained on as well."""
+"""What people rated; null for a deleted rating, which also hides the one that a model was trained on."""
 
 
 def migrate(engine: "Engine") -> None:
-    """Bring a database to the newest tables; of several services that start at once one does it, the others wait.
+    """Bring a database to this code's schema version; if several services start at once, one does it.
 
     Raises
     ------
     SettingError
-        If a newer version of cofactor wrote the database, or its version is none of cofactor's.
+        If the database has another version than this code can read.
     """
-    with engine.connect().execution_options(reading=True) as connection:
-        found = _version(connection)
-    if found == HEAD:
+    if version_of(engine) == HEAD:
         return
-    if found is not None and not (found.isdecimal() and len(found) == len(HEAD)):
-        raise SettingError(
-            f"the ratings database has an unknown version, {found[:20]!r}: give --ratings another database"
-        )
-    if found is not None and found > HEAD:
-        raise SettingError("a newer cofactor wrote the ratings database: pip install --upgrade cofactor")
     with engine.begin() as connection:  # on SQLite this locks the file
         if connection.dialect.name == "postgresql":
             connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK)))
         if _version(connection) != HEAD:
             _upgrade(connection)
+
+
+def version_of(engine: "Engine") -> str | None:
+    """Return the schema version of a database, None for an empty one.
+
+    Raises
+    ------
+    SettingError
+        If this code cannot read that version.
+    """
+    with engine.connect().execution_options(reading=True) as connection:
+        found = _version(connection)
+    if found is not None and not (found.isdecimal() and len(found) == len(HEAD)):
+        raise SettingError(
+            f"the ratings database has an unknown schema version, {found[:20]!r}: give --ratings another database"
+        )
+    if found is not None and found > HEAD:
+        raise SettingError(
+            f"the ratings database has schema version {found}, and this cofactor reads up to {HEAD}: "
+            "pip install --upgrade cofactor"
+        )
+    return found
 
 
 def _version(connection: "Connection") -> str | None:
@@ -72,7 +86,7 @@ def _version(connection: "Connection") -> str | None:
 
 
 def _upgrade(connection: "Connection") -> None:
-    from alembic import command  # slow to load, and seldom needed
+    from alembic import command  # slow to import, and seldom needed
     from alembic.config import Config
 
     config = Config()

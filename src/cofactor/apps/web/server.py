@@ -1,7 +1,7 @@
-"""The server: granian's processes around the application, signals, and the trainings in between.
+"""The server: granian's processes around the application, signals, and regular retraining.
 
-granian was chosen because it drops a connection whose request's head is not there in time, while slow ones cost it
-nothing; uvicorn waits for ever. For a body, and for its size, `cofactor.apps.web.guard` sets the deadline.
+granian was chosen because it closes a connection whose request head does not arrive in time; uvicorn waits for ever.
+The deadline for a body, and its size, are set in `cofactor.apps.web.limits`.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cofactor.apps.web import logs
-from cofactor.apps.web.notice import Notice
+from cofactor.apps.web.reload_signal import ReloadSignal
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.errors import SettingError, missing_extra
 
@@ -27,14 +27,14 @@ __all__ = ["HEAD_SECONDS", "run"]
 log = logging.getLogger("cofactor.web")
 
 HEAD_SECONDS = 10
-"""A request's head must be there within so long; a connection may be silent for so long, too."""
+"""How long a request's head may take, and how long a connection may be idle."""
 
 DRAIN_SECONDS = 15
 _PARENT_SECONDS = 0.5
 
 
 def run(settings: ServiceSettings) -> None:
-    """Serve until told to stop: SIGTERM and SIGINT let open requests finish, SIGHUP reads the model again.
+    """Serve until told to stop: SIGTERM and SIGINT let open requests finish, SIGHUP reloads the model.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def run(settings: ServiceSettings) -> None:
     MissingExtraError
         If granian is not installed.
     SettingError
-        If the address is taken.
+        If it cannot listen at the address.
     """
     try:
         from granian import Granian
@@ -64,8 +64,8 @@ def run(settings: ServiceSettings) -> None:
             http1_settings=HTTP1Settings(header_read_timeout=1000 * HEAD_SECONDS, max_buffer_size=131_072),
             workers_kill_timeout=DRAIN_SECONDS, respawn_failed_workers=True, log_dictconfig=_LOGS,
         )  # fmt: skip
-        notice = Notice(Path(shared))
-        server.on_startup(functools.partial(_begin, settings, notice))
+        reload_signal = ReloadSignal(Path(shared))
+        server.on_startup(functools.partial(_on_startup, settings, reload_signal))
         server.serve(target_loader=functools.partial(worker, settings, os.getpid()), wrap_loader=False)
 
 
@@ -75,14 +75,14 @@ _LOGS: dict[str, Any] = {
     "handlers": {"nowhere": {"class": "logging.NullHandler"}},
     "loggers": {"_granian": {"handlers": ["nowhere"], "propagate": False}, "granian.access": {"propagate": False}},
 }
-"""granian says little that our own log does not, and not as JSON."""
+"""granian's own log is off: it says little that ours does not, and not as JSON."""
 
 
 def worker(settings: ServiceSettings, parent: int) -> Any:
     """Return the application of one worker process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent passes it on
     logs.set_up()
-    threading.Thread(target=_follow, args=(parent,), name="follow", daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), name="end-with-parent", daemon=True).start()
     from cofactor.apps.web.app import create_app
 
     app = create_app(settings)
@@ -90,22 +90,22 @@ def worker(settings: ServiceSettings, parent: int) -> Any:
     return app
 
 
-def _follow(parent: int) -> None:
-    """End this process when the one that started it is gone without a word."""
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, even if it was killed."""
     while os.getppid() == parent:
         time.sleep(_PARENT_SECONDS)
     os._exit(1)
 
 
-def _begin(settings: ServiceSettings, notice: Notice) -> None:
-    """Say where, take SIGHUP for ourselves, and begin to train now and then."""
+def _on_startup(settings: ServiceSettings, reload_signal: ReloadSignal) -> None:
+    """Log the address, handle SIGHUP, and start regular retraining."""
     address = f"http://{_bracketed(settings.host)}:{settings.port}"
     log.info("serving %s at %s", settings.model.name, address, extra={"event": "serving", "address": address})
-    signal.signal(signal.SIGHUP, lambda *_: notice.give())
+    signal.signal(signal.SIGHUP, lambda *_: reload_signal.send())
     if settings.refit_every is not None:
-        from cofactor.apps.web.refitting import refit_for_ever
+        from cofactor.apps.web.refit import refit_regularly
 
-        threading.Thread(target=refit_for_ever, args=(settings, notice), name="refit", daemon=True).start()
+        threading.Thread(target=refit_regularly, args=(settings, reload_signal), name="refit", daemon=True).start()
 
 
 def _bracketed(host: str) -> str:
@@ -113,11 +113,11 @@ def _bracketed(host: str) -> str:
 
 
 def _check_address(host: str, port: int) -> None:
-    """Refuse an address that another service has: the workers share it, so they would share it with strangers too."""
+    """Refuse an address in use: the workers share theirs, so they would also share it with another service."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
         except OSError as error:
-            raise SettingError(f"cannot listen at {host}:{port}: {error.strerror}; choose another --port") from None
+            raise SettingError(f"cannot listen at {host}:{port}: {error.strerror}: choose another --port") from None

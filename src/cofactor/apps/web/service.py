@@ -1,4 +1,4 @@
-"""What the parts of a running service share: the model, the ratings, the counters, who may come in."""
+"""What the routes of a running service share: the model, the ratings, the counters, the access policy."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -6,79 +6,90 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 
-from cofactor.apps.web.memory import Remembered
+from cofactor.apps.web.access import AccessPolicy
 from cofactor.apps.web.metrics import Metrics
-from cofactor.apps.web.people import Person, known_person, rated_by, visitor
 from cofactor.apps.web.problems import Problem
-from cofactor.apps.web.ranking import Wish, recommended
-from cofactor.apps.web.security import Doorkeeper
-from cofactor.apps.web.served import Current, Served
+from cofactor.apps.web.profiles import NOBODY, Profile, user_profile, visitor_profile
+from cofactor.apps.web.ratings_cache import RatingsCache
+from cofactor.apps.web.recommendations import ListRequest, recommended
+from cofactor.apps.web.served_model import ModelHolder, ServedModel
 from cofactor.apps.web.settings import ServiceSettings
 
-__all__ = ["Service"]
+__all__ = ["Service", "service_of"]
 
 Result = TypeVar("Result")
 
 log = logging.getLogger("cofactor.web")
 
-_LONG = 100  # a longer list, or one with reasons, is worked out beside the event loop
+_MAX_QUICK_N = 100  # a longer list, or one with reasons, is made in a thread
 
 
 @dataclass(frozen=True)
 class Service:
-    """A running service; every request begins by taking ``current.served`` once."""
+    """A running service; every request begins by taking ``models.current`` once."""
 
     settings: ServiceSettings
-    current: Current
-    remembered: Remembered
+    models: ModelHolder
+    ratings: RatingsCache
     metrics: Metrics
-    doorkeeper: Doorkeeper
-    announce: Callable[[], None]
+    access: AccessPolicy
+    announce_reload: Callable[[], None]
 
-    def item_row(self, served: Served, item: str) -> int:
+    def item_row(self, served: ServedModel, item: str) -> int:
         """Return an item's row, or end the request."""
-        row = served.catalogue.rows.get(item)
+        row = served.items.rows.get(item)
         if row is None:
-            raise Problem(404, "the model has no item of that id: GET /v1/items?search= finds items", "unknown-item")
+            raise Problem(404, "the model has no item with this id: GET /v1/items?search= finds items", "unknown-item")
         return row
 
-    def check(self, served: Served, ratings: Mapping[str, float]) -> None:
+    def check(self, served: ServedModel, ratings: Mapping[str, float]) -> None:
         """End the request where a rating is off the model's scale."""
         scale = served.scale
         values = ratings.values()
         if values and not (scale.holds(min(values)) and scale.holds(max(values))):
-            raise Problem(422, f"a rating here is a number from {scale.low:g} to {scale.high:g}", "off-the-scale")
+            raise Problem(422, f"a rating must be from {scale.low:g} to {scale.high:g} for this model", "off-the-scale")
 
-    def unknown(self, served: Served, ratings: Mapping[str, float]) -> list[str]:
+    def unknown(self, served: ServedModel, ratings: Mapping[str, float]) -> list[str]:
         """Return the items among some ratings that the model does not have."""
-        return [item for item in ratings if item not in served.catalogue.rows]
+        return [item for item in ratings if item not in served.items.rows]
 
-    def visitor(self, served: Served, ratings: Mapping[str, float]) -> Person:
-        """Place somebody who is not known."""
+    def visitor(self, served: ServedModel, ratings: Mapping[str, float]) -> Profile:
+        """Fold in somebody without a name."""
         self.metrics.count("fold_ins")
-        return visitor(served, ratings)
+        return visitor_profile(served, ratings)
 
-    def person(self, served: Served, user: str, stored: Mapping[str, float | None]) -> Person:
-        """Return somebody by name; nothing is known of a name that neither model nor store have."""
+    def user(self, served: ServedModel, user: str, stored: Mapping[str, float | None]) -> Profile:
+        """Return a user's profile; an empty one for a name that neither model nor store has."""
         if stored:
             self.metrics.count("fold_ins")
-        return known_person(served, user, stored) or Person(None, -1, rated_by(served, -1))
+        return user_profile(served, user, stored) or NOBODY
 
-    async def work(self, served: Served, wish: Wish | None, task: Callable[[], Result]) -> Result:
-        """Do what takes no time at once, and the rest where it keeps nobody waiting."""
-        quick = wish is not None and wish.n <= _LONG and not wish.reasons and not served.is_slow
+    async def work(self, served: ServedModel, request: ListRequest | None, task: Callable[[], Result]) -> Result:
+        """Run a quick task at once, and any other (None: not known to be quick) in a thread."""
+        quick = request is not None and request.n <= _MAX_QUICK_N and not request.reasons and not served.is_slow
         return task() if quick else await run_in_threadpool(task)
 
     async def list_for(
-        self, served: Served, user: str, wish: Wish, before: Mapping[str, float | None] | None = None
+        self,
+        served: ServedModel,
+        user: str,
+        request: ListRequest,
+        before: Mapping[str, float | None] | None = None,
     ) -> dict[str, Any]:
-        """Return a user's list, with what they have stored; and how it moved since what they had stored before."""
-        stored = await self.remembered.of(user)
+        """Return a user's list with their stored ratings, and how it moved if ``before`` are those of earlier."""
+        stored = await self.ratings.of(user)
 
         def task() -> dict[str, Any]:
-            was = None if before is None else self.person(served, user, before)
-            return recommended(served, self.person(served, user, stored), wish, was)
+            earlier = None if before is None else self.user(served, user, before)
+            return recommended(served, self.user(served, user, stored), request, earlier)
 
-        found = await self.work(served, wish if before is None else None, task)
-        return {"user": user, "current": self.remembered.is_current, **found}
+        found = await self.work(served, request if before is None else None, task)
+        return {"user": user, "current": self.ratings.is_current, **found}
+
+
+def service_of(request: Request) -> Service:
+    """Return the service that a request came to."""
+    service: Service = request.app.state.service
+    return service

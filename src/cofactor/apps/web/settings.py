@@ -1,4 +1,4 @@
-"""What a service is started with."""
+"""The settings of a service."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -11,31 +11,31 @@ __all__ = ["ServiceSettings", "is_loopback"]
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """All that the processes of a service must know.
+    """What the processes of a service are started with.
 
     Parameters
     ----------
     model : Path
-        The file that is served, or the model folder.
+        The model's file or folder.
     ratings : str
         URL of the ratings store.
     host, port
         Where it listens.
     token_file : Path, optional
-        Bearer tokens, one a line; with it, or away from loopback, who writes needs one.
+        Bearer tokens, one per line; with it, writing needs one of them.
     names : tuple of str
-        Further names by which the service may be called, besides its host, loopback and IP addresses.
+        Further host names that it answers to, besides its host, loopback and IP addresses.
     workers : int
-        How many processes answer.
+        How many processes answer requests.
     refit_every : float, optional
-        Seconds between two trainings on the stored ratings.
+        Retraining interval in seconds.
     shared : Path, optional
-        A folder that the processes of one service have in common.
+        A folder that the processes of one service share.
 
     Raises
     ------
     SettingError
-        If it would listen beyond loopback without a token file, or a number is out of range.
+        If other machines could reach it and there is no token file, or a number is out of range.
     """
 
     model: Path
@@ -51,19 +51,19 @@ class ServiceSettings:
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and self.token_file is None:
             raise SettingError(
-                f"--host {self.host} can be reached from other machines: give --token-file, a file with a token a "
-                "line, without which nobody can write"
+                f"--host {self.host} can be reached from other machines: give --token-file FILE, with one "
+                "bearer token per line; writing then needs one of them"
             )
         if self.workers < 1:
             raise SettingError(f"--workers {self.workers}: it must be 1 or more")
         if not 1 <= self.port <= 65535:
             raise SettingError(f"--port {self.port}: it must be from 1 to 65535")
         if self.refit_every is not None and self.refit_every < 1:
-            raise SettingError("--refit-every must be a second or more, such as 6h")
+            raise SettingError("--refit-every must be one second or more, such as 6h")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address can be reached from this machine alone.
+    """Tell whether an address can be reached only from this machine.
 
     Examples
     --------

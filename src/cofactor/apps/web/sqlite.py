@@ -1,4 +1,4 @@
-"""What SQLite must be told so that a rating it has taken is never lost, and two writers never trip over each other."""
+"""How SQLite is set up so that no acknowledged rating is lost, and writers take turns."""
 
 import random
 import sqlite3
@@ -8,12 +8,12 @@ from typing import Any
 __all__ = ["BUSY_SECONDS", "has_wal_fix", "journal_mode", "prepare", "wait_for_turn"]
 
 BUSY_SECONDS = 20.0
-"""How long a writer waits for the others; far longer than any of them takes."""
+"""How long a writer waits for the others: far longer than a write takes."""
 
-_ASK_SECONDS = (0.0005, 0.003)
+_RETRY_SECONDS = (0.0005, 0.003)
 
 _FIXED = ((3, 44, 6), (3, 50, 7))
-"""Backports of the fix of 3.51.3, each good for the releases of its own branch alone."""
+"""Backports of the fix of 3.51.3, each for the releases of its own branch."""
 
 
 def has_wal_fix(version: tuple[int, ...]) -> bool:
@@ -30,27 +30,27 @@ def has_wal_fix(version: tuple[int, ...]) -> bool:
 
 
 def journal_mode(version: tuple[int, ...]) -> str:
-    """Return the journal to keep: the write-ahead log where it is sound, a rollback journal elsewhere."""
+    """Return the journal mode: the write-ahead log where it is safe, a rollback journal elsewhere."""
     return "WAL" if has_wal_fix(version) else "DELETE"
 
 
 def prepare(connection: sqlite3.Connection, *_: Any) -> None:
-    """Set up a new connection: transactions are begun by us, and a commit is on the disk when it returns."""
+    """Set up a new connection: transactions start explicitly, and a commit is on disk when it returns."""
     connection.isolation_level = None
     connection.execute(f"pragma journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
     connection.execute("pragma synchronous = FULL")
 
 
 def wait_for_turn(connection: sqlite3.Connection) -> None:
-    """Begin a transaction that will write, as soon as no other does.
+    """Begin a write transaction as soon as no other is open.
 
-    SQLite's own wait asks ever more seldom, so that of many busy writers the one who waits longest has the least
-    chance, and gives up in the end. Here all ask equally often.
+    SQLite's own wait retries ever less often, so that with many busy writers the one that waits longest has the least
+    chance, and fails in the end. Here all retry equally often.
 
     Raises
     ------
     sqlite3.Error
-        If the others are not done in time, or something else is the matter.
+        If the others take too long, or the database fails otherwise.
     """
     end = time.monotonic() + BUSY_SECONDS
     connection.execute("pragma busy_timeout = 0")
@@ -62,7 +62,7 @@ def wait_for_turn(connection: sqlite3.Connection) -> None:
             except sqlite3.OperationalError as error:
                 if not _is_busy(error) or time.monotonic() > end:
                     raise
-            time.sleep(random.uniform(*_ASK_SECONDS))  # noqa: S311
+            time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311
     finally:
         connection.execute(f"pragma busy_timeout = {1000 * BUSY_SECONDS:.0f}")
 

@@ -1,8 +1,8 @@
-"""The ratings that people give, kept in SQLite or PostgreSQL so that none that was acknowledged is lost.
+"""The ratings that people give, stored in SQLite or PostgreSQL; no acknowledged one is lost.
 
-Every write raises one number, the revision, in the same transaction. That puts the writes of all services in one
-order, so whoever has seen a revision need only ask for what came after it; and a second write waits for the first,
-so none is seen before an earlier one.
+Every write raises one number, the revision, in the same transaction. That orders the writes of all services, so a
+reader that has seen a revision asks only for what came after it; a second write waits for the first, so none becomes
+visible before an earlier one.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from cofactor.apps.web import sqlite
-from cofactor.apps.web.schema import RATINGS, STATE, migrate
+from cofactor.apps.web.schema import RATINGS, STATE, migrate, version_of
 from cofactor.errors import CofactorError, SettingError, missing_extra
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ _OPTIONS = "-c synchronous_commit=on -c statement_timeout=5000 -c lock_timeout=5
 
 
 class StoreAway(CofactorError):
-    """The database of the ratings cannot be reached, is full, or refuses to write: try again later."""
+    """The ratings database cannot be reached, is full, or refuses to write: retry later."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What a store has taken after some revision: (user, item, value or None) in the order of writing."""
+    """What was written after some revision: (user, item, value or None), in the order of writing."""
 
     born: str
     revision: int
@@ -53,7 +53,7 @@ class Changes:
 
 
 def beside(model: Path) -> str:
-    """Return the URL of the store that belongs to a model file: a SQLite file next to it."""
+    """Return the URL of a model's own store: a SQLite file beside it."""
     return f"sqlite:///{model.resolve().with_suffix('.ratings.db')}"
 
 
@@ -61,24 +61,26 @@ def _address(url: str) -> "URL":
     try:
         address = make_url(url)
     except (ArgumentError, ValueError):
-        raise SettingError("--ratings is no database URL: write sqlite:///FILE or postgresql+psycopg://…") from None
+        raise SettingError("--ratings is not a database URL: write sqlite:///FILE or postgresql+psycopg://…") from None
     if address.drivername == "postgresql":
         address = address.set(drivername="postgresql+psycopg")
     if address.drivername not in ("sqlite", "postgresql+psycopg"):
         raise SettingError(f"--ratings names {address.drivername!r}: it must be sqlite or postgresql+psycopg")
     if address.drivername == "sqlite" and address.database in (None, "", ":memory:"):
-        raise SettingError("--ratings names no file, and ratings in memory would be lost: write sqlite:///FILE")
+        raise SettingError("--ratings has no file name, and ratings in memory would be lost: write sqlite:///FILE")
     return address
 
 
 def _check_kind(file: Path) -> None:
-    """Refuse a file that no database can be made of, which no waiting would mend."""
+    """Refuse a file that is not a database, which no retry would change."""
     if not file.is_file():
         return
     with contextlib.suppress(OSError), file.open("rb") as opened:
         begun = opened.read(len(_SQLITE))
         if begun and begun != _SQLITE:
-            raise SettingError(f"--ratings names {file}, which is no SQLite database: give another file, or a new one")
+            raise SettingError(
+                f"--ratings names {file}, which is not a SQLite database: give another file, or a new one"
+            )
 
 
 class RatingsStore:
@@ -92,7 +94,7 @@ class RatingsStore:
     Raises
     ------
     SettingError
-        If the URL is of another kind, or its file is there and no SQLite database.
+        If the URL is of another kind, or its file exists and is not a SQLite database.
     """
 
     def __init__(self, url: str) -> None:
@@ -108,17 +110,17 @@ class RatingsStore:
         self._inode = 0
 
     def write(self, user: str, ratings: Mapping[str, float | None]) -> None:
-        """Keep a user's ratings; None takes one back. When it returns, they are on the disk.
+        """Store a user's ratings; None deletes one. When it returns, they are on disk.
 
         Raises
         ------
         StoreAway
-            If it could not be done; then it may or may not have been.
+            If the database fails; the ratings may or may not have been stored.
         """
         self._writing(lambda _: ratings, user)
 
     def replace(self, user: str, ratings: Mapping[str, float], also: Iterable[str] = ()) -> None:
-        """Keep these ratings of a user and no others: those in the store, and of the items ``also``, are taken back.
+        """Store these ratings of a user and delete all others: those in the store, and of the items ``also``.
 
         Raises
         ------
@@ -134,7 +136,7 @@ class RatingsStore:
         self._writing(changes, user)
 
     def since(self, revision: int) -> Changes:
-        """Return all that was written after a revision; all there is after -1.
+        """Return all that was written after a revision; everything after -1.
 
         Raises
         ------
@@ -154,9 +156,9 @@ class RatingsStore:
         return self._run(read, reading=True)
 
     def peek(self) -> int | None:
-        """Return a number that changes when another connection has written, in microseconds; None where one must ask.
+        """Return a number that changes when another connection writes; None if the store must be asked instead.
 
-        Only SQLite has such a number, and not while a writer has the file locked.
+        Only SQLite has such a number, which takes microseconds, and not while a writer has the file locked.
         """
         if self.file is None or self._engine is None:
             return None
@@ -166,24 +168,44 @@ class RatingsStore:
                 return None
             if self._watch is None:
                 self._watch = sqlite3.connect(self.file, timeout=0, check_same_thread=False)
-                self._watches += 1  # the number means something to one connection alone
+                self._watches += 1  # the number is comparable within one connection only
             version: int = self._watch.execute("pragma data_version").fetchone()[0]
             return (self._watches << 32) + version
         except (OSError, sqlite3.Error):
             return None
 
     def probe(self) -> None:
-        """Write nothing, but as durably as ever, to learn whether it can be done.
+        """Make an empty write, to find out whether the store takes writes.
 
         Raises
         ------
         StoreAway
-            If it cannot.
+            If it does not.
         """
         self._writing(lambda _: {}, "")
 
+    def check_version(self) -> None:
+        """Refuse a database whose schema version this code cannot read; one that does not exist yet is fine.
+
+        Raises
+        ------
+        SettingError
+            If it has such a version.
+        StoreAway
+            If the database does not answer.
+        """
+        if self.file is not None and not self.file.exists():
+            return
+        engine = self._made()
+        try:
+            version_of(engine)
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            self._fail(error)
+        finally:
+            engine.dispose()
+
     def close(self) -> None:
-        """Let go of all connections; the next call opens new ones."""
+        """Close all connections; the next call opens new ones."""
         engine, self._engine = self._engine, None
         watch, self._watch = self._watch, None
         if engine is not None:
@@ -194,7 +216,7 @@ class RatingsStore:
     def _writing(self, changes: "Callable[[Connection], Mapping[str, float | None]]", user: str) -> None:
         def write(connection: "Connection") -> None:
             raised = sql.update(STATE).values(revision=STATE.c.revision + 1)
-            connection.execute(raised)  # others wait here until this one is done
+            connection.execute(raised)  # locks the row: others wait here until this transaction ends
             revision = connection.execute(sql.select(STATE.c.revision)).scalar_one()
             now = int(time.time())
             rows = [
@@ -208,9 +230,9 @@ class RatingsStore:
             self._run(write)
 
     def _run(self, work: "Callable[[Connection], Result]", **options: Any) -> Result:
-        """Do some work in one transaction; once more where the connection turns out to be a dead one.
+        """Do some work in one transaction, and again if the connection turns out to be dead.
 
-        Doing it twice does no harm: a rating that is written again is the same rating.
+        Writing the same rating twice does no harm.
         """
         for last in (False, True):
             try:
@@ -218,13 +240,13 @@ class RatingsStore:
                     return work(connection)
             except DBAPIError as error:
                 if last or not error.connection_invalidated:
-                    self._given_up(error)
+                    self._fail(error)
             except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-                self._given_up(error)
+                self._fail(error)
         raise AssertionError("unreachable")
 
-    def _given_up(self, error: Exception) -> None:
-        """Say that the store is away; the driver's own words, less the password, are for the log."""
+    def _fail(self, error: Exception) -> None:
+        """Raise StoreAway with the driver's message, without the password."""
         lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         password = self.address.password
         said = lines[0].replace(str(password), "***") if password else lines[0]
@@ -261,7 +283,7 @@ class RatingsStore:
 
 
 def _begin(connection: "Connection") -> None:
-    """Lock the file before the first look where something will be written, so that no writer must give up midway."""
+    """Lock the file at the start of a transaction that will write, so that no writer fails midway."""
     if connection.get_execution_options().get("reading"):
         connection.exec_driver_sql("begin")
     else:

@@ -90,7 +90,7 @@ def test_ratings_given_while_the_store_is_away_count_and_are_stored_once_it_is_b
     page.route("**/readyz", lambda route: route.fulfill(status=200, body=away))
     rate(page, "i0", 5)
     assert page.inner_text("#suggestions-title") == "For Dora"
-    assert "store is away" in page.inner_text("#notice")
+    assert "cannot be stored right now" in page.inner_text("#notice")
     page.unroute("**/ratings/*")
     page.unroute("**/readyz")
     page.wait_for_selector("#notice", state="hidden")
@@ -145,7 +145,7 @@ def test_a_genre_is_kept_to_under_a_name_too(run_service, visit):
 
 
 def test_safe_and_adventurous_lists_where_the_model_knows_how_sure_it_is(run_service, visit):
-    assert visit(run_service("rating")).locator("#daring-wish").is_hidden()
+    assert visit(run_service("rating")).locator("#daring-filter").is_hidden()
     page = visit(run_service("unsure"))
     page.set_default_timeout(60_000)
     rate(page, "i0", 5)

@@ -1,4 +1,4 @@
-"""What Alembic runs: the steps not yet taken, on the connection and in the transaction that it was given."""
+"""What Alembic runs: the missing migrations, on the given connection and in its transaction."""
 
 from alembic import context
 

@@ -1,13 +1,13 @@
-// The name under which ratings are kept, and the token where storing takes one.
+// The name under which ratings are stored, and the token if storing needs one.
 
 import { byId } from "./elements.js";
 
-const UNFIT = /^\.+$/; // the name stands in addresses
+const UNFIT = /^\.+$/; // the name is part of addresses
 
 /** The dialog that asks for a name. */
 export class Account {
-  constructor({ ratings, keeper, onChange }) {
-    Object.assign(this, { ratings, keeper, onChange, needsToken: false });
+  constructor({ ratings, uploads, onChange }) {
+    Object.assign(this, { ratings, uploads, onChange, needsToken: false });
     this.dialog = byId("account");
     byId("account-button").addEventListener("click", () => this.open());
     byId("account-close").addEventListener("click", () => this.dialog.close());
@@ -22,7 +22,7 @@ export class Account {
   open(problem = "") {
     byId("account-problem").textContent = problem;
     byId("account-name").value = this.ratings.owner ?? "";
-    byId("account-token").value = this.keeper.token;
+    byId("account-token").value = this.uploads.token;
     byId("account-token-part").hidden = !this.needsToken;
     byId("account-leave").hidden = this.ratings.owner === null;
     if (!this.dialog.open) this.dialog.showModal();
@@ -30,20 +30,20 @@ export class Account {
 
   async submit() {
     const name = byId("account-name").value.trim();
-    if (!name) return this.open("Give a name.");
-    if (UNFIT.test(name)) return this.open("A name cannot be dots alone.");
-    const { ratings, keeper } = this;
+    if (!name) return this.open("Enter a name.");
+    if (UNFIT.test(name)) return this.open("A name cannot consist of dots only.");
+    const { ratings, uploads } = this;
     const isNew = ratings.owner !== name;
     if (isNew && ratings.owner !== null) ratings.leave();
-    keeper.token = byId("account-token").value.trim();
+    uploads.token = byId("account-token").value.trim();
     if (isNew) ratings.own(name);
     try {
-      await keeper.send({ n: 1 });
-      await keeper.fetch();
+      await uploads.send({ n: 1 });
+      await uploads.fetch();
     } catch (failure) {
       if (isNew) ratings.disown();
       this.show();
-      return this.open(failure.status === 401 ? "The service does not take that token." : failure.inWords);
+      return this.open(failure.status === 401 ? "The service does not accept this token." : failure.inWords);
     }
     this.dialog.close();
     this.show();
@@ -52,7 +52,7 @@ export class Account {
 
   leave() {
     this.ratings.leave();
-    this.keeper.token = "";
+    this.uploads.token = "";
     this.dialog.close();
     this.show();
     this.onChange();

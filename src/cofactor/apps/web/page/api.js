@@ -2,7 +2,7 @@
 
 const PATIENCE_MILLISECONDS = 15_000;
 
-/** A request that came to nothing. Status 0 means that there was no answer at all. */
+/** A request that failed. Status 0 means that there was no response at all. */
 export class Failure extends Error {
   constructor(status, detail, { kind = "", retryAfter = 0, requestId = "" } = {}) {
     super(detail);
@@ -12,8 +12,8 @@ export class Failure extends Error {
   /** What went wrong, as a sentence. */
   get inWords() {
     if (this.status < 500) return `${this.message[0].toUpperCase()}${this.message.slice(1)}`;
-    const name = this.requestId ? ` Its log knows the request as ${this.requestId}.` : "";
-    return `Something went wrong in the service.${name}`;
+    const where = this.requestId ? ` Its log has the cause under ${this.requestId}.` : "";
+    return `The service failed to answer.${where}`;
   }
 
   /** Whether the service itself could not be reached. */
@@ -21,13 +21,13 @@ export class Failure extends Error {
     return this.status === 0;
   }
 
-  /** Whether it is only the ratings store that is away. */
+  /** Whether only the ratings store does not answer. */
   get isStoreAway() {
     return this.status === 503;
   }
 }
 
-/** Return an answer of the service; an aborted request throws the browser's AbortError. */
+/** Return the service's response; an aborted request throws the browser's AbortError. */
 export async function ask(path, { method = "GET", body, token, signal } = {}) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -60,7 +60,7 @@ export function userPath(user, ...parts) {
   return ["/v1/users", user, ...parts].map((part, at) => (at ? encodeURIComponent(part) : part)).join("/");
 }
 
-/** Return a query string; lists become repeated names, and what is not set is left out. */
+/** Return a query string; lists become repeated names, and unset values are left out. */
 export function queryOf(values) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {

@@ -1,4 +1,4 @@
-// The page, put together: who hears of what when something is rated, wished, lost or found again.
+// The page: creates its parts, and passes on what happens in one to the others.
 
 import { Account } from "./account.js";
 import { ask } from "./api.js";
@@ -12,18 +12,18 @@ import { Ratings } from "./ratings.js";
 import { Rows } from "./rows.js";
 import { Search } from "./search.js";
 import { Stars } from "./stars.js";
-import { StoreKeeper } from "./store.js";
+import { Uploads } from "./uploads.js";
 import { Suggestions } from "./suggestions.js";
-import { Wishes } from "./wishes.js";
+import { Filters } from "./filters.js";
 import { count, number } from "./words.js";
 
 const ratings = new Ratings();
-const keeper = new StoreKeeper(ratings);
+const uploads = new Uploads(ratings);
 const connection = new Connection();
 let parts = null;
 let model = null;
 
-/** Learn what the model is, then build what depends on it. */
+/** Fetch the model's card, then build what depends on it. */
 async function start() {
   try {
     const card = await ask("/v1/model");
@@ -42,12 +42,12 @@ function begin(card) {
   const rows = new Rows(stars, (item) => details.open(item));
   const details = new Details(ratings, rows);
   const open = (item) => details.open(item);
-  const wishes = new Wishes(() => suggestions.refresh());
+  const filters = new Filters(() => suggestions.refresh());
   const view = new ListView(byId("list"), rows);
-  const suggestions = new Suggestions({ ratings, keeper, view, wishes, connection, onList });
-  parts = { stars, rows, wishes, suggestions, rated: new RatedView(ratings, stars, open) };
+  const suggestions = new Suggestions({ ratings, uploads, view, filters, connection, onList });
+  parts = { stars, rows, filters, suggestions, rated: new RatedView(ratings, stars, open) };
   parts.map = new MapView(ratings, open);
-  parts.account = new Account({ ratings, keeper, onChange: everythingChanged });
+  parts.account = new Account({ ratings, uploads, onChange: everythingChanged });
   new Search(ratings, stars, pick);
   describe(card);
   listen();
@@ -68,7 +68,7 @@ function listen() {
   connection.addEventListener("back", everythingChanged);
   connection.addEventListener("token-needed", () => {
     parts.account.needsToken = true;
-    parts.account.open("The service wants a token before it stores ratings.");
+    parts.account.open("The service needs a token to store ratings.");
   });
 }
 
@@ -78,12 +78,12 @@ function showRatings() {
   parts.map.light();
 }
 
-/** Fetch what may be another than before: a name's ratings, the list. */
+/** Fetch what may have changed: a user's ratings, the list. */
 async function everythingChanged() {
   parts.suggestions.refresh();
   if (ratings.owner === null) return;
   try {
-    await keeper.fetch();
+    await uploads.fetch();
   } catch (failure) {
     if (failure.isSilence) connection.lost();
   }
@@ -98,7 +98,7 @@ async function onList(list, items) {
   for (const item of items ?? []) if (ratings.get(item)) predict(item);
 }
 
-/** Work out what the model would have predicted, now that the visitor has said what they think. */
+/** Fetch what the model would have predicted, now that the visitor has rated. */
 async function predict(item) {
   const known = ratings.sent(item);
   if (parts.goal !== "rating" || !known.length || ratings.get(item).predicted != null) return;
@@ -108,11 +108,11 @@ async function predict(item) {
     ratings.predict(item, score);
     parts.stars.showAll();
   } catch {
-    // it is a remark, and can be missing
+    // the prediction is optional
   }
 }
 
-/** Offer a title that was searched for to be rated, with the stars ready. */
+/** Show a title that was searched for, ready to be rated. */
 function pick(item) {
   const row = parts.rows.row(item, "div");
   byId("picked").replaceChildren(row);
@@ -122,15 +122,15 @@ function pick(item) {
 
 function describe(card) {
   const { low, high } = ratings.scale;
-  if (parts.goal && (low !== card.scale.low || high !== card.scale.high)) location.reload(); // other stars are needed
+  if (parts.goal && (low !== card.scale.low || high !== card.scale.high)) location.reload(); // other stars
   ratings.scale = card.scale;
   parts.goal = card.goal;
-  parts.wishes.offer(card);
+  parts.filters.offer(card);
   parts.account.needsToken = card.needs_token;
   const date = card.trained_at && new Date(card.trained_at).toLocaleDateString("en", { dateStyle: "long" });
   byId("model-card").textContent =
-    `${card.solver} of rank ${number(card.rank)}, learnt from ${count(card.ratings, "rating")} of ` +
-    `${count(card.items, "title")} by ${count(card.users, "person", "people")}${date ? `, trained on ${date}` : ""}.`;
+    `${card.solver} of rank ${number(card.rank)}, trained on ${count(card.ratings, "rating")} of ` +
+    `${count(card.items, "title")} by ${count(card.users, "person", "people")}${date ? `, on ${date}` : ""}.`;
 }
 
 start();

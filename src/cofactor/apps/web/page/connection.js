@@ -1,4 +1,4 @@
-// Whether the service and its store answer: says so when they do not, and notices when they do again.
+// Whether the service and its ratings store answer: says so when they do not, and when they do again.
 
 import { ask } from "./api.js";
 import { byId, make } from "./elements.js";
@@ -6,7 +6,7 @@ import { byId, make } from "./elements.js";
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
 
-/** Watches the service. Tells by an event "back" that it, or its store, answers again. */
+/** Watches the service. Dispatches "back" when it, or its store, answers again. */
 export class Connection extends EventTarget {
   constructor() {
     super();
@@ -17,20 +17,20 @@ export class Connection extends EventTarget {
 
   /** The service did not answer. */
   lost() {
-    this.begin("service", "The service does not answer. What you rate is kept here; the list follows when it is back.");
+    this.begin("service", "The service does not answer. Your ratings are kept here; the list updates when it is back.");
   }
 
-  /** The store did not take a rating, or the token was not the right one. */
+  /** The store did not take a rating, or the token was wrong. */
   storeFailed(failure) {
     if (failure.status === 401) {
       this.dispatchEvent(new Event("token-needed"));
-      this.begin("token", "Your ratings are kept in this browser: the service wants a token before it stores them.");
+      this.begin("token", "Your ratings are kept in this browser: the service needs a token to store them.");
     } else {
-      this.begin("store", "The ratings store is away. What you rate counts and is stored when it is back.");
+      this.begin("store", "Ratings cannot be stored right now. They still count for your list, and are stored later.");
     }
   }
 
-  /** A list came; `current` tells whether it counts all that is stored. */
+  /** A list came; `current` tells whether it counts all stored ratings. */
   works(list) {
     if (this.trouble === "service") this.end();
     if (list.current === false) this.storeFailed({ status: 503 });

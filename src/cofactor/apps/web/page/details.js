@@ -1,4 +1,4 @@
-// The drawer of one item: its stars, why it is suggested, and what is like it.
+// The drawer of one item: its stars, why it is suggested, and similar items.
 
 import { ask } from "./api.js";
 import { byId, icon, isolated, make } from "./elements.js";
@@ -17,7 +17,7 @@ export class Details {
     });
   }
 
-  /** Show what is known of an item; what takes a request follows. */
+  /** Show an item at once, and what has to be fetched when it comes. */
   open(item) {
     this.item = item;
     const why = make("section", { "aria-busy": "true" });
@@ -59,7 +59,7 @@ export class Details {
   async similar(item) {
     const { items } = await ask(`/v1/items/${encodeURIComponent(item.item)}/similar?n=${SIMILAR}`);
     if (!items.length) return [];
-    const plain = items.map(({ position, ...rest }) => rest); // a place among similar ones says little
+    const plain = items.map(({ position, ...rest }) => rest); // positions among similar items say little
     const list = make("ol", { class: "rows" }, plain.map((one) => this.rows.row(one)));
     return [make("h3", {}, "Similar titles"), list];
   }
@@ -71,19 +71,19 @@ export class Details {
     const shares = found.reasons.filter(({ share }) => share !== 0).slice(0, MOST_SHARES);
     if (found.popular || !shares.length) return [];
     const reach = Math.max(...shares.map(({ share }) => Math.abs(share)));
-    const place = found.position ? `At place ${number(found.position)} of your list.` : "";
+    const where = found.position ? `At place ${number(found.position)} of your list.` : "";
     return [
-      make("h3", {}, this.ratings.get(item.item) ? "What spoke for and against it" : "Why it stands where it does"),
-      make("p", { class: "quiet" }, `${place} What weighs most of ${count(ratings.length, "rating")}:`),
+      make("h3", {}, this.ratings.get(item.item) ? "What spoke for and against it" : "Why it is at this place"),
+      make("p", { class: "quiet" }, `${where} What weighs most of ${count(ratings.length, "rating")}:`),
       make("ul", { class: "shares" }, shares.map((reason) => this.share(reason, reach, found.position))),
     ];
   }
 
-  share(reason, reach, place) {
+  share(reason, reach, position) {
     const bar = make("span", { class: `bar ${reason.share > 0 ? "is-for" : "is-against"}`, "aria-hidden": "true" });
     bar.style.inlineSize = `${(100 * Math.abs(reason.share)) / reach}%`;
     const without = reason.position_without;
-    const moved = without && place && without !== place ? ` · without it at place ${number(without)}` : "";
+    const moved = without && position && without !== position ? ` · without it at place ${number(without)}` : "";
     return make(
       "li", {},
       make("p", {}, isolated(shownTitle(reason)), " ",

@@ -1,4 +1,4 @@
-// What the visitor rated, each with its stars, and the way back.
+// The panel of what the visitor rated, with undo.
 
 import { byId, isolated, make } from "./elements.js";
 import { count, shownTitle, starsInWords } from "./words.js";
@@ -17,7 +17,7 @@ export class RatedView {
     });
   }
 
-  /** Show the ratings. One that was just taken back here keeps its row, so that the focus is not lost. */
+  /** Show the ratings. One that was just removed here keeps its row, so that the focus is not lost. */
   show() {
     const { ratings } = this;
     const entries = ratings.newestFirst();
@@ -32,7 +32,7 @@ export class RatedView {
     this.around(entries);
   }
 
-  /** Put rows in place, touching only those that are not there yet: to move the focused one would lose the focus. */
+  /** Put rows in order, moving only those that have to: moving the focused one would lose the focus. */
   arrange(list, rows) {
     for (const row of [...list.children]) if (!rows.includes(row)) row.remove();
     rows.forEach((row, at) => {
@@ -54,12 +54,12 @@ export class RatedView {
   note(entries) {
     if (!entries.length) return "Nothing yet. Give a title some stars, here or in the list.";
     const gone = entries.filter(({ item }) => this.unknown.has(item)).length;
-    return gone ? `${count(gone, "title")} of these the present model does not know.` : "";
+    return gone ? `${count(gone, "title")} of these ${gone === 1 ? "is" : "are"} not in the current model.` : "";
   }
 
   lastInWords([change, ...more]) {
-    if (more.length) return `${count(more.length + 1, "rating")} taken back`;
-    const rated = change.after ? starsInWords(change.after.value, this.stars.scale) : "rating taken back";
+    if (more.length) return `${count(more.length + 1, "rating")} removed`;
+    const rated = change.after ? starsInWords(change.after.value, this.stars.scale) : "rating removed";
     return `${shownTitle(change)}, ${rated}`;
   }
 

@@ -1,11 +1,11 @@
-// What the visitor rated: in this browser, or under a name in the store, with what is still on its way there.
+// The visitor's ratings: in this browser, or stored under a name, with those still to be sent.
 
 import { keep, onForeignChange, recall } from "./storage.js";
 
 const MOST_STEPS_BACK = 50;
 const MOST_SENT = 1000; // as many as the service takes
 
-/** The visitor's ratings. Tells of every change by an event "change" with the items changed and when it began. */
+/** The visitor's ratings. Dispatches "change" with the changed items and when the change began. */
 export class Ratings extends EventTarget {
   constructor() {
     super();
@@ -44,7 +44,7 @@ export class Ratings extends EventTarget {
     return [...this.entries.values()].sort((one, other) => other.at - one.at);
   }
 
-  /** Return the ratings as the service takes them, without those of some items, or of another model's scale. */
+  /** Return the ratings as the API takes them, without some items, and without those off the model's scale. */
   sent(...besides) {
     const { low, high } = this.scale;
     const fits = ({ item, value }) => !besides.includes(item) && low <= value && value <= high;
@@ -54,7 +54,7 @@ export class Ratings extends EventTarget {
       .map(({ item, value }) => ({ item, value }));
   }
 
-  /** Rate an item, or take its rating back where the value is null. */
+  /** Rate an item, or delete its rating if the value is null. */
   rate(item, value, since = performance.now()) {
     const before = this.entries.get(item.item) ?? null;
     if ((before?.value ?? null) === value) return;
@@ -68,7 +68,7 @@ export class Ratings extends EventTarget {
     return { item: item.item, title, year, value, at: before?.at ?? Date.now(), predicted: before?.predicted };
   }
 
-  /** Take all ratings back, in one step that can be undone. */
+  /** Delete all ratings, in one step that can be undone. */
   clear() {
     const changes = this.newestFirst().map((before) => ({ ...before, before, after: null }));
     this.remember(changes);
@@ -79,7 +79,7 @@ export class Ratings extends EventTarget {
     this.history = [...this.history, changes].slice(-MOST_STEPS_BACK);
   }
 
-  /** Return what the next undo would undo: a list of changes; none where there is nothing. */
+  /** Return the changes that the next undo would undo; null if there are none. */
   get last() {
     return this.history.at(-1) ?? null;
   }
@@ -100,7 +100,7 @@ export class Ratings extends EventTarget {
     this.dispatchEvent(new CustomEvent("change", { detail: { items: changes.map(([item]) => item), since } }));
   }
 
-  /** Note what the model had predicted before it knew a rating. */
+  /** Remember what the model had predicted before it knew a rating. */
   predict(item, predicted) {
     const entry = this.entries.get(item);
     if (entry && entry.predicted == null) {
@@ -109,13 +109,13 @@ export class Ratings extends EventTarget {
     }
   }
 
-  /** Note that the store has a rating; not where another one was given since. */
+  /** Mark a rating as stored, unless another one was given since. */
   stored(item, value) {
     if (this.pending.get(item) === value) this.pending.delete(item);
     this.keep();
   }
 
-  /** Belong to a name from now on; what was rated until now is still to be stored. */
+  /** Use a name from now on; the ratings given so far are still to be stored. */
   own(name) {
     for (const { item, value } of this.entries.values()) this.pending.set(item, value);
     this.owner = name;
@@ -123,14 +123,14 @@ export class Ratings extends EventTarget {
     this.keep();
   }
 
-  /** Belong to nobody again, with all ratings in this browser as before a name that was not accepted. */
+  /** Undo `own` after the service refused the name: all ratings stay in this browser. */
   disown() {
     this.owner = null;
     this.pending.clear();
     this.keep();
   }
 
-  /** Belong to nobody again; what was stored stays in the store. */
+  /** Use no name any more; what is stored stays stored. */
   leave() {
     this.owner = null;
     this.entries.clear();
@@ -140,12 +140,12 @@ export class Ratings extends EventTarget {
     this.dispatchEvent(new CustomEvent("change", { detail: { items: [], since: performance.now() } }));
   }
 
-  /** Take what the store has, with what is still on its way there on top. */
+  /** Take over the stored ratings, and on top those still to be sent. */
   take(kept) {
     const old = this.entries;
     this.entries = new Map();
-    kept.forEach(({ item, title, rating }, place) => {
-      const { at = place - kept.length, predicted, year } = old.get(item) ?? {};
+    kept.forEach(({ item, title, rating }, index) => {
+      const { at = index - kept.length, predicted, year } = old.get(item) ?? {};
       this.entries.set(item, { item, title, year, value: rating, at, predicted });
     });
     for (const [item, value] of this.pending) {

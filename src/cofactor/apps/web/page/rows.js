@@ -1,4 +1,4 @@
-// A row of a list: place and move, title, what is known, why it is there, the stars.
+// A row of a list: position and move, title, what is known, reasons, stars.
 
 import { heard, icon, isolated, make } from "./elements.js";
 import { isLiked } from "./scale.js";
@@ -11,14 +11,14 @@ export class Rows {
     this.onDetails = onDetails;
   }
 
-  /** Return a new row for an item; `update` changes what may change in it. */
+  /** Return a new row for an item; `update` changes it later. */
   row(item, tag = "li") {
     const title = make("button", { type: "button", class: "title-button", "aria-haspopup": "dialog" });
     title.append(isolated(shownTitle(item)));
     title.addEventListener("click", () => this.onDetails(item));
     const row = make(
       tag, { class: "row", "data-item": item.item },
-      make("div", { class: "place" }),
+      make("div", { class: "position" }),
       make(
         "div", { class: "what" },
         make("h3", { class: "title" }, title),
@@ -31,30 +31,30 @@ export class Rows {
     return row;
   }
 
-  /** Show an item's place, move and reasons as they are now. */
+  /** Show an item's current position, move and reasons. */
   update(row, item) {
-    row.querySelector(".place").replaceChildren(...this.place(item));
+    row.querySelector(".position").replaceChildren(...this.position(item));
     const because = row.querySelector(".because");
     because.replaceChildren(...this.reasons(item.reasons ?? []));
     because.hidden = !because.hasChildNodes();
     row.classList.remove("is-rated");
   }
 
-  /** Show that a row is no suggestion any more: it has just been rated. */
+  /** Show that a row has just been rated, and is no suggestion any more. */
   settle(row) {
     row.classList.add("is-rated");
-    row.querySelector(".place").replaceChildren(icon("check"), heard("Rated"));
+    row.querySelector(".position").replaceChildren(icon("check"), heard("Rated"));
     row.querySelector(".because").hidden = true;
   }
 
-  place(item) {
+  position(item) {
     if (!item.position) return [];
     const parts = [make("span", { class: "number" }, number(item.position))];
     if (!("moved" in item) || item.moved === 0) return parts;
     return [...parts, moveMark(item)];
   }
 
-  /** Return the nodes that name the reasons, liked ones apart from others that raised the score all the same. */
+  /** Return the nodes that name the reasons: what was liked, then other ratings that raised the score. */
   reasons(reasons) {
     const liked = reasons.filter(({ rating }) => isLiked(rating, this.stars.scale));
     const others = reasons.filter((reason) => !liked.includes(reason));
@@ -77,7 +77,7 @@ function joined(phrases) {
   return phrases.flatMap((phrase, at) => (at ? [" and ", ...phrase] : phrase));
 }
 
-/** Return the mark of a move; one that rose from far below is as good as new. */
+/** Return the mark of a move; an item that was not in the list before is marked as new. */
 function moveMark(item) {
   const words = movedInWords(item);
   if (item.moved == null) return make("span", { class: "move is-up" }, "new");

@@ -5,7 +5,7 @@ import { byId, heard, isolated, make } from "./elements.js";
 import { count, known, shownTitle, starsInWords } from "./words.js";
 
 const FOUND = 8;
-const PAUSE_MILLISECONDS = 60; // between letters: shorter than one notices, longer than a fast typist's
+const PAUSE_MILLISECONDS = 60; // after a key: too short to notice, longer than between a fast typist's keys
 
 /** The search field. Calls back with the item that was chosen. */
 export class Search {
@@ -94,9 +94,9 @@ export class Search {
 
   activate(at) {
     this.active = Number.isNaN(at) ? -1 : at;
-    [...this.list.children].forEach((option, place) => {
-      option.setAttribute("aria-selected", String(place === this.active));
-      if (place === this.active) option.scrollIntoView({ block: "nearest" });
+    [...this.list.children].forEach((option, index) => {
+      option.setAttribute("aria-selected", String(index === this.active));
+      if (index === this.active) option.scrollIntoView({ block: "nearest" });
     });
     if (this.active < 0) this.input.removeAttribute("aria-activedescendant");
     else this.input.setAttribute("aria-activedescendant", `found-${this.active}`);

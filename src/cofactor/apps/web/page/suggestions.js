@@ -1,26 +1,25 @@
-// The list of suggestions: what is asked for, by whose ratings, and what is shown while and when that fails.
+// The list of suggestions: requests it after each change, and shows it, or why it could not be fetched.
 
 import { Failure, ask, queryOf, userPath } from "./api.js";
 import { byId, make } from "./elements.js";
-import { trueMoves } from "./moves.js";
 import { count, listInWords } from "./words.js";
 
 const PAGE = 20;
 const LONGEST = 500;
 
-/** Call back when what was changed is on the screen. */
+/** Call back when the change is on the screen. */
 function afterNextFrame(callback) {
   requestAnimationFrame(() => setTimeout(callback));
 }
 
-/** Asks for lists and shows them. Of several questions the last one counts. */
+/** Requests lists and shows them. If several requests overlap, the last one counts. */
 export class Suggestions {
-  constructor({ ratings, keeper, view, wishes, connection, onList }) {
-    Object.assign(this, { ratings, keeper, view, wishes, connection, onList });
+  constructor({ ratings, uploads, view, filters, connection, onList }) {
+    Object.assign(this, { ratings, uploads, view, filters, connection, onList });
     this.length = PAGE;
-    this.asked = 0;
+    this.sent = 0;
     this.before = null;
-    this.places = new Map();
+    this.positions = new Map();
     byId("more").addEventListener("click", () => this.lengthen());
   }
 
@@ -29,18 +28,18 @@ export class Suggestions {
     this.refresh({ quiet: true });
   }
 
-  get wish() {
-    return { n: this.length, reasons: 2, ...this.wishes.values };
+  get request() {
+    return { n: this.length, reasons: 2, ...this.filters.values };
   }
 
-  /** Ask for the list again. After a rating, `items` are those that it was about, and the moves since are marked. */
+  /** Request the list again. After a rating, `items` are the rated ones, and moves are marked. */
   async refresh({ items = null, since = performance.now(), quiet = false } = {}) {
-    const question = ++this.asked;
+    const mine = ++this.sent;
     this.abort?.abort();
     this.abort = new AbortController();
     this.view.wait();
     const list = await this.fetch(items !== null, this.abort.signal).catch((error) => error);
-    if (question !== this.asked) return; // a later question will be answered
+    if (mine !== this.sent) return; // a later request will be answered
     if (list instanceof Failure) this.fail(list);
     else if (list instanceof Error) throw list;
     else this.show(list, { items, since, quiet });
@@ -50,27 +49,27 @@ export class Suggestions {
     const { ratings } = this;
     if (ratings.owner === null) return this.forVisitor(afterRating, signal);
     try {
-      const list = await this.keeper.send(this.wish);
-      return list ?? (await ask(`${userPath(ratings.owner, "recommendations")}?${queryOf(this.wish)}`, { signal }));
+      const list = await this.uploads.send(this.request);
+      return list ?? (await ask(`${userPath(ratings.owner, "recommendations")}?${queryOf(this.request)}`, { signal }));
     } catch (failure) {
       if (!failure.isStoreAway && failure.status !== 401) throw failure;
       this.connection.storeFailed(failure);
-      return this.forVisitor(afterRating, signal); // what could not be stored counts all the same
+      return this.forVisitor(afterRating, signal); // ratings that could not be stored count all the same
     }
   }
 
   forVisitor(afterRating, signal) {
     const ratings = this.ratings.sent();
     const before = afterRating && this.before ? { before: this.before } : {};
-    return ask("/v1/recommendations", { method: "POST", body: { ratings, ...before, ...this.wish }, signal });
+    return ask("/v1/recommendations", { method: "POST", body: { ratings, ...before, ...this.request }, signal });
   }
 
   show(list, { items, since, quiet }) {
     const shownBefore = this.view.shown;
     const isFirst = this.before === null;
-    const shownItems = trueMoves(list.items, items ?? [], this.places);
+    const shownItems = trueMoves(list.items, items ?? [], this.positions);
     this.before = this.ratings.sent();
-    this.places = new Map(shownItems.map(({ item, position }) => [item, position]));
+    this.positions = new Map(shownItems.map(({ item, position }) => [item, position]));
     this.view.show(shownItems, items?.length === 1 && this.ratings.get(items[0]) ? items[0] : null);
     byId("more").hidden = list.items.length < this.length || this.length >= LONGEST;
     this.title(list);
@@ -89,19 +88,19 @@ export class Suggestions {
 
   note(list, size) {
     if (!list.popular) return `From ${count(size, "rating")} of yours; each new one changes the list at once.`;
-    if (!size) return "What most people rated. Rate two, and the list becomes yours.";
-    const { scale } = this.wishes;
+    if (!size) return "What most people rated. Rate a title, and the list becomes yours.";
+    const { scale } = this.filters;
     const hint = scale?.liked_from ? ` It learns from what you like: ${scale.liked_from} stars or more.` : "";
     return `Still what most people rated.${hint}`;
   }
 
   nothingLeft() {
-    if (!this.wishes.isNarrow) return make("div", { class: "state" }, make("p", {}, "You have rated all there is."));
+    if (!this.filters.isNarrow) return make("div", { class: "state" }, make("p", {}, "You have rated everything."));
     const reset = make("button", { type: "button", class: "main-button" }, "Show everything");
-    reset.addEventListener("click", () => this.wishes.reset());
+    reset.addEventListener("click", () => this.filters.reset());
     return make(
       "div", { class: "state" }, make("h3", {}, "Nothing is left here"),
-      make("p", { class: "quiet" }, "No title that you have not rated fits what the list may hold."), reset,
+      make("p", { class: "quiet" }, "No title that you have not rated matches these filters."), reset,
     );
   }
 
@@ -124,4 +123,21 @@ export class Suggestions {
       ),
     );
   }
+}
+
+/** Return a list's items with their moves corrected for the titles that left it or came back by the last change: a
+ * title that only moved up into the gap of a rated one did not rise.
+ *
+ * `changed` are those titles' ids, `positionsBefore` the earlier positions by id.
+ */
+function trueMoves(items, changed, positionsBefore) {
+  const positionsNow = new Map(items.map(({ item, position }) => [item, position]));
+  const left = changed.filter((item) => !positionsNow.has(item)).map((item) => positionsBefore.get(item) ?? Infinity);
+  const back = changed.filter((item) => !positionsBefore.has(item)).map((item) => positionsNow.get(item) ?? Infinity);
+  return items.map((item) => {
+    if (item.moved == null) return item;
+    const gaps = left.filter((position) => position < item.was).length;
+    const inserted = back.filter((position) => position < item.position).length;
+    return { ...item, moved: item.moved - (gaps - inserted) };
+  });
 }

@@ -1,4 +1,4 @@
-// How things are said: titles, counts, reasons, moves.
+// Titles, counts, ratings and moves in words.
 
 const NUMBER = new Intl.NumberFormat("en");
 const ARTICLE_LAST = /^(.*), (The|A|An|La|Le|Les|L'|Il|El|Der|Die|Das)$/;
@@ -46,7 +46,7 @@ export function starsInWords(value, scale) {
   return value === 1 ? "1 star" : `${written(value)} stars`;
 }
 
-/** Return how an item's place changed, in words. */
+/** Return how an item's position changed, in words. */
 export function movedInWords(item) {
   if (item.moved == null) return "new in the list";
   if (item.moved === 0) return "same place as before";

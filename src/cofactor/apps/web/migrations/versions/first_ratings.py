@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables, and give the store a name of its own."""
+    """Create the tables, and give the store a random name."""
     state = op.create_table(
         "cofactor_state",
         sql.Column("id", sql.Integer, primary_key=True),

@@ -1,0 +1,171 @@
+"""The commands that ask a model: ``cofactor recommend``, ``similar`` and ``describe``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cofactor.apps import show
+from cofactor.apps.options import Json, Master, ModelPath
+from cofactor.apps.outputs import TABLE_FORMATS, check_output, write_table
+from cofactor.errors import SettingError, UnknownIdError
+
+if TYPE_CHECKING:
+    from cofactor.data.vocabulary import Id
+    from cofactor.model.factors import Factors
+
+__all__ = ["describe", "recommend", "similar"]
+
+N = Annotated[int, typer.Option("-n", help="Length of a list.")]
+
+
+def recommend(
+    model: ModelPath,
+    users: Annotated[list[str] | None, typer.Argument(help="User ids.")] = None,
+    n: N = 10,
+    everyone: Annotated[bool, typer.Option("--all", help="For every user; needs -o.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File to write: .parquet, .csv or .jsonl; with --all, .parquet."),
+    ] = None,
+    include_seen: Annotated[bool, typer.Option(help="Also recommend items that the user has seen.")] = False,
+    master: Master = None,
+    json_output: Json = False,
+) -> None:
+    """Recommend the top n items for some users, or for all; after an interruption, the same command resumes."""
+    if everyone == bool(users) or (everyone and output is None):
+        raise typer.BadParameter("give user ids, or --all with -o FILE.parquet")
+    if master is not None:
+        if output is None or not everyone:
+            raise typer.BadParameter("--master makes the lists of all users: give --all and -o FOLDER")
+        from cofactor.apps.on_spark import recommend_everyone
+
+        _say_written(recommend_everyone(model, output, n, include_seen, master), json_output)
+        return
+    check_output(output, model)
+    _check_format(output, everyone)
+    from cofactor.model.storage import open_model
+
+    loaded = open_model(model)
+    if output is not None and everyone:
+        with show.progress_bar("recommending", hidden=json_output) as bar:
+            written = _recommend_everyone(loaded, output, n, include_seen, bar)
+        _say_written({"output": str(written), "n_users": loaded.n_users}, json_output)
+        return
+    ids = [_find_user(loaded, user) for user in users or []]
+    lists = loaded.recommend(ids, n, exclude_seen=not include_seen)
+    if output is not None:
+        write_table(lists, output)
+    if json_output:
+        show.as_json({"recommendations": show.rows_of(lists)})
+    else:
+        show.table(lists, right=("position",))
+
+
+def similar(
+    model: ModelPath,
+    item: Annotated[str, typer.Argument(help="An item's id or title.")],
+    n: N = 10,
+    json_output: Json = False,
+) -> None:
+    """List the items most like one item."""
+    from cofactor.apps.item_search import find_item
+    from cofactor.model.storage import open_model
+
+    loaded = open_model(model)
+    found = find_item(loaded, item)
+    near = loaded.similar_items(found, n)
+    if json_output:
+        show.as_json({"item": found, "similar": show.rows_of(near)})
+    else:
+        show.table(near, title=f"like {_title_of(loaded, found)}")
+
+
+def describe(model: ModelPath, json_output: Json = False) -> None:
+    """Show what a model is, and statistics of its vectors, factor by factor."""
+    from cofactor.model.storage import open_model
+
+    loaded = open_model(model)
+    if json_output:
+        show.as_json({**_card(loaded), "vectors": show.rows_of(loaded.describe())})
+        return
+    show.headline(str(loaded))
+    for name, value in _card(loaded).items():
+        show.say(f"  {name}: {value}")
+    show.vectors(loaded)
+
+
+def _check_format(output: Path | None, everyone: bool) -> None:
+    """Refuse an output whose name promises a format that is not written."""
+    if output is None:
+        return
+    if everyone and output.suffix in TABLE_FORMATS and output.suffix != ".parquet":
+        raise SettingError(f"-o {output}: --all writes Parquet; name the file {output.with_suffix('.parquet').name}")
+    if not everyone and output.suffix not in TABLE_FORMATS:
+        raise SettingError(f"-o {output}: the file's name must end in {', '.join(TABLE_FORMATS)}")
+
+
+def _say_written(result: dict[str, Any], json_output: bool) -> None:
+    if json_output:
+        show.as_json(result)
+    else:
+        show.say(f"wrote lists for {result['n_users']:,} users to {result['output']}")
+
+
+def _recommend_everyone(model: "Factors", output: Path, n: int, include_seen: bool, progress: show.Progress) -> Path:
+    """Write the lists of all users; when interrupted, say how far it got and how to resume."""
+    from cofactor.lists.everyone import parts_folder
+
+    done = 0
+
+    def report(users: int) -> None:
+        nonlocal done
+        done = users
+        progress(users / max(model.n_users, 1), f"{users:,} users")
+
+    try:
+        return model.recommend_all(output, n, exclude_seen=not include_seen, progress=report)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped after {done:,} of {model.n_users:,} users: the same command resumes there "
+            f"(finished lists are in {parts_folder(output)})"
+        ) from None
+
+
+def _title_of(model: "Factors", item: "Id") -> str:
+    """Return an item's title with its id, or the id alone."""
+    title = None if model.metadata.titles is None else model.metadata.titles[int(model.items.rows([item])[0])]
+    return f"{title} (id {item})" if title else str(item)
+
+
+def _card(model: "Factors") -> dict[str, Any]:
+    """Return what a model is: solver, settings, data, sizes, metrics on held-out data."""
+    origin = model.origin
+    return {
+        "solver": origin.solver,
+        "settings": dict(origin.settings),
+        "goal": model.objective.goal,
+        "data": origin.data,
+        "trained_at": origin.trained_at,
+        "version": origin.version,
+        "n_users": model.n_users,
+        "n_items": model.n_items,
+        "n_train": int(model.seen.nnz),
+        "rank": model.rank,
+        "metrics": dict(origin.metrics),
+    }
+
+
+def _find_user(model: "Factors", text: str) -> "Id":
+    """Return the user id that a text means.
+
+    Raises
+    ------
+    UnknownIdError
+        Showing what the ids look like, and where new people are served.
+    """
+    identifier = model.users.parse(text)
+    if identifier not in model.users:
+        known = f"the ids look like {model.users[0]!r}" if model.n_users else "the model has none"
+        raise UnknownIdError(f"unknown user {text!r}, {known}: use 'cofactor serve' for people who are new")
+    return identifier

@@ -1,0 +1,121 @@
+"""Around every request: access and limits are checked, security headers added, requests counted and logged."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from cofactor.apps.web.limits import check_address, read_body
+from cofactor.apps.web.problems import FAILURE, Problem, problem_response
+from cofactor.apps.web.service import Service
+
+__all__ = ["Middleware"]
+
+log = logging.getLogger("cofactor.web")
+
+SECURITY_HEADERS: Mapping[str, str] = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+"""In every response: nothing is loaded from other sites, and no other page may frame or read this one."""
+
+_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_\-.]{1,64}")
+
+
+class Middleware:
+    """An ASGI application around another.
+
+    Parameters
+    ----------
+    app : callable
+        The ASGI application inside.
+    service : Service
+        Has the access policy and the counters; tests reach it here, too.
+    """
+
+    def __init__(self, app: Any, service: Service) -> None:
+        self._app, self.service = app, service
+        self._access, self._metrics = service.access, service.metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        headers = dict(scope["headers"])
+        given_id = headers.get(b"x-request-id", b"")
+        request_id = given_id if _REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8).encode()
+        status = 500
+        started = False
+
+        async def respond(message: Any) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                status, started = message["status"], True
+                message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            check_address(scope)
+            self._check_access(scope, headers)
+            body = await read_body(headers, receive)
+            await self._app(scope, _once(body, receive), respond)
+        except Problem as refusal:
+            self._metrics.count("refused")
+            await problem_response(refusal)(scope, receive, respond)
+        except ConnectionError:  # the client has left
+            status = 499
+        except Exception:
+            log.exception("a request failed", extra={"event": "failure", "request_id": request_id.decode()})
+            if not started:
+                await problem_response(FAILURE)(scope, receive, respond)
+        self._record(scope, status, time.perf_counter() - start, request_id)
+
+    def _check_access(self, scope: Any, headers: dict[bytes, bytes]) -> None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
+        if not self._access.knows_host(host):
+            detail = "the request's Host is not a name of this service: start it with --name HOST to add one"
+            raise Problem(421, detail, "unknown-host")
+        origin = headers.get(b"origin")
+        if origin is not None and not self._access.same_origin(origin.decode("latin-1"), host):
+            raise Problem(403, "pages of other sites may not use this service", "foreign-origin")
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        if not self._access.allows(scope["method"], scope["path"], authorization):
+            detail = "this needs the header 'Authorization: Bearer TOKEN'"
+            raise Problem(401, detail, "token-needed", {"www-authenticate": "Bearer"})
+
+    def _record(self, scope: Any, status: int, seconds: float, request_id: bytes) -> None:
+        """Count a request, and log it unless it is a read that went well."""
+        route = getattr(scope.get("route"), "path", None)
+        self._metrics.request(route, status, seconds)
+        if status >= 400 or scope["method"] not in ("GET", "HEAD", "POST") or seconds > 1:
+            known = {"method": scope["method"][:10], "route": route or "other", "status": status}
+            more = {"event": "request", "request_id": request_id.decode(), "ms": round(1000 * seconds, 1)}
+            log.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra={**known, **more})
+
+
+def _once(body: bytes, receive: Any) -> Any:
+    """Return a `receive` that gives the application the body, and after it what the server says."""
+    given = False
+
+    async def next_message() -> Any:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return next_message

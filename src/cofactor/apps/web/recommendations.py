@@ -1,0 +1,175 @@
+"""Lists as the API answers them: the best items, or popular ones if nothing is known; similar items; who moved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cofactor.apps.web.item_index import ItemFilters
+from cofactor.apps.web.profiles import Profile
+from cofactor.apps.web.scoring import best_items, item_scores, shares_of
+from cofactor.apps.web.served_model import ServedModel
+from cofactor.errors import SettingError
+from cofactor.lists.answer import nearest
+from cofactor.lists.request import By
+
+__all__ = ["ListRequest", "check", "position_of", "recommended", "similar"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRequest:
+    """How a list should be.
+
+    Parameters
+    ----------
+    n : int
+    candidates, exclude : tuple of str
+        Item ids to choose from, and never to choose; unknown ones are ignored.
+    filters : ItemFilters
+    by : {"mean", "optimistic", "cautious"}
+    reasons : int
+        How many ratings to name for each item that raised its score.
+    """
+
+    n: int = 10
+    candidates: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    filters: ItemFilters = ItemFilters()
+    by: By = "mean"
+    reasons: int = 0
+
+
+def check(served: ServedModel, request: ListRequest) -> None:
+    """Refuse a request that the model cannot answer.
+
+    Raises
+    ------
+    SettingError
+        If the list is to be ordered by uncertainty, and the model has none.
+    """
+    if request.by != "mean" and not served.has_spread:
+        raise SettingError(
+            f"by={request.by!r} needs a model with uncertainty, such as BayesianMF's: use by='mean' here"
+        )
+
+
+def recommended(
+    served: ServedModel, profile: Profile, request: ListRequest, before: Profile | None = None
+) -> dict[str, Any]:
+    """Return a profile's list; with an earlier profile, also how each item moved since.
+
+    Raises
+    ------
+    SettingError
+        As `check` does.
+    """
+    check(served, request)
+    allowed = _allowed(served, request)
+    rows, scores = _best(served, profile, request, allowed)
+    items = _described(served, rows, scores)
+    if before is not None:
+        was = _positions(served, before, rows, allowed, request.by)
+        for item, old in zip(items, was, strict=True):
+            item["was"] = old or None
+            item["moved"] = old - item["position"] if old else None
+    if request.reasons:
+        for item, reasons in zip(items, _reasons(served, profile, rows, request.reasons), strict=True):
+            item["reasons"] = reasons
+    return {**served.label, "popular": not profile.is_known, "items": items}
+
+
+def _allowed(served: ServedModel, request: ListRequest) -> np.ndarray | None:
+    """Return the sorted rows that a list may hold; None if all may."""
+    passing = served.items.rows_passing(request.filters)
+    if request.candidates is None and not request.exclude:
+        return passing
+    mask = np.full(served.model.n_items, passing is None)
+    if passing is not None:
+        mask[passing] = True
+    if request.candidates is not None:
+        chosen = np.zeros(served.model.n_items, bool)
+        chosen[served.items.known(request.candidates)] = True
+        mask &= chosen
+    mask[served.items.known(request.exclude)] = False
+    return np.flatnonzero(mask)
+
+
+def _best(
+    served: ServedModel, profile: Profile, request: ListRequest, allowed: np.ndarray | None
+) -> tuple[list[int], Sequence[float | None]]:
+    """Return the rows and scores of the best items; of popular ones, without scores, if nothing is known."""
+    if profile.is_known:
+        ranked = best_items(served, profile, request.n, allowed, request.by)
+        return ranked.items.tolist(), ranked.scores.tolist()
+    order = served.items.by_popularity
+    rows = order[_open(served, profile, allowed)[order]][: request.n].tolist()
+    return rows, [None] * len(rows)
+
+
+def _described(served: ServedModel, rows: Sequence[int], scores: Sequence[float | None]) -> list[dict[str, Any]]:
+    describe = served.items.describe
+    return [
+        {"position": position, **describe(row), "score": score}
+        for position, (row, score) in enumerate(zip(rows, scores, strict=True), 1)
+    ]
+
+
+def _open(served: ServedModel, profile: Profile, allowed: np.ndarray | None) -> np.ndarray:
+    """Return which items may be in a profile's list: shape (items,)."""
+    is_open = np.full(served.model.n_items, allowed is None)
+    if allowed is not None:
+        is_open[allowed] = True
+    is_open[profile.rated.rows] = False
+    return is_open
+
+
+def position_of(served: ServedModel, profile: Profile, item: int) -> int | None:
+    """Return an item's position in a profile's whole list, from 1; None if it cannot be in it."""
+    return _positions(served, profile, [item], None, "mean")[0] or None
+
+
+def _positions(
+    served: ServedModel, profile: Profile, rows: Sequence[int], allowed: np.ndarray | None, by: By
+) -> list[int]:
+    """Return the positions of some items in a profile's whole list, from 1; 0 for items that cannot be in it.
+
+    Of items with equal scores the lower row comes first.
+    """
+    known = profile.is_known
+    scores = item_scores(served, profile, by) if known else served.items.popularity.astype(np.float32)
+    is_open = _open(served, profile, allowed)
+    every = np.arange(len(scores))
+    found = []
+    for row in rows:
+        ahead = (scores > scores[row]) | ((scores == scores[row]) & (every < row))
+        found.append(1 + int(np.count_nonzero(ahead & is_open)) if is_open[row] else 0)
+    return found
+
+
+def _reasons(served: ServedModel, profile: Profile, rows: list[int], n: int) -> list[list[dict[str, Any]]]:
+    """Return for each item the ratings that raise its score most."""
+    if not profile.is_known or not rows:
+        return [[] for _ in rows]
+    found = shares_of(served, profile, np.array(rows))
+    items = served.items
+    return [
+        [
+            {
+                "item": items.ids[found.rated[k]],
+                "title": items.titles[found.rated[k]],
+                "rating": float(found.ratings[k]),
+                "share": float(shares[k]),
+            }
+            for k in np.argsort(-shares, kind="stable")[:n]
+            if shares[k] > 0
+        ]
+        for shares in found.shares.T
+    ]
+
+
+def similar(served: ServedModel, row: int, n: int) -> dict[str, Any]:
+    """Return the items with the largest cosine to one."""
+    near = nearest(served.model.item_vectors, np.array([row]), n)
+    items = _described(served, near.items.tolist(), near.scores.astype(float).tolist())
+    return {**served.label, "item": served.items.ids[row], "title": served.items.titles[row], "items": items}

@@ -1,0 +1,126 @@
+"""Retraining: the same solver on the old training data with the stored ratings merged in."""
+
+import dataclasses
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cofactor.apps.web.reload_signal import ReloadSignal
+from cofactor.apps.web.scale import scale_of
+from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.store import RatingsStore
+from cofactor.data.interactions import Interactions
+from cofactor.data.vocabulary import Vocabulary
+from cofactor.model.factors import Factors
+from cofactor.solvers.again import solver_of, trained_on
+
+__all__ = ["merged", "refit", "refit_regularly"]
+
+log = logging.getLogger("cofactor.web")
+
+
+def refit(model: Factors, store: RatingsStore, data: Interactions | None = None) -> Factors:
+    """Train a model again, with the ratings stored since.
+
+    Parameters
+    ----------
+    model : Factors
+        Its solver and settings are used again and, without ``data``, its training data.
+    store : RatingsStore
+    data : Interactions, optional
+        Newer training data.
+
+    Raises
+    ------
+    SettingError
+        If the model does not say how it was trained.
+    StoreAway
+        If the store does not answer.
+    """
+    solver = solver_of(model)
+    trained: Factors = solver.fit(merged(model, store.since(-1).rows, data))
+    return trained
+
+
+def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Interactions | None = None) -> Interactions:
+    """Return the training data with stored ratings: new ones added, changed ones replaced, deleted ones left out.
+
+    In a model of likes a rating that is no like stays in the table with value 0: seen, so that the item is not
+    recommended, but not learnt from. Ratings of items that the data do not have are left out: nothing but an id is
+    known of such items.
+    """
+    old = trained_on(model) if data is None else data
+    last = {(user, item): value for user, item, value in rows}
+    items = {str(identifier): row for row, identifier in enumerate(old.items)}
+    last = {pair: value for pair, value in last.items() if pair[1] in items}
+    users = _joined(old.users, {user for (user, _), value in last.items() if value is not None})
+    rows_of = _rows_of(users, {user for user, _ in last})
+    entries = [
+        (rows_of[user], items[item], np.nan if value is None else value)
+        for (user, item), value in last.items()
+        if user in rows_of
+    ]
+    table = np.array(entries, dtype=np.float64).reshape(-1, 3)
+    triplets = old.triplets()
+    width = max(len(old.items), 1)
+    keys = table[:, 0].astype(np.int64) * width + table[:, 1].astype(np.int64)
+    unchanged = ~np.isin(triplets.user_rows.astype(np.int64) * width + triplets.item_rows, keys)
+    given = table[~np.isnan(table[:, 2])]
+    given[:, 2] = scale_of(model).values(given[:, 2])
+    columns = [
+        np.concatenate([one[unchanged], new.astype(one.dtype)])
+        for one, new in zip((triplets.user_rows, triplets.item_rows, triplets.values), given.T, strict=True)
+    ]
+    joined = Interactions.from_rows(users, old.items, *columns, name=old.name)
+    return dataclasses.replace(joined, metadata=old.metadata)
+
+
+def _joined(users: Vocabulary, names: set[str]) -> Vocabulary:
+    """Return the users and new names; as strings if the ids were integers and one of the names is not."""
+    fresh = [users.parse(name) for name in sorted(names)]
+    if users.holds_integers and not all(isinstance(name, int) and str(name) in names for name in fresh):
+        users = Vocabulary([str(identifier) for identifier in users], kind="user")
+        fresh = sorted(names)
+    return users.extended(fresh) if fresh else users
+
+
+def _rows_of(users: Vocabulary, names: set[str]) -> Mapping[str, int]:
+    ordered = sorted(names)
+    if not ordered:
+        return {}
+    parsed = [users.parse(name) for name in ordered]
+    known = {name: identifier for name, identifier in zip(ordered, parsed, strict=True) if str(identifier) == name}
+    if users.holds_integers:
+        known = {name: identifier for name, identifier in known.items() if isinstance(identifier, int)}
+    found = users.find(list(known.values())) if known else np.empty(0, np.int32)
+    return {name: int(row) for name, row in zip(known, found, strict=True) if row >= 0}
+
+
+def refit_regularly(settings: ServiceSettings, reload_signal: ReloadSignal) -> None:
+    """Retrain at the interval of the settings, in a process of low priority, and have the new model served."""
+    pause = threading.Event()
+    while not pause.wait(settings.refit_every):
+        if refit_once(settings.model, settings.ratings):
+            reload_signal.send()
+
+
+def refit_once(model: Path, ratings: str) -> bool:
+    """Retrain a model's file in a process of its own; tell whether it worked."""
+    code = "import os, sys; os.nice(10); from cofactor.apps.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "refit", str(model), "-o", str(model), "--json"]
+    done = subprocess.run(
+        command, env={**os.environ, "COFACTOR_RATINGS": ratings}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        log.error("retraining failed: %s", reason[:500], extra={"event": "refit_failed"})
+        return False
+    log.info("retrained", extra={"event": "refitted"})
+    return True

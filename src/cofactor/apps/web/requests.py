@@ -1,0 +1,229 @@
+"""What requests share: ids, ratings, how a list should be; every value with its limits, as checked and documented."""
+
+import functools
+from collections.abc import Callable, Container, Coroutine
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import Depends, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from starlette.datastructures import QueryParams
+from typing_extensions import TypedDict
+
+from cofactor.apps.web.item_index import ItemFilters
+from cofactor.apps.web.recommendations import ListRequest
+
+__all__ = [
+    "KNOWN_PARAMETERS_ONLY",
+    "SLASH",
+    "DirectRoute",
+    "ItemId",
+    "ItemPath",
+    "ListQuery",
+    "Rating",
+    "Ratings",
+    "StrictBody",
+    "UserPath",
+    "Value",
+    "as_ratings",
+    "list_request_in",
+    "parsed_body",
+    "refuse_parameters",
+    "user_in",
+]
+
+MAX_RATINGS = 1000
+MAX_IDS = 1000
+MAX_N = 500
+MAX_REASONS = 5
+
+_ID = {"min_length": 1, "max_length": 200, "pattern": r"^[^\x00-\x1f\x7f]+$"}
+
+SLASH = "\x1f"
+"""Stands in a path for a slash that belongs to an id, so that it does not split the path; no id can have it."""
+
+
+def with_slashes(part: str) -> str:
+    """Return the id that a part of a path stands for."""
+    return part.replace(SLASH, "/")
+
+
+ItemId = Annotated[str, Field(description="An item's id.", examples=["50"], **_ID)]
+ItemPath = Annotated[str, BeforeValidator(with_slashes), Path(description="An item's id.", examples=["50"], **_ID)]
+UserPath = Annotated[
+    str,
+    BeforeValidator(with_slashes),
+    Path(description="A user's id, or a name that somebody chose.", examples=["196"], **_ID),
+]
+Value = Annotated[
+    float,
+    Field(allow_inf_nan=False, ge=-1e9, le=1e9, description="On the model's scale; see /v1/model.", examples=[5]),
+]
+_Year = Annotated[int, Field(ge=1, le=9999)]
+_Raters = Annotated[int, Field(ge=0, le=2**53)]
+_Genre = Annotated[str, Field(min_length=1, max_length=60)]
+
+
+class StrictBody(BaseModel):
+    """A body: unknown names and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+class Rating(TypedDict):
+    """An item and its rating; a plain dictionary, since many come at once."""
+
+    item: ItemId
+    value: Value
+
+
+Ratings = Annotated[list[Rating], Field(max_length=MAX_RATINGS)]
+
+
+def as_ratings(ratings: list[Rating]) -> dict[str, float]:
+    """Return ratings by item; if an item is there twice, its last rating counts."""
+    return {rating["item"]: rating["value"] for rating in ratings}
+
+
+class ListQuery(BaseModel):
+    """How a list should be; in a query string, parameters that are lists may be repeated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: int = Field(10, ge=1, le=MAX_N, description="Length of the list.")
+    by: Literal["mean", "optimistic", "cautious"] = Field(
+        "mean", description="What to order by, where the model knows how certain its scores are."
+    )
+    reasons: int = Field(0, ge=0, le=MAX_REASONS, description="How many reasons to give for each item.")
+    candidates: list[ItemId] | None = Field(None, max_length=MAX_IDS, description="Choose from these items only.")
+    exclude: list[ItemId] = Field([], max_length=MAX_IDS, description="Never choose these items.")
+    genres: list[_Genre] = Field([], max_length=20, description="Only items that have all of these genres.")
+    year_from: _Year | None = Field(None, description="Only items of this year or later.")
+    year_to: _Year | None = Field(None, description="Only items of this year or earlier.")
+    raters_from: _Raters | None = Field(None, description="Only items that at least this many people rated.")
+    raters_to: _Raters | None = Field(None, description="Only items that at most this many people rated.")
+
+    def list_request(self) -> ListRequest:
+        """Return what is asked for."""
+        return ListRequest(
+            n=self.n,
+            candidates=None if self.candidates is None else tuple(self.candidates),
+            exclude=tuple(self.exclude),
+            filters=ItemFilters(tuple(self.genres), self.year_from, self.year_to, self.raters_from, self.raters_to),
+            by=self.by,
+            reasons=self.reasons,
+        )
+
+
+class DirectRoute(APIRoute):
+    """A route whose endpoint takes the request alone, and reads it in one step by the functions below.
+
+    FastAPI reads and checks each parameter by itself, which takes longer than to find a list. The dependencies of such
+    a route are not run: they only tell the API's description what the endpoint reads.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+_SHORT_QUERY = 200  # bytes of a query string that is worth caching
+_LISTS = {"candidates", "exclude", "genres"}
+
+
+def list_request_in(request: Request) -> ListRequest:
+    """Read from the query string how a list should be.
+
+    Raises
+    ------
+    RequestValidationError
+        If a parameter is unknown or its value is not valid.
+    """
+    query = request.scope["query_string"]
+    return _cached_list_request(query) if len(query) < _SHORT_QUERY else _list_request(query)
+
+
+def _list_request(query: bytes) -> ListRequest:
+    given = QueryParams(query)
+    values = {name: given.getlist(name) if name in _LISTS else given[name] for name in given}
+    try:
+        return ListQuery.model_validate(values).list_request()
+    except ValidationError as error:
+        raise _refused("query", error) from None
+
+
+_cached_list_request = functools.lru_cache(maxsize=1000)(_list_request)
+
+_USER_ID: TypeAdapter[str] = TypeAdapter(Annotated[str, BeforeValidator(with_slashes), Field(**_ID)])
+
+
+def user_in(request: Request) -> str:
+    """Read a user's id from the path.
+
+    Raises
+    ------
+    RequestValidationError
+        If it cannot be one.
+    """
+    try:
+        return _USER_ID.validate_python(request.path_params["user"])
+    except ValidationError as error:
+        raise _refused("path", error, "user") from None
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def parsed_body(request: Request, model: type[Body]) -> Body:
+    """Read a body, in one step from bytes to checked values.
+
+    Raises
+    ------
+    RequestValidationError
+        If it is not valid.
+    """
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise _refused("body", error) from None
+
+
+def _refused(part: str, error: ValidationError, *name: str) -> RequestValidationError:
+    """Return an error that says in which part of the request it is."""
+    found = error.errors(include_input=False, include_url=False)
+    return RequestValidationError([{**one, "loc": (part, *name, *one["loc"])} for one in found])
+
+
+def refuse_parameters(request: Request, known: Container[str] = ()) -> None:
+    """Refuse a query string with parameters other than those known: a misspelt one would be ignored unnoticed.
+
+    Raises
+    ------
+    RequestValidationError
+    """
+    if not request.scope["query_string"]:
+        return
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [{"loc": ("query", name), "msg": "unknown parameter", "type": "extra_forbidden"} for name in unknown]
+        )
+
+
+async def _known_parameters_only(request: Request) -> None:
+    refuse_parameters(request, {known.alias for known in request.scope["route"].dependant.query_params})
+
+
+KNOWN_PARAMETERS_ONLY = [Depends(_known_parameters_only)]
+"""Dependencies of routes whose query FastAPI reads; `ListQuery` refuses unknown parameters itself."""
+
+
+def documents_list_query(query: Annotated[ListQuery, Query()]) -> None:
+    """Say in the API's description that a `DirectRoute` reads `list_request_in`."""
+
+
+def documents_user(user: UserPath) -> None:
+    """Say in the API's description that a `DirectRoute` reads `user_in`."""

@@ -1,0 +1,123 @@
+"""Explanations: each rating's share of an item's score, and the item's position without that rating."""
+
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from cofactor.apps.web.profiles import Profile, RatedItems, fold_in
+from cofactor.apps.web.recommendations import position_of
+from cofactor.apps.web.requests import (
+    KNOWN_PARAMETERS_ONLY,
+    ItemId,
+    ItemPath,
+    Ratings,
+    StrictBody,
+    UserPath,
+    as_ratings,
+)
+from cofactor.apps.web.responses import PROBLEMS, ItemDetails, Labelled, Reason, json_response
+from cofactor.apps.web.scoring import score_of, shares_of
+from cofactor.apps.web.served_model import ServedModel
+from cofactor.apps.web.service import service_of
+
+__all__ = ["router"]
+
+MAX_POSITIONS = 50
+"""For this many of the largest shares the position without the rating is found: each takes a fold-in and all scores."""
+
+router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=KNOWN_PARAMETERS_ONLY, tags=["explanations"])
+
+
+class VisitorExplanation(StrictBody):
+    """Ratings of somebody without a name, and the item that they ask about."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"ratings": [{"item": "50", "value": 5}], "item": "181"}]}
+    )
+
+    ratings: Ratings
+    item: ItemId
+
+
+class ReasonWithPosition(Reason):
+    """A rating's share of a score, and its effect on the item's position."""
+
+    position_without: int | None = Field(
+        description="The item's position without this rating; only for the largest shares.", examples=[7]
+    )
+
+
+class Explanation(Labelled, ItemDetails):
+    """Why an item has its position. The shares and the rest add up to the score."""
+
+    popular: bool = Field(description="Whether nothing is known to explain it by.")
+    position: int | None = Field(description="In the whole list; none if it is already rated.", examples=[1])
+    score: float | None = Field(examples=[0.93])
+    rest: float | None = Field(description="What is not due to a rating.", examples=[0.02])
+    reasons: list[ReasonWithPosition]
+
+
+@router.post("/explanations", response_model=Explanation)
+async def for_visitor(request: Request, body: VisitorExplanation) -> Response:
+    """Why an item has its position for somebody without a name. Nothing is stored."""
+    service, ratings = service_of(request), as_ratings(body.ratings)
+    served = service.models.current
+    service.check(served, ratings)
+    row = service.item_row(served, body.item)
+    return json_response(await run_in_threadpool(lambda: explained(served, service.visitor(served, ratings), row)))
+
+
+@router.get("/users/{user}/explanations/{item}", response_model=Explanation)
+async def for_user(request: Request, user: UserPath, item: ItemPath) -> Response:
+    """Why an item has its position for a user."""
+    service = service_of(request)
+    served = service.models.current
+    row = service.item_row(served, item)
+    stored = await service.ratings.of(user)
+    return json_response(await run_in_threadpool(lambda: explained(served, service.user(served, user, stored), row)))
+
+
+def explained(served: ServedModel, profile: Profile, item: int) -> dict[str, Any]:
+    """Return the explanation of one item's score.
+
+    The shares and ``rest`` (the mean, the item's own bias, the remaining training error) add up to the score.
+    """
+    position = position_of(served, profile, item)
+    described = {**served.label, "popular": not profile.is_known, **served.items.describe(item), "position": position}
+    if not profile.is_known:
+        return {**described, "score": None, "rest": None, "reasons": []}
+    score = score_of(served, profile, item)
+    found = shares_of(served, profile, np.array([item]))
+    shares = found.shares[:, 0]
+    order = np.argsort(-np.abs(shares), kind="stable")
+    tried = np.flatnonzero(profile.rated.learnt)[order[:MAX_POSITIONS]]
+    without = _positions_without(served, profile.rated, tried, item) if position else []
+    items = served.items
+    reasons = [
+        {
+            "item": items.ids[found.rated[k]],
+            "title": items.titles[found.rated[k]],
+            "rating": float(found.ratings[k]),
+            "share": float(shares[k]),
+            "position_without": without[at] if at < len(without) else None,
+        }
+        for at, k in enumerate(order.tolist())
+    ]
+    return {**described, "score": score, "rest": score - float(shares.sum()), "reasons": reasons}
+
+
+def _positions_without(served: ServedModel, rated: RatedItems, tried: np.ndarray, item: int) -> list[int | None]:
+    """Return the item's position in the list that there would be without each of some ratings."""
+    others = [rated.without(int(k)) for k in tried]
+    if not all(
+        other.learnt.any() for other in others
+    ):  # it was the only one, so the list without it is the popular one
+        profiles = [Profile(other) for other in others]
+    else:
+        folded = fold_in(served, others)
+        profiles = [Profile(other, row, True, folded) for row, other in enumerate(others)]
+    return [position_of(served, profile, item) for profile in profiles]

@@ -1,0 +1,106 @@
+"""Operations: health, readiness, metrics for Prometheus, reloading the model."""
+
+import datetime
+from collections.abc import Iterator
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from cofactor.apps.web.metrics import resident_bytes, seconds_since
+from cofactor.apps.web.problems import Problem
+from cofactor.apps.web.responses import PROBLEMS, json_response
+from cofactor.apps.web.service import Service, service_of
+from cofactor.errors import ModelFileError
+
+__all__ = ["router"]
+
+router = APIRouter(responses=PROBLEMS, tags=["operations"])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """What the service can do now. It is ready even if its ratings store does not answer: then it only reads."""
+
+    ready: bool
+    model: str
+    store: Literal["current", "away"]
+    writes: bool
+    away_seconds: float | None = Field(None, description="For how long the store has not answered.")
+
+
+class Reloaded(BaseModel):
+    """The model that is served from now on."""
+
+    model: str
+    solver: str
+    changed: bool = Field(description="Whether it differs from the one before.")
+
+
+@router.get("/healthz", response_model=Health)
+async def health() -> Response:
+    """The process answers."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/readyz", response_model=Readiness)
+async def readiness(request: Request) -> Response:
+    """What the service can do: it is ready once it has a model, and says whether the ratings store answers."""
+    service = service_of(request)
+    away = service.ratings.away_since
+    document = {
+        "ready": True,
+        "model": service.models.current.digest,
+        "store": "current" if away is None else "away",
+        "writes": away is None,
+    }
+    return json_response(document if away is None else {**document, "away_seconds": round(seconds_since(away), 1)})
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request) -> Response:
+    """Counters of all processes, for Prometheus."""
+    service = service_of(request)
+    return Response(service.metrics.text(_gauges(service)), media_type="text/plain; version=0.0.4")
+
+
+@router.post("/v1/admin/reload", response_model=Reloaded, responses={409: PROBLEMS[422]})
+async def reload(request: Request) -> Response:
+    """Read the model's file again. If it is not a valid model, the old one goes on serving."""
+    service = service_of(request)
+    before = service.models.current.digest
+    try:
+        served = await run_in_threadpool(service.models.reload)
+    except ModelFileError:
+        service.metrics.count("reload_failures")
+        detail = "the file is not a valid model, so the old one goes on serving: the log says what is wrong with it"
+        raise Problem(409, detail, "bad-model") from None
+    service.metrics.count("reloads")
+    service.announce_reload()
+    label = {"model": served.digest, "solver": served.label["solver"]}
+    return json_response({**label, "changed": served.digest != before})
+
+
+def _gauges(service: Service) -> Iterator[tuple[str, str, float]]:
+    served = service.models.current
+    yield "store_up", "", float(service.ratings.is_current)
+    yield "model_loaded_seconds", "", seconds_since(served.loaded_at)
+    if (trained := _timestamp(served.model.origin.trained_at)) is not None:
+        yield "model_age_seconds", "", seconds_since(trained)
+    yield "model_info", f'{{digest="{served.digest}",solver="{served.label["solver"]}"}}', 1.0
+    yield "process_resident_bytes", "", float(resident_bytes())
+
+
+def _timestamp(text: str) -> float | None:
+    """Return an ISO time in seconds since 1970; None if it is not one."""
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,186 @@
+"""The model being served, with what responses need of it; a new one is loaded and checked before it takes over."""
+
+import contextlib
+import functools
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from cofactor.apps.web.item_index import ItemIndex
+from cofactor.apps.web.scale import Scale, scale_of
+from cofactor.errors import CofactorError, ModelFileError
+from cofactor.evaluation.plane import item_plane
+from cofactor.model.factors import Factors, exact_of, needs_every_draw, ranked_rows
+from cofactor.model.storage import load
+
+__all__ = ["ModelHolder", "ServedModel", "load_served"]
+
+log = logging.getLogger("cofactor.web")
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A model and what is derived from it. A request takes it once and uses nothing else, so it never mixes two models.
+
+    Parameters
+    ----------
+    model : Factors
+    digest : str
+        A hash of the model's numbers.
+    items : ItemIndex
+    scale : Scale
+    loaded_at : float
+        Seconds since 1970.
+    warmed : threading.Event
+        Set once the compiled kernels are loaded. Until then scores are matrix products, which need no kernels.
+    """
+
+    model: Factors
+    digest: str
+    items: ItemIndex
+    scale: Scale
+    loaded_at: float = field(default_factory=time.time)
+    warmed: threading.Event = field(default_factory=threading.Event)
+
+    @functools.cached_property
+    def label(self) -> dict[str, object]:
+        """Which model it is, as every response says."""
+        return {"model": self.digest, "solver": self.model.origin.solver or "unknown", "exact": True}
+
+    @functools.cached_property
+    def has_spread(self) -> bool:
+        """Whether the model knows how certain its scores are, so that lists may be cautious or optimistic."""
+        return self.model.objective.draws > 1
+
+    @functools.cached_property
+    def is_slow(self) -> bool:
+        """Whether a list takes so long that it is made in a thread."""
+        return needs_every_draw(self.model) or self.model.n_items > 200_000
+
+    @functools.cached_property
+    def plane(self) -> np.ndarray:
+        """The items' coordinates on the map, within -1 and 1: shape (items, 2)."""
+        if self.model.item_vectors.shape[1] == 0:
+            return np.zeros((self.model.n_items, 2))
+        plane = item_plane(self.model)
+        reach = np.abs(plane).max(axis=0, initial=0.0)
+        scaled: np.ndarray = plane / np.where(reach > 0, reach, 1.0)
+        return scaled
+
+    @functools.cached_property
+    def blank(self) -> sparse.csr_array:
+        """A table of one user and no ratings, to be copied and filled."""
+        return sparse.csr_array((1, self.model.n_items), dtype=np.float32)
+
+    @functools.cached_property
+    def wide_items(self) -> np.ndarray:
+        """The item side of the product in double precision, for exact positions."""
+        return exact_of(self.model).items.astype(np.float64)
+
+    def user_row(self, user: str) -> int:
+        """Return the row of a user, or -1."""
+        identifier = self.model.users.parse(user)
+        return self.model.users.row(identifier) if str(identifier) == user else -1  # "007" is not 7
+
+    def card(self) -> dict[str, Any]:
+        """Return a summary of the model."""
+        origin, scale = self.model.origin, self.scale
+        return {
+            **self.label,
+            "goal": self.model.objective.goal,
+            "rank": self.model.rank,
+            "users": self.model.n_users,
+            "items": self.model.n_items,
+            "ratings": int(self.model.seen.nnz),
+            "data": origin.data,
+            "settings": dict(origin.settings),
+            "metrics": dict(origin.metrics),
+            "trained_at": origin.trained_at or None,
+            "trained_by": f"cofactor {origin.version}" if origin.version else None,
+            "scale": {"low": scale.low, "high": scale.high, "step": scale.step, "liked_from": scale.liked_from},
+            "has_spread": self.has_spread,
+            "genres": self.items.all_genres,
+            "years": _range(self.items.years),
+            "raters": _twentieths(self.items.raters),
+        }
+
+    def warm(self) -> None:
+        """Load compiled kernels, indices and the map ahead, so that the first requests need not wait."""
+        if self.model.n_users and not self.is_slow:
+            _ = exact_of(self.model).index
+            ranked_rows(self.model, np.zeros(1, np.int64), 1)
+        if self.model.seen.nnz:
+            from cofactor.model.fold_in import place_rows  # imports numba
+
+            somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
+            with contextlib.suppress(CofactorError):  # where fold-in is impossible, each request that needs it says so
+                place_rows(self.model, self.model.seen[somebody : somebody + 1], "user")
+        self.warmed.set()
+        _ = self.items.search, self.plane
+
+
+def _twentieths(raters: np.ndarray) -> list[int]:
+    """Return the percentiles 0, 5, 10, … 100 of how many people rated an item."""
+    return np.quantile(raters, np.linspace(0, 1, 21), method="lower").astype(int).tolist()
+
+
+def _range(years: np.ndarray) -> dict[str, int] | None:
+    known = years[years > 0]
+    return {"from": int(known.min()), "to": int(known.max())} if len(known) else None
+
+
+def load_served(path: Path) -> ServedModel:
+    """Load a model and check that it makes lists.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a valid model, or has no items.
+    """
+    model = load(path)
+    if not model.n_items:
+        raise ModelFileError(f"{path} has no items to recommend: train a model on data with items")
+    made = ServedModel(model, model.digest, ItemIndex(model), scale_of(model))
+    if model.n_users:
+        ranked_rows(model, np.zeros(1, np.int64), 1)
+    return made
+
+
+class ModelHolder:
+    """Holds the model that is being served.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is read from, again at each `reload`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.current = load_served(path)
+        self._turn = threading.Lock()
+
+    def reload(self) -> ServedModel:
+        """Load the file while the old model serves, check it, and let it take over.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is not a valid model; the old one goes on serving.
+        """
+        with self._turn:
+            try:
+                fresh = load_served(self.path)
+                fresh.warm()
+            except ModelFileError as error:
+                log.error("model not reloaded: %s", error, extra={"event": "reload_failed"})
+                raise
+            self.current = fresh
+        log.info("model reloaded", extra={"event": "reloaded", "model": fresh.digest})
+        return fresh

@@ -1,0 +1,118 @@
+"""The next model: stored ratings join what the old one was trained on."""
+
+import numpy as np
+import polars as pl
+import pytest
+from clisupport import run
+
+import cofactor as cf
+from cofactor.apps.web.refit import merged, refit, refit_once
+from cofactor.apps.web.store import RatingsStore
+from cofactor.errors import SettingError
+from cofactor.solvers import ALS
+from cofactor.solvers.again import solver_of
+
+
+def values(data):
+    frame = data.to_frame()
+    return {(str(row["user"]), str(row["item"])): row["value"] for row in frame.iter_rows(named=True)}
+
+
+def test_nothing_new_gives_the_same_model(models, sqlite_url):
+    for name in ("rating", "ranking"):
+        model = cf.load(models[name])
+        again = refit(model, RatingsStore(sqlite_url))
+        assert np.array_equal(again.item_vectors, model.item_vectors)
+        assert np.array_equal(again.user_vectors, model.user_vectors)
+        assert again.metadata.titles.equals(model.metadata.titles)
+        assert again.origin.settings == model.origin.settings
+
+
+def test_new_ratings_join_changed_ones_change_and_those_gone_go(models):
+    model = cf.load(models["rating"])
+    old = values(merged(model, []))
+    (user, first), (_, second) = [pair for pair in old if pair[0] == "u3"][:2]
+    rows = [("u3", first, 1.0), ("u3", second, None), ("ann", "i1", 5.0), ("ann", "gone", 2.0), ("u4", "i0", None)]
+    new = merged(model, rows)
+    expected = {**old, ("u3", first): 1.0, ("ann", "i1"): 5.0}
+    del expected[user, second]
+    expected.pop(("u4", "i0"), None)
+    assert values(new) == expected
+    assert new.users.ids.to_list() == [*model.users.ids.to_list(), "ann"]
+
+
+def test_the_last_word_counts(models):
+    model = cf.load(models["rating"])
+    rows = [("ann", "i1", 5.0), ("ann", "i1", None), ("bob", "i1", None), ("bob", "i1", 2.0)]
+    assert {pair: value for pair, value in values(merged(model, rows)).items() if pair[0] in ("ann", "bob")} == {
+        ("bob", "i1"): 2.0
+    }
+
+
+def test_in_a_model_of_likes_a_low_rating_is_seen_but_no_like(models):
+    model = cf.load(models["ranking"])
+    old = values(merged(model, []))
+    liked = next(iter(old))
+    new = values(merged(model, [(*liked, 2.0), ("ann", "i1", 4.0), ("ann", "i2", 3.0)]))
+    assert new == {**old, liked: 0.0, ("ann", "i1"): 1.0, ("ann", "i2"): 0.0}
+
+
+def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tmp_path):
+    model = cf.load(models["ranking"])
+    trained = next(item for user, item in values(merged(model, [])) if user == "u3")
+    disliked = [trained, model.recommend(["u3"], 1)["item"][0]]
+    RatingsStore(sqlite_url).write("u3", dict.fromkeys(disliked, 1.0))
+    new = refit(model, RatingsStore(sqlite_url))
+    new.save(tmp_path / "new.safetensors")
+    everything = {"u3": new.recommend(["u3"], 500)["item"].to_list()}
+    run("recommend", tmp_path / "new.safetensors", "--all", "-n", "500", "-o", tmp_path / "lists.parquet")
+    whole = pl.read_parquet(tmp_path / "lists.parquet").filter(pl.col("user") == "u3")
+    for listed in (everything["u3"], whole["item"].to_list()):
+        assert listed
+        assert not {*disliked} & {*listed}
+    again = refit(new, RatingsStore(sqlite_url))
+    assert not {*disliked} & {*again.recommend(["u3"], 500)["item"].to_list()}
+
+
+def test_integer_ids_stay_integers_unless_a_name_is_none():
+    data = cf.load_dataset("synthetic:30x20x300")
+    model = ALS(rank=2, epochs=1).fit(data)
+    old = values(merged(model, []))
+    gone = next(iter(old))
+    more = merged(model, [("7", "3", 5.0), ("100", "3", 4.0), (*gone, None)])
+    assert more.users.holds_integers
+    assert 100 in more.users
+    assert values(more)["100", "3"] == 4.0
+    assert gone not in values(more)
+    named = merged(model, [("ann", "3", 4.0), ("7", "3", 5.0)])
+    assert not named.users.holds_integers
+    assert values(named) == {**old, ("ann", "3"): 4.0, ("7", "3"): 5.0}
+
+
+def test_a_model_that_does_not_say_how_it_was_made_is_refused():
+    model = cf.Factors.from_arrays(np.eye(2), np.eye(2))
+    with pytest.raises(SettingError, match="cofactor fit"):
+        solver_of(model)
+
+
+def test_the_solver_is_the_one_of_the_file(models):
+    assert solver_of(cf.load(models["rating"])) == ALS(rank=3, epochs=5)
+
+
+def test_refit_in_a_process_of_its_own(models, sqlite_url, tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(models["ranking"].read_bytes())
+    store = RatingsStore(sqlite_url)
+    store.write("ann", {"i1": 5.0, "i2": 4.0})
+    assert refit_once(path, sqlite_url)
+    new = cf.load(path)
+    assert "ann" in new.users
+    path.write_bytes(b"garbage")
+    assert not refit_once(path, sqlite_url)
+    assert path.read_bytes() == b"garbage"
+
+
+def test_the_command_says_what_to_look_at_where_the_store_is_away(models, tmp_path):
+    said = run("refit", models["rating"], "--ratings", f"sqlite:///{tmp_path}", "-o", tmp_path / "new", code=1).stderr
+    assert "error: the ratings cannot be read: check --ratings, and that its database runs" in said
+    assert str(tmp_path) in said
