@@ -36,11 +36,11 @@ SOLVERS: dict[str, Any] = {
     "NMF": NMF(),
     "ALS": ALS(),
     "BayesianMF": BayesianMF(),
-    "BayesianMF, implicit": BayesianMF(implicit=True),
+    "BayesianMF, implicit": BayesianMF(svdpp=True),
     "BayesianMF, short": BayesianMF(**SHORT),
-    "BayesianMF, implicit, short": BayesianMF(implicit=True, **SHORT),
+    "BayesianMF, implicit, short": BayesianMF(svdpp=True, **SHORT),
     "BayesianMF, 128 draws kept": BayesianMF(n_samples=128),
-    "BayesianMF, implicit, 128 draws kept": BayesianMF(implicit=True, n_samples=128),
+    "BayesianMF, implicit, 128 draws kept": BayesianMF(svdpp=True, n_samples=128),
 }
 # system, mse, rmse, mae; None where it is not known
 PEERS_S = (

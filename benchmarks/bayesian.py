@@ -46,9 +46,7 @@ def run(
 ) -> tuple[list[float], cf.Factors]:
     """Return the seconds from the call of ``fit`` to the end of each sweep, and the model."""
     ends: list[float] = []
-    solver = BayesianMF(
-        rank=rank, sweeps=sweeps, burn_in=sweeps - kept, n_samples=kept, implicit=KINDS[kind], seed=seed
-    )
+    solver = BayesianMF(rank=rank, sweeps=sweeps, burn_in=sweeps - kept, n_samples=kept, svdpp=KINDS[kind], seed=seed)
     began = time.perf_counter()
     model = solver.fit(train, callback=lambda _: ends.append(time.perf_counter() - began))
     return ends, model

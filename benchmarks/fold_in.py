@@ -32,7 +32,7 @@ def main() -> None:
     ratings = cf.load_dataset("ml-100k")
     everyone: dict[Any, dict[Any, float]] = {user: {} for user in ratings.users}
     visitor = {"visitor": {item: 1.0 + k % 5 for k, item in enumerate(ratings.items.ids[:20].to_list())}}
-    solvers = [KerasMF(), ALS(), ImplicitALS(), NMF(), PureSVD(), BayesianMF(), BayesianMF(implicit=True)]
+    solvers = [KerasMF(), ALS(), ImplicitALS(), NMF(), PureSVD(), BayesianMF(), BayesianMF(svdpp=True)]
     for solver in solvers[1:3] if args.small else solvers:
         model = solver.fit(ratings)
         batch = median_seconds(lambda model=model: model.fold_in(everyone), 3)
@@ -40,7 +40,7 @@ def main() -> None:
         alone = median_seconds(lambda model=model: model.place(visitor), args.rounds)
         results.add(
             "Placing newcomers, ml-100k",
-            solver=type(solver).__name__ + (", implicit part" if getattr(solver, "implicit", False) else ""),
+            solver=type(solver).__name__ + (", implicit part" if getattr(solver, "svdpp", False) else ""),
             rank=model.rank,
             users_a_second=round(len(everyone) / batch),
             visitor_fold_in_ms=short(1e3 * whole),

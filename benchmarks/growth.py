@@ -205,7 +205,7 @@ def measure_parts(name: str, ratings: int, folder: str) -> dict[str, float]:
 
 def task_of(solver: Any, train: Interactions) -> Any:
     """Return what KerasMF trains, ready for its first step."""
-    from cofactor.solvers.keras_tasks import RankingTask, RatingTask
+    from cofactor.solvers.keras_mf import RankingTask, RatingTask
 
     task = (RankingTask if solver.goal == "ranking" else RatingTask)(solver, train)
     task.compile("adam")

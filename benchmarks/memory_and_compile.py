@@ -43,7 +43,7 @@ SOLVERS: dict[str, Any] = {
     "ImplicitALS, block, rank 256": ImplicitALS(rank=256, epochs=1, method="block"),
     "NMF": NMF(epochs=1),
     "BayesianMF": BayesianMF(**CHAIN),
-    "BayesianMF, implicit": BayesianMF(implicit=True, **CHAIN),
+    "BayesianMF, implicit": BayesianMF(svdpp=True, **CHAIN),
     "BayesianMF, probit": BayesianMF(likelihood="probit", **CHAIN),
 }
 

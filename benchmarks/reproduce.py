@@ -235,7 +235,7 @@ def ratings(args: argparse.Namespace, results: Results) -> None:
     """The error on a random tenth of star ratings."""
     train, test = open_data(args.data).split_random(test_fraction=0.1, seed=0)
     solvers = [
-        BayesianMF(rank=args.rank, sweeps=args.sweeps, burn_in=args.sweeps // 8, implicit=implicit)
+        BayesianMF(rank=args.rank, sweeps=args.sweeps, burn_in=args.sweeps // 8, svdpp=implicit)
         for implicit in (False, True)
     ]
     runs = [

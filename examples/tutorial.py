@@ -236,7 +236,7 @@ print(better(measured["ours, for ranking"], measured["popularity"], "ndcg@10"))
 # be read as a taste. These are the films with the largest weights in some of them.
 
 # %%
-tastes = NMF(rank=12, feedback="implicit", seed=0).fit(train)
+tastes = NMF(rank=12, goal="ranking", seed=0).fit(train)
 weights = tastes.item_vectors / np.linalg.norm(tastes.item_vectors, axis=1, keepdims=True).clip(1e-9)
 known = counts >= 60
 assert (tastes.item_vectors >= 0).all()

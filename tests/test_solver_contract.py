@@ -15,6 +15,7 @@ from tablesupport import table_from
 import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
+from cofactor.evaluation import evaluate
 from cofactor.model.factors import score_rows
 from cofactor.solvers import SOLVERS, solver_class
 
@@ -182,6 +183,32 @@ def test_constant_ratings_are_learnt(name):
     if model.objective.goal == "ranking":
         pytest.skip(f"{name} does not predict ratings")
     assert model.score(range(7), range(7)) == pytest.approx(np.full(7, 4.0), abs=0.3)
+
+
+@pytest.mark.parametrize("scale", [0.2, 2.0, 20.0])  # of one to five stars: 0 to 1, ten points, per cent
+def test_the_same_ratings_on_another_scale_give_the_same_model_up_to_scale(name, scale, ratings):
+    if small_solver(name).goal == "ranking":
+        pytest.skip(f"{name} does not predict ratings")
+    if name == "spark-als":
+        pytest.xfail("MLlib's penalty does not grow with the ratings")
+    scaled = dataclasses.replace(ratings, matrix=ratings.matrix * np.float32(scale))
+    solver = dataclasses.replace(
+        small_solver(name), **{"regularization": 1.0} if SMALL[name].get("regularization") else {}
+    )
+    errors = []
+    for table, unit in ((ratings, 1.0), (scaled, scale)):
+        train, test = table.split_random(test_fraction=0.2, seed=0)
+        errors.append(evaluate(solver.fit(train), test)["rmse"] / unit)
+    assert errors[1] == pytest.approx(errors[0], rel=0.005)
+
+
+@pytest.mark.parametrize("values", [np.full((4, 5), 4), np.full((4, 5), 0.1), np.full((4, 5), -2.5), np.eye(4, 5) * 7])
+def test_ratings_without_any_spread_train(name, values):
+    if small_solver(name).goal == "ranking":
+        pytest.skip(f"{name} does not predict ratings")
+    rows, columns = np.nonzero(values)
+    model = small_solver(name).fit(Interactions.from_columns(rows, columns, values[rows, columns]))
+    assert model.score(rows, columns) == pytest.approx(values[rows, columns], rel=0.1)
 
 
 def test_an_unknown_id_is_loud(name, trained):

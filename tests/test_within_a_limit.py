@@ -60,7 +60,7 @@ SOLVERS = {
     "implicit-als": lambda: ImplicitALS(rank=5, epochs=2, seed=0),
     "implicit-als, cg": lambda: ImplicitALS(rank=5, epochs=2, method="cg", seed=0),
     "nmf": lambda: NMF(rank=5, epochs=2, seed=0),
-    "nmf, implicit": lambda: NMF(rank=5, epochs=2, feedback="implicit", seed=0),
+    "nmf, ranking": lambda: NMF(rank=5, epochs=2, goal="ranking", seed=0),
     "logistic": lambda: LogisticMF(rank=5, epochs=3, seed=0),
     "bpr": lambda: BPR(rank=5, epochs=3, seed=0),
     "keras, validated": lambda: keras_mf(validation_fraction=0.1),
@@ -248,7 +248,7 @@ MEASURED = """
 
     def work(ratings, home):
         train, test = ratings.split_random(test_fraction=0.2, seed=0)
-        model = ImplicitALS(rank=8, epochs=1).fit(train.as_confidences())
+        model = ImplicitALS(rank=8, epochs=1).fit(train)
         model.save(home / "m.safetensors")
         model = cf.open_model(home / "m.safetensors")
         evaluate(model, test)

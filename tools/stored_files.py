@@ -41,14 +41,14 @@ MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
         {"regularization": 0.03, "unobserved_weight": 0.1, "nu": 1.0},
     ),
     "nmf": ("nmf", "ratings", "epochs", {}),
-    "nmf-implicit": ("nmf", "counts", "epochs", {"feedback": "implicit"}),
+    "nmf-implicit": ("nmf", "counts", "epochs", {"goal": "ranking"}),
     "bpr": ("bpr", "choices", "epochs", {"learning_rate": 0.07, "regularization": 0.05, "negatives": 4}),
     "logistic": ("logistic", "choices", "epochs", {}),
     "svd": ("svd", "choices", "none", {}),
     "popularity": ("popularity", "choices", "none", {}),
     "bias": ("bias", "ratings", "epochs", {}),
     "bayesian": ("bayesian", "ratings", "bayesian", {}),
-    "bayesian-implicit": ("bayesian", "ratings", "bayesian", {"implicit": True}),
+    "bayesian-implicit": ("bayesian", "ratings", "bayesian", {"svdpp": True}),
     "bayesian-probit": ("bayesian", "ratings", "bayesian", {"likelihood": "probit"}),
     "keras": ("keras", "ratings", "keras", {}),
     "keras-softmax": ("keras", "choices", "keras", {"loss": "softmax"}),
@@ -58,10 +58,10 @@ MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
 Those of CHECKPOINTS and STUDIES are all given, so that defaults may change.
 """
 
-CHECKPOINTS = ("als", "implicit-als", "bpr", "bayesian")
+CHECKPOINTS = ("als", "implicit-als", "nmf", "bpr", "bayesian")
 STUDIES: Mapping[str, tuple[str, Mapping[str, tuple[float, float]]]] = {
     "als": ("rmse", {"regularization": (0.1, 10.0)}),
-    "implicit-als": ("ndcg@3", {"unobserved_weight": (0.01, 1.0)}),
+    "nmf": ("rmse", {"regularization": (0.1, 10.0)}),
 }
 """Of each search: the metric and the space."""
 
@@ -136,8 +136,8 @@ def write_models(folder: Path) -> None:
 def write_spark_models(folder: Path) -> None:
     """Write the model folders of SparkALS."""
     data = tables()
-    for name, table, implicit in (("explicit", "ratings", False), ("implicit", "counts", True)):
-        solver = solver_class("spark-als")(rank=3, epochs=3, partitions=1, implicit=implicit)
+    for name, table, goal in (("explicit", "ratings", "rating"), ("implicit", "counts", "ranking")):
+        solver = solver_class("spark-als")(rank=3, epochs=3, partitions=1, goal=goal)
         solver.fit_named(data[table], folder / name)
         _tell(folder / f"{name}.json", model_answers(cf.load(folder / name)))
 

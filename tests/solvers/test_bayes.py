@@ -23,8 +23,8 @@ from cofactor.solvers.bayes import BayesianMF
 QUICK = BayesianMF(rank=4, sweeps=40, burn_in=10, n_samples=8, seed=5)
 VARIANTS = {
     "plain": QUICK,
-    "implicit": dataclasses.replace(QUICK, implicit=True),
-    "probit": dataclasses.replace(QUICK, implicit=True, likelihood="probit"),
+    "implicit": dataclasses.replace(QUICK, svdpp=True),
+    "probit": dataclasses.replace(QUICK, svdpp=True, likelihood="probit"),
 }
 
 
@@ -65,7 +65,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
             made = set()
             for threads in (1, 2, 4):
                 numba.set_num_threads(threads)
-                solver = BayesianMF(rank=4, sweeps=12, burn_in=4, n_samples=4, implicit=True, likelihood=likelihood)
+                solver = BayesianMF(rank=4, sweeps=12, burn_in=4, n_samples=4, svdpp=True, likelihood=likelihood)
                 model = solver.fit(table)
                 arrays = model.user_vectors, model.item_vectors, *model.extras.values()
                 made.add(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest())
@@ -270,7 +270,7 @@ def test_users_and_items_without_ratings_are_average_and_uncertain(solver):
 @pytest.mark.parametrize("implicit", [False, True])
 def test_degenerate_tables_give_finite_draws(shape, implicit):
     users, items = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
-    model = dataclasses.replace(QUICK, rank=9, implicit=implicit).fit(
+    model = dataclasses.replace(QUICK, rank=9, svdpp=implicit).fit(
         Interactions.from_columns(users, items, np.full(len(users), 3.0))
     )
     assert all(np.isfinite(array).all() for array in model.extras.values())
@@ -329,5 +329,5 @@ def test_real_ratings_are_predicted_well_and_users_placed_where_they_were(real):
 
 def test_the_implicit_part_predicts_real_ratings_better(real):
     train, test = real
-    model = BayesianMF(rank=10, sweeps=150, burn_in=40, n_samples=32, implicit=True).fit(train)
+    model = BayesianMF(rank=10, sweeps=150, burn_in=40, n_samples=32, svdpp=True).fit(train)
     assert evaluate(model, test)["mse"] <= 0.775

@@ -11,9 +11,8 @@ from processes import python
 
 import cofactor as cf
 from cofactor.solvers.epochs import Checkpoint, Progress
-from cofactor.solvers.keras_callbacks import Keeper
-from cofactor.solvers.keras_devices import all_devices
 from cofactor.solvers.keras_mf import KerasMF, keras_model
+from cofactor.solvers.keras_training import Keeper, all_devices
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="several devices are for JAX alone")
 

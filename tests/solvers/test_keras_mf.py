@@ -14,10 +14,9 @@ import cofactor as cf
 from cofactor.evaluation import evaluate
 from cofactor.model.factors import score_rows
 from cofactor.model.keras_network import RowDecay
-from cofactor.solvers import BayesianMF, keras_batches
-from cofactor.solvers.keras_batches import Batches
-from cofactor.solvers.keras_mf import KerasMF, keras_model
-from cofactor.solvers.keras_tasks import RatingTask
+from cofactor.solvers import BayesianMF, keras_training
+from cofactor.solvers.keras_mf import KerasMF, RatingTask, keras_model
+from cofactor.solvers.keras_training import Batches
 
 
 def test_the_articles_model_has_the_articles_parameters():
@@ -186,8 +185,8 @@ def test_the_sizes_of_batches_are_one(ratings):
 
 
 def test_many_shards_hold_every_rating_once(ratings, monkeypatch):
-    monkeypatch.setattr(keras_batches, "_BLOCK", 10)
-    monkeypatch.setattr(keras_batches, "_SHARD", 130)
+    monkeypatch.setattr(keras_training, "_BLOCK", 10)
+    monkeypatch.setattr(keras_training, "_SHARD", 130)
     batches = Batches(ratings, 60, seed=2)
     taken = [tuple(pair) for k in range(len(batches)) for pair in pairs_of(batches[k])]
     assert len(taken) == len(set(taken)) == 900
@@ -196,8 +195,8 @@ def test_many_shards_hold_every_rating_once(ratings, monkeypatch):
 
 
 def test_ratings_on_disk_train_to_the_same_bits(ratings, tmp_path, monkeypatch):
-    monkeypatch.setattr(keras_batches, "_BLOCK", 10)
-    monkeypatch.setattr(keras_batches, "_SHARD", 130)
+    monkeypatch.setattr(keras_training, "_BLOCK", 10)
+    monkeypatch.setattr(keras_training, "_SHARD", 130)
     on_disk = cf.Interactions.open(ratings.write(tmp_path / "ratings"))
     solver = KerasMF(rank=3, epochs=3, batch_size=60)
     from_memory, from_disk = solver.fit(ratings), solver.fit(on_disk)

@@ -22,11 +22,11 @@ from cofactor.model.factors import evolved, score_rows
 from cofactor.model.fold_in import place_rows
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.surrogate_fold_in import agreement, with_placement
-from cofactor.solvers import keras_batches
-from cofactor.solvers.keras_batches import Batches
+from cofactor.solvers import keras_training
 from cofactor.solvers.keras_losses import ranking_loss
 from cofactor.solvers.keras_mf import DEFAULTS, KerasMF
-from cofactor.solvers.keras_negatives import (
+from cofactor.solvers.keras_training import (
+    Batches,
     FixedBatches,
     InBatchNegatives,
     RankingBatches,
@@ -132,8 +132,8 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(loss, ratings, tmp_path):
 
 @each_sampling
 def test_ratings_on_disk_train_to_the_same_bits(sampling, ratings, tmp_path, monkeypatch):
-    monkeypatch.setattr(keras_batches, "_BLOCK", 10)
-    monkeypatch.setattr(keras_batches, "_SHARD", 130)
+    monkeypatch.setattr(keras_training, "_BLOCK", 10)
+    monkeypatch.setattr(keras_training, "_SHARD", 130)
     on_disk = cf.Interactions.open(ratings.write(tmp_path / "ratings"))
     solver = small("softmax", sampling=sampling, epochs=3)
     assert same_bits(solver.fit(ratings), solver.fit(on_disk))

@@ -9,16 +9,16 @@ from cofactor.evaluation import evaluate
 from cofactor.solvers import ALS, NMF
 
 
-@pytest.mark.parametrize("feedback", ["explicit", "implicit"])
-def test_no_vector_has_a_negative_entry_and_the_objective_never_rises(ratings, feedback):
-    data = ratings if feedback == "explicit" else ratings.at_least(4).binary()
-    model = NMF(rank=5, feedback=feedback, epochs=25).fit(data)
+@pytest.mark.parametrize("goal", ["rating", "ranking"])
+def test_no_vector_has_a_negative_entry_and_the_objective_never_rises(ratings, goal):
+    data = ratings if goal == "rating" else ratings.at_least(4).binary()
+    model = NMF(rank=5, goal=goal, epochs=25).fit(data)
     assert model.user_vectors.min() >= 0
     assert model.item_vectors.min() >= 0
     assert model.user_vectors.max() > 0
     history = model.history["objective"]
     assert np.all(np.diff(history) <= 1e-6 * history[0])
-    assert model.objective.goal == ("rating" if feedback == "explicit" else "ranking")
+    assert model.objective.goal == goal
 
 
 def test_biases_may_be_negative(ratings):
@@ -42,12 +42,12 @@ def test_non_negative_vectors_of_non_negative_data_fit_it():
 
 def test_negative_confidences_are_refused():
     with pytest.raises(cf.DataError, match="a value is negative"):
-        NMF(feedback="implicit").fit(Interactions.from_columns(["a"], ["x"], np.array([-1.0])))
+        NMF(goal="ranking").fit(Interactions.from_columns(["a"], ["x"], np.array([-1.0])))
 
 
-def test_an_unknown_kind_of_feedback_is_named():
-    with pytest.raises(cf.SettingError, match="feedback='both'"):
-        NMF(feedback="both")
+def test_an_unknown_goal_is_named():
+    with pytest.raises(cf.SettingError, match="goal='both'"):
+        NMF(goal="both")
 
 
 def test_the_defaults_do_well_on_real_ratings(ml100k):

@@ -108,7 +108,7 @@ def test_the_biases_explain_the_ratings_best_before_the_vectors(folder):
 
 def test_the_vectors_of_implicit_feedback_are_those_of_the_equations_of_2008(spark, ratings):
     weight, penalty = 0.2, 0.05
-    solver = SparkALS(rank=3, epochs=3, partitions=2, implicit=True, unobserved_weight=weight, regularization=penalty)
+    solver = SparkALS(rank=3, epochs=3, partitions=2, goal="ranking", unobserved_weight=weight, regularization=penalty)
     model = solver.fit(ratings)
     items, dense = model.item_vectors.astype(float), ratings.matrix.toarray().astype(float)
     for row in range(0, ratings.n_users, 7):
@@ -126,7 +126,7 @@ def test_the_vectors_of_implicit_feedback_are_those_of_the_equations_of_2008(spa
 def test_lists_of_implicit_feedback_are_near_the_local_solvers(spark, ratings):
     likes = ratings.at_least(4).binary()
     ours = ImplicitALS(rank=3, epochs=15, unobserved_weight=0.1, regularization=0.02, nu=1.0).fit(likes)
-    spark_als = SparkALS(rank=3, epochs=8, partitions=2, implicit=True, unobserved_weight=0.1, regularization=0.02)
+    spark_als = SparkALS(rank=3, epochs=8, partitions=2, goal="ranking", unobserved_weight=0.1, regularization=0.02)
     theirs = spark_als.fit(likes)
     users = np.repeat(np.arange(ratings.n_users), ratings.n_items)
     items = np.tile(np.arange(ratings.n_items), ratings.n_users)
@@ -285,7 +285,7 @@ def test_repeated_pairs_become_one(spark, tmp_path, duplicates, value):
 def test_negative_confidences_are_refused(spark, tmp_path):
     path = write(tmp_path / "r.csv", ["a,b,-1", "a,c,2"])
     with pytest.raises(cf.DataError, match="a value is negative"):
-        SparkALS(rank=1, epochs=1, implicit=True).fit_table(path, tmp_path / "model")
+        SparkALS(rank=1, epochs=1, goal="ranking").fit_table(path, tmp_path / "model")
 
 
 def test_the_command_line_writes_a_folder(spark, table, tmp_path):
@@ -307,7 +307,7 @@ def test_a_table_in_memory_keeps_its_titles(spark, titled, tmp_path):
 
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(cf.SettingError, match="unobserved_weight=0"):
-        SparkALS(implicit=True, unobserved_weight=0.0)
+        SparkALS(goal="ranking", unobserved_weight=0.0)
     with pytest.raises(cf.SettingError, match="partitions=0"):
         SparkALS(partitions=0)
 

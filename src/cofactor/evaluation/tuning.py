@@ -358,7 +358,8 @@ def tune(
     Parameters
     ----------
     solver : type or solver
-        A solver's class, or one whose settings are fixed wherever they differ from the defaults.
+        A solver's class, or one whose settings are fixed wherever they differ from the defaults
+        and ``space`` does not name them.
     train : Interactions
         The training data, without the test part.
     metric : str
@@ -410,16 +411,15 @@ def tune(
     """
     if trials < 1:
         raise SettingError(f"trials is {trials}: it must be at least 1")
-    base, held = _based_on(solver, fixed or {}, seed)
+    base, held = _based_on(solver, fixed or {}, space or {}, seed)
     Target.of(metric).check_fits(base)
     search = _Search.of(base, search_space(base, space, held), Target.of(metric), set(space or {}))
     average_row = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed)
     protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
     described = {**search.described(), **protocol, "data": _digest(train)}
-    known = {field.name: repr(field.default) for field in dataclasses.fields(base)}
     maximize, warm_up = search.metric.maximize, max(search.looks) // 4
-    with studies.opened(study, described, maximize=maximize, warm_up=warm_up, defaults=known) as kept:
+    with studies.opened(study, described, maximize=maximize, warm_up=warm_up) as kept:
         while (number := len(studies.finished(kept))) < trials:
             value = _try(kept, search, parts, average_row, seed)
             if done is not None:
@@ -474,7 +474,7 @@ def _digest(train: Interactions) -> str:
     return digest.hexdigest()
 
 
-def _based_on(solver: Any, fixed: Mapping[str, Any], seed: int) -> tuple[Any, list[str]]:
+def _based_on(solver: Any, fixed: Mapping[str, Any], space: Mapping[str, Any], seed: int) -> tuple[Any, list[str]]:
     """Return the solver that trials vary, and the names of the fields that stay as they are."""
     kind = solver if isinstance(solver, type) else type(solver)
     if not dataclasses.is_dataclass(kind):
@@ -483,7 +483,8 @@ def _based_on(solver: Any, fixed: Mapping[str, Any], seed: int) -> tuple[Any, li
     fields = {field.name: field.default for field in dataclasses.fields(kind)}
     start = {"seed": seed} if isinstance(solver, type) and "seed" in fields else {}
     base = dataclasses.replace(kind() if isinstance(solver, type) else solver, **{**start, **fixed})
-    own = [] if isinstance(solver, type) else [name for name in fields if getattr(solver, name) != fields[name]]
+    given = [] if isinstance(solver, type) else [name for name in fields if getattr(solver, name) != fields[name]]
+    own = [name for name in given if name not in space]
     return base, list(dict.fromkeys([*own, *fixed]))
 
 
@@ -518,6 +519,8 @@ class _Search:
     def described(self) -> dict[str, Any]:
         """Return what identifies this search, for JSON."""
         settings = {field.name: repr(getattr(self.base, field.name)) for field in dataclasses.fields(self.base)}
+        if offset := getattr(self.base, "count_offset", 0):  # a penalty that studies of 0.1.0 did not have
+            settings["count_offset"] = repr(offset)
         space = {name: repr(given) for name, given in self.space.items()}
         kind = type(self.base).__name__
         return {"solver": kind, "settings": settings, "space": space, "metric": self.metric.name, "epochs": self.epochs}

@@ -71,6 +71,7 @@ def keras_model(
     *,
     biases: bool = True,
     mean: float = 0.0,
+    spread: float = 1.0,
     regularization: float = 0.0,
     bias_regularization: float = 0.0,
     non_negative: bool = False,
@@ -88,8 +89,8 @@ def keras_model(
         Length of a vector (the article's "latent factors").
     biases : bool
         Whether to learn one number for each user and item besides.
-    mean : float
-        A constant added to every score.
+    mean, spread : float
+        The score is ``mean + spread * (dot product + biases)``.
     regularization, bias_regularization : float
         Decay of the vectors and biases of the rows in a batch; 0 adds no layer.
     non_negative : bool
@@ -131,8 +132,8 @@ def keras_model(
     score = keras.layers.Dot(axes=1, name="dot_product")([user_vector, item_vector])
     if biases:
         score = keras.layers.Add(name="add_biases")([score, user_bias, item_bias])
-    if mean:
-        score = keras.layers.Rescaling(scale=1.0, offset=mean, name="add_mean")(score)
+    if mean or spread != 1:
+        score = keras.layers.Rescaling(scale=spread, offset=mean, name="to_ratings")(score)
     return keras.Model([user, item], score, name="matrix_factorization")
 
 

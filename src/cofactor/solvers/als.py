@@ -34,6 +34,7 @@ from cofactor.solvers.base import (
     check_validation,
     hold_out,
     learnt_from,
+    mean_and_spread,
     origin_of,
     parted,
     started,
@@ -57,7 +58,8 @@ class ALS:
     **Model**: score = mean + user bias + item bias + user vector · item vector.
 
     **Loss**: the squared errors of all ratings, plus for each row with n ratings
-    :math:`n^\nu (\lambda |x|^2 + \lambda_b b^2)`.
+    :math:`n^\nu (\lambda s |x|^2 + \lambda_b b^2)`, where s is the standard deviation of the ratings. With it, the
+    same ratings in stars, points or per cent give the same model up to scale.
 
     **Algorithm**: with the items held fixed, each user's vector and bias minimize the loss jointly through one normal
     equation; then the same for the items; then the mean.
@@ -70,7 +72,7 @@ class ALS:
     rank : int
         Length of the vectors.
     regularization : float
-        Weight of the vectors' squared norms.
+        Weight of the vectors' squared norms, in units of the ratings' standard deviation.
     bias_regularization : float
         Weight of the biases' squares.
     nu : float
@@ -96,7 +98,7 @@ class ALS:
     goal: ClassVar[Goal] = "rating"
 
     rank: int = 20
-    regularization: float = 2.1
+    regularization: float = 1.87
     bias_regularization: float = 0.97
     nu: float = 0.4
     epochs: int = 12
@@ -145,12 +147,19 @@ class ALS:
         part, validation = hold_out(self, train)
         by_user, by_item = Rows.of(part.matrix), Rows.of(part.by_item)
         watched = None if validation is None else Rows.of(validation.matrix)
-        objective = self._objective(train)
+        center, spread = mean_and_spread(part)
+        stored = Checkpoint(checkpoint, self, train)
+        spread = stored.unit(spread)
+        objective = SquaredError(
+            regularization=self.regularization * spread,
+            bias_regularization=self.bias_regularization,
+            nu=self.nu,
+            scale=train.value_range,
+        )
 
         def first() -> Arrays:
-            users, items = started(self, train, start, biased=True)
-            mean = part.matrix.data.mean(dtype=np.float64) if start is None else start.mean
-            return {"users": users, "items": items, "mean": np.array(mean)}
+            users, items = started(self, train, start, biased=True, spread=spread)
+            return {"users": users, "items": items, "mean": np.array(center if start is None else start.mean)}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items, mean = arrays["users"], arrays["items"], float(arrays["mean"])
@@ -170,15 +179,15 @@ class ALS:
             first,
             step,
             epochs=self.epochs,
-            checkpoint=Checkpoint(checkpoint, self, train),
+            checkpoint=stored,
             callback=callback,
             watch=None if watched is None else "val_mse",
             patience=self.patience,
-            model=partial(self._factors, train),
+            model=partial(self._factors, train, objective),
         )
-        return self._factors(train, done.arrays, done.history)
+        return self._factors(train, objective, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, arrays: Arrays, history: History) -> Factors:
+    def _factors(self, train: Interactions, objective: SquaredError, arrays: Arrays, history: History) -> Factors:
         (users, user_bias), (items, item_bias) = parted(arrays["users"]), parted(arrays["items"])
         return Factors(
             users,
@@ -190,17 +199,9 @@ class ALS:
             float(arrays["mean"]),
             train.matrix,
             train.metadata,
-            self._objective(train),
+            objective,
             origin_of(self, train),
             history,
-        )
-
-    def _objective(self, train: Interactions) -> SquaredError:
-        return SquaredError(
-            regularization=self.regularization,
-            bias_regularization=self.bias_regularization,
-            nu=self.nu,
-            scale=train.value_range,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.preparation import AsGiven, Preparation
+from cofactor.data.preparation import Alike, AsGiven, Preparation
 from cofactor.errors import DataError, SettingError
 from cofactor.model.checks import check_interactions
 from cofactor.model.factors import Factors
@@ -34,14 +34,20 @@ __all__ = [
     "known_biases",
     "known_rows",
     "learnt_from",
+    "mean_and_spread",
     "narrowed",
     "origin_of",
     "parted",
+    "positives",
     "started",
 ]
 
 
+log = logging.getLogger(__name__)
+
 _ROWS_AT_ONCE = 8192
+_VALUES_AT_ONCE = 2**20
+_EQUAL = 1e-6  # a spread so small against the mean is rounding
 
 
 @dataclass(frozen=True)
@@ -220,13 +226,39 @@ def check_held_out(solver: Any, ratings: int, held_out: int) -> None:
         )
 
 
+def mean_and_spread(train: Interactions) -> tuple[float, float]:
+    """Return the mean of the ratings and their standard deviation, which is the unit that a rating model learns in.
+
+    Where all ratings are equal the unit is a third of their size, about what it is for stars; for zeros it is 1. The
+    sums do not depend on where the data are kept.
+    """
+    values = train.matrix.data
+    mean = np.float64(values.mean(dtype=np.float64))
+    parts = (values[first : first + _VALUES_AT_ONCE] for first in range(0, len(values), _VALUES_AT_ONCE))
+    spread = np.sqrt(sum(float(np.square(part - mean).sum()) for part in parts) / len(values))
+    if spread <= _EQUAL * abs(mean):
+        spread = abs(mean) / 3 or 1.0
+    return float(mean), float(spread)
+
+
+def positives(train: Interactions) -> Interactions:
+    """Return the pairs of a value above 0, for a solver that lets them all count alike; see `learnt_from`."""
+    return train if train.matrix.data.min() > 0 else learnt_from(train, Alike())
+
+
 def started(
-    solver: Any, train: Interactions, start: Factors | None, *, biased: bool, non_negative: bool = False
+    solver: Any,
+    train: Interactions,
+    start: Factors | None,
+    *,
+    biased: bool,
+    non_negative: bool = False,
+    spread: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the vectors to begin with, float32, shapes (users, rank) and (items, rank); a bias is one more column.
 
-    They are small random numbers, or a known model's vectors where it has the user or item; zeros for what has no
-    interactions.
+    They are small random numbers, their products in proportion to ``spread``, or a known model's vectors where it has
+    the user or item; zeros for what has no interactions.
 
     Raises
     ------
@@ -234,7 +266,7 @@ def started(
         If the model to start from has another rank or form, or ids of another type.
     """
     random = np.random.default_rng(solver.seed)
-    scale = 1 / np.sqrt(solver.rank) if non_negative else 0.1 / np.sqrt(solver.rank)
+    scale = np.sqrt(spread / solver.rank) * (1 if non_negative else 0.1)
     draw = random.random if non_negative else random.standard_normal
     sides = []
     for side, counts in (("user", np.diff(train.matrix.indptr)), ("item", np.diff(train.by_item.indptr))):

@@ -1,13 +1,14 @@
 """BayesianMF: matrix factorization by drawing from the posterior instead of looking for one best answer."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
+from cofactor.kernels.compiling import readable
 from cofactor.model.bayesian.chain import (
     Gaussian,
     Likelihood,
@@ -19,13 +20,21 @@ from cofactor.model.bayesian.chain import (
 )
 from cofactor.model.bayesian.packing import average_bias, draws_of, extras_of, side_by_side
 from cofactor.model.bayesian.posterior import without_opinion
-from cofactor.model.bayesian.probit import OrderedProbit, in_units_of_ratings
+from cofactor.model.bayesian.probit import OrderedProbit, bring_to_ratings
 from cofactor.model.bayesian.row_system import Ratings
 from cofactor.model.bayesian.state import Chain, fill_from, to_arrays
 from cofactor.model.factors import Factors, draws_needed
 from cofactor.model.objectives import Goal
 from cofactor.model.objectives.posterior import Posterior
-from cofactor.solvers.base import Callback, check_choice, check_settings, check_train, known_rows, origin_of
+from cofactor.solvers.base import (
+    Callback,
+    check_choice,
+    check_settings,
+    check_train,
+    known_rows,
+    mean_and_spread,
+    origin_of,
+)
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 
 __all__ = ["BayesianMF"]
@@ -40,7 +49,7 @@ class BayesianMF:
     **Model**: rating = mean + user bias + item bias + user vector · item vector + noise. A row's vector and bias
     are normal with a mean and a precision matrix that all rows of its side share and that have a Normal-Wishart
     prior. Noise is normal, its precision the product of a global, a user's and an item's, all with gamma priors.
-    With ``implicit``, the mean of a row is moved by what the row has rated, whatever it thought of it:
+    With ``svdpp``, the mean of a row is moved by what the row has rated, whatever it thought of it:
 
     .. math:: \mu + |N(u)|^{-1/2} \sum_{i \in N(u)} y_i,
 
@@ -70,7 +79,7 @@ class BayesianMF:
     n_samples : int
         How many draws to keep, evenly spaced after the burn-in. A row takes 4 * rank * n_samples bytes; fewer
         than 64 cost accuracy.
-    implicit : bool
+    svdpp : bool
         Whether which items a user rated, and which users an item was rated by, says something beyond the ratings.
     likelihood : {"gaussian", "probit"}
         Whether ratings are numbers with normal noise, or ordered levels such as stars.
@@ -94,7 +103,7 @@ class BayesianMF:
     sweeps: int = 1000
     burn_in: int = 100
     n_samples: int = 64
-    implicit: bool = False
+    svdpp: bool = False
     likelihood: Literal["gaussian", "probit"] = "gaussian"
     seed: int = 0
 
@@ -147,11 +156,13 @@ class BayesianMF:
             another training, or ``start`` does not fit.
         """
         check_train(train, start)
-        problem = _problem(train, self.implicit)
+        stored = Checkpoint(checkpoint, self, train)
+        spread = 1.0 if self.likelihood == "probit" else stored.unit(mean_and_spread(train)[1])  # levels have no unit
+        problem = _problem(train, spread, svdpp=self.svdpp)
         likelihood = self._likelihood(problem)
         chain = start_chain(problem, likelihood, rank=self.rank, kept=self.n_samples, seed=self.seed)
         if start is not None:
-            self._start_from(start, train, chain)
+            self._start_from(start, train, chain, spread)
 
         def step(number: int, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:
             fill_from(chain, arrays)
@@ -159,28 +170,28 @@ class BayesianMF:
             if (place := self._place(number)) is not None:
                 keep(chain, place)
             noise, error = float(chain.noise) ** -0.5, likelihood.training_error(problem, chain)
-            return to_arrays(chain), {"noise": noise, "mse": error}
+            return to_arrays(chain), {"noise": spread * noise, "mse": spread**2 * error}
 
         progress = run_epochs(
             lambda: to_arrays(chain),
             step,
             epochs=self.sweeps,
-            checkpoint=Checkpoint(checkpoint, self, train),
+            checkpoint=stored,
             callback=callback,
         )
         fill_from(chain, progress.arrays)
-        return self._factors(train, problem, likelihood, chain, progress.history)
+        return self._factors(train, problem, likelihood, chain, progress.history, spread)
 
-    def _start_from(self, start: Factors, train: Interactions, chain: Chain) -> None:
+    def _start_from(self, start: Factors, train: Interactions, chain: Chain, spread: float) -> None:
         if start.rank != self.rank:
             raise SettingError(f"the model to start from has rank {start.rank}: it must have rank {self.rank}")
         draws = draws_of(draws_needed(start))
         for name, side, kept in (("user", chain.users, draws.users), ("item", chain.items, draws.items)):
             rows = known_rows(start, train, name)
-            side.vectors[rows >= 0, :-1] = kept.vectors[rows[rows >= 0], -1] * np.sqrt(len(draws.noise))
-            side.vectors[rows >= 0, -1] = kept.bias[rows[rows >= 0], -1]
+            side.vectors[rows >= 0, :-1] = kept.vectors[rows[rows >= 0], -1] * np.sqrt(len(draws.noise) / spread)
+            side.vectors[rows >= 0, -1] = kept.bias[rows[rows >= 0], -1] / spread
             side.weights[rows >= 0] = kept.weights[rows[rows >= 0], -1]
-        chain.noise = np.array(draws.noise[-1])
+        chain.noise = np.array(draws.noise[-1] * spread**2)
 
     def _likelihood(self, problem: Problem) -> Likelihood:
         if self.likelihood == "gaussian":
@@ -206,11 +217,13 @@ class BayesianMF:
         likelihood: Likelihood,
         chain: Chain,
         history: History,
+        spread: float,
     ) -> Factors:
-        draws, extras = chain.kept, {}
+        draws, extras, line = chain.kept, {}, (0.0, spread)
         if isinstance(likelihood, OrderedProbit):
-            draws = in_units_of_ratings(draws, *likelihood.straight_line(problem, chain))
+            line = likelihood.straight_line(problem, chain)
             extras["draws.levels"] = likelihood.values
+        bring_to_ratings(draws, *line)
         without_opinion(draws.users, problem.by_user.counts == 0)
         without_opinion(draws.items, problem.by_item.counts == 0)
         return Factors(
@@ -230,8 +243,12 @@ class BayesianMF:
         )
 
 
-def _problem(train: Interactions, implicit: bool) -> Problem:
-    by_user, by_item = Ratings.of(train.matrix), Ratings.of(train.by_item)
-    if not implicit:
+def _problem(train: Interactions, spread: float, *, svdpp: bool) -> Problem:
+    """Return the ratings in units of their spread, so that the priors suit any scale."""
+    by_user, by_item = (
+        replace(ratings, values=readable(ratings.values / np.float32(spread)))
+        for ratings in (Ratings.of(train.matrix), Ratings.of(train.by_item))
+    )
+    if not svdpp:
         return Problem(by_user, by_item)
     return Problem(by_user, by_item, (implicit_features(by_user, by_item),), (implicit_features(by_item, by_user),))

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import ClassVar
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import Alike
 from cofactor.model.blocks import Blocks, pad
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
@@ -19,6 +20,7 @@ from cofactor.solvers.base import (
     known_biases,
     narrowed,
     origin_of,
+    positives,
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
@@ -109,13 +111,14 @@ class BPR:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        pairs, objective = Blocks(train.matrix, train.array_store), self._objective()
+        chosen, objective = positives(train), self._objective()
+        pairs = Blocks(chosen.matrix, train.array_store)
 
         def first() -> Arrays:
             known = (
                 start if start is None or start.user_bias is not None else dataclasses.replace(start, item_bias=None)
             )
-            users, items = started(self, train, known, biased=False)
+            users, items = started(self, chosen, known, biased=False)
             bias = known_biases(start, train, "item")
             return {"users": pad(users, train.array_store), "items": pad(items, train.array_store), "bias": bias}
 
@@ -147,6 +150,7 @@ class BPR:
             objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
+            preparation=Alike(),
         )
 
     def _objective(self) -> Pairwise:

@@ -28,9 +28,10 @@ Step: TypeAlias = Callable[[int, Arrays], tuple[Arrays, Mapping[str, float]]]
 """From an epoch's number (from 0) and its arrays to the next arrays and the epoch's figures."""
 
 FORMAT_VERSION = 2
-_NAMES_OF_1 = {"unobserved_weight": "unseen_weight", "n_samples": "kept"}
-_NEW_SINCE_1: frozenset[str] = frozenset()
-"""Settings that no solver had in version 1: a checkpoint of that version fits where they have their defaults."""
+_NAMES_OF_1 = {"unobserved_weight": "unseen_weight", "n_samples": "kept", "svdpp": "implicit", "goal": "feedback"}
+_GOALS_OF_1 = {"rating": "explicit", "ranking": "implicit"}
+_NEW_SINCE_1 = {"values"}
+"""Settings by the names that they had in version 1, and those it had not, for the fingerprints of its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,36 @@ class Checkpoint:
 
     @functools.cached_property
     def _fingerprint(self) -> str:
-        return _fingerprint(self._solver, self._train)
+        return _fingerprint(self._solver, self._train, self._version)
+
+    @functools.cached_property
+    def _version(self) -> int:
+        """The format version of the file, which stays what it is while its training goes on."""
+        if self.path is None or not self.path.exists():
+            return FORMAT_VERSION
+        return checked_version(
+            self._card().get("format_version", 1),
+            FORMAT_VERSION,
+            self.path,
+            ModelFileError,
+            remedy="remove it to start again",
+        )
+
+    def unit(self, spread: float) -> float:
+        """Return the unit that ratings are learnt in: their spread, or 1 for a training that version 1 began."""
+        return spread if self._version > 1 else 1.0
+
+    def _card(self) -> dict[str, Any]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, framework="numpy") as file:
+                return dict(json.loads(file.metadata()["checkpoint"]))
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> ModelFileError:
+        return ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start anew")
 
     def load(self) -> Progress | None:
         """Return the progress that the file holds, or None where there is no file yet.
@@ -97,30 +127,19 @@ class Checkpoint:
         """
         if self.path is None or not self.path.exists():
             return None
-        from safetensors import SafetensorError, safe_open
-
+        card = self._card()
         try:
-            with safe_open(self.path, framework="numpy") as file:
-                card = json.loads(file.metadata()["checkpoint"])
-            version = checked_version(
-                card.get("format_version", 1),
-                FORMAT_VERSION,
-                self.path,
-                ModelFileError,
-                remedy="remove it to start again",
-            )
             tensors = {name: copied(array, self.array_store) for name, array in mapped_tensors(self.path).items()}
             history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
-            same = card["fingerprint"] == _fingerprint(self._solver, self._train, version)
+            same = card["fingerprint"] == self._fingerprint
+            same &= self._version > 1 or not getattr(self._solver, "count_offset", 0)  # its penalty was another then
             best_epoch = int(card["best_epoch"])
-        except ModelFileError:
-            raise
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start anew") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._broken(error) from error
         if not same:
             raise SettingError(
-                f"{self.path} is the checkpoint of another training (other settings or other data): "
-                "remove it to start anew, or name another file"
+                f"{self.path} is the checkpoint of another training (other settings, other data, or a version of "
+                "cofactor that trained this solver in another way): remove it to start again, or name another file"
             )
         now, best = ({k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "best."))
         return Progress(now, history, best or None, best_epoch)
@@ -135,7 +154,7 @@ class Checkpoint:
         tensors |= {f"best.{name}": np.asarray(array, order="C") for name, array in (progress.best or {}).items()}
         history = {name: list(values) for name, values in progress.history.items()}
         card = {
-            "format_version": FORMAT_VERSION,
+            "format_version": self._version,
             "fingerprint": self._fingerprint,
             "history": history,
             "best_epoch": progress.best_epoch,
@@ -195,11 +214,10 @@ def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, stor
 def _fingerprint(solver: Any, train: Interactions, version: int = FORMAT_VERSION) -> str:
     """Hash what identifies a training: its settings, except the number of epochs, and its data."""
     digest = hashlib.blake2b(digest_size=16)
-    fields = [field for field in dataclasses.fields(solver) if field.name != "epochs"]
-    settings = {field.name: getattr(solver, field.name) for field in fields}
+    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name != "epochs"}
     if version == 1:
-        new = [field.name for field in fields if field.name in _NEW_SINCE_1 and settings[field.name] == field.default]
-        settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items() if name not in new}
+        settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items() if name not in _NEW_SINCE_1}
+        settings |= {"feedback": _GOALS_OF_1[settings["feedback"]]} if "feedback" in settings else {}
     digest.update(json.dumps([type(solver).__name__, settings, train.matrix.shape], default=_named).encode())
     for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data):
         digest.update(np.ascontiguousarray(array).data)

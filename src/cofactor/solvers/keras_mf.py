@@ -1,52 +1,65 @@
-"""KerasMF: matrix factorization as an embedding model, trained by gradient descent on Keras."""
+"""KerasMF: matrix factorization as an embedding model, trained by gradient descent on Keras.
+
+What differs between the goals is in a task: `RatingTask` predicts ratings, `RankingTask` puts what was chosen above
+what was not. A task knows the network, the batches that go in, the figure to watch, and how the network's weights
+become `Factors`.
+"""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import counts_of, places_of
+from cofactor.data.preparation import Alike
+from cofactor.data.splits import random_mask
 from cofactor.errors import SettingError
 from cofactor.model.factors import Factors
-from cofactor.model.keras_network import keras, keras_model
-from cofactor.model.objectives import Goal
+from cofactor.model.keras_network import keras, keras_model, ranking_network
+from cofactor.model.objectives import Goal, Objective
+from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.origin import Origin
+from cofactor.model.surrogate_fold_in import with_placement
 from cofactor.solvers.base import (
     Callback,
+    Epoch,
     check_choice,
+    check_held_out,
     check_settings,
     check_train,
     check_validation,
+    hold_out,
+    mean_and_spread,
+    origin_of,
+    positives,
     started,
 )
 from cofactor.solvers.epochs import Checkpoint
-from cofactor.solvers.keras_callbacks import Keeper, Reporter
-from cofactor.solvers.keras_devices import all_devices
-from cofactor.solvers.keras_tasks import TABLES_HELD, RankingTask, RatingTask, Task
+from cofactor.solvers.keras_losses import DEFAULTS, Strengths, ranking_loss
+from cofactor.solvers.keras_training import (
+    Batches,
+    FixedBatches,
+    InBatchNegatives,
+    Keeper,
+    Negatives,
+    RankingBatches,
+    UniformNegatives,
+    all_devices,
+)
 
-__all__ = ["KerasMF", "Strengths", "keras_model"]
+__all__ = ["KerasMF", "keras_model"]
 
+TABLES_HELD: Mapping[str, float] = {"rating": 9.0, "ranking": 14.0}
+"""What training takes at its peak, as a multiple of the tables, where these are large against a batch: the optimizer's
+own tables, gradients, their copies in a step, and what becomes of the weights in the end."""
 
-@dataclass(frozen=True)
-class Strengths:
-    """What has to suit the loss: the penalties, the learning rate, and what all negatives weigh together."""
+_GROUP = 256  # positives in a batch that are each other's negatives
 
-    regularization: float
-    bias_regularization: float
-    learning_rate: float
-    negative_weight: float
-
-
-DEFAULTS: Mapping[str, Strengths] = {
-    "mse": Strengths(1.2, 0.6, 0.01, 1.0),
-    "bpr": Strengths(0.1, 0.05, 0.02, 1.0),
-    "bce": Strengths(0.35, 0.175, 0.01, 4.0),
-    "softmax": Strengths(0.7, 0.35, 0.01, 1.0),
-    "ccl": Strengths(0.0, 0.0, 0.02, 12.0),
-}
-"""Each loss with what suits it; chosen on held-out training data of ml-100k."""
+History: TypeAlias = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -61,9 +74,12 @@ class KerasMF:
 
     .. math:: (r_{ui} - \hat r_{ui})^2 + \lambda (n_u^{\nu-1} |p_u|^2 + n_i^{\nu-1} |q_i|^2) + \text{(biases alike)},
 
-    so that over an epoch a row with n ratings is held by :math:`\lambda n^\nu`. The others leave the values aside, as
-    is right for a top-n list. They take the same penalty, and in place of the squared error, for the score
-    :math:`s` of a pair that was seen, and the scores :math:`s_j` and weights :math:`w_j` of its negatives,
+    so that over an epoch the penalty of a row with n ratings is :math:`\lambda n^\nu`. Here the ratings r are in units
+    of their standard deviation, so that stars, points and per cent give the same model up to scale.
+
+    The other losses ignore the values, as is right for a top-n list. They take the same penalty, and in place of the
+    squared error, for the score :math:`s` of a pair that was seen, and the scores :math:`s_j` and weights :math:`w_j`
+    of its negatives,
 
     ============= ===========================================================================================
     ``"bpr"``     mean of :math:`\log(1 + e^{s_j - s})`, weighted by :math:`w_j` as all means here
@@ -90,7 +106,7 @@ class KerasMF:
     =================== ===== ===== ===== ========= =====
     setting             mse   bpr   bce   softmax   ccl
     =================== ===== ===== ===== ========= =====
-    regularization      1.2   0.1   0.35  0.7       0
+    regularization      1.1   0.1   0.35  0.7       0
     bias_regularization 0.6   0.05  0.175 0.35      0
     learning_rate       0.01  0.02  0.01  0.01      0.02
     negative_weight     1     1     4     1         12
@@ -242,41 +258,53 @@ class KerasMF:
         what = f"KerasMF(rank={self.rank})'s tables and what their training holds"
         train.array_store.require(needed, what, "a smaller rank, or another solver")
         with all_devices() as row_multiple:
-            task: Task = (RatingTask if self.loss == "mse" else RankingTask)(self, train, row_multiple)
+            stored = Checkpoint(checkpoint, self, train)
+            task: Task = (
+                RatingTask(self, train, row_multiple, unit=stored.unit)
+                if self.loss == "mse"
+                else RankingTask(self, train, row_multiple)
+            )
             task.compile(self._optimizer(self.epochs * len(task.batches)))
             if start is not None:
-                self._start_from(start, train, task.network)
-            keeper = Keeper(
-                Checkpoint(checkpoint, self, train), task.watch if self.patience is not None else None, self.patience
-            )
-            begun = keeper.resume(task.network, task.batches)
+                self._start_from(start, train, task)
 
             def model() -> Factors:
                 return task.factors(keeper.progress.history)
 
-            watchers = [*keras_callbacks, keeper]
-            if callback is not None:
-                watchers.append(Reporter(callback, self.epochs, model))
+            def report(epoch: int, figures: Mapping[str, float]) -> None:
+                if callback is not None:
+                    callback(Epoch(epoch, self.epochs, figures, model))
+
+            keeper = Keeper(
+                stored,
+                task.watch if self.patience is not None else None,
+                self.patience,
+                loss_unit=task.spread**2,
+                report=report,
+            )
+            begun = keeper.resume(task.network, task.batches)
             if begun < self.epochs and not keeper.progress.waited(self.patience):
                 task.network.fit(
                     task.batches,
                     epochs=self.epochs,
                     initial_epoch=begun,
                     validation_data=task.validation,
-                    callbacks=watchers,
+                    callbacks=[*keras_callbacks, keeper],
                     shuffle=False,
                     verbose=0,
                 )
             keeper.restore_best(task.network)
             return model()
 
-    def _start_from(self, start: Factors, train: Interactions, network: Any) -> None:
+    def _start_from(self, start: Factors, train: Interactions, task: "Task") -> None:
         if start.item_bias is not None and start.user_bias is None:  # as ranking leaves it
             start = dataclasses.replace(start, user_bias=np.zeros(start.n_users, np.float32))
-        layers = {layer.name: layer for layer in network.layers}
-        biased = "item_bias" in layers
-        tables = started(self, train, start, biased=biased, non_negative=self.non_negative)
+        layers = {layer.name: layer for layer in task.network.layers}
+        biased, spread = "item_bias" in layers, task.spread
+        tables = started(self, train, start, biased=biased, non_negative=self.non_negative, spread=spread)
         for side, table in zip(("user", "item"), tables, strict=True):
+            table[:, : self.rank] /= np.float32(np.sqrt(spread))
+            table[:, self.rank :] /= np.float32(spread)
             for name, part in ((f"{side}_vectors", table[:, : self.rank]), (f"{side}_bias", table[:, self.rank :])):
                 if name in layers:
                     weights = layers[name].get_weights()[0]
@@ -295,3 +323,229 @@ class KerasMF:
             raise SettingError(
                 f"KerasMF(optimizer={self.optimizer!r}): give the name of a Keras optimizer, such as 'adam' or 'sgd'"
             ) from error
+
+
+class Task(Protocol):
+    """All that differs between the losses; products of the network's vectors are in units of ``spread``."""
+
+    batches: Any
+    validation: Any
+    network: Any
+    watch: str
+    spread: float
+
+    def compile(self, optimizer: Any) -> None:
+        """Give the network its loss and its metrics."""
+        ...
+
+    def factors(self, history: History) -> Factors:
+        """Return the model that the network's weights are now."""
+        ...
+
+
+class RatingTask:
+    """Predict ratings, by the squared error; ``unit`` makes of their spread the unit to learn in."""
+
+    watch = "val_mse"
+
+    def __init__(
+        self,
+        solver: KerasMF,
+        train: Interactions,
+        row_multiple: int = 1,
+        *,
+        unit: Callable[[float], float] = lambda spread: spread,
+    ) -> None:
+        self._solver, self._train = solver, train
+        mean, spread = mean_and_spread(train)
+        self.spread = unit(spread)
+        self._mean = mean if solver.biases else 0.0
+        self.batches, self.validation = self._parts()
+        strengths = solver.strengths
+        self.network = keras_model(
+            train.n_users,
+            train.n_items,
+            solver.rank,
+            biases=solver.biases,
+            mean=self._mean,
+            spread=self.spread,
+            regularization=strengths.regularization,
+            bias_regularization=strengths.bias_regularization,
+            non_negative=solver.non_negative,
+            row_multiple=row_multiple,
+            seed=solver.seed,
+        )
+        _weigh_decay(self.network, train, solver.nu)
+
+    def _parts(self) -> tuple[Batches, Batches | None]:
+        solver, train = self._solver, self._train
+        if not solver.validation_fraction:
+            return Batches(train, solver.batch_size, seed=solver.seed), None
+        held_out = random_mask(len(train), solver.validation_fraction, solver.seed, train.array_store)
+        check_held_out(solver, len(train), int(np.count_nonzero(held_out)))
+        validation = Batches(train, 65_536, positions=places_of(held_out, train.array_store), seed=None)
+        np.logical_not(held_out, out=held_out)
+        positions = places_of(held_out, train.array_store)
+        return Batches(train, solver.batch_size, positions=positions, seed=solver.seed), validation
+
+    def compile(self, optimizer: Any) -> None:
+        """Give the network its loss, of standardized ratings, and its metrics, of the ratings as they are."""
+        unit = self.spread
+
+        def standardized(ratings: Any, scores: Any) -> Any:
+            return keras.ops.mean(keras.ops.square((ratings - scores) / unit), axis=-1)
+
+        self.network.compile(optimizer, loss=standardized, metrics=["mae", "mse"])
+
+    def factors(self, history: History) -> Factors:
+        """Return the model that the network's weights are now."""
+        solver, train, strengths = self._solver, self._train, self._solver.strengths
+        tables = _tables(self.network, train)
+        for name, table in tables.items():
+            table *= np.float32(self.spread if name.endswith("bias") else np.sqrt(self.spread))
+        objective = SquaredError(
+            regularization=strengths.regularization * self.spread,
+            bias_regularization=strengths.bias_regularization,
+            nu=solver.nu,
+            non_negative=solver.non_negative,
+            scale=train.value_range,
+        )
+        return _factors(solver, train, tables, objective, history, mean=self._mean)
+
+
+class RankingTask:
+    """Put what a user chose above what they did not."""
+
+    spread = 1.0
+
+    def __init__(self, solver: KerasMF, train: Interactions, row_multiple: int = 1) -> None:
+        self._solver, self._train = solver, train
+        self.watch = f"val_{solver.loss}"
+        self._chosen = positives(train)
+        part, held_out = hold_out(solver, self._chosen)
+        self._group = 1
+        if solver.sampling == "batch":
+            self._group = min(_GROUP, solver.batch_size, len(part), len(part if held_out is None else held_out))
+        self.batches = RankingBatches(self._positives(part), self._negatives(part, part), solver.seed)
+        self.validation = None
+        if held_out is not None:
+            self.validation = FixedBatches(
+                self._positives(held_out), self._negatives(self._chosen, held_out), solver.seed
+            )
+        strengths = solver.strengths
+        self.network = ranking_network(
+            train.n_users,
+            train.n_items,
+            solver.rank,
+            negatives=solver.negatives if solver.sampling == "uniform" else None,
+            group=self._group,
+            cosine=self._cosine,
+            item_bias=solver.biases and not self._cosine,
+            regularization=strengths.regularization,
+            bias_regularization=strengths.bias_regularization,
+            non_negative=solver.non_negative,
+            row_multiple=row_multiple,
+            seed=solver.seed,
+        )
+        _weigh_decay(self.network, part, solver.nu)
+
+    @property
+    def _cosine(self) -> bool:
+        return self._solver.loss == "ccl"
+
+    def _positives(self, part: Interactions) -> Batches:
+        return Batches(part, self._solver.batch_size, multiple=self._group, seed=self._solver.seed)
+
+    def _negatives(self, met: Interactions, positives: Interactions) -> Negatives:
+        """Draw none of those that users have met; in a batch each is as likely as among the positives."""
+        solver = self._solver
+        if solver.sampling == "uniform":
+            return UniformNegatives(met.matrix, solver.negatives, solver.popularity_correction)
+        chances = _item_counts(positives) / len(positives)
+        return InBatchNegatives(met.matrix, chances, self._group, solver.popularity_correction)
+
+    def compile(self, optimizer: Any) -> None:
+        """Give the network its loss, and the same again as a metric, which has no penalty in it."""
+        settings = {"negative_weight": self._solver.strengths.negative_weight, "margin": self._solver.margin}
+        loss = ranking_loss(self._solver.loss, settings)
+        self.network.compile(optimizer, loss=loss, metrics=[loss])
+
+    def factors(self, history: History) -> Factors:
+        """Return the model that the network's weights are now."""
+        tables = _tables(self.network, self._chosen)
+        if self._cosine:
+            for name, vectors in tables.items():
+                lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+                tables[name] = vectors / np.where(lengths > 0, lengths, 1)
+        objective = SquaredError(goal="ranking", non_negative=self._solver.non_negative)
+        model = _factors(self._solver, self._chosen, tables, objective, history)
+        placing = with_placement(model, seed=self._solver.seed)
+        return dataclasses.replace(placing, seen=self._train.matrix, preparation=Alike())
+
+
+def _item_counts(train: Interactions) -> np.ndarray:
+    return counts_of(train.matrix.indices, train.n_items)
+
+
+def _counts(train: Interactions) -> dict[str, np.ndarray]:
+    return {"user": np.diff(train.matrix.indptr), "item": _item_counts(train)}
+
+
+def _layers(network: Any) -> dict[str, Any]:
+    return {layer.name: layer for layer in network.layers}
+
+
+def _weigh_decay(network: Any, train: Interactions, nu: float) -> None:
+    """Make the penalty of a row with n ratings, which is in n batches of an epoch, n^nu in all."""
+    layers = _layers(network)
+    for side, counts in _counts(train).items():
+        for name in (f"{side}_vectors_decay", f"{side}_bias_decay"):
+            if name in layers:
+                weights = np.ones(layers[name].rows, np.float32)
+                weights[: len(counts)] = np.maximum(counts, 1).astype(np.float64) ** (nu - 1)
+                layers[name].row_weights.assign(weights)
+
+
+def _tables(network: Any, train: Interactions) -> dict[str, np.ndarray]:
+    """Return the network's tables without the spare rows; a row without ratings is zeros."""
+    layers, tables = _layers(network), {}
+    for side, counts in _counts(train).items():
+        for name in (f"{side}_vectors", f"{side}_bias"):
+            if name in layers:
+                weights = layers[name].get_weights()[0]
+                tables[name] = np.where(counts[:, None] > 0, weights[: len(counts)], np.float32(0))
+    return tables
+
+
+def _factors(
+    solver: KerasMF,
+    train: Interactions,
+    tables: Mapping[str, np.ndarray],
+    objective: Objective,
+    history: History,
+    mean: float = 0.0,
+) -> Factors:
+    biases = {side: tables[f"{side}_bias"][:, 0] if f"{side}_bias" in tables else None for side in ("user", "item")}
+    return Factors(
+        tables["user_vectors"],
+        tables["item_vectors"],
+        train.users,
+        train.items,
+        biases["user"],
+        biases["item"],
+        mean,
+        train.matrix,
+        train.metadata,
+        objective,
+        _origin(solver, train),
+        {name: tuple(float(value) for value in values) for name, values in history.items()},
+    )
+
+
+def _origin(solver: KerasMF, train: Interactions) -> Origin:
+    """Return `origin_of` the solver, with an optimizer object by its name, since JSON cannot hold it."""
+    origin = origin_of(solver, train)
+    if isinstance(solver.optimizer, keras.optimizers.Optimizer):
+        settings = {**origin.settings, "optimizer": type(solver.optimizer).__name__}
+        return dataclasses.replace(origin, settings=settings)
+    return origin

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import Alike
 from cofactor.model.blocks import Blocks, pad
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
@@ -21,6 +22,7 @@ from cofactor.solvers.base import (
     known_biases,
     narrowed,
     origin_of,
+    positives,
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
@@ -112,11 +114,8 @@ class LogisticMF:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        blocks, objective, mean = (
-            Blocks(train.matrix, train.array_store),
-            self._objective(),
-            -float(np.log(self.negatives)),
-        )
+        chosen, objective, mean = positives(train), self._objective(), -float(np.log(self.negatives))
+        blocks = Blocks(chosen.matrix, train.array_store)
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * min(1.0, 2 * (1 - epoch / self.epochs))
@@ -125,7 +124,7 @@ class LogisticMF:
             return arrays, {"loss": loss}
 
         done = run_epochs(
-            lambda: _start(self, train, start),
+            lambda: _start(self, chosen, start),
             step,
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
@@ -148,6 +147,7 @@ class LogisticMF:
             objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
+            preparation=Alike(),
         )
 
     def _objective(self) -> Logistic:

@@ -1,4 +1,4 @@
-"""NMF: vectors without a negative entry, so that tastes only ever add up and can be read."""
+"""NMF: matrix factorization with non-negative vectors, whose columns can be read as topics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,9 +6,8 @@ from functools import partial
 from os import PathLike
 from typing import Literal
 
-import numpy as np
-
 from cofactor.data.interactions import Interactions
+from cofactor.data.preparation import Alike, AsGiven, Preparation
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.objectives import Goal
@@ -20,6 +19,8 @@ from cofactor.solvers.base import (
     check_confidences,
     check_settings,
     check_train,
+    learnt_from,
+    mean_and_spread,
     origin_of,
     parted,
     started,
@@ -33,10 +34,10 @@ __all__ = ["NMF"]
 class NMF:
     r"""Non-negative vectors, for star ratings or for what people chose.
 
-    **Model**: for ratings, mean + user bias + item bias + user vector · item vector, with vectors that have no negative
-    entry and biases that may; for implicit feedback the product alone.
+    **Model**: with ``goal="rating"`` mean + user bias + item bias + user vector · item vector, where vectors have no
+    negative entry but biases may be negative; with ``goal="ranking"`` the product alone.
 
-    **Loss**: that of `ALS` for ratings, that of `ImplicitALS` for implicit feedback, under the constraint.
+    **Loss**: that of `ALS` for ratings, that of `ImplicitALS` for ranking, under the constraint.
 
     **Algorithm**: alternating over users and items, coordinate descent on each row's normal equation: each coordinate
     in turn goes to its minimum, or to zero where that is negative. The loss never rises.
@@ -50,13 +51,15 @@ class NMF:
     rank : int
         Length of the vectors.
     regularization : float
-        Weight of the squared norms of vectors, and of biases.
+        Weight of the squared norms of vectors, for ratings in units of their standard deviation, and of biases.
     nu : float
         How a row's penalty grows with its number of ratings: 0 not at all, 1 in proportion.
-    feedback : {"explicit", "implicit"}
+    goal : {"rating", "ranking"}
         Whether values are ratings to predict, or say how sure it is that a user chose an item.
+    values : {"alike", "as given"}
+        With ``goal="ranking"``, whether every value above 0 counts 1, or values are taken as they are.
     unobserved_weight : float
-        Weight of a pair that was not seen; for implicit feedback only.
+        Weight of a pair that was not seen; only with ``goal="ranking"``.
     epochs : int
         How often both sides are improved.
     sweeps : int
@@ -73,9 +76,10 @@ class NMF:
     """
 
     rank: int = 20
-    regularization: float = 0.8
+    regularization: float = 0.75
     nu: float = 0.5
-    feedback: Literal["explicit", "implicit"] = "explicit"
+    goal: Goal = "rating"
+    values: Literal["alike", "as given"] = "alike"
     unobserved_weight: float = 0.1
     epochs: int = 30
     sweeps: int = 2
@@ -84,17 +88,13 @@ class NMF:
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, sweeps=1, seed=0)
         check_settings(self, regularization=0.0, nu=0.0, unobserved_weight=0.0)
-        check_choice(self, "feedback", ("explicit", "implicit"))
-
-    @property
-    def goal(self) -> Goal:
-        """Predicted ratings, or with implicit feedback an order."""
-        return "rating" if self.feedback == "explicit" else "ranking"
+        check_choice(self, "goal", ("rating", "ranking"))
+        check_choice(self, "values", ("alike", "as given"))
 
     @property
     def count_offset(self) -> float:
         """What a row's number of pairs is raised by in its penalty; see `ImplicitALS`."""
-        return 0.0 if self.feedback == "explicit" else SHORT_ROW
+        return 0.0 if self.goal == "rating" else SHORT_ROW
 
     def fit(
         self,
@@ -114,47 +114,61 @@ class NMF:
         Raises
         ------
         DataError
-            If there is nothing to learn from, or implicit feedback has a negative value.
+            If there is nothing to learn from, or there is a negative value with ``goal="ranking"``.
         SettingError
             If ``start`` does not fit.
         """
         check_train(train, start)
-        explicit = self.feedback == "explicit"
-        if not explicit:
+        ratings = self.goal == "rating"
+        preparation: Preparation = AsGiven()
+        if not ratings and self.values == "alike":
+            preparation = Alike()
+        elif not ratings:
             check_confidences(train)
-        by_user, by_item = Rows.of(train.matrix), Rows.of(train.by_item)
-        mean = float(train.matrix.data.mean(dtype=np.float64)) if explicit else 0.0
-        objective = self._objective(train)
+        learnt = train if ratings else learnt_from(train, preparation)
+        by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
+        mean, spread = mean_and_spread(train) if ratings else (0.0, 1.0)
+        stored = Checkpoint(checkpoint, self, train)
+        spread = stored.unit(spread)
+        objective = self._objective(train, spread)
 
         def first() -> Arrays:
-            users, items = started(self, train, start, biased=explicit, non_negative=True)
+            users, items = started(self, learnt, start, biased=ratings, non_negative=True, spread=spread)
             return {"users": users, "items": items}
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items = arrays["users"], arrays["items"]
             with objective.holding(items, mean) as system:
-                improve_nonnegative_rows(by_user, system, users, sweeps=self.sweeps, free=int(explicit))
+                improve_nonnegative_rows(by_user, system, users, sweeps=self.sweeps, free=int(ratings))
             with objective.holding(users, mean) as system:
-                improve_nonnegative_rows(by_item, system, items, sweeps=self.sweeps, free=int(explicit))
+                improve_nonnegative_rows(by_item, system, items, sweeps=self.sweeps, free=int(ratings))
             measured = objective.measure(by_user, by_item, users, items, mean)
             figures = {"objective": measured.objective}
-            return arrays, figures | ({"mse": measured.squares / len(train)} if explicit else {})
+            return arrays, figures | ({"mse": measured.squares / len(train)} if ratings else {})
 
         done = run_epochs(
             first,
             step,
             epochs=self.epochs,
-            checkpoint=Checkpoint(checkpoint, self, train),
+            checkpoint=stored,
             callback=callback,
-            model=partial(self._factors, train, mean),
+            model=partial(self._factors, train, preparation, objective, mean),
         )
-        return self._factors(train, mean, done.arrays, done.history)
+        return self._factors(train, preparation, objective, mean, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, mean: float, arrays: Arrays, history: History) -> Factors:
-        explicit = self.feedback == "explicit"
+    def _factors(
+        self,
+        train: Interactions,
+        preparation: Preparation,
+        objective: LeastSquares,
+        mean: float,
+        arrays: Arrays,
+        history: History,
+    ) -> Factors:
+        ratings = self.goal == "rating"
         users, items = arrays["users"], arrays["items"]
         user_bias, item_bias = None, None
-        if explicit:
+        if ratings:
             (users, user_bias), (items, item_bias) = parted(users), parted(items)
         return Factors(
             users,
@@ -166,15 +180,16 @@ class NMF:
             mean,
             train.matrix,
             train.metadata,
-            self._objective(train),
+            objective,
             origin_of(self, train),
             history,
+            preparation=preparation,
         )
 
-    def _objective(self, train: Interactions) -> LeastSquares:
-        if self.feedback == "explicit":
+    def _objective(self, train: Interactions, spread: float) -> LeastSquares:
+        if self.goal == "rating":
             return SquaredError(
-                regularization=self.regularization,
+                regularization=self.regularization * spread,
                 bias_regularization=self.regularization,
                 nu=self.nu,
                 non_negative=True,

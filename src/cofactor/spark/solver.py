@@ -14,7 +14,7 @@ from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal, Objective
 from cofactor.model.objectives.confidence import Confidence
 from cofactor.model.objectives.squared import SquaredError
-from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of
+from cofactor.solvers.base import Callback, Epoch, check_choice, check_settings, check_train, origin_of
 from cofactor.spark import storage
 from cofactor.spark.als import Learnt, Recipe, learn
 from cofactor.spark.failures import clear_errors
@@ -31,17 +31,17 @@ _ROWS = Layout(user="user", item="item", value="value", duplicates="error")
 class SparkALS:
     r"""Vectors and biases for tables that outgrow one machine, by the ALS of Spark's MLlib.
 
-    **Model**: explicit: score = mean + user bias + item bias + user vector · item vector. Implicit: user vector · item
-    vector, near 1 for what a user would choose.
+    **Model**: for ratings: score = mean + user bias + item bias + user vector · item vector. For ranking: user vector ·
+    item vector, near 1 for what a user would choose.
 
-    **Loss**: explicit: the squared errors of all ratings, plus for each row with n ratings
+    **Loss**: for ratings: the squared errors of all ratings, plus for each row with n ratings
     :math:`n \lambda |x|^2`: that of `ALS` with ``nu=1``, but the biases are found first and then held, and cost
-    :math:`n \lambda_b b^2`. Implicit: :math:`\sum_{seen} (\alpha_0 + c_{ui}) (\hat s_{ui} - 1)^2 + \alpha_0
+    :math:`n \lambda_b b^2`. For ranking: :math:`\sum_{seen} (\alpha_0 + c_{ui}) (\hat s_{ui} - 1)^2 + \alpha_0
     \sum_{unseen} \hat s_{ui}^2` plus :math:`n \lambda |x|^2`: that of `ImplicitALS` with ``nu=1``, but that a seen
     pair's own share of the unseen weight aims at 1 too, and that the penalty leaves the unseen pairs out.
 
-    MLlib's ``regParam`` is scaled by a row's number of ratings as here, and is :math:`\lambda` in the explicit case. In
-    the implicit one MLlib's confidence is :math:`1 + \alpha r`: that is the loss above divided by :math:`\alpha_0`, so
+    MLlib's ``regParam`` is scaled by a row's number of ratings as here, and is :math:`\lambda` for ratings. For
+    ranking MLlib's confidence is :math:`1 + \alpha r`: that is the loss above divided by :math:`\alpha_0`, so
     ``alpha`` = :math:`1 / \alpha_0` and ``regParam`` = :math:`\lambda / \alpha_0`.
 
     **Algorithm**: alternating least squares by blocks of users and items that exchange vectors; all epochs in one call,
@@ -59,12 +59,12 @@ class SparkALS:
         Weight of the vectors' squared norms, for each rating.
     epochs : int
         How often both sides are solved.
-    implicit : bool
-        Whether values say how sure it is that a user chose an item, rather than how they rated it.
+    goal : {"rating", "ranking"}
+        Whether values are ratings to predict, or say how sure it is that a user chose an item.
     unobserved_weight : float
-        Weight of a pair that was not seen, against 1 for one that was; only where implicit.
+        Weight of a pair that was not seen, against 1 for one that was; only with ``goal="ranking"``.
     biased : bool
-        Whether mean and biases are taken off the ratings first; only where not implicit.
+        Whether mean and biases are taken off the ratings first; only with ``goal="rating"``.
     bias_regularization : float
         Weight of the biases' squares, for each rating.
     partitions : int
@@ -80,15 +80,15 @@ class SparkALS:
 
     Examples
     --------
-    >>> SparkALS(rank=8, implicit=True).goal
-    'ranking'
+    >>> SparkALS(rank=8, goal="ranking").unobserved_weight
+    0.1
     >>> SparkALS(master="spark://host:7077").fit_table("s3a://shop/ratings", "s3a://shop/model")  # doctest: +SKIP
     """
 
     rank: int = 20
     regularization: float = 0.1
     epochs: int = 12
-    implicit: bool = False
+    goal: Goal = "rating"
     unobserved_weight: float = 0.1
     biased: bool = True
     bias_regularization: float = 0.05
@@ -101,13 +101,9 @@ class SparkALS:
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, seed=0, partitions=1, checkpoint_every=1)
         check_settings(self, regularization=0.0, unobserved_weight=0.0, bias_regularization=0.0)
-        if self.implicit and not self.unobserved_weight:
+        check_choice(self, "goal", ("rating", "ranking"))
+        if self.goal == "ranking" and not self.unobserved_weight:
             raise SettingError("SparkALS(unobserved_weight=0): pairs that were not seen need some weight, such as 0.1")
-
-    @property
-    def goal(self) -> Goal:
-        """Lists where values are implicit, else ratings."""
-        return "ranking" if self.implicit else "rating"
 
     def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
         """Learn vectors for every user and item of ``train``, which goes to Spark and comes back as a model in memory.
@@ -198,13 +194,14 @@ class SparkALS:
         return self.fit_table(frame, output, metadata=metadata, name=train.name)
 
     def _learn(self, table: Any, layout: Layout, working: str) -> Learnt:
-        scale = 1 / self.unobserved_weight if self.implicit else 1.0
+        ranking = self.goal == "ranking"
+        scale = 1 / self.unobserved_weight if ranking else 1.0
         recipe = Recipe(
             rank=self.rank,
             epochs=self.epochs,
             regularization=self.regularization * scale,
-            bias_regularization=self.bias_regularization if self.biased and not self.implicit else None,
-            alpha=scale if self.implicit else None,
+            bias_regularization=self.bias_regularization if self.biased and not ranking else None,
+            alpha=scale if ranking else None,
             partitions=self.partitions,
             checkpoint_every=self.checkpoint_every,
             seed=self.seed,
@@ -212,7 +209,7 @@ class SparkALS:
         return learn(table, recipe, layout, working)
 
     def _objective(self, scale: tuple[float, float]) -> Objective:
-        if self.implicit:
+        if self.goal == "ranking":
             return Confidence(
                 goal="ranking",
                 regularization=self.regularization,

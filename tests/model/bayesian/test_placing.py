@@ -21,7 +21,7 @@ LONG = BayesianMF(rank=3, sweeps=120, burn_in=40, n_samples=40)
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "implicit"])
 def model(ratings, request):
-    return dataclasses.replace(LONG, implicit=request.param).fit(ratings)
+    return dataclasses.replace(LONG, svdpp=request.param).fit(ratings)
 
 
 def place_users(model, table):
@@ -133,7 +133,7 @@ def test_newcomers_of_other_columns_are_refused(model):
 
 
 def test_a_model_of_the_newcomers_alone_places_no_items(ratings):
-    model = BayesianMF(rank=2, sweeps=12, burn_in=4, n_samples=4, implicit=True).fit(ratings)
+    model = BayesianMF(rank=2, sweeps=12, burn_in=4, n_samples=4, svdpp=True).fit(ratings)
     vectors, bias, extras = place_users(model, model.seen[:2])
     ids = Vocabulary(["one", "two"], kind="user")
     changes = {"users": ids, "user_vectors": vectors, "user_bias": bias, "seen": model.seen[:2]}

@@ -1,5 +1,6 @@
 """The ordered probit: its kernels against SciPy, and its change of units."""
 
+import copy
 import math
 
 import numpy as np
@@ -13,10 +14,10 @@ from cofactor.model.bayesian.posterior import draw_signals, level_probabilities
 from cofactor.model.bayesian.probit import (
     OrderedProbit,
     between,
+    bring_to_ratings,
     draw_opinions,
     fill_expected,
     fill_probabilities,
-    in_units_of_ratings,
     log_likelihoods,
     truncated_normal,
 )
@@ -98,7 +99,8 @@ def test_other_units_are_the_same_model(given):
     for place in range(6):
         sweep_once(problem, chain, likelihood, 0)
         keep(chain, place)
-    other = in_units_of_ratings(chain.kept, 2.5, 0.7)
+    other = copy.deepcopy(chain.kept)
+    bring_to_ratings(other, 2.5, 0.7)
     users, items = np.divmod(np.arange(48), 6)
     (before, precisions), (after, scaled) = (draw_signals(draws, users, items) for draws in (chain.kept, other))
     np.testing.assert_allclose(after, 2.5 + 0.7 * before, rtol=1e-5, atol=1e-5)

@@ -18,7 +18,7 @@ from cofactor.apps.web.store import RatingsStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model.factors import Factors
-from cofactor.solvers.again import solver_of, trained_on
+from cofactor.solvers.retrain import solver_of, trained_on
 
 __all__ = ["merged", "refit", "refit_regularly"]
 

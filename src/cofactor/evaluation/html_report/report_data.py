@@ -15,7 +15,7 @@ from cofactor.evaluation.ranking import lengths_for_pictures
 from cofactor.evaluation.report import Report, compare, evaluate
 from cofactor.model.factors import Factors
 from cofactor.solvers import BiasOnly, Popularity
-from cofactor.solvers.again import solver_of, trained_on
+from cofactor.solvers.retrain import solver_of, trained_on
 
 __all__ = ["Contender", "ReportData", "collect"]
 

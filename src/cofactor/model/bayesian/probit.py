@@ -29,10 +29,10 @@ from cofactor.model.bayesian.state import Chain, Draws, KeptSide
 __all__ = [
     "OrderedProbit",
     "between",
+    "bring_to_ratings",
     "draw_opinions",
     "fill_expected",
     "fill_probabilities",
-    "in_units_of_ratings",
     "log_likelihoods",
     "truncated_normal",
 ]
@@ -216,27 +216,22 @@ def fill_expected(
             signals[row, column] = total
 
 
-def in_units_of_ratings(draws: Draws, shift: float, factor: float) -> Draws:
-    """Return the same model with all opinions, and the cut points, multiplied by a factor and shifted."""
-    return Draws(
-        mean=np.array(shift + factor * float(draws.mean)),
-        noise=draws.noise / factor**2,
-        cuts=shift + factor * draws.cuts,
-        users=_stretched(draws.users, factor),
-        items=_stretched(draws.items, factor),
-    )
+def bring_to_ratings(draws: Draws, shift: float, factor: float) -> None:
+    """Multiply all that the draws predict, and the cut points, by a factor and shift it, in place."""
+    draws.mean[...] = shift + factor * draws.mean
+    draws.noise /= factor**2
+    draws.cuts[...] = shift + factor * draws.cuts
+    for side in (draws.users, draws.items):
+        _stretch(side, factor)
 
 
-def _stretched(side: KeptSide, factor: float) -> KeptSide:
-    """Multiply a side's biases by the factor, and its vectors by the root of it."""
+def _stretch(side: KeptSide, factor: float) -> None:
+    """Multiply a side's biases by the factor, and its vectors by the root of it, in place."""
     stretch = np.full(side.mean.shape[1], math.sqrt(factor))
     stretch[-1] = factor
-    return KeptSide(
-        vectors=side.vectors * np.float32(stretch[0]),
-        bias=side.bias * np.float32(factor),
-        weights=side.weights,
-        mean=side.mean * stretch,
-        precision=side.precision / np.outer(stretch, stretch),
-        freedom=side.freedom,
-        loadings=tuple(block * stretch.astype(np.float32) for block in side.loadings),
-    )
+    side.vectors *= np.float32(stretch[0])
+    side.bias *= np.float32(factor)
+    side.mean *= stretch
+    side.precision /= np.outer(stretch, stretch)
+    for block in side.loadings:
+        block *= stretch.astype(np.float32)
