@@ -12,7 +12,6 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 ALLOWED = {
     "faiss": {"lists/approximate.py"},
     "keras": {"model/keras_network.py"},
-    "matplotlib": {"evaluation/plots.py"},
     "narwhals": {"data/frames.py"},
     "optuna": {"evaluation/studies.py"},
     "sqlalchemy": {

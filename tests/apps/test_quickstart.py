@@ -8,7 +8,7 @@ from cofactor.apps import quickstart
 
 FILES = {
     "rank-5.safetensors", "rank-10.safetensors", "rank-20.safetensors", "ranking.safetensors",
-    "training-curve.png", "error-by-rank.png", "item-map.png", "model.png",
+    "training-curve.svg", "error-by-rank.svg", "item-map.svg", "model.svg",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import sparse
 
-from cofactor.data.array_store import ArrayStore, Disk
+from cofactor.data.array_store import MEMORY, ArrayStore, Disk
 from cofactor.data.buckets import Transposing
 from cofactor.errors import SettingError
 
@@ -17,10 +17,14 @@ __all__ = [
     "at_least",
     "counts_of",
     "entries_of",
+    "has_zeros",
     "kept_where",
     "places_of",
     "row_runs",
+    "rows_between",
     "scattered",
+    "stored_where",
+    "stores",
     "sums_of",
     "transposed",
     "valued",
@@ -36,6 +40,11 @@ def counts_of(rows: np.ndarray, n: int) -> np.ndarray:
     for first in range(0, len(rows), _ROWS_AT_ONCE):  # bincount makes 64-bit integers of its input
         counts += np.bincount(rows[first : first + _ROWS_AT_ONCE], minlength=n)
     return counts
+
+
+def has_zeros(values: np.ndarray) -> bool:
+    """Return whether a value is 0, the common answer first: the least of many is found faster than a 0 among them."""
+    return bool(len(values)) and not values.min() > 0 and not values.all()
 
 
 def sums_of(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
@@ -94,6 +103,32 @@ def as_csr(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: t
     matrix.indptr = indptr.astype(index, copy=False)
     matrix.has_canonical_format = True
     return matrix
+
+
+def rows_between(table: sparse.csr_array, first: int, last: int) -> sparse.csr_array:
+    """Return the rows ``first`` to ``last`` of a table as a view of it."""
+    if first == 0 and last == table.shape[0]:
+        return table
+    start, stop = table.indptr[first], table.indptr[last]
+    arrays = table.data[start:stop], table.indices[start:stop], table.indptr[first : last + 1] - start
+    return as_csr(*arrays, (last - first, table.shape[1]))
+
+
+def stores(table: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return for each pair of a row and a column whether a table stores it, whatever its value."""
+    width = max(table.shape[1], 1)
+    stored = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr)) * width + table.indices
+    asked = rows.astype(np.int64) * width + columns
+    place = np.searchsorted(stored, asked)
+    found = np.zeros(len(asked), dtype=bool)
+    inside = place < len(stored)
+    found[inside] = stored[place[inside]] == asked[inside]
+    return found
+
+
+def stored_where(table: sparse.csr_array, kept: np.ndarray, store: ArrayStore = MEMORY) -> sparse.csr_array:
+    """Return a table of some of the stored values; ``kept`` is a mask over them."""
+    return kept_where(table, None, None, kept, store)[0]
 
 
 def valued(matrix: sparse.csr_array, change: Callable[[np.ndarray], np.ndarray], store: ArrayStore) -> sparse.csr_array:

@@ -609,13 +609,16 @@ def learnt_by(model: Factors) -> sparse.csr_array:
 
 
 def has_history(model: Factors, user_rows: np.ndarray) -> np.ndarray:
-    """Return of which users something was learnt: a mask. Vectors that came from elsewhere are something."""
+    """Return of which users something was learnt: a mask.
+
+    Vectors that came from elsewhere are something; those that a solver drew at random and never trained are nothing.
+    """
     if len(user_rows) > _FEW:
         indptr = learnt_by(model).indptr
         known: np.ndarray = indptr[user_rows + 1] > indptr[user_rows]
     else:
         known = np.diff(prepared_for(model, model.seen[user_rows]).indptr) > 0
-    if not known.all():
+    if not known.all() and model.origin.solver in ("", "from_arrays"):
         known[~known] = model.user_vectors[user_rows[~known]].any(axis=1)
     return known
 
