@@ -26,7 +26,7 @@ from results import Results, short
 
 import cofactor as cf
 from cofactor.apps import jobs
-from cofactor.data.preparation import star_statistics, star_weights
+from cofactor.data.preparation import Stars, Weights
 from cofactor.evaluation import evaluate
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
 from cofactor.solvers import ImplicitALS, Popularity
@@ -58,19 +58,24 @@ def before(train: cf.Interactions) -> cf.Factors:
 _RANKING = ImplicitALS(rank=1, epochs=1).fit(cf.load_dataset("synthetic:60x40x600")).objective
 
 
+def over_mean(train: cf.Interactions) -> cf.Interactions:
+    """Return ratings as weights around 1."""
+    return train.valued(Weights.of(train.matrix.data).apply)
+
+
 def with_dislikes(train: cf.Interactions) -> cf.Interactions:
     """Return ratings as weights, the low ones negative."""
     matrix = train.matrix.copy()
-    matrix.data = star_weights(matrix.data, star_statistics(matrix.data))
+    matrix.data = Stars.of(matrix.data).apply(matrix.data)
     return dataclasses.replace(train, matrix=matrix)
 
 
 WAYS: Mapping[tuple[str, str], Callable[[cf.Interactions], cf.Factors]] = {
     ("Popularity", "every rating alike"): lambda train: Popularity().fit(train),
-    ("penalty as before", "stars over their mean"): lambda train: before(train.as_confidences()),
+    ("penalty as before", "stars over their mean"): lambda train: before(over_mean(train)),
     ("defaults", "every rating alike"): lambda train: ImplicitALS().fit(train.binary()),
-    ("defaults", "stars over their mean"): lambda train: ImplicitALS().fit(train.as_confidences()),
-    ("defaults", "stars, low ones as dislikes"): lambda train: ImplicitALS().fit(with_dislikes(train)),
+    ("defaults", "stars over their mean"): lambda train: ImplicitALS(values="as given").fit(over_mean(train)),
+    ("defaults", "stars, low ones as dislikes"): lambda train: ImplicitALS(values="as given").fit(with_dislikes(train)),
 }
 
 

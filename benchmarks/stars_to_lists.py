@@ -1,7 +1,7 @@
 """I have star ratings and want a top-n list: which solver, and what to make of the stars?
 
 Claims: a model of predicted ratings ranks far worse than one of what was chosen; among the ways to turn stars into
-feedback, weights in proportion to the stars (`Interactions.as_confidences`) are at or near the best whether a list
+feedback, weights in proportion to the stars are at or near the best whether a list
 counts as good when it holds what people went on to rate, or only what they went on to like.
 
 How: for each data set a quarter of each user's ratings is the test part, and a quarter of what is left is held out to
@@ -22,6 +22,7 @@ from results import Results, short
 
 import cofactor as cf
 from cofactor.apps.sources import open_data
+from cofactor.data.preparation import Stars, Weights
 from cofactor.evaluation import evaluate
 from cofactor.solvers import ALS, BPR, BayesianMF, ImplicitALS, KerasMF, Popularity
 
@@ -33,10 +34,18 @@ GRID = {
 LIKED = 4.0
 
 Made = Callable[[cf.Interactions], cf.Interactions]
+
+
+def over_mean(ratings: cf.Interactions) -> cf.Interactions:
+    """Return weights around 1, in proportion to the stars."""
+    return ratings.valued(Weights.of(ratings.matrix.data).apply)
+
+
 WAYS: dict[str, Made] = {
     "every rating alike": lambda ratings: ratings.binary(),
     f"those of {LIKED:g} and more alike": lambda ratings: ratings.at_least(LIKED).binary(),
-    "every rating, weighted by its stars": lambda ratings: ratings.as_confidences(),
+    "every rating, weighted by its stars": over_mean,
+    "every rating, low ones as dislikes": lambda ratings: ratings.valued(Stars.of(ratings.matrix.data).apply),
 }
 
 
@@ -67,9 +76,9 @@ def main() -> None:
 def grid(small: bool) -> list[Any]:
     """Return the settings that are tried."""
     if small:
-        return [ImplicitALS(rank=8, epochs=2)]
+        return [ImplicitALS(rank=8, epochs=2, values="as given")]
     return [
-        ImplicitALS(rank=rank, unobserved_weight=weight, regularization=penalty, epochs=12)
+        ImplicitALS(rank=rank, unobserved_weight=weight, regularization=penalty, epochs=12, values="as given")
         for rank, weight, penalty in itertools.product(*GRID.values())
     ]
 

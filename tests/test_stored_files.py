@@ -55,15 +55,30 @@ def test_stored_interactions_hold_what_they_held(version, path):
     check(stored_files.table_answers(cf.Interactions.open(stored)), stored.with_name(f"{stored.name}.json"))
 
 
+TRAINED_OTHERWISE = {("0.1.0", "implicit-als")}
+"""Of which version and solver no training goes on: today's takes other steps."""
+
+
 @pytest.mark.parametrize("name", stored_files.CHECKPOINTS)
 def test_a_fit_goes_on_from_a_stored_checkpoint(version, name, tmp_path):
     folder = STORED / version / "checkpoints"
     path = shutil.copy(folder / f"{name}.safetensors", tmp_path)
+    if (version, name) in TRAINED_OTHERWISE:
+        pytest.skip("today's solver takes other steps: see the next test")
     epochs = []
     table = stored_files.tables()[stored_files.MODELS[name][1]]
     model = stored_files.solver_of(name).fit(table, checkpoint=path, callback=lambda epoch: epochs.append(epoch.number))
     assert epochs[0] == 3
     check(stored_files.model_answers(model), folder / f"{name}.json")
+
+
+def test_a_fit_does_not_go_on_from_a_checkpoint_of_other_steps(version, tmp_path):
+    for name in stored_files.CHECKPOINTS:
+        if (version, name) in TRAINED_OTHERWISE:
+            path = shutil.copy(STORED / version / "checkpoints" / f"{name}.safetensors", tmp_path)
+            table = stored_files.tables()[stored_files.MODELS[name][1]]
+            with pytest.raises(cf.SettingError, match="a version of cofactor that trained this solver in another way"):
+                stored_files.solver_of(name).fit(table, checkpoint=path)
 
 
 @pytest.mark.parametrize("name", stored_files.STUDIES)

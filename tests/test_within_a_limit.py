@@ -248,7 +248,7 @@ MEASURED = """
 
     def work(ratings, home):
         train, test = ratings.split_random(test_fraction=0.2, seed=0)
-        model = ImplicitALS(rank=8, epochs=1).fit(train.as_confidences())
+        model = ImplicitALS(rank=8, epochs=1).fit(train)
         model.save(home / "m.safetensors")
         model = cf.open_model(home / "m.safetensors")
         evaluate(model, test)

@@ -58,10 +58,10 @@ MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
 Those of CHECKPOINTS and STUDIES are all given, so that defaults may change.
 """
 
-CHECKPOINTS = ("als", "implicit-als", "bpr", "bayesian")
+CHECKPOINTS = ("als", "implicit-als", "nmf", "bpr", "bayesian")
 STUDIES: Mapping[str, tuple[str, Mapping[str, tuple[float, float]]]] = {
     "als": ("rmse", {"regularization": (0.1, 10.0)}),
-    "implicit-als": ("ndcg@3", {"unobserved_weight": (0.01, 1.0)}),
+    "nmf": ("rmse", {"regularization": (0.1, 10.0)}),
 }
 """Of each search: the metric and the space."""
 

@@ -38,7 +38,7 @@ PARTS = (
     Part("Plots of lists", "cofactor.evaluation.list_plots"),
     Part("Plots of a search", "cofactor.evaluation.tuning_plots"),
     Part("More readers", "cofactor.data.readers", ("read_table", "read_movielens")),
-    Part("Titles", "cofactor.data.titles", ("read_titles",)),
+    Part("Titles", "cofactor.data.title_files", ("read_titles",)),
     Part("Ids", "cofactor.data.vocabulary", ("Vocabulary",)),
     Part("Lists and re-rankers", "cofactor.lists"),
     Part("Origin of a model", "cofactor.model.origin", ("Origin",)),

@@ -1,7 +1,7 @@
-"""The Python of a page: which blocks are ours to run, and what each of them prints.
+"""The Python blocks of a page: which of them use cofactor, and what each prints.
 
-A block is ours where its fence says ``python`` or ``{executed}``. Another library's code stands in a ``{code-block}``
-and is run by ``benchmarks/guides.py``.
+A block is ours if its fence says ``python`` or ``{executed}``. Another library's code is in a ``{code-block}``, and
+is run by ``benchmarks/guides.py``.
 """
 
 import ast
@@ -23,7 +23,7 @@ _THEIRS = re.compile(r"^(`{3,})\{code-block\} python\n:class: theirs (\S+)\n(.*?
 
 
 def ours(page: str) -> Iterator[Block]:
-    """Yield the blocks of a page that cofactor answers for, in their order.
+    """Yield our blocks of a page, in order.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def ours(page: str) -> Iterator[Block]:
 
 
 def theirs(page: str) -> Iterator[tuple[str, str]]:
-    """Yield the library and the code of every block that another library answers for.
+    """Yield the name of the library and the code of every block of another library.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The pages that are made from the code, benchmarks/results and the tutorial at every build, into docs/generated."""
+"""The pages generated at every build, into docs/generated: from the code, benchmarks/results and the tutorial."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ __all__ = ["setup", "write"]
 
 
 def write(folder: Path) -> None:
-    """Write all generated pages below a folder, touch none that is as it should be, and remove what is left over."""
+    """Write all generated pages below a folder; leave unchanged ones untouched, and remove old ones."""
     pages: dict[str, str | bytes] = {}
     for maker in (api_pages, command_pages, result_pages, tutorial_pages):
         pages |= maker.pages()
@@ -44,7 +44,7 @@ def _on_config(app: Sphinx, config: Config) -> None:
 def _by_last_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.reference | None:
-    """Link a name of the library that stands without its module, where only one thing is called so."""
+    """Link a name of the library given without its module, if it is unique."""
     target = node.get("reftarget", "").removeprefix("~")
     if node.get("refdomain") != "py" or not target:
         return None

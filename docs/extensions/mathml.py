@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: no script and no font to fetch."""
+"""Formulas as MathML, which browsers render without a script or a font."""
 
 import re
 from typing import Any

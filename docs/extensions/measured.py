@@ -1,4 +1,4 @@
-"""The directive ``measured``: a table of a benchmark inside a page, so that nobody types a figure by hand."""
+"""The directive ``measured``: a table of benchmark results inside a page."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""What was measured and reproduced: a page for every file that the benchmarks wrote."""
+"""The results pages: one for every file that the benchmarks wrote."""
 
 import ast
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def _index(names: list[str]) -> str:
             "",
             _INTRODUCTION,
             "",
-            f"All of it was measured on: {'; '.join(machines)}.",
+            f"Measured on: {'; '.join(machines)}.",
             "",
             "| page | what it shows | date |",
             "| --- | --- | --- |",
@@ -96,9 +96,10 @@ def _machine(card: Mapping[str, Any]) -> str:
     return f"{host['cpu']}, {host['cores']} cores, {host['memory_gib']:.0f} GiB, {host['system']}"
 
 
-_INTRODUCTION = """Nobody types a figure on this site by hand. The programs in `benchmarks/` measure, and write down the
-machine, the versions, the date and the command; these pages are made from what they wrote. Settings and stopping points
-are chosen on a part of the training data, never on the test part.
+_INTRODUCTION = """All numbers on this site come from the programs in `benchmarks/`, which record the machine, the
+versions, the date and the command. Settings and stopping points are chosen on a part of the training data, never on the
+test part.
 
-A *ratio* is ours divided by the peer's, each a median of runs in turn: where seconds are compared, below 1 is faster.
-*pairs* is the range of the ratios of neighbouring runs. Judge by the ratios; seconds change with the machine."""
+A *ratio* is our value divided by the peer's; each is the median of alternating runs. For seconds, a ratio below 1 means
+that ours is faster. *pairs* is the range of the ratios of neighbouring runs. Trust the ratios more than the seconds,
+which depend on the machine."""

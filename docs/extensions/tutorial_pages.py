@@ -133,5 +133,5 @@ def _row(cells: Sequence[str]) -> Iterator[str]:
         yield re.sub(r"([\\*_|<>\[\]$`])", r"\\\1", plain)
 
 
-_ABOUT = """*This page is the notebook `examples/tutorial.ipynb`, with what it printed and drew. The tests run it from
-top to bottom. To run it yourself you need Jupyter, and the extras `keras`, `plots` and `web`.*"""
+_ABOUT = """*This page is the notebook `examples/tutorial.ipynb` with its output. To run it yourself, install Jupyter
+and the extras `keras`, `plots` and `web`.*"""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cofactor.data.outofcore import open_parquet
     from cofactor.data.published import read_lightgcn, read_ncf
     from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql
-    from cofactor.data.synthetic_files import write_synthetic
+    from cofactor.data.synthetic import write_synthetic
     from cofactor.errors import (
         ClusterError,
         CofactorError,
@@ -74,7 +74,7 @@ _HOMES = {
     "read_ncf": "cofactor.data.published",
     "read_parquet": "cofactor.data.readers",
     "read_sql": "cofactor.data.readers",
-    "write_synthetic": "cofactor.data.synthetic_files",
+    "write_synthetic": "cofactor.data.synthetic",
 }
 
 

@@ -113,7 +113,7 @@ def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
 
 @pytest.mark.parametrize(
     ("command", "default"),
-    [("fit", "ranking"), ("fit", "by the goal"), ("compare", "keras"), ("refit", "what it was trained on")],
+    [("fit", "ranking"), ("fit", "by the goal"), ("compare", "keras"), ("refit", "the model's own")],
 )
 def test_the_help_says_what_holds_where_nothing_is_given(command, default):
     assert f"[default: ({default})]" in " ".join(run(command, "--help").stdout.replace("│", "").split())
@@ -451,7 +451,7 @@ def test_the_version_is_told():
         (["fit", "no-such-data"], 1, "neither a file nor a named data set"),
         (["fit", DATA, "--solver", "magic"], 2, "unknown solver 'magic'"),
         (["fit", DATA, "--solver=magic"], 2, "unknown solver 'magic'"),
-        (["fit", DATA, "--rank", "0"], 2, "rank=0"),
+        (["fit", DATA, "--rank", "0"], 2, "--rank 0: it must be"),
         (["fit", DATA, "--solver", "als", "--goal", "ranking"], 2, "leave --solver out to use implicit-als"),
         (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
         (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),

@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
-from cofactor.data import catalog, download, recbole
+from cofactor.data import catalog, download
 from cofactor.data.array_store import scratch_folder
 from cofactor.data.catalog import Dataset, cache_folder, dataset_files, datasets, load_dataset
 from cofactor.data.readers import read_movielens
-from cofactor.data.titles import read_titles
+from cofactor.data.title_files import read_titles
 from cofactor.errors import DataError, DownloadError, SettingError
 
 RATINGS = "".join(f"{user}\t{item}\t{(user + item) % 5 + 1}\t{user * item}\n" for user in (1, 2, 10) for item in (3, 4))
@@ -410,7 +410,7 @@ def test_a_registry_that_hangs_is_given_up(package: Any, monkeypatch: pytest.Mon
 
 def test_the_films_of_the_second_source_read_like_those_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "toy.whl").write_bytes(wheel())
-    recbole.write_movielens(tmp_path / "toy.whl", tmp_path / "u.data", tmp_path / "u.item")
+    download.write_from_recbole(tmp_path / "toy.whl", tmp_path / "u.data", tmp_path / "u.item")
     assert read_titles(tmp_path / "u.item").rows() == list(FILMS.values())
     assert "Cérémonie".encode("latin-1") in (tmp_path / "u.item").read_bytes()
 

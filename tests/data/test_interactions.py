@@ -173,19 +173,3 @@ def test_a_description_counts_users_and_items(ratings):
     assert row["mean"]["per user"][0] == pytest.approx(15)
     assert row["mean"]["per item"][0] == pytest.approx(22.5)
     assert row["max"]["value"][0] == 5
-
-
-def test_confidences_keep_the_proportions_and_have_mean_one(ratings):
-    weights = ratings.as_confidences()
-    assert weights.matrix.data.mean(dtype=np.float64) == pytest.approx(1)
-    np.testing.assert_allclose(
-        weights.matrix.data * ratings.matrix.data[0], ratings.matrix.data * weights.matrix.data[0]
-    )
-    assert ratings.binary().as_confidences().is_binary
-    assert len(ratings.at_least(99).as_confidences()) == 0
-
-
-@pytest.mark.parametrize("values", [[-1.0, 2.0], [0.0, 0.0]])
-def test_values_that_cannot_be_weights_are_refused(values):
-    with pytest.raises(cf.DataError, match="cannot be weights"):
-        cf.Interactions.from_columns([1, 2], [1, 2], np.array(values)).as_confidences()

@@ -98,11 +98,11 @@ def test_what_is_made_of_the_table_is_the_same_and_lies_in_files(tmp_path):
     in_memory, on_disk = cf.read_parquet(folder, time="time"), opened(folder, time="time")
     for change in (
         lambda r: r.binary(),
-        lambda r: r.as_confidences(),
+        lambda r: r.valued(np.sqrt),
         lambda r: r.at_least(3),
         lambda r: r.split_random(seed=3)[0],
         lambda r: r.split_last()[1],
-        lambda r: r.at_least(2).as_confidences().split_per_user(seed=1)[0],
+        lambda r: r.at_least(2).valued(np.sqrt).split_per_user(seed=1)[0],
     ):
         same_table(change(in_memory), change(on_disk))
         changed = change(on_disk)
@@ -287,7 +287,7 @@ def test_a_file_that_is_gone_again_is_named(tmp_path):
 
 KILLED_AT = {
     "while the ids are read": "outofcore.indexed",
-    "while they are sorted": "disk_build.distinct",
+    "while they are sorted": "outofcore.distinct",
     "before the manifest": "json.dumps",
 }
 
@@ -303,12 +303,12 @@ def build_in_a_process(folder, at=None):
             build = outofcore.build
             outofcore.build = lambda *a: (build(*a), stop())
         else:
-            setattr({{"outofcore": outofcore, "disk_build": disk_build}}[module], name, stop)
+            setattr({{"outofcore": outofcore}}[module], name, stop)
     """
     code = f"""
         import sys, time, cofactor as cf
         from pathlib import Path
-        from cofactor.data import disk_build, outofcore, array_store
+        from cofactor.data import outofcore, array_store
         array_store.BYTES_AN_ENTRY = {array_store.BYTES_AN_ENTRY}
         array_store.SHARE_OF_AN_ARRAY = {array_store.SHARE_OF_AN_ARRAY}
         kept = outofcore._Cached._write

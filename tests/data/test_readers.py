@@ -21,7 +21,7 @@ from processes import python
 
 from cofactor.data.delimited import Choice, read_delimited
 from cofactor.data.readers import from_frame, read_csv, read_movielens, read_parquet, read_sql, read_table
-from cofactor.data.titles import read_titles
+from cofactor.data.title_files import read_titles
 from cofactor.errors import DataError, MissingExtraError, SettingError
 
 ROWS = [("ann", "tea", 5.0, 30), ("bob", "tea", 4.0, 20), ("ann", "rye", 2.5, 10)]

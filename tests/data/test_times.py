@@ -122,7 +122,9 @@ def test_columns_of_times_may_be_lists_and_datetimes(times):
     assert table.timestamps.tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("times", [[1, None], ["never", "1"], 5, [object(), 1]], ids=repr)
+@pytest.mark.parametrize(
+    "times", [[1, None], ["never", "1"], 5, [object(), 1]], ids=["null", "text", "number", "object"]
+)
 def test_a_column_that_holds_no_times_is_refused(times):
     with pytest.raises(cf.DataError, match="seconds"):
         as_seconds(times)

@@ -1,4 +1,4 @@
-"""What the site is made of: the code it is made from is read as it is, and nothing that it lacks goes unseen."""
+"""The generated pages of the site are complete, and their generators report what is missing."""
 
 import doctest
 import importlib

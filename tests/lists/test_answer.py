@@ -98,7 +98,7 @@ def test_ids_of_the_wrong_type_are_refused_since_none_can_be_meant(model):
         ({"u1": ["i1"]}, r"is a dict: give a list of item ids, or .* a data frame with the columns user and item"),
         ("i1", r"is 'i1': give a list of item ids, \['i1'\]"),
         (5, r"is 5: give a list of item ids, \[5\]"),
-        (object(), "is a object: give a list of item ids"),
+        (object(), "cannot be a object: give a list of item ids"),
     ],
 )
 def test_what_is_no_list_of_items_is_refused_by_name(model, name, given, says):

@@ -11,7 +11,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.evaluate import figures, lengths, measured_on, shown_metrics, written_files
-from cofactor.apps.fit import for_goal, solver_from
+from cofactor.apps.fit import solver_from
 from cofactor.apps.fit import split as split_data
 from cofactor.apps.options import (
     DATA_OPTIONS,
@@ -123,7 +123,7 @@ def compare_ranks(
         number = next(count)
         done(number / len(tried), f"{type(solver).__name__}, {number} of {len(tried)}")
 
-    compared = report.compare(tried, train, test, k=k, relevant_from=relevant_from, learns_from=for_goal, done=tell)
+    compared = report.compare(tried, train, test, k=k, relevant_from=relevant_from, done=tell)
     return compared, test
 
 

@@ -35,8 +35,7 @@ def synthesize(
     json_output: Json = False,
 ) -> None:
     """Write a synthetic data set to Parquet files, in bounded memory."""
-    from cofactor.data.synthetic import parse
-    from cofactor.data.synthetic_files import write_synthetic
+    from cofactor.data.synthetic import parse, write_synthetic
 
     spec = parse(name)
     check_folder(output)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cofactor.model.factors import Factors
     from cofactor.solvers.base import Callback, Epoch
 
-__all__ = ["Fitted", "fit", "for_goal", "solver_from", "split", "train", "with_metrics"]
+__all__ = ["Fitted", "fit", "solver_from", "split", "train", "with_metrics"]
 
 Goal = Literal["ranking", "rating"]
 
@@ -70,7 +70,6 @@ def fit(
         return
     ratings = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     learnt, test = _split(ratings, split, 0.2 if test_fraction is None else test_fraction, seed)
-    learnt = for_goal(made, learnt)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
         fitted = train(made, learnt, test, lambda epoch: bar(epoch.number / epoch.planned, _figures(epoch)))
     result = fitted.to_json(None if output is None else fitted.model.save(output))
@@ -123,16 +122,6 @@ def solver_from(name: str, settings: Mapping[str, Any], goal: str | None = None)
             f"--solver {name} cannot learn for --goal {goal}: leave --solver out to use {SOLVER_FOR[goal]}"
         )
     return dataclasses.replace(made, **_ADAPTED[name, goal])
-
-
-def for_goal(solver: Any, train: "Interactions") -> "Interactions":
-    """Make of star ratings what a solver learns to rank from: weights where it takes weights, else what was chosen.
-
-    That this is the better way, and by how much, is measured in ``benchmarks/stars_to_lists``.
-    """
-    if solver.goal == "rating" or train.is_binary:
-        return train
-    return train.as_confidences() if type(solver).__name__ == "ImplicitALS" else train.binary()
 
 
 def split(ratings: "Interactions", how: str, fraction: float, seed: int) -> "tuple[Interactions, Interactions | None]":

@@ -89,11 +89,10 @@ class ItemSearch:
 
     def nearest(self, text: str, n: int) -> list[int]:
         """Return the rows of matches, or else of the titles that resemble a text most."""
-        plain = normalized(text)
-        if not plain:
-            return []
-        alike = process.extract(plain, self._plain, scorer=fuzz.WRatio, limit=n, score_cutoff=60)
-        return self.find(text, n) or [row for _, _, row in alike]
+        found, plain = self.find(text, n), normalized(text)
+        if found or not plain:
+            return found
+        return [row for _, _, row in process.extract(plain, self._plain, scorer=fuzz.WRatio, limit=n, score_cutoff=60)]
 
     def exact(self, text: str) -> list[int]:
         """Return the rows of the titles that a text is, with their year or, if there are none, without it."""

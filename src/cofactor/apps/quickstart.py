@@ -138,7 +138,7 @@ def _lists(ratings: "Interactions", seed: int) -> _Lists:
 
     learnt, test = ratings.split_random(test_fraction=0.2, seed=seed)
     articles = solver_from("keras", {**ARTICLE_SETTINGS, "seed": seed}).fit(learnt)
-    ours = train(solver_from("implicit-als", {"seed": seed}), learnt.as_confidences(), test)
+    ours = train(solver_from("implicit-als", {"seed": seed}), learnt, test)
     assert ours.report is not None
     rated_by = np.diff(learnt.by_item.indptr)
     return _Lists(articles, ours.model, evaluate(articles, test, k=10)["ndcg@10"], ours.report["ndcg@10"], rated_by)

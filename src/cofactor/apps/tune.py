@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from cofactor.apps import show
-from cofactor.apps.fit import for_goal, solver_from
 from cofactor.apps.fit import split as split_data
 from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, flag, taking
 from cofactor.apps.outputs import check_pictures, write_figure, write_json, write_table
@@ -68,7 +67,6 @@ def tune(
     given = data_options(options)
     ratings = open_data(data, progress=not json_output, notify=show.note, **given)
     train, test = split_data(ratings, split, test_fraction, seed)
-    train = for_goal(solver_from(solver, fixed), train)
     kept = study or output / "study.log"
     try:
         with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
@@ -146,7 +144,7 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
 
 
 def _options_given(given: dict[str, Any]) -> list[str]:
-    """Return the data options that differ from their defaults."""
+    """Return the data options that were given."""
     chosen = [(name, value) for name, value in given.items() if value is not None]
     words = ([flag(name, value)] if isinstance(value, bool) else [flag(name), str(value)] for name, value in chosen)
     return [word for option in words for word in option]

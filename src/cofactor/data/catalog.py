@@ -10,14 +10,14 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from cofactor.data import synthetic
+from cofactor.data import download, synthetic
 from cofactor.data.arguments import check_callable, check_choice, check_text
 from cofactor.data.array_store import cache_folder
 from cofactor.data.columns import IdType
+from cofactor.data.download import Dataset, DatasetFiles, cached_files
 from cofactor.data.interactions import Interactions
 from cofactor.data.readers import read_movielens
 from cofactor.errors import DownloadError, SettingError
@@ -27,59 +27,6 @@ __all__ = ["Dataset", "DatasetFiles", "Notify", "cache_folder", "dataset_files",
 logger = logging.getLogger(__name__)
 
 Notify = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """An entry of the catalogue.
-
-    Parameters
-    ----------
-    name, title, subject : str
-        What `load_dataset` takes, and what people call it.
-    users, items, ratings : int
-        Its size.
-    licence, readme : str
-        What may be done with it, in short, and the address of the whole text.
-    url, md5 : str
-        Where it is fetched, and the sum of that file ("" where none is published).
-    download_bytes : int
-        The size of that file.
-    folder, ratings_file, titles_file : str
-        The members of the zip that are kept.
-    package, ratings_sha256 : str
-        A Python package that carries the same ratings, and the sum of the ratings file made from it.
-    """
-
-    name: str
-    title: str
-    subject: str
-    users: int
-    items: int
-    ratings: int
-    licence: str
-    readme: str
-    url: str
-    download_bytes: int
-    folder: str
-    ratings_file: str
-    titles_file: str
-    md5: str = ""
-    package: str = ""
-    ratings_sha256: str = ""
-
-    @property
-    def cached(self) -> bool:
-        """Whether the data set is on this machine."""
-        return _cached(self) is not None
-
-
-@dataclass(frozen=True)
-class DatasetFiles:
-    """The files of a data set on this machine; the titles may be missing where the files were put there by hand."""
-
-    ratings: Path
-    titles: Path | None
 
 
 def datasets() -> list[Dataset]:
@@ -147,7 +94,7 @@ def load_dataset(
 def dataset_files(name: str, *, progress: bool = False, notify: Notify | None = None) -> DatasetFiles:
     """Return where the files of a named data set lie, fetching them the first time; see `load_dataset`."""
     entry = _entry(name)
-    return _cached(entry) or _fetch_once(entry, progress, notify or _warn)
+    return cached_files(entry) or _fetch_once(entry, progress, notify or _warn)
 
 
 def _warn(text: str) -> None:
@@ -167,26 +114,15 @@ def _entry(name: str) -> Dataset:
     )
 
 
-def _cached(entry: Dataset) -> DatasetFiles | None:
-    """Find the files under the data set's name or under the name that its zip gives its folder."""
-    for folder in dict.fromkeys((cache_folder() / entry.name, cache_folder() / entry.folder)):
-        ratings, titles = folder / entry.ratings_file, folder / entry.titles_file
-        if ratings.is_file():
-            return DatasetFiles(ratings, titles if titles.is_file() else None)
-    return None
-
-
 def _fetch_once(entry: Dataset, progress: bool, notify: Notify) -> DatasetFiles:
     """Fetch a data set while every other process that wants it waits, and put it in place in one step."""
-    from filelock import FileLock  # with the downloads, needed only once
-
-    from cofactor.data import download
+    from filelock import FileLock  # brings asyncio, which importing cofactor must not wait for
 
     cache = cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f".{entry.name}.lock"):
-            found = _cached(entry)
+            found = cached_files(entry)
             if found is not None:
                 return found
             _sweep(cache, entry)
@@ -200,7 +136,7 @@ def _fetch_once(entry: Dataset, progress: bool, notify: Notify) -> DatasetFiles:
         raise DownloadError(
             f"{cache} cannot be written to ({error.strerror or error}): set COFACTOR_DATA to one that can"
         ) from error
-    found = _cached(entry)
+    found = cached_files(entry)
     assert found is not None  # it was just put there
     return found
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cofactor.data.assembly import Titles, from_columns
 from cofactor.data.columns import DEFAULTS, OnBadRows, position_of
+from cofactor.data.ingest import Titles, from_columns
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.errors import CofactorError, DataError, MissingExtraError, first_line, missing_extra
 

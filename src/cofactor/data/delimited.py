@@ -1,5 +1,6 @@
 """Read delimited text of any size: block by block with polars, and row by row where a block is not sound."""
 
+import csv
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -9,12 +10,11 @@ from typing import BinaryIO
 import numpy as np
 import polars as pl
 
-from cofactor.data.careful import Row, rows
 from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
 from cofactor.data.opening import inner_suffix, opened
 from cofactor.errors import DataError
 
-__all__ = ["Choice", "Problem", "Table", "read_delimited"]
+__all__ = ["Choice", "Problem", "Row", "Table", "read_delimited", "rows"]
 
 _BLOCK = 1 << 26  # bytes given to polars at once
 _SMALL = 1 << 20  # a block with something wrong in it is cut down to this before it is read row by row
@@ -22,6 +22,7 @@ _HEAD = 1 << 20  # bytes in which the header, or the first hundred rows, are loo
 _SHOWN = 3  # bad rows that an error tells of
 _SEPARATORS = ("::", "\t", ",", ";", "|")
 _BY_SUFFIX = {".tsv": "\t", ".data": "\t", ".inter": "\t", ".csv": ","}
+_LONGEST_ROW = 1_000  # lines in one row: a quote that is open for longer was never meant as one
 _STANDARD = ("user", "item", "value", "time")
 
 
@@ -52,6 +53,15 @@ class Table:
     frame: pl.DataFrame
     problems: list[Problem]
     n_bad: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the line it begins on, and its fields or why they cannot be had."""
+
+    line: int
+    fields: list[str]
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -299,6 +309,59 @@ def _slowly(block: bytes, layout: _Layout, line: int) -> Table:
     n_bad = len(problems) + len(converted.bad_rows)
     problems = problems[:_SHOWN] + [Problem(good[bad].line, converted.why(bad)) for bad in converted.bad_rows[:_SHOWN]]
     return Table(converted.frame, sorted(problems, key=lambda problem: problem.line)[:_SHOWN], n_bad)
+
+
+def rows(block: bytes, separator: bytes, *, quoting: bool, line: int = 1) -> Iterator[Row]:
+    """Yield the rows of a block whose first line has the number ``line``; blank lines are passed over.
+
+    Examples
+    --------
+    >>> [row.fields for row in rows(b'1,"a, b"\\r\\n2,c', b",", quoting=True)]
+    [['1', 'a, b'], ['2', 'c']]
+    """
+    lines = block.split(b"\n")
+    position = 0
+    while position < len(lines):
+        text, used = lines[position].removesuffix(b"\r"), 1
+        if quoting and b'"' in text:
+            row, used = _quoted(lines[position : position + _LONGEST_ROW], separator)
+        else:
+            row = text.split(separator)
+        if isinstance(row, str):
+            yield Row(line + position, [], row)
+        elif text or used > 1:
+            yield _decoded(line + position, row)
+        position += used
+
+
+def _decoded(line: int, fields: list[bytes]) -> Row:
+    try:
+        texts = [field.decode() for field in fields]
+    except UnicodeDecodeError as error:
+        found = shortened(error.object)
+        return Row(line, [], f"{found} is not UTF-8 text: give encoding='latin-1' or whichever it was written in")
+    if any("\0" in text for text in texts):
+        return Row(line, texts, f"{shortened(next(text for text in texts if chr(0) in text))} holds a NUL byte")
+    return Row(line, texts)
+
+
+def _quoted(lines: list[bytes], separator: bytes) -> tuple[list[bytes] | str, int]:
+    """Return the first row of some lines, or what is wrong with its quotes, and how many lines it takes: one if bad."""
+    texts = (line.decode("utf-8", "surrogateescape") + "\n" for line in lines)
+    reader = csv.reader(texts, delimiter=separator.decode(), strict=True)
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        fields = next(reader)
+    except csv.Error as error:
+        first = shortened(lines[0].removesuffix(b"\r"))
+        if "unexpected end" in str(error):
+            return f"the quote in {first} is never closed", 1
+        if "expected after" in str(error):
+            return f"{first} goes on after its closing quote", 1
+        return f"{first} has a carriage return outside of quotes", 1
+    finally:
+        csv.field_size_limit(limit)
+    return [field.encode("utf-8", "surrogateescape") for field in fields], reader.line_num
 
 
 def _fields(row: Row) -> str:

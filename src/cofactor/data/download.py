@@ -1,6 +1,7 @@
-"""Fetch a data set: from its own address first, then from the Python package that carries the same ratings.
+"""Where the files of a named data set are, and how they are fetched.
 
-What comes is verified before anything is kept, and only the two files that are needed are unpacked.
+From its own address first, then from the Python package that carries the same ratings. A download is verified
+before anything is kept, and only the two files that are needed are unpacked.
 """
 
 import hashlib
@@ -9,22 +10,87 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cofactor.data import recbole
+from cofactor.data.array_store import cache_folder
+from cofactor.data.title_files import GENRES
 from cofactor.errors import DownloadError
 
-if TYPE_CHECKING:
-    from cofactor.data.catalog import Dataset
-
-__all__ = ["fetch"]
+__all__ = ["Dataset", "DatasetFiles", "cached_files", "fetch", "write_from_recbole"]
 
 _CONNECT, _READ = 5, 30  # seconds: an address out of reach is given up soon, a slow one is not
 _PACKAGE_SECONDS = 300
+_RECBOLE_FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
+_RATINGS_HEADER = b"user_id:token\titem_id:token\trating:float\ttimestamp:float"
+_TITLES_HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
+_NAMELESS = "unkonwn"  # so spelt there
 
 
-def fetch(entry: "Dataset", cache: Path, scratch: Path, *, progress: bool) -> Path:
+@dataclass(frozen=True)
+class Dataset:
+    """An entry of the catalogue.
+
+    Parameters
+    ----------
+    name, title, subject : str
+        What `load_dataset` takes, and what people call it.
+    users, items, ratings : int
+        Its size.
+    licence, readme : str
+        What may be done with it, in short, and the address of the whole text.
+    url, md5 : str
+        Where it is fetched, and the sum of that file ("" where none is published).
+    download_bytes : int
+        The size of that file.
+    folder, ratings_file, titles_file : str
+        The members of the zip that are kept.
+    package, ratings_sha256 : str
+        A Python package that carries the same ratings, and the sum of the ratings file made from it.
+    """
+
+    name: str
+    title: str
+    subject: str
+    users: int
+    items: int
+    ratings: int
+    licence: str
+    readme: str
+    url: str
+    download_bytes: int
+    folder: str
+    ratings_file: str
+    titles_file: str
+    md5: str = ""
+    package: str = ""
+    ratings_sha256: str = ""
+
+    @property
+    def cached(self) -> bool:
+        """Whether the data set is on this machine."""
+        return cached_files(self) is not None
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """The files of a data set on this machine; the titles may be missing where the files were put there by hand."""
+
+    ratings: Path
+    titles: Path | None
+
+
+def cached_files(entry: Dataset) -> DatasetFiles | None:
+    """Find the files under the data set's name or under the name that its zip gives its folder."""
+    for folder in dict.fromkeys((cache_folder() / entry.name, cache_folder() / entry.folder)):
+        ratings, titles = folder / entry.ratings_file, folder / entry.titles_file
+        if ratings.is_file():
+            return DatasetFiles(ratings, titles if titles.is_file() else None)
+    return None
+
+
+def fetch(entry: Dataset, cache: Path, scratch: Path, *, progress: bool) -> Path:
     """Return a folder under ``scratch`` with the data set's two files, verified and synced to disk.
 
     Raises
@@ -52,7 +118,7 @@ def fetch(entry: "Dataset", cache: Path, scratch: Path, *, progress: bool) -> Pa
     )
 
 
-def _by_zip(entry: "Dataset", cache: Path, scratch: Path, made: Path, progress: bool) -> None:
+def _by_zip(entry: Dataset, cache: Path, scratch: Path, made: Path, progress: bool) -> None:
     by_hand = cache / f"{entry.name}.zip"
     archive = by_hand if by_hand.is_file() else scratch / "download.zip"
     if archive != by_hand:
@@ -69,7 +135,7 @@ def _by_zip(entry: "Dataset", cache: Path, scratch: Path, made: Path, progress: 
         raise DownloadError(f"{where} is not the zip that it should be ({error})") from error
 
 
-def _download(entry: "Dataset", archive: Path, progress: bool) -> None:
+def _download(entry: Dataset, archive: Path, progress: bool) -> None:
     from pooch import HTTPDownloader  # with requests: too heavy for those who have the data already
 
     bar: Any = _Bar(entry.title) if progress else False
@@ -114,7 +180,7 @@ class _Bar:
         self._progress.stop()
 
 
-def _by_package(entry: "Dataset", cache: Path, scratch: Path, made: Path, progress: bool) -> None:
+def _by_package(entry: Dataset, cache: Path, scratch: Path, made: Path, progress: bool) -> None:
     folder = scratch / "wheel"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += [
@@ -137,7 +203,7 @@ def _by_package(entry: "Dataset", cache: Path, scratch: Path, made: Path, progre
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise DownloadError(f"pip download {entry.package} brought {len(wheels)} wheels, not one")
-    recbole.write_movielens(wheels[0], made / entry.ratings_file, made / entry.titles_file)
+    write_from_recbole(wheels[0], made / entry.ratings_file, made / entry.titles_file)
     found = _sum(made / entry.ratings_file, "sha256")
     if found != entry.ratings_sha256:
         raise DownloadError(f"the ratings in {entry.package} did not verify: {found}, not {entry.ratings_sha256}")
@@ -173,3 +239,42 @@ def _sync(folder: Path) -> None:
     for path in folder.iterdir():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
+
+
+def write_from_recbole(wheel: Path, ratings: Path, titles: Path) -> None:
+    """Write u.data and u.item, as GroupLens lays them out, from the wheel of the package RecBole.
+
+    RecBole keeps the ratings in u.data's order under a header of its own, and splits a film's title and year:
+    ``Toy Story``, ``1995``, ``Animation Children's Comedy``.
+
+    Raises
+    ------
+    DownloadError
+        If the wheel is broken or holds something else.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            interactions = archive.read(f"{_RECBOLE_FOLDER}.inter")
+            films = archive.read(f"{_RECBOLE_FOLDER}.item").decode()
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+        raise DownloadError(f"{wheel.name} does not hold MovieLens 100K ({error})") from error
+    header, _, rows = interactions.partition(b"\n")
+    first, *lines = films.splitlines()
+    if header.rstrip() != _RATINGS_HEADER or first != _TITLES_HEADER:
+        raise DownloadError(f"{wheel.name} holds MovieLens 100K in another layout than expected")
+    ratings.write_bytes(rows)
+    text = "".join(f"{_item_line(line)}\n" for line in lines)
+    titles.write_bytes(text.encode("latin-1", "replace"))
+
+
+def _item_line(line: str) -> str:
+    """Turn a film's line into one of u.item: number, title (year), three dates and addresses, genre flags.
+
+    >>> _item_line("2\\tGoldenEye\\t1995\\tAction Thriller")
+    '2|GoldenEye (1995)||||0|1|0|0|0|0|0|0|0|0|0|0|0|0|0|0|1|0|0'
+    """
+    item, title, year, genres = line.split("\t")
+    named = "unknown" if title == _NAMELESS else f"{title} ({year})"
+    held = genres.split()
+    flags = ["1" if genre in held else "0" for genre in GENRES]
+    return "|".join([item, named, "", "", "", *flags])

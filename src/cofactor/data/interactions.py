@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data import building, passes, splits, summary
+from cofactor.data import building, notebook, ondisk, passes, splits
 from cofactor.data.arguments import check_count
 from cofactor.data.array_store import MEMORY, ArrayStore, Disk, bytes_of, scratch_folder
 from cofactor.data.building import Duplicates
@@ -22,7 +22,7 @@ from cofactor.data.times import Moment, as_seconds
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError, SettingError, first_line
 
-__all__ = ["Duplicates", "Interactions", "Triplets"]
+__all__ = ["Duplicates", "Interactions", "Triplets", "open_folder"]
 
 _AT_RANDOM = "split them at random, which needs no columns"
 
@@ -181,10 +181,10 @@ class Interactions:
     def __repr__(self) -> str:
         low, high = self.value_range
         what = f"{len(self):,} interactions" if self.is_binary else f"{len(self):,} ratings from {low:g} to {high:g}"
-        return f"{self.n_users:,} users × {self.n_items:,} items, {what}, {summary.percent(self.density)} %"
+        return f"{self.n_users:,} users × {self.n_items:,} items, {what}, {_percent(self.density)} %"
 
     def _repr_html_(self) -> str:
-        return summary.card(self)
+        return _card(self)
 
     def triplets(self) -> Triplets:
         """Return user rows (int32), item rows (int32) and values (float32) in reading order."""
@@ -226,19 +226,27 @@ class Interactions:
         return frame.sort("value", descending=True, maintain_order=True)
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the table to a new folder of arrays, whole or not at all; `open` maps them into memory."""
-        from cofactor.data.ondisk import write_folder  # that module builds on this one
+        """Write the table to a new folder of arrays, whole or not at all; `open` maps them into memory.
 
-        return write_folder(self, folder)
+        Raises
+        ------
+        DataError
+            If the folder is there already.
+        """
+        fields = (self.users, self.items, self.matrix, self.timestamps, self.order, self.metadata, self.name)
+        return ondisk.write_folder(ondisk.Stored(*fields), folder)
 
     @staticmethod
     def open(folder: str | os.PathLike[str], *, memory: str | int | None = None) -> "Interactions":
         """Open a folder that `write` wrote, without reading its arrays into memory.
 
         With ``memory``, such as ``"4GB"``, no more than that is held of it at once; see `open_parquet`.
-        """
-        from cofactor.data.ondisk import open_folder
 
+        Raises
+        ------
+        DataError
+            If it is not such a folder, or a newer version of cofactor wrote it.
+        """
         return open_folder(folder, MEMORY if memory is None else Disk(scratch_folder(), bytes_of(memory)))
 
     def filter(self, *conditions: pl.Expr) -> "Interactions":
@@ -272,7 +280,7 @@ class Interactions:
     def describe(self) -> pl.DataFrame:
         """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
         self.array_store.require(18 * len(self), "the values of all ratings")
-        return summary.described(self)
+        return _described(self)
 
     def at_least(self, value: float) -> "Interactions":
         """Keep the interactions whose value is ``value`` or more; users and items keep their rows."""
@@ -291,28 +299,6 @@ class Interactions:
         if "by_item" in self.__dict__:
             new.__dict__["by_item"] = passes.valued(self.by_item, change, self.array_store)
         return new
-
-    def as_confidences(self) -> "Interactions":
-        """Divide every value by their mean: stars or counts as weights around 1, for a solver of implicit feedback.
-
-        A model for ranking learns more from five stars than from one, though both were chosen; see
-        ``benchmarks/stars_to_lists``.
-
-        Raises
-        ------
-        DataError
-            If a value is negative, or all are 0.
-        """
-        values = self.matrix.data
-        if not len(self):
-            return self
-        if values.min() < 0 or values.max() <= 0:
-            raise DataError(
-                f"values from {values.min():g} to {values.max():g} cannot be weights, which are 0 or more and not all 0"
-                ": take all alike with ratings.binary()"
-            )
-        mean = values.mean(dtype=np.float64)
-        return self.valued(lambda some: some / mean)
 
     def with_items(self, table: Any) -> "Interactions":
         """Add titles and genres from a frame with the columns item, title and perhaps genres, else raise DataError."""
@@ -434,6 +420,24 @@ class Interactions:
         return dataclasses.replace(self, matrix=matrix, timestamps=timestamps, order=order)
 
 
+def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, name: str | None = None) -> Interactions:
+    """Open a folder of interactions, with the store for what is made of it, and under its own name or another."""
+    found = ondisk.read_folder(folder)
+    table = Interactions(
+        found.users,
+        found.items,
+        found.matrix,
+        found.timestamps,
+        found.order,
+        found.metadata,
+        found.name if name is None else name,
+        store,
+    )
+    if found.by_item is not None:
+        table.__dict__["by_item"] = found.by_item
+    return table
+
+
 def _row_numbers(given: Iterable[int] | np.ndarray) -> np.ndarray:
     """Return row numbers as an array; a mask is refused, whether a list or an array, and so is what is not whole."""
     try:
@@ -448,3 +452,40 @@ def _row_number(given: object) -> int:
     if isinstance(given, bool | np.bool_):
         raise SettingError("test_rows is a mask: give row numbers, such as np.flatnonzero(mask)")
     return operator.index(given)  # type: ignore[arg-type]
+
+
+def _described(ratings: Interactions) -> pl.DataFrame:
+    """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
+    columns = {
+        "value": ratings.matrix.data,
+        "per user": np.diff(ratings.matrix.indptr),
+        "per item": passes.counts_of(ratings.matrix.indices, ratings.n_items),
+    }
+    parts = {name: pl.Series(column).cast(pl.Float64).describe() for name, column in columns.items()}
+    statistics = parts["value"]["statistic"]
+    frame = pl.DataFrame({"statistic": statistics, **{name: part["value"] for name, part in parts.items()}})
+    return frame.filter(pl.col("statistic") != "null_count")
+
+
+def _card(ratings: Interactions) -> str:
+    """Return what a notebook shows of a table: how much there is of what."""
+    (low, high), counts = ratings.value_range, np.diff(ratings.matrix.indptr)
+    each = "" if not len(counts) else f"{np.median(counts):g} in the middle, at most {counts.max():,}"
+    known = {"times": ratings.timestamps, "titles": ratings.metadata.titles, "genres": ratings.metadata.genres}
+    return notebook.facts(
+        ratings.name or "interactions",
+        {
+            "users": ratings.n_users,
+            "items": ratings.n_items,
+            "interactions" if ratings.is_binary else "ratings": len(ratings),
+            "values": "" if ratings.is_binary else f"{low:g} to {high:g}",
+            "density": f"{_percent(ratings.density)} %",
+            "per user": each,
+            "also known": ", ".join(name for name, column in known.items() if column is not None),
+        },
+    )
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent, with two significant digits."""
+    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,6 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data.arguments import path_of
-from cofactor.data.array_store import MEMORY, ArrayStore
-from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import ItemMetadata
 from cofactor.data.passes import as_csr
 from cofactor.data.vocabulary import Vocabulary
@@ -24,7 +23,8 @@ __all__ = [
     "MANIFEST",
     "TRANSPOSED",
     "ArrayFile",
-    "open_folder",
+    "Stored",
+    "read_folder",
     "write_folder",
     "write_manifest",
     "write_sides",
@@ -36,7 +36,21 @@ MANIFEST = "interactions.json"
 FORMAT_VERSION = 1
 
 
-def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
+@dataclass(frozen=True)
+class Stored:
+    """What a folder of interactions holds: the fields of `Interactions`, and the transpose where it was written."""
+
+    users: Vocabulary
+    items: Vocabulary
+    matrix: sparse.csr_array
+    timestamps: np.ndarray | None
+    order: np.ndarray | None
+    metadata: ItemMetadata
+    name: str
+    by_item: sparse.csr_array | None = None
+
+
+def write_folder(stored: Stored, folder: str | os.PathLike[str]) -> Path:
     """Write interactions to a new folder, whole or not at all.
 
     Raises
@@ -48,13 +62,13 @@ def write_folder(ratings: Interactions, folder: str | os.PathLike[str]) -> Path:
     if target.exists():
         raise DataError(f"{target} is there already: remove it or name another folder")
     with new_folder(target) as beside:
-        arrays = dict(zip(ARRAYS, (ratings.matrix.indptr, ratings.matrix.indices, ratings.matrix.data), strict=True))
-        arrays |= {"timestamps": ratings.timestamps, "order": ratings.order}
+        arrays = dict(zip(ARRAYS, (stored.matrix.indptr, stored.matrix.indices, stored.matrix.data), strict=True))
+        arrays |= {"timestamps": stored.timestamps, "order": stored.order}
         for name, array in arrays.items():
             if array is not None:
                 np.save(beside / f"{name}.npy", array, allow_pickle=False)
-        write_sides(beside, ratings.users, ratings.items, ratings.metadata)
-        write_manifest(beside, ratings.name)
+        write_sides(beside, stored.users, stored.items, stored.metadata)
+        write_manifest(beside, stored.name)
     return target
 
 
@@ -63,10 +77,10 @@ def write_manifest(folder: Path, name: str, **more: Any) -> None:
     (folder / MANIFEST).write_text(json.dumps({"format": FORMAT_VERSION, "name": name, **more}, indent=1))
 
 
-def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, texts: ItemMetadata) -> None:
+def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, metadata: ItemMetadata) -> None:
     """Write the ids of both sides, and what is known of the items."""
     _write_parquet(users.ids.alias("user").to_frame(), folder / "users.parquet")
-    known = {"title": texts.titles, "genres": texts.genres}
+    known = {"title": metadata.titles, "genres": metadata.genres}
     columns = {"item": items.ids} | {name: text for name, text in known.items() if text is not None}
     _write_parquet(pl.DataFrame(columns), folder / "items.parquet")
 
@@ -107,10 +121,8 @@ class ArrayFile:
         return stream.getvalue()
 
 
-def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, name: str | None = None) -> Interactions:
+def read_folder(folder: str | os.PathLike[str]) -> Stored:
     """Open a folder that `write_folder` wrote; the arrays stay on disk until they are read.
-
-    ``store`` is where arrays go that are made of it; ``name`` is the table's, instead of the one it was written with.
 
     Raises
     ------
@@ -131,18 +143,15 @@ def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, n
         timestamps, order = (
             _mapped(source, part) if (source / f"{part}.npy").exists() else None for part in ("timestamps", "order")
         )
-    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
-        if isinstance(error, DataError):
-            raise
+        name = str(manifest["name"])
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise DataError(
             f"{source} is not a folder of interactions ({error}): write it with Interactions.write"
         ) from error
-    texts = ItemMetadata(*(known[column] if column in known.columns else None for column in ("title", "genres")))
-    name = str(manifest["name"]) if name is None else name
-    table = Interactions(users, items, matrix, timestamps, order, texts, name, store)
-    if by_item is not None:
-        table.__dict__["by_item"] = by_item
-    return table
+    metadata = ItemMetadata(*(known[column] if column in known.columns else None for column in ("title", "genres")))
+    return Stored(users, items, matrix, timestamps, order, metadata, name, by_item)
 
 
 def _matrix(folder: Path, names: tuple[str, ...], shape: tuple[int, int]) -> sparse.csr_array:

@@ -14,20 +14,27 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+import polars as pl
+
 from cofactor.data.arguments import check_callable, check_choice, check_text, path_of
-from cofactor.data.array_store import Disk, bytes_of, scratch_folder
-from cofactor.data.assembly import Titles, as_table
-from cofactor.data.columns import DEFAULTS, Column, OnBadRows, wanted_columns
-from cofactor.data.disk_build import build
-from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.ondisk import MANIFEST, open_folder, write_manifest
-from cofactor.data.parquet_parts import ParquetParts, indexed
+from cofactor.data.array_store import Disk, bytes_of, edges_of, scratch_folder
+from cofactor.data.buckets import Buckets, Transposing, sums_between
+from cofactor.data.building import Duplicates, Entries, distinct
+from cofactor.data.columns import DEFAULTS, Column, OnBadRows, Typed, positions_of, typed, wanted_columns
+from cofactor.data.ingest import Titles, as_table
+from cofactor.data.interactions import Interactions, open_folder
+from cofactor.data.metadata import ItemMetadata
+from cofactor.data.ondisk import ARRAYS, MANIFEST, TRANSPOSED, ArrayFile, write_manifest, write_sides
 from cofactor.data.readers import parquet_columns, parquet_files
-from cofactor.errors import DataError, SettingError
+from cofactor.data.times import TimeUnit
+from cofactor.data.vocabulary import Vocabulary, id_series
+from cofactor.errors import DataError, SettingError, first_line
 from cofactor.files import new_folder
 
 __all__ = ["open_parquet"]
@@ -35,7 +42,9 @@ __all__ = ["open_parquet"]
 LAYOUT = 2
 """Of the cache: another number, and what is there is built anew."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
+MOST_ROWS = 2**31 - 1
+_PLACE = np.dtype([("row", np.int32), ("place", np.int32)])
 
 
 def open_parquet(
@@ -114,7 +123,7 @@ def open_parquet(
     columns = parquet_columns(parquet_files(source, apart_from=store.folder), wanted)
     options = {"columns": columns, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
     texts = None if titles is None else as_table(titles)  # a wrong file shows before the work, not after it
-    table = _Cached(source, options, store, notify or log.info).opened(name)
+    table = _Cached(source, options, store, notify or logger.info).opened(name)
     return table if texts is None else table.with_items(texts)
 
 
@@ -186,3 +195,284 @@ def _clear(home: Path) -> None:
 
 def _short(description: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some consecutive good rows of a file: user, item and, where asked for, value and time."""
+
+    file: Path
+    first_row: int
+    found: Typed
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The good rows in their final types."""
+        return self.found.frame
+
+    def told(self) -> str:
+        """Say where the bad rows are, and what is wrong with the first few."""
+        bad = self.found.bad_rows
+        first, *others = (f"row {self.first_row + row:,}: {self.found.why(row)}" for row in bad[:3])
+        return f"{self.file}, {'; '.join([first, *others])}"
+
+
+@dataclass(frozen=True)
+class ParquetParts:
+    """The rows of some Parquet files, in the order of the files.
+
+    Parameters
+    ----------
+    files : sequence of path
+    wanted : mapping of str to str
+        From user, item, value and time to the names of their columns.
+    rows_at_once : int
+        The most rows in a part.
+    """
+
+    files: Sequence[Path]
+    wanted: Mapping[str, str]
+    rows_at_once: int
+
+    def __iter__(self) -> Iterator[Part]:
+        kinds: dict[str, tuple[Path, pl.DataType]] = {}
+        for file in self.files:
+            try:
+                yield from self._parts_of(file, kinds)
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+                raise DataError(
+                    f"{file} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
+                ) from error
+
+    def _parts_of(self, file: Path, kinds: dict[str, tuple[Path, pl.DataType]]) -> Iterator[Part]:
+        table = pl.scan_parquet(file)
+        names = table.collect_schema().names()
+        positions = positions_of(self.wanted, names, file)
+        chosen = table.select(pl.col(names[at]).alias(role) for role, at in positions.items())
+        self._check_kinds(file, chosen.collect_schema(), kinds)
+        rows = int(table.select(pl.len()).collect(engine="streaming").item())
+        for first in range(0, rows, self.rows_at_once):
+            raw = chosen.slice(first, self.rows_at_once).collect(engine="streaming")
+            try:
+                found = typed(raw, None)
+            except DataError as error:
+                raise DataError(f"{file}: {error}") from error
+            yield Part(file, first, found)
+
+    def _check_kinds(self, file: Path, schema: pl.Schema, kinds: dict[str, tuple[Path, pl.DataType]]) -> None:
+        """Refuse a file whose ids are integers where another's are strings: 1 is not "1"."""
+        for role in ("user", "item"):
+            if schema[role] == pl.Null:
+                continue
+            other, known = kinds.setdefault(role, (file, schema[role]))
+            if known.is_integer() != schema[role].is_integer():
+                raise DataError(
+                    f"{file}: the {role} ids are of type {schema[role]}, but of type {known} in {other}: "
+                    f"convert the column {self.wanted[role]!r} to one type in all files"
+                )
+
+
+@dataclass(frozen=True)
+class Side:
+    """The ids of a side, and how many rows each has: (ids,), int64."""
+
+    ids: Vocabulary
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What one pass over the files finds: both sides, the number of good rows, and the unit of their times."""
+
+    users: Side
+    items: Side
+    n_rows: int
+    times: TimeUnit | None
+
+
+def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
+    """Go through the files once: check every row, and collect the ids and their counts.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be used, a row is bad and that is an error, or there is no good row.
+    """
+    known: dict[str, pl.DataFrame] = {}
+    times: TimeUnit | None = None
+    n_rows = n_bad = 0
+    first_bad = ""
+    for part in parts:
+        if part.found.bad_rows:
+            n_bad += len(part.found.bad_rows)
+            first_bad = first_bad or part.told()
+        n_rows += len(part.frame)
+        if "time" in part.frame.columns:
+            unit = TimeUnit.of(part.frame["time"].to_numpy())
+            times = unit if times is None else times + unit
+        for role in ("user", "item"):
+            known[role] = _with_counts(known.get(role), part, role)
+    if n_bad:
+        _tell(first_bad, n_bad, n_rows, on_bad_rows)
+    if not n_rows:
+        place = parts.files[0] if len(parts.files) == 1 else parts.files[0].parent
+        raise DataError(f"{place} has no rows: nothing to learn from")
+    if n_rows > MOST_ROWS:
+        raise DataError(f"there are {n_rows:,} ratings, and one machine takes {MOST_ROWS:,}: train with SparkALS")
+    if times is not None:
+        times.log_unless_seconds(str(parts.files[0]))
+    return Indexed(_side(known["user"], "user"), _side(known["item"], "item"), n_rows, times)
+
+
+def _tell(first: str, n_bad: int, n_good: int, on_bad_rows: OnBadRows) -> None:
+    count = f"{n_bad:,} bad row{'s' if n_bad > 1 else ''} in all"
+    if not n_good:
+        raise DataError(f"{first}; {count}, and no valid rows: check the columns")
+    if on_bad_rows == "error":
+        raise DataError(f"{first}; {count}: mend them, or leave them out with on_bad_rows='skip'")
+    logger.warning("%s; left out %s", first, count.removesuffix(" in all"))
+
+
+def _with_counts(known: pl.DataFrame | None, part: Part, role: str) -> pl.DataFrame:
+    fresh = id_series(part.frame[role], role).alias("id").to_frame().group_by("id").agg(pl.len().cast(pl.Int64))
+    if known is None or not len(known):
+        return fresh
+    if known["id"].dtype != fresh["id"].dtype and len(fresh):
+        try:  # one of them has ids above 2**63
+            known, fresh = (frame.with_columns(pl.col("id").cast(pl.UInt64)) for frame in (known, fresh))
+        except pl.exceptions.InvalidOperationError as error:
+            raise DataError(
+                f"{part.file}: the {role} ids reach from below 0 to above 2**63, which no integer of 64 bits does: "
+                "convert them to strings"
+            ) from error
+    return pl.concat([known, fresh.cast(known.schema)]).group_by("id").agg(pl.col("len").sum())
+
+
+def _side(known: pl.DataFrame, kind: str) -> Side:
+    ids, rows = Vocabulary.of(known["id"], kind=kind)
+    counts = np.zeros(len(ids), np.int64)
+    counts[rows] = known["len"].to_numpy()
+    return Side(ids, counts)
+
+
+def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder: Path, at_once: int) -> None:
+    """Write all arrays but the manifest into a folder that is there already.
+
+    Parameters
+    ----------
+    parts : iterable of Part
+        The rows, as they were when they were indexed.
+    found : Indexed
+    duplicates
+        As in `Interactions.from_columns`.
+    folder : path
+    at_once : int
+        How many ratings may be in memory at once.
+    """
+    users, items = found.users, found.items
+    counts, item_counts = np.zeros(len(users.ids), np.int64), np.zeros(len(items.ids), np.int64)
+    by_item = Transposing(folder, items.counts, at_once)
+    files: dict[str, ArrayFile] = {}
+    for first, last, records in _by_user(parts, found, folder, at_once):
+        entries = distinct(_entries(records, len(items.ids)), duplicates, users.ids, items.ids)
+        user_rows, item_rows = np.divmod(entries.keys, max(len(items.ids), 1))
+        counts[first:last] = np.bincount(user_rows - first, minlength=last - first)
+        item_counts += np.bincount(item_rows, minlength=len(items.ids))
+        by_item.add(user_rows, item_rows, entries.values)
+        columns = {"indices": item_rows.astype(np.int32), "values": entries.values, "rows": entries.rows}
+        _append(files, folder, columns | {"timestamps": entries.timestamps})
+    for file in files.values():
+        file.close()
+    _write_starts(folder / f"{ARRAYS[0]}.npy", counts)
+    _write_transpose(by_item, item_counts, folder)
+    _write_order(folder, found.n_rows, at_once)
+    write_sides(folder, users.ids, items.ids, ItemMetadata())
+
+
+def _by_user(
+    parts: Iterable[Part], found: Indexed, folder: Path, at_once: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield for each range of users its ratings in reading order."""
+    edges, buckets, done = edges_of(found.users.counts, at_once), None, 0
+    for part in parts:
+        records = _records(part, found, done)
+        if buckets is None:
+            buckets = Buckets(folder, edges, sums_between(edges, found.users.counts), records.dtype)
+        done += len(records)
+        try:
+            buckets.add(records["user"], records)
+        except OverflowError:
+            raise DataError(f"{part.file} changed while it was read: open it again when it is whole") from None
+    assert buckets is not None
+    return iter(buckets)
+
+
+def _records(part: Part, found: Indexed, first_row: int) -> np.ndarray:
+    frame = part.frame
+    columns = {
+        "user": found.users.ids.find(frame["user"]),
+        "item": found.items.ids.find(frame["item"]),
+        "row": np.arange(first_row, first_row + len(frame), dtype=np.int32),
+    }
+    for side in ("user", "item"):
+        if columns[side].min(initial=0) < 0:
+            raise DataError(f"{part.file} changed while it was read: open it again when it is whole")
+    columns |= {"value": frame["value"].to_numpy()} if "value" in frame.columns else {}
+    if found.times is not None:
+        columns["time"] = found.times.seconds(frame["time"].to_numpy())
+    records = np.empty(len(frame), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        records[name] = column
+    return records
+
+
+def _entries(records: np.ndarray, width: int) -> Entries:
+    names = records.dtype.names or ()
+    keys = records["user"] * np.int64(max(width, 1)) + records["item"]
+    values = np.array(records["value"]) if "value" in names else np.ones(len(records), np.float32)
+    return Entries(keys, values, np.array(records["time"]) if "time" in names else None, np.array(records["row"]))
+
+
+def _append(files: dict[str, ArrayFile], folder: Path, columns: dict[str, np.ndarray | None]) -> None:
+    for name, column in columns.items():
+        if column is not None:
+            if name not in files:
+                files[name] = ArrayFile(folder / f"{name}.npy", column.dtype)
+            files[name].append(column)
+
+
+def _write_starts(path: Path, counts: np.ndarray) -> None:
+    np.save(path, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), allow_pickle=False)
+
+
+def _write_transpose(by_item: Transposing, counts: np.ndarray, folder: Path) -> None:
+    indices, values = (
+        ArrayFile(folder / f"{name}.npy", np.dtype(kind))
+        for name, kind in zip(TRANSPOSED[1:], (np.int32, np.float32), strict=True)
+    )
+    for _, _, user_rows, of_them in by_item.parts():
+        indices.append(user_rows)
+        values.append(of_them)
+    indices.close()
+    values.close()
+    _write_starts(folder / f"{TRANSPOSED[0]}.npy", counts)
+
+
+def _write_order(folder: Path, n_rows: int, at_once: int) -> None:
+    """Write where each rating that was read is stored, unless they are stored as they were read."""
+    rows: Any = np.load(folder / "rows.npy", mmap_mode="r")
+    starts = range(0, len(rows), at_once)
+    if not all(np.all(np.diff(rows[first : first + at_once + 1]) > 0) for first in starts):
+        edges = np.append(np.arange(0, n_rows, at_once), n_rows)
+        buckets = Buckets(folder, edges, np.diff(edges), _PLACE)
+        for first in starts:
+            some = rows[first : first + at_once]
+            records = np.empty(len(some), _PLACE)
+            records["row"], records["place"] = some, np.arange(first, first + len(some))
+            buckets.add(some, records)
+        order = ArrayFile(folder / "order.npy", np.dtype(np.int32))
+        for _, _, records in buckets:
+            order.append(records["place"][np.argsort(records["row"], kind="stable")])
+        order.close()
+    del rows
+    (folder / "rows.npy").unlink()

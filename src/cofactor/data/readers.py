@@ -12,13 +12,13 @@ from typing import Any
 import polars as pl
 
 from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
-from cofactor.data.assembly import Titles, from_columns, interactions, without_bad
 from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, positions_of, wanted_columns
 from cofactor.data.database import read_sql
 from cofactor.data.delimited import Choice, read_delimited
+from cofactor.data.ingest import Titles, from_columns, interactions, without_bad
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.opening import existing, inner_suffix, opened
-from cofactor.data.titles import titles_beside
+from cofactor.data.title_files import titles_beside
 from cofactor.errors import DataError, SettingError, first_line
 
 __all__ = [

@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import filelock
@@ -47,7 +46,6 @@ def opened(
     *,
     maximize: bool,
     warm_up: int,
-    defaults: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Any]:
     """Open the study of a search, made anew where there is none, and keep others out of its file meanwhile.
 
@@ -65,8 +63,6 @@ def opened(
         Whether more of the metric is better.
     warm_up : int
         The first epoch at which a trial may be stopped.
-    defaults : mapping of str to str
-        The defaults of the solver's settings, as ``search`` has them: what a study means by a setting that came later.
 
     Raises
     ------
@@ -83,7 +79,7 @@ def opened(
         study = _study(storage, direction, pruner)
         _check_version(path, study)
         wanted = json.loads(json.dumps(search))
-        theirs = _completed(study.user_attrs.get("search", wanted), defaults)
+        theirs = study.user_attrs.get("search", wanted)
         if theirs != wanted:
             if any(trial.state != TrialState.FAIL for trial in finished(study)):
                 raise SettingError(_difference(path, theirs, wanted))
@@ -105,11 +101,6 @@ def _study(storage: Any, direction: str, pruner: Any) -> Any:
 def _check_version(path: Any, study: Any) -> None:
     version = study.user_attrs.get("format_version", 1 if "search" in study.user_attrs else FORMAT_VERSION)
     checked_version(version, FORMAT_VERSION, path, ModelFileError, remedy="remove it to start again")
-
-
-def _completed(search: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, Any]:
-    """Return a search with the settings that were added to its solver since it was written."""
-    return {**search, "settings": {**defaults, **search["settings"]}} if "settings" in search else dict(search)
 
 
 def _difference(path: Any, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

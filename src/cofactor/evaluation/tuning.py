@@ -232,9 +232,8 @@ def tune(
     parts = validation_parts(train, split, validation_fraction, folds, seed)
     protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
     described = {**search.described(), **protocol, "data": _digest(train)}
-    known = {field.name: repr(field.default) for field in dataclasses.fields(base)}
     maximize, warm_up = search.metric.maximize, max(search.looks) // 4
-    with studies.opened(study, described, maximize=maximize, warm_up=warm_up, defaults=known) as kept:
+    with studies.opened(study, described, maximize=maximize, warm_up=warm_up) as kept:
         while (number := len(studies.finished(kept))) < trials:
             value = _try(kept, search, parts, average_row, seed)
             if done is not None:
@@ -334,6 +333,8 @@ class _Search:
     def described(self) -> dict[str, Any]:
         """Return what tells this search from others, as JSON can hold it."""
         settings = {field.name: repr(getattr(self.base, field.name)) for field in dataclasses.fields(self.base)}
+        if offset := getattr(self.base, "count_offset", 0):  # a penalty that studies of 0.1.0 did not have
+            settings["count_offset"] = repr(offset)
         space = {name: repr(given) for name, given in self.space.items()}
         kind = type(self.base).__name__
         return {"solver": kind, "settings": settings, "space": space, "metric": self.metric.name, "epochs": self.epochs}

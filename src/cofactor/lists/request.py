@@ -87,4 +87,4 @@ def _check_items(name: str, given: Any) -> None:
     if isinstance(given, str | bytes | int | float):
         raise SettingError(f"{name} is {given!r}: give a list of item ids, [{given!r}]")
     if given is not None and not isinstance(given, Iterable) and not hasattr(type(given), "columns"):
-        raise SettingError(f"{name} is a {type(given).__name__}: give a list of item ids")
+        raise SettingError(f"{name} cannot be a {type(given).__name__}: give a list of item ids")

@@ -34,6 +34,8 @@ def _origin_of_1(stored: Mapping[str, Any]) -> dict[str, Any]:
         settings["svdpp"] = settings.pop("implicit")
     if solver == "SparkALS" and "implicit" in settings:
         settings["goal"] = "ranking" if settings.pop("implicit") else "rating"
+    if solver in ("ImplicitALS", "NMF", "PureSVD"):
+        settings["values"] = "as given"  # what a model of version 1 had seen is what its solver was given
     return {**stored, "settings": settings}
 
 

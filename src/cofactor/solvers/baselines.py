@@ -1,21 +1,21 @@
 """Baselines for comparison: `Popularity`, `BiasOnly` and `PureSVD`."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of
-from cofactor.data.preparation import Alike
+from cofactor.data.preparation import Alike, AsGiven, Preparation, prepared
 from cofactor.errors import DataError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
 from cofactor.model.objectives import Goal
 from cofactor.model.objectives.complete import Complete
 from cofactor.model.objectives.squared import SquaredError
-from cofactor.solvers.base import Callback, Epoch, check_settings, check_train, origin_of, positives
+from cofactor.solvers.base import Callback, Epoch, check_choice, check_settings, check_train, origin_of, positives
 
 __all__ = ["BiasOnly", "Popularity", "PureSVD"]
 
@@ -155,6 +155,8 @@ class PureSVD:
     ----------
     rank : int
         Length of the vectors.
+    values : {"alike", "as given"}
+        Whether every value above 0 counts 1, or values are taken as they are.
     seed : int
         Of the vector that the iteration starts from.
 
@@ -168,10 +170,12 @@ class PureSVD:
     goal: ClassVar[Goal] = "ranking"
 
     rank: int = 20
+    values: Literal["alike", "as given"] = "alike"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_settings(self, rank=1, seed=0)
+        check_choice(self, "values", ("alike", "as given"))
 
     def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
         """Decompose the table.
@@ -182,9 +186,10 @@ class PureSVD:
             If there is nothing to learn from, or all values are 0.
         """
         check_train(train)
-        if not train.matrix.data.any():
+        preparation: Preparation = Alike() if self.values == "alike" else AsGiven()
+        if not preparation.apply(train.matrix.data).any():
             raise DataError("all values are 0, so there is nothing to decompose: check the column of values")
-        matrix = train.matrix.astype(np.float64)
+        matrix = prepared(train.matrix, preparation, zeros_count=False).astype(np.float64)
         least = min(matrix.shape)
         if self.rank < least:
             first = np.random.default_rng(self.seed).normal(size=least)
@@ -206,4 +211,5 @@ class PureSVD:
             metadata=train.metadata,
             objective=Complete(goal="ranking"),
             origin=origin_of(self, train),
+            preparation=preparation,
         )

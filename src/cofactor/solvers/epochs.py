@@ -30,8 +30,8 @@ Step: TypeAlias = Callable[[int, Arrays], tuple[Arrays, Mapping[str, float]]]
 FORMAT_VERSION = 2
 _NAMES_OF_1 = {"unobserved_weight": "unseen_weight", "n_samples": "kept", "svdpp": "implicit", "goal": "feedback"}
 _GOALS_OF_1 = {"rating": "explicit", "ranking": "implicit"}
-_NEW_SINCE_1: frozenset[str] = frozenset()
-"""Settings that no solver had in version 1: a checkpoint of that version fits where they have their defaults."""
+_NEW_SINCE_1 = {"values"}
+"""Settings by the names that they had in version 1, and those it had not, for the fingerprints of its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,15 @@ class Checkpoint:
         try:
             tensors = {name: copied(array, self.array_store) for name, array in mapped_tensors(self.path).items()}
             history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
-            same, best_epoch = card["fingerprint"] == self._fingerprint, int(card["best_epoch"])
+            same = card["fingerprint"] == self._fingerprint
+            same &= self._version > 1 or not getattr(self._solver, "count_offset", 0)  # its penalty was another then
+            best_epoch = int(card["best_epoch"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._broken(error) from error
         if not same:
             raise SettingError(
-                f"{self.path} is the checkpoint of another training (other settings or other data): "
-                "remove it to start again, or name another file"
+                f"{self.path} is the checkpoint of another training (other settings, other data, or a version of "
+                "cofactor that trained this solver in another way): remove it to start again, or name another file"
             )
         now, best = ({k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "best."))
         return Progress(now, history, best or None, best_epoch)
@@ -212,12 +214,10 @@ def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, stor
 def _fingerprint(solver: Any, train: Interactions, version: int = FORMAT_VERSION) -> str:
     """Hash what identifies a training: its settings, except the number of epochs, and its data."""
     digest = hashlib.blake2b(digest_size=16)
-    fields = [field for field in dataclasses.fields(solver) if field.name != "epochs"]
-    settings = {field.name: getattr(solver, field.name) for field in fields}
+    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name != "epochs"}
     if version == 1:
-        new = [field.name for field in fields if field.name in _NEW_SINCE_1 and settings[field.name] == field.default]
-        settings |= {"goal": _GOALS_OF_1[settings["goal"]]} if "goal" in settings else {}
-        settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items() if name not in new}
+        settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items() if name not in _NEW_SINCE_1}
+        settings |= {"feedback": _GOALS_OF_1[settings["feedback"]]} if "feedback" in settings else {}
     digest.update(json.dumps([type(solver).__name__, settings, train.matrix.shape], default=_named).encode())
     for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data):
         digest.update(np.ascontiguousarray(array).data)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
+from typing import Literal
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.preparation import AsGiven
+from cofactor.data.preparation import Alike, AsGiven, Preparation
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.objectives import Goal
@@ -55,6 +56,8 @@ class NMF:
         How a row's penalty grows with its number of ratings: 0 not at all, 1 in proportion.
     goal : {"rating", "ranking"}
         Whether values are ratings to predict, or say how sure it is that a user chose an item.
+    values : {"alike", "as given"}
+        With ``goal="ranking"``, whether every value above 0 counts 1, or values are taken as they are.
     unobserved_weight : float
         Weight of a pair that was not seen; only with ``goal="ranking"``.
     epochs : int
@@ -76,6 +79,7 @@ class NMF:
     regularization: float = 0.75
     nu: float = 0.5
     goal: Goal = "rating"
+    values: Literal["alike", "as given"] = "alike"
     unobserved_weight: float = 0.1
     epochs: int = 30
     sweeps: int = 2
@@ -85,6 +89,7 @@ class NMF:
         check_settings(self, rank=1, epochs=1, sweeps=1, seed=0)
         check_settings(self, regularization=0.0, nu=0.0, unobserved_weight=0.0)
         check_choice(self, "goal", ("rating", "ranking"))
+        check_choice(self, "values", ("alike", "as given"))
 
     @property
     def count_offset(self) -> float:
@@ -115,9 +120,12 @@ class NMF:
         """
         check_train(train, start)
         ratings = self.goal == "rating"
-        if not ratings:
+        preparation: Preparation = AsGiven()
+        if not ratings and self.values == "alike":
+            preparation = Alike()
+        elif not ratings:
             check_confidences(train)
-        learnt = train if ratings else learnt_from(train, AsGiven())
+        learnt = train if ratings else learnt_from(train, preparation)
         by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
         mean, spread = mean_and_spread(train) if ratings else (0.0, 1.0)
         stored = Checkpoint(checkpoint, self, train)
@@ -144,12 +152,18 @@ class NMF:
             epochs=self.epochs,
             checkpoint=stored,
             callback=callback,
-            model=partial(self._factors, train, objective, mean),
+            model=partial(self._factors, train, preparation, objective, mean),
         )
-        return self._factors(train, objective, mean, done.arrays, done.history)
+        return self._factors(train, preparation, objective, mean, done.arrays, done.history)
 
     def _factors(
-        self, train: Interactions, objective: LeastSquares, mean: float, arrays: Arrays, history: History
+        self,
+        train: Interactions,
+        preparation: Preparation,
+        objective: LeastSquares,
+        mean: float,
+        arrays: Arrays,
+        history: History,
     ) -> Factors:
         ratings = self.goal == "rating"
         users, items = arrays["users"], arrays["items"]
@@ -169,6 +183,7 @@ class NMF:
             objective,
             origin_of(self, train),
             history,
+            preparation=preparation,
         )
 
     def _objective(self, train: Interactions, spread: float) -> LeastSquares:

@@ -126,7 +126,7 @@ def long_form():
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory, titled):
-    """Model files by name: one that predicts ratings, one that puts in order, another of that kind."""
+    """Model files by name: one that predicts ratings, two trained on likes for lists, one for lists on stars."""
     import polars as pl
 
     from cofactor.data.metadata import ItemMetadata
@@ -140,6 +140,7 @@ def models(tmp_path_factory, titled):
         "rating": ALS(rank=3, epochs=5).fit(data),
         "ranking": ImplicitALS(rank=4, epochs=4).fit(likes),
         "other": ImplicitALS(rank=4, epochs=2).fit(likes),
+        "stars": ImplicitALS(rank=4, epochs=4).fit(data),
     }
     return {name: model.save(folder / f"{name}.safetensors") for name, model in made.items()}
 

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 import cofactor as cf
@@ -137,6 +138,29 @@ def test_a_low_rating_is_no_like_but_keeps_the_item_out(ranking):
     only_bad = visit(ranking, {"i1": 1})
     assert only_bad.json()["popular"] is True
     assert "i1" not in items(only_bad)
+
+
+def test_a_model_for_lists_that_learnt_from_stars_shows_them_as_they_are(make_client, models, titled):
+    client = make_client(models["stars"])
+    assert client.get("/v1/model").json()["scale"] == {"low": 1.0, "high": 5.0, "step": 1.0, "liked_from": None}
+    given = titled.to_frame().filter(pl.col("user") == "u3")
+    shown = client.get("/v1/users/u3/ratings").json()["ratings"]
+    assert {one["item"]: one["rating"] for one in shown} == dict(zip(given["item"], given["value"], strict=True))
+    listed = client.get("/v1/users/u3/recommendations?n=500&reasons=5").json()["items"]
+    assert {reason["rating"] for entry in listed for reason in entry["reasons"]} <= {2.0, 3.0, 4.0, 5.0}
+
+
+def test_a_single_star_pushes_similar_items_down_in_a_model_that_learnt_from_stars(make_client, models):
+    client = make_client(models["stars"])
+    first = visit(client, {"i1": 5}, n=500).json()["items"]
+    disliked = first[0]["item"]
+    alike = items(client.get(f"/v1/items/{disliked}/similar?n=10"))
+    both = visit(client, {"i1": 5, disliked: 1}, n=500).json()["items"]
+    before, after = ({entry["item"]: entry["score"] for entry in listed} for listed in (first, both))
+    assert disliked not in after
+    assert np.mean([after[item] - before[item] for item in alike if item in after]) < 0
+    only = visit(client, {disliked: 1})
+    assert only.json()["popular"] is False
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def values(data):
 
 
 def test_nothing_new_gives_the_same_model(models, sqlite_url):
-    for name in ("rating", "ranking"):
+    for name in ("rating", "ranking", "stars"):
         model = cf.load(models[name])
         again = refit(model, RatingsStore(sqlite_url))
         assert np.array_equal(again.item_vectors, model.item_vectors)
@@ -57,8 +57,9 @@ def test_in_a_model_of_likes_a_low_rating_is_seen_but_no_like(models):
     assert new == {**old, liked: 0.0, ("ann", "i1"): 1.0, ("ann", "i2"): 0.0}
 
 
-def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tmp_path):
-    model = cf.load(models["ranking"])
+@pytest.mark.parametrize("kind", ["ranking", "stars"])
+def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tmp_path, kind):
+    model = cf.load(models[kind])
     trained = next(item for user, item in values(merged(model, [])) if user == "u3")
     disliked = [trained, model.recommend(["u3"], 1)["item"][0]]
     RatingsStore(sqlite_url).write("u3", dict.fromkeys(disliked, 1.0))

@@ -85,7 +85,7 @@ def stars(parts):
 @pytest.fixture(scope="session")
 def lists(parts):
     """A model for lists, and its page."""
-    model = ImplicitALS(rank=4, epochs=4).fit(parts[0].as_confidences())
+    model = ImplicitALS(rank=4, epochs=4).fit(parts[0])
     return model, report_page(model, parts[1])
 
 

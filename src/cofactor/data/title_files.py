@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cofactor.data.careful import rows
+from cofactor.data.delimited import rows
 from cofactor.data.opening import inner_suffix, opened
 from cofactor.errors import DataError
 

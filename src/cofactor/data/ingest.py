@@ -10,7 +10,7 @@ from cofactor.data.arguments import check_choice, check_text
 from cofactor.data.columns import OnBadRows, typed
 from cofactor.data.delimited import Problem, Table
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.titles import read_titles
+from cofactor.data.title_files import read_titles
 from cofactor.errors import DataError
 
 __all__ = ["Titles", "as_table", "from_columns", "interactions", "without_bad"]
