@@ -1,6 +1,6 @@
-"""How we learn it: each solver is a frozen dataclass of settings whose ``fit`` returns `Factors`.
+"""Solvers: each is a frozen dataclass of settings whose ``fit`` returns `Factors`.
 
-The names are loaded when they are first used, so that importing one solver never loads what another needs.
+Names are imported on first use, so that importing one solver does not import what only another needs.
 """
 
 import importlib
@@ -10,6 +10,7 @@ from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
     from cofactor.solvers.als import ALS, ImplicitALS
+    from cofactor.solvers.base import Solver
     from cofactor.solvers.baselines import BiasOnly, Popularity, PureSVD
     from cofactor.solvers.bayes import BayesianMF
     from cofactor.solvers.bpr import BPR
@@ -31,6 +32,7 @@ __all__ = [
     "LogisticMF",
     "Popularity",
     "PureSVD",
+    "Solver",
     "SparkALS",
     "solver_class",
 ]
@@ -48,12 +50,12 @@ SOLVERS = {
     "bias": ("cofactor.solvers.baselines", "BiasOnly"),
     "spark-als": ("cofactor.spark.solver", "SparkALS"),
 }
-"""The solvers' names on the command line, with where each is."""
+"""Command-line names of the solvers, with the module and class of each."""
 
 SOLVER_FOR = {"ranking": "implicit-als", "rating": "als"}
-"""The solver that a goal chooses: the one to begin with, which needs no extra."""
+"""The default solver of each goal; it needs no extra."""
 
-_HOMES = {name: module for module, name in SOLVERS.values()}
+_HOMES = {name: module for module, name in SOLVERS.values()} | {"Solver": "cofactor.solvers.base"}
 
 
 def __getattr__(name: str) -> Any:

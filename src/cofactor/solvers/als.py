@@ -1,4 +1,4 @@
-"""Alternating least squares: for star ratings (`ALS`) and for what people chose (`ImplicitALS`)."""
+"""Alternating least squares for ratings (`ALS`) and for lists (`ImplicitALS`)."""
 
 import warnings
 from collections.abc import Mapping
@@ -129,7 +129,7 @@ class ALS:
         start : Factors, optional
             A model to start from, of the same rank; users and items are matched by id.
         checkpoint : path, optional
-            A file that holds the progress after each epoch; where it is there already, training goes on from it.
+            A file that holds the progress after each epoch; if it exists, training continues from it.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What every solver has in common: the protocol, the report of an epoch, the checks before a fit."""
+"""What solvers share: the protocol, the report of an epoch, checks, data to learn from, initial vectors."""
 
 import dataclasses
 import datetime
@@ -52,10 +52,10 @@ _EQUAL = 1e-6  # a spread so small against the mean is rounding
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch's report: its number from 1, how many are planned, the figures so far, and the model as it now is.
+    """Report of one epoch: its number from 1, the number planned, its metrics, and the model so far.
 
-    ``model`` makes it when it is called, and must be called before the callback returns; None where a solver has
-    nothing to show before the end.
+    ``model()`` builds the model and must be called before the callback returns. It is None for solvers that have no
+    model before the end.
     """
 
     number: int
@@ -65,7 +65,7 @@ class Epoch:
 
 
 Callback: TypeAlias = Callable[[Epoch], None]
-"""Called after every epoch; whatever it raises ends the fit."""
+"""Called after every epoch; an exception that it raises ends the fit."""
 
 
 class Solver(Protocol):
@@ -75,7 +75,7 @@ class Solver(Protocol):
 
     @property
     def goal(self) -> Goal:
-        """What its models are for: predicted ratings, or an order to list items in."""
+        """Whether its models predict ratings or rank items."""
         ...
 
     def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
@@ -84,14 +84,14 @@ class Solver(Protocol):
 
 
 def check_train(train: Interactions, start: Factors | None = None) -> None:
-    """Refuse data that nothing can be learnt from, and what is no model to start from.
+    """Check that there are interactions, and that ``start`` is a model.
 
     Raises
     ------
     DataError
-        If it is no Interactions, or there is none in it.
+        If ``train`` is not Interactions, or is empty.
     SettingError
-        If ``start`` is given and is no Factors.
+        If ``start`` is given and is not Factors.
     """
     check_interactions(train)
     if start is not None and not isinstance(start, Factors):
@@ -101,7 +101,7 @@ def check_train(train: Interactions, start: Factors | None = None) -> None:
 
 
 def check_confidences(train: Interactions) -> None:
-    """Refuse negative values where a value says how sure it is that a user chose an item.
+    """Refuse negative values, for a solver that takes values as confidences.
 
     Raises
     ------
@@ -145,9 +145,9 @@ def learnt_from(train: Interactions, preparation: Preparation) -> Interactions:
 
 
 def check_settings(solver: Any, **least: float) -> None:
-    """Refuse settings below the least value each may have, and such as are not finite numbers.
+    """Refuse settings that are not finite numbers of at least the given bound; an integer bound asks for an integer.
 
-    NumPy's numbers become Python's, as a model's file holds them.
+    NumPy scalars become Python numbers, which a model file can hold.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def check_settings(solver: Any, **least: float) -> None:
 
 
 def check_choice(solver: Any, name: str, choices: tuple[str, ...]) -> None:
-    """Refuse a setting that is none of its choices.
+    """Refuse a setting that is not one of its choices.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def check_choice(solver: Any, name: str, choices: tuple[str, ...]) -> None:
 
 
 def check_validation(solver: Any) -> None:
-    """Refuse a validation part of all or more, and a patience without one to watch.
+    """Refuse a ``validation_fraction`` of 1 or more, and ``patience`` without a validation part.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def check_validation(solver: Any) -> None:
 
 
 def hold_out(solver: Any, train: Interactions) -> tuple[Interactions, Interactions | None]:
-    """Set apart the solver's ``validation_fraction`` of the training data; None where it is 0.
+    """Split off the solver's ``validation_fraction`` of the training data; the second part is None if it is 0.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def hold_out(solver: Any, train: Interactions) -> tuple[Interactions, Interactio
 
 
 def check_held_out(solver: Any, ratings: int, held_out: int) -> None:
-    """Refuse a ``validation_fraction`` that holds out none of the ratings, or all of them.
+    """Refuse a ``validation_fraction`` that holds out none or all of the ratings.
 
     Raises
     ------
@@ -255,10 +255,10 @@ def started(
     non_negative: bool = False,
     spread: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors to begin with, float32, shapes (users, rank) and (items, rank); a bias is one more column.
+    """Return initial vectors, float32, shapes (users, rank) and (items, rank); with a bias as one more column.
 
-    They are small random numbers, their products in proportion to ``spread``, or a known model's vectors where it has
-    the user or item; zeros for what has no interactions.
+    They are small random numbers whose products are in proportion to ``spread``, or the vectors of ``start`` for users
+    and items that it has. Rows without interactions are zeros.
 
     Raises
     ------
@@ -277,22 +277,22 @@ def started(
             part[:] = scale * draw(part.shape, dtype=np.float32)
         if start is not None:
             _copy_known(start, train, side, vectors, biased)
-        vectors[counts == 0] = 0  # nothing will ever move them
+        vectors[counts == 0] = 0  # training never changes them
         sides.append(vectors)
     return sides[0], sides[1]
 
 
 def parted(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors (rows, rank) and biases (rows,) of a side's own table (rows, rank + 1), which is used up.
+    """Return the vectors (rows, rank) and biases (rows,) of a side's own table (rows, rank + 1), which is overwritten.
 
-    The vectors move together within its memory: a copy would be as large as they are.
+    The vectors are moved together within its memory, since a copy would be as large as they are.
     """
     bias = table[:, -1].copy()
     return narrowed(table, table.shape[1] - 1), bias
 
 
 def narrowed(table: np.ndarray, columns: int) -> np.ndarray:
-    """Return the first columns of a side's own table, which is used up, as rows that follow each other."""
+    """Return the first columns of a side's own table, as contiguous rows; the table is overwritten."""
     n = len(table)
     if columns == table.shape[1]:
         return table
@@ -337,7 +337,7 @@ def known_rows(start: Factors, train: Interactions, side: str) -> np.ndarray:
 
 
 def known_biases(start: Factors | None, train: Interactions, side: str) -> np.ndarray:
-    """Return the biases to begin with, float32, (rows,): those of a model to start from, zeros for all else."""
+    """Return initial biases, float32, (rows,): those of the model to start from, and zeros for other rows."""
     bias = np.zeros(len(getattr(train, f"{side}s")), np.float32)
     if start is not None and (known := getattr(start, f"{side}_bias")) is not None:
         rows = known_rows(start, train, side)
@@ -346,7 +346,7 @@ def known_biases(start: Factors | None, train: Interactions, side: str) -> np.nd
 
 
 def origin_of(solver: Any, train: Interactions | str) -> Origin:
-    """Return where a model comes from, for its file and its card; the data by their name where they are elsewhere."""
+    """Return the origin of a model: solver, settings, the name of the data, date and version."""
     settings = {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     name = train if isinstance(train, str) else train.name

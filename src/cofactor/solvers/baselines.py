@@ -1,4 +1,4 @@
-"""What every comparison should show beside a new model: the most popular, biases alone, a plain SVD."""
+"""Baselines for comparison: `Popularity`, `BiasOnly` and `PureSVD`."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -22,7 +22,7 @@ __all__ = ["BiasOnly", "Popularity", "PureSVD"]
 
 @dataclass(frozen=True)
 class Popularity:
-    """The same list for everyone: the items that most users have, less those one has already.
+    """The same ranking for everyone: the items that most users have.
 
     **Model**: score = the share of users who have the item.
 
@@ -67,7 +67,7 @@ class Popularity:
 
 @dataclass(frozen=True)
 class BiasOnly:
-    r"""Ratings explained by who rates and what is rated, without tastes.
+    r"""Ratings predicted from a bias of the user and a bias of the item, without vectors.
 
     **Model**: score = mean + user bias + item bias.
 

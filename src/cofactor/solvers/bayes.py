@@ -1,4 +1,4 @@
-"""BayesianMF: matrix factorization by drawing from the posterior instead of looking for one best answer."""
+"""BayesianMF: Bayesian matrix factorization by Gibbs sampling."""
 
 import os
 from dataclasses import dataclass, replace
@@ -44,24 +44,24 @@ _MOST_LEVELS = 20
 
 @dataclass(frozen=True)
 class BayesianMF:
-    r"""Gibbs sampling of vectors and biases: nothing to tune but rank and sweeps, and every score has a spread.
+    r"""Gibbs sampling of vectors and biases; only rank and sweeps to tune, and every score has a standard deviation.
 
     **Model**: rating = mean + user bias + item bias + user vector · item vector + noise. A row's vector and bias
     are normal with a mean and a precision matrix that all rows of its side share and that have a Normal-Wishart
     prior. Noise is normal, its precision the product of a global, a user's and an item's, all with gamma priors.
-    With ``svdpp``, the mean of a row is moved by what the row has rated, whatever it thought of it:
+    With ``svdpp``, which items a row has rated shifts its prior mean, whatever the ratings:
 
     .. math:: \mu + |N(u)|^{-1/2} \sum_{i \in N(u)} y_i,
 
     for users (SVD++) and, flipped, for items; only training rows count. With ``likelihood="probit"`` the left side
-    is an opinion, and cut points between opinions say which level of the ratings it becomes.
+    is a latent variable, and cut points on it decide the level of the rating.
 
     **Loss**: none is minimized. A score is the average over draws from the posterior, which has the least expected
     squared error.
 
     **Algorithm**: Gibbs sampling. A sweep draws for users, then for items: the shared mean and precision, the
     implicit part, all vectors jointly with their biases (one linear system of the rank a row), the rows' noise. Of
-    the sweeps after the burn-in, evenly spaced ones are kept. The kept draws stand side by side in the vectors,
+    the sweeps after the burn-in, evenly spaced ones are kept. The kept draws are concatenated in the vectors,
     (rows, n_samples × rank), each divided by the root of their number, so that the plain dot product is the average.
 
     **Reference**: Salakhutdinov, Mnih (2008), Bayesian probabilistic matrix factorization using Markov chain Monte
@@ -80,7 +80,7 @@ class BayesianMF:
         How many draws to keep, evenly spaced after the burn-in. A row takes 4 * rank * n_samples bytes; fewer
         than 64 cost accuracy.
     svdpp : bool
-        Whether which items a user rated, and which users an item was rated by, says something beyond the ratings.
+        Whether to learn from which items a user rated, and which users rated an item, beyond the ratings (SVD++).
     likelihood : {"gaussian", "probit"}
         Whether ratings are numbers with normal noise, or ordered levels such as stars.
     seed : int
@@ -137,7 +137,7 @@ class BayesianMF:
         start : Factors, optional
             A model of draws of the same rank, whose last draw is where the chain begins.
         checkpoint : path, optional
-            A file that is written after each sweep, and from which a killed run goes on to the same bits.
+            A file that is written after each sweep; an interrupted run continues from it with identical results.
 
         Returns
         -------

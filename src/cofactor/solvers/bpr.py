@@ -1,4 +1,4 @@
-"""BPR: vectors for putting items in order, learnt from pairs of what a user chose and what they did not."""
+"""BPR: Bayesian personalized ranking."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -30,20 +30,19 @@ __all__ = ["BPR"]
 
 @dataclass(frozen=True)
 class BPR:
-    r"""Vectors for putting items in order: what a user chose is to score above what they did not.
+    r"""Vectors for ranking, learnt so that what a user chose scores above what they did not.
 
     **Model**: score = item bias + user vector · item vector.
 
     **Loss**: :math:`\sum \log(1 + e^{-(\hat s_{ui} - \hat s_{uj})})` over the pairs (u, i) that were seen, j being one
-    that u has not seen, plus :math:`\lambda / 2` times the squares of the rows and biases that each pair touches. The
-    values do not matter, only which pairs there are: leave out what a user did not like, with
-    ``ratings.at_least(4)``, or keep all.
+    that u has not seen, plus :math:`\lambda / 2` times the squares of the rows and biases that each pair touches. All
+    pairs of a value above 0 count alike; leave out what users did not like with ``ratings.at_least(4)``.
 
     **Algorithm**: stochastic descent, an epoch being one pass over the pairs, with steps that shorten evenly to
-    nothing. For each pair ``negatives`` items are drawn evenly from those the user has not seen, anew in each epoch,
-    and the one that scores highest is taken; 1 is BPR as it was published, and more find the items that stand in the
-    way at the top of the list. Users and items are trained on in blocks with no row in common, so that threads never
-    meet and the same seed gives the same bits on any number of them.
+    nothing. In each epoch, ``negatives`` items are drawn for each pair, uniformly from those the user has not seen, and
+    the one that scores highest is taken; 1 is BPR as published, and more give harder negatives, those that
+    wrongly rank at the top. Users and items are trained on in blocks with no row in common, so that threads never
+    write to the same row, and a seed gives identical results with any number of threads.
 
     **Reference**: Rendle, Freudenthaler, Gantner, Schmidt-Thieme (2009), BPR: Bayesian personalized ranking from
     implicit feedback; Zhang, Chen, Wang, Yu (2013), Optimizing top-n collaborative filtering via dynamic negative item

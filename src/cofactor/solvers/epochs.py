@@ -1,4 +1,4 @@
-"""The loop that every solver of ours shares: epochs, figures, stopping early, checkpoints."""
+"""The training loop that solvers share: epochs, metrics, early stopping, checkpoints."""
 
 import dataclasses
 import functools
@@ -36,7 +36,7 @@ _NEW_SINCE_1 = {"values"}
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come: the arrays, the figures of each epoch so far, the best epoch's arrays."""
+    """State of a training: the arrays, the metrics of each epoch, and the arrays of the best epoch."""
 
     arrays: Arrays
     history: History = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Progress:
         return max((len(values) for values in self.history.values()), default=0)
 
     def waited(self, patience: int | None) -> bool:
-        """Return whether the best epoch lies ``patience`` epochs back."""
+        """Return whether the best epoch was ``patience`` epochs ago."""
         return patience is not None and self.best is not None and self.epochs - 1 - self.best_epoch >= patience
 
     def after(
@@ -66,7 +66,7 @@ class Progress:
 
 
 class Checkpoint:
-    """A file that holds a training's progress, so that a killed run goes on where it was.
+    """A file with the state of a training, from which an interrupted run continues.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Checkpoint:
 
     @functools.cached_property
     def _version(self) -> int:
-        """The format version of the file, which stays what it is while its training goes on."""
+        """Format version of the file; a training that continues keeps it."""
         if self.path is None or not self.path.exists():
             return FORMAT_VERSION
         return checked_version(
@@ -113,10 +113,10 @@ class Checkpoint:
             raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> ModelFileError:
-        return ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start anew")
+        return ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start again")
 
     def load(self) -> Progress | None:
-        """Return the progress that the file holds, or None where there is no file yet.
+        """Return the state that the file holds, or None if there is no file yet.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Checkpoint:
         return Progress(now, history, best or None, best_epoch)
 
     def save(self, progress: Progress) -> None:
-        """Write the progress, whole or not at all."""
+        """Write the state atomically."""
         if self.path is None:
             return
         from safetensors.numpy import save_file
@@ -174,7 +174,7 @@ def run_epochs(
     patience: int | None = None,
     model: Callable[[Arrays, History], Factors] | None = None,
 ) -> Progress:
-    """Repeat a step, telling and keeping each epoch's outcome.
+    """Repeat a step; report and store each epoch.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def run_epochs(
 
 
 def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, store: ArrayStore) -> Factors:
-    """Return the model as it is now, of arrays of its own: the next epoch may write to those of the training."""
+    """Return the model so far, with copies of the arrays, since the next epoch may write to them."""
     return model({name: copied(array, store) for name, array in progress.arrays.items()}, progress.history)
 
 
@@ -225,9 +225,9 @@ def _fingerprint(solver: Any, train: Interactions, version: int = FORMAT_VERSION
 
 
 def _named(setting: Any) -> Any:
-    """Tell an object by its class and what it is made with, as Keras's optimizers know it.
+    """Describe an object, such as a Keras optimizer, by its class and configuration.
 
-    Its address, and the name that Keras numbers, are others in each process.
+    Its address, and the name that Keras numbers, differ between processes.
     """
     own = getattr(setting, "get_config", None)
     if own is None:

@@ -95,13 +95,13 @@ class KerasMF:
 
     **Devices**: with the JAX backend all that it lists, several GPUs say, train together: each batch and the tables'
     rows are shared out among them, and the result is that of one device but for rounding. Other backends use one.
-    A ``keras.distribution`` of one's own, set before, is left as it is. ``CUDA_VISIBLE_DEVICES`` says which GPUs count.
+    A ``keras.distribution`` that is set already is left as it is. ``CUDA_VISIBLE_DEVICES`` chooses the GPUs.
 
     **Reference**: Koren, Bell, Volinsky (2009), Matrix factorization techniques for recommender systems; Rendle et al.
     (2009), BPR; He et al. (2017), Neural collaborative filtering (bce); Yi et al. (2019), Sampling-bias-corrected
     neural modeling (softmax); Mao et al. (2021), SimpleX (ccl).
 
-    What is None by default is the loss's own:
+    Settings that are None take a default of the loss:
 
     =================== ===== ===== ===== ========= =====
     setting             mse   bpr   bce   softmax   ccl
@@ -203,7 +203,7 @@ class KerasMF:
 
     @property
     def strengths(self) -> Strengths:
-        """The settings that were given, and the loss's own where None was."""
+        """The settings as given, with the defaults of the loss for those that are None."""
         own = DEFAULTS[self.loss]
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(own)}
         return dataclasses.replace(own, **{name: value for name, value in given.items() if value is not None})
@@ -235,7 +235,7 @@ class KerasMF:
         start : Factors, optional
             A model to start from, of the same rank; users and items are matched by id.
         checkpoint : path, optional
-            A file that holds the progress after each epoch; where it is there already, training goes on from it.
+            A file that holds the progress after each epoch; if it exists, training continues from it.
 
         Returns
         -------
@@ -414,7 +414,7 @@ class RatingTask:
 
 
 class RankingTask:
-    """Put what a user chose above what they did not."""
+    """Rank what a user chose above what they did not."""
 
     spread = 1.0
 
@@ -456,12 +456,12 @@ class RankingTask:
     def _positives(self, part: Interactions) -> Batches:
         return Batches(part, self._solver.batch_size, multiple=self._group, seed=self._solver.seed)
 
-    def _negatives(self, met: Interactions, positives: Interactions) -> Negatives:
-        """Draw none of those that users have met; in a batch each is as likely as among the positives."""
+    def _negatives(self, met: Interactions, chosen: Interactions) -> Negatives:
+        """Return how to draw items that users have not met; within a batch they are as frequent as among ``chosen``."""
         solver = self._solver
         if solver.sampling == "uniform":
             return UniformNegatives(met.matrix, solver.negatives, solver.popularity_correction)
-        chances = _item_counts(positives) / len(positives)
+        chances = _item_counts(chosen) / len(chosen)
         return InBatchNegatives(met.matrix, chances, self._group, solver.popularity_correction)
 
     def compile(self, optimizer: Any) -> None:

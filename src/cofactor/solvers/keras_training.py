@@ -2,7 +2,7 @@
 
 **Batches** come from memory or from disk, in an order that only the seed decides.
 
-**Negatives**, what a user did not choose, are drawn anew each epoch to set against what they did. `UniformNegatives`
+**Negatives**, what a user did not choose, are drawn again in each epoch. `UniformNegatives`
 draws from all items that are no training positive of the user, each with the same chance. `InBatchNegatives` takes the
 batch's other items, which costs nothing to look up but shows popular items more often. Either way each negative has a
 weight, the number of times it was expected to be drawn to the power of ``-correction``: with 1, sums over the negatives
@@ -47,7 +47,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_BLOCK = 65_536  # ratings that stand together and are shuffled as one block
+_BLOCK = 65_536  # neighbouring ratings that are shuffled as one block
 _SHARD = 4_194_304  # ratings that are in memory at a time and are shuffled one by one
 
 _AXIS = "batch"
@@ -64,7 +64,7 @@ class Batches(keras.utils.PyDataset):
     The order is drawn in two steps, so that no more than a few million ratings are read at a time: blocks of
     neighbours are permuted, then the ratings of 64 blocks at a time are. Up to four million ratings that is one
     permutation of all. It depends on the seed and the epoch, not on where the ratings lie: in memory or on disk, the
-    same batches come. All batches have one size, since Keras compiles anew for each; the few ratings left over
+    same batches come. All batches have one size, since Keras compiles for each size; the few ratings left over
     are others in every epoch.
 
     Parameters

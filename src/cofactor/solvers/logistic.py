@@ -1,4 +1,4 @@
-"""LogisticMF: vectors that tell with what probability a user chooses an item."""
+"""LogisticMF: logistic matrix factorization, which models the probability that a user chooses an item."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ __all__ = ["LogisticMF"]
 
 @dataclass(frozen=True)
 class LogisticMF:
-    r"""Vectors that tell with what probability a user chooses an item, and so put items in order.
+    r"""Vectors whose scores are the log-odds that a user chooses an item.
 
     **Model**: the probability is :math:`1 / (1 + e^{-s})` with the score s = mean + user bias + item bias + user
     vector · item vector.
@@ -40,14 +40,14 @@ class LogisticMF:
     **Loss**: :math:`\sum [\log(1 + e^{-s_{ui}}) + \sum_j \log(1 + e^{s_{uj}})]` over the pairs (u, i) that were seen,
     each with ``negatives`` items j drawn beside it, plus :math:`\lambda / 2` times the squares of the rows and biases
     that each example touches. Items are drawn evenly from all, those that u has seen among them: so no score can grow
-    without end, least those of users who have seen much, and lists are far better for it. The values do not matter,
-    only which pairs there are: leave out what a user did not like, with ``ratings.at_least(4)``, or keep all. The mean
+    without end, least those of users who have seen much, and lists are far better for it. All pairs of a
+    value above 0 count alike; leave out what users did not like with ``ratings.at_least(4)``. The mean
     is the score of what one example in ``1 + negatives`` is.
 
-    **Algorithm**: stochastic descent, an epoch being one pass over the pairs, with items drawn anew in each. Steps
+    **Algorithm**: stochastic descent, an epoch being one pass over the pairs, with new items drawn in each. Steps
     keep their length for half of the epochs, and then shorten evenly to nothing: what chance has added in the first
-    half is averaged away. Users and items are trained on in blocks with no row in common, so that threads never meet
-    and the same seed gives the same bits on any number of them.
+    half is averaged away. Users and items are trained on in blocks with no row in common, so that threads never write
+    to the same row, and a seed gives identical results with any number of threads.
 
     **Reference**: Rendle, Krichene, Zhang, Anderson (2020), Neural collaborative filtering vs. matrix factorization
     revisited; Johnson (2014), Logistic matrix factorization for implicit feedback data; for the blocks Gemulla,
