@@ -17,7 +17,7 @@ def test_without_a_network_it_says_so_and_runs_on_made_up_ratings(tmp_path, monk
 
     def unreachable(name, **options):
         if name == "ml-100k":
-            raise cf.DownloadError("ml-100k could not be fetched: no network")
+            raise cf.DownloadError("ml-100k could not be downloaded: no network")
         return real(name)
 
     monkeypatch.setattr("cofactor.data.catalog.load_dataset", unreachable)

@@ -121,7 +121,7 @@ def test_columns_that_nobody_asks_for_may_share_a_name():
 def test_titles_may_be_a_frame_of_any_library():
     for frame in (pd.DataFrame({"item": ["x"], "title": ["The X"]}), {"item": ["x"]}):
         if isinstance(frame, dict):
-            with pytest.raises(cf.DataError, match="dict is no data frame"):
+            with pytest.raises(cf.DataError, match="dict is not a data frame"):
                 cf.from_frame(FRAME, titles=frame)
         else:
             assert cf.from_frame(FRAME, titles=frame).metadata.titles.to_list() == ["The X", None]

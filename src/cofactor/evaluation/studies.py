@@ -32,7 +32,12 @@ STATES: Mapping[Any, str] = {TrialState.COMPLETE: "complete", TrialState.PRUNED:
 """How a trial can end."""
 
 FORMAT_VERSION = 2
-_RENAMED_SINCE_1 = {b'"unseen_weight"': b'"unobserved_weight"', b'"kept"': b'"n_samples"'}
+_RENAMED_SINCE_1 = {
+    b'"unseen_weight"': b'"unobserved_weight"',
+    b'"kept"': b'"n_samples"',
+    b'"feedback":"\'explicit\'"': b'"goal":"\'rating\'"',
+    b'"feedback":"\'implicit\'"': b'"goal":"\'ranking\'"',
+}
 _NAME = "cofactor"
 _BEGINS = b'{"op_code"'
 _COMPLETE_FIRST = 5
