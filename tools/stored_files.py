@@ -40,7 +40,7 @@ MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
         "epochs",
         {"regularization": 0.03, "unobserved_weight": 0.1, "nu": 1.0},
     ),
-    "nmf": ("nmf", "ratings", "epochs", {}),
+    "nmf": ("nmf", "ratings", "epochs", {"regularization": 0.8, "nu": 0.5}),
     "nmf-implicit": ("nmf", "counts", "epochs", {"goal": "ranking"}),
     "bpr": ("bpr", "choices", "epochs", {"learning_rate": 0.07, "regularization": 0.05, "negatives": 4}),
     "logistic": ("logistic", "choices", "epochs", {}),
