@@ -400,41 +400,28 @@ def add_slopes(results: Results, found: Mapping[str, Mapping[int, Figures]]) -> 
 
 def draw(found: Mapping[str, Mapping[int, Figures]], path: Path) -> None:
     """Write one picture: four figures against the ratings, both on logarithmic axes."""
-    from cofactor.evaluation.plots import COLORS, GRID, INK, MUTED, Figure
+    from cofactor.evaluation.charts import Chart, Series, lines, logarithmic, panels
 
-    figure = Figure(figsize=(11, 8.5), dpi=150, layout="constrained", facecolor="white")
-    panels = figure.subplots(2, 2, sharex=True).ravel()
     titles = {
         "epoch": "An epoch (a fit where there are none), seconds",
         "memory": "Memory of a fit, MiB",
         "topn": "Lists of 10 for everyone, seconds",
         "evaluation": "Evaluation, seconds",
     }
-    for axes, (key, title) in zip(panels, titles.items(), strict=True):
-        for number, name in enumerate(SOLVERS):
-            points = points_of(found[name], key) or (points_of(found[name], "fit") if key == "epoch" else [])
-            style = ("-o", "--s")[number // len(COLORS)]
-            axes.plot(*zip(*points, strict=True), style, color=COLORS[number % 6], lw=1.6, ms=4, label=name)
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.grid(True, color=GRID, linewidth=0.8)
-        axes.tick_params(colors=MUTED, labelsize=9)
-        low, high = min(found["ALS"]), max(max(rows) for rows in found.values())
-        bottom = axes.get_ylim()[0] * 1.3
-        axes.plot([low, high], [bottom, bottom * high / low], ":", color=MUTED, lw=1.2, label="in proportion")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-    for axes in panels[2:]:
-        axes.set_xlabel("ratings", color=MUTED)
-    handles = {
-        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=9, labelcolor=INK
-    )
+    low, high = min(found["ALS"]), max(max(rows) for rows in found.values())
+    charts = []
+    for key, title in titles.items():
+        known = {
+            name: points_of(found[name], key) or (points_of(found[name], "fit") if key == "epoch" else [])
+            for name in SOLVERS
+        }
+        least = min(value for points in known.values() for _, value in points)
+        known["in proportion"] = [(low, least), (high, least * high / low)]
+        series = [Series(name, [x for x, _ in points], [y for _, y in points]) for name, points in known.items()]
+        image = lines(series, across="ratings", up="", scales=(logarithmic, logarithmic), words=title)
+        charts.append(Chart(title, "", image, list(known)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    panels("What grows with the number of ratings", "All axes are logarithmic.", charts).save(path)
 
 
 def main() -> None:
@@ -452,7 +439,7 @@ def main() -> None:
         results.tables[title].sort(key=lambda row: everything.index(row["solver"]))
     add_slopes(results, found)
     pictures = FOLDER / "small" if args.small else FOLDER.parents[1] / "docs" / "pictures"
-    draw(found, pictures / "growth.png")
+    draw(found, pictures / "growth.svg")
     results.note(
         f"Rank 32, {EPOCHS} epochs (BayesianMF 3 sweeps), {threads()} threads; 150 ratings a user, 4 √ratings items; "
         f"one rating in fifty held out. A solver stops where a figure would pass {args.limit} s or {MEMORY_SHARE:.0%} "

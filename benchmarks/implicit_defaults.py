@@ -16,7 +16,6 @@ which users with fewer than five are left out.
 """
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,8 +24,8 @@ import polars as pl
 from results import Results, short
 
 import cofactor as cf
-from cofactor.apps import jobs
-from cofactor.data.preparation import Stars, Weights
+from cofactor.apps.sources import open_data
+from cofactor.data.preparation import Weights
 from cofactor.evaluation import evaluate
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
 from cofactor.solvers import ImplicitALS, Popularity
@@ -63,19 +62,12 @@ def over_mean(train: cf.Interactions) -> cf.Interactions:
     return train.valued(Weights.of(train.matrix.data).apply)
 
 
-def with_dislikes(train: cf.Interactions) -> cf.Interactions:
-    """Return ratings as weights, the low ones negative."""
-    matrix = train.matrix.copy()
-    matrix.data = Stars.of(matrix.data).apply(matrix.data)
-    return dataclasses.replace(train, matrix=matrix)
-
-
 WAYS: Mapping[tuple[str, str], Callable[[cf.Interactions], cf.Factors]] = {
     ("Popularity", "every rating alike"): lambda train: Popularity().fit(train),
     ("penalty as before", "stars over their mean"): lambda train: before(over_mean(train)),
-    ("defaults", "every rating alike"): lambda train: ImplicitALS().fit(train.binary()),
+    ("defaults", "every rating alike"): lambda train: ImplicitALS(values="alike").fit(train),
     ("defaults", "stars over their mean"): lambda train: ImplicitALS(values="as given").fit(over_mean(train)),
-    ("defaults", "stars, low ones as dislikes"): lambda train: ImplicitALS(values="as given").fit(with_dislikes(train)),
+    ("defaults", "stars, low ones as dislikes"): lambda train: ImplicitALS().fit(train),
 }
 
 
@@ -86,7 +78,7 @@ def main() -> None:
     args = parser.parse_args()
     results = Results("implicit_defaults", args.small)
     for data in [*(SMALL_DATA if args.small else DATA), *args.folders]:
-        ratings = jobs.open_data(data).min_counts(per_user=5)
+        ratings = open_data(data).min_counts(per_user=5)
         for (solver, learns_from), fit in WAYS.items():
             runs = [measured(fit, ratings, seed) for seed in SEEDS]
             figures = {name: short(float(np.mean([run[name] for run in runs]))) for name in runs[0]}

@@ -22,7 +22,8 @@ from cofactor.apps.web.app import create_app
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.routes import lists
 from cofactor.apps.web.settings import ServiceSettings
-from cofactor.model import placing, retrieval
+from cofactor.lists import retriever
+from cofactor.model import fold_in
 
 STAGES = {
     "all": (middleware.Middleware, "__call__"),
@@ -30,10 +31,10 @@ STAGES = {
     "wait for the body": (middleware, "read_body"),
     "parse and check the body": (lists, "parsed_body"),
     "fold the visitor in": (service, "visitor_profile"),
-    "of it, solve for the vector": (placing, "place_rows"),
+    "of it, solve for the vector": (fold_in, "place_rows"),
     "make the list": (lists, "recommended"),
     "make the list of a known user": (service, "recommended"),
-    "of it, find the items": (retrieval, "top_n"),
+    "of it, find the items": (retriever, "top_n"),
     "write the response": (lists, "json_response"),
 }
 

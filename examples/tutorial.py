@@ -8,12 +8,10 @@
 # All output was printed by running the notebook. You can run it yourself; it takes about a minute.
 
 # %%
-import io
 import warnings
 
 import numpy as np
 import polars as pl
-from IPython.display import Image
 
 import cofactor as cf
 from cofactor.evaluation import better, evaluate, plots
@@ -22,14 +20,6 @@ from cofactor.solvers.keras_mf import keras_model
 
 warnings.simplefilter("ignore", cf.GoalWarning)  # step 8 shows the kind of list that it warns about
 pl.Config.set_tbl_hide_dataframe_shape(True).set_tbl_rows(20).set_fmt_str_lengths(45)
-
-
-def shown(figure):
-    """Show a figure in the notebook."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=100)
-    return Image(picture.getvalue(), width=720)
-
 
 # %% [markdown]
 # ## 1 · The data
@@ -119,14 +109,14 @@ article = KerasMF(rank=20, **bare, **steps, seed=0).fit(train)
 
 # %%
 ours = KerasMF(rank=20, seed=0).fit(train)
-shown(plots.training_curve({"the article's": article.history, "with biases and decay": ours.history}))
+plots.training_curve({"the article's": article.history, "with biases and decay": ours.history})
 
 # %% [markdown]
 # The article's curve falls further. That looks like success, but it is the error on the training data. With 20 numbers
 # per user and film, the model learns these ratings by heart.
 
 # %%
-shown(plots.model_diagram(ours))
+plots.model_diagram(ours)
 
 # %% [markdown]
 # ## 6 · Errors at 5, 10 and 20 factors
@@ -150,12 +140,10 @@ errors = pl.DataFrame(
 errors
 
 # %%
-shown(
-    plots.error_by_rank(
-        {"the article": {rank: mse for rank, (mse, _) in printed.items()},
-         "ours": {rank: report["mse"] for rank, report in reports.items()}},
-        intervals={"ours": {rank: report.interval("mse") for rank, report in reports.items()}},
-    )
+plots.error_by_rank(
+    {"the article": {rank: mse for rank, (mse, _) in printed.items()},
+     "ours": {rank: report["mse"] for rank, report in reports.items()}},
+    intervals={"ours": {rank: report.interval("mse") for rank, report in reports.items()}},
 )  # fmt: skip
 
 # %% [markdown]

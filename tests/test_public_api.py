@@ -11,7 +11,7 @@ import cofactor
 import cofactor.evaluation
 import cofactor.solvers
 
-HEAVY = ("keras", "jax", "tensorflow", "numba", "pyspark", "matplotlib", "fastapi", "sqlalchemy", "narwhals", "pooch")
+HEAVY = ("keras", "jax", "tensorflow", "numba", "pyspark", "fastapi", "sqlalchemy", "narwhals", "pooch")
 
 
 def loaded_after(code):
@@ -73,10 +73,6 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code):
         (["refit", "m.safetensors", "-o", "n.safetensors"], "sqlalchemy", "web"),
         (["refit", "m.safetensors", "-o", "n.safetensors"], "alembic", "web"),
         (["fit", "ml-100k", "--solver", "spark-als", "-o", "folder"], "pyarrow", "spark"),
-        (["compare", "ml-100k", "--solver", "als", "-o", "folder"], "matplotlib", "plots"),
-        (["evaluate", "m.safetensors", "ml-100k", "-o", "folder"], "matplotlib", "plots"),
-        (["tune", "ml-100k"], "matplotlib", "plots"),
-        (["plot", "m.safetensors"], "matplotlib", "plots"),
     ],
 )
 def test_a_command_that_needs_an_extra_says_so_before_its_work(arguments, package, extra):
@@ -106,7 +102,3 @@ def test_a_missing_extra_says_what_to_install():
             print(error)
     """
     assert python(code).strip() == "keras is not installed: pip install 'cofactor[keras]'"
-    code = code.replace("keras", "matplotlib").replace(
-        "from cofactor.solvers import KerasMF", "import cofactor.evaluation.plots"
-    )
-    assert python(code).strip() == "matplotlib is not installed: pip install 'cofactor[plots]'"

@@ -11,7 +11,7 @@ from tablesupport import in_files, is_mapped
 
 import cofactor as cf
 from cofactor.data import array_store
-from cofactor.evaluation import evaluate, large
+from cofactor.evaluation import evaluate, held_out
 from cofactor.evaluation.held_out import without_training_rows
 from cofactor.solvers import ALS, BPR, NMF, ImplicitALS, LogisticMF
 from cofactor.solvers.epochs import Checkpoint
@@ -120,7 +120,7 @@ def models(halves):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_report_is_the_same(halves, models, monkeypatch, compiled):
     if compiled:
-        monkeypatch.setattr(large, "COMPILED_FROM", dict.fromkeys(large.COMPILED_FROM, 0))
+        monkeypatch.setattr(held_out, "COMPILED_FROM", dict.fromkeys(held_out.COMPILED_FROM, 0))
     (_, in_memory), (_, on_disk) = halves
     for one, other in (models[:2], models[2:]):
         wanted = evaluate(one, in_memory, k=5, relevant_from=3)

@@ -1,7 +1,6 @@
 """The tutorial as a page: the cells of examples/tutorial.ipynb, with what they printed and drew when they were run."""
 
 import ast
-import base64
 import inspect
 import json
 import re
@@ -21,7 +20,7 @@ NOTEBOOK = Path(__file__).parents[2] / "examples" / "tutorial.ipynb"
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
-def pages() -> dict[str, str | bytes]:
+def pages() -> dict[str, str]:
     """Return the text of the page and its pictures by their names below the folder of generated pages."""
     page = _Page()
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
@@ -35,7 +34,7 @@ class _Page:
     """Markdown, part by part, and the pictures that it shows."""
 
     parts: list[str] = field(default_factory=list)
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
 
     def add(self, cell: Mapping[str, Any]) -> None:
         """Add a cell: prose as it is, code with its outputs below it."""
@@ -52,10 +51,10 @@ class _Page:
 
     def _add_shown(self, data: Mapping[str, Any], source: str) -> None:
         html = "".join(data.get("text/html", ""))
-        if "image/png" in data:
-            name = f"tutorial/{len(self.pictures) + 1}.png"
-            self.pictures[name] = base64.b64decode("".join(data["image/png"]))
-            self._show(_fenced(f"{{image}} {name}\n:alt: {_described(source)}\n:width: 720px", ""))
+        if "image/svg+xml" in data:
+            name = f"tutorial/{len(self.pictures) + 1}.svg"
+            self.pictures[name] = "".join(data["image/svg+xml"])
+            self._show(_fenced(f"{{image}} {name}\n:alt: {_described(source)}\n:class: dark-light\n:width: 640px", ""))
         elif "<table" in html:
             self._show(table_of(html) if "dataframe" in html else _fenced("{raw} html", html))
 
@@ -71,7 +70,7 @@ def _fenced(kind: str, text: str) -> str:
 def _said(output: Mapping[str, Any]) -> str:
     """Return the text of an output that is neither a table nor a picture."""
     data = output.get("data", {})
-    if "image/png" in data or "<table" in "".join(data.get("text/html", "")):
+    if "image/svg+xml" in data or "<table" in "".join(data.get("text/html", "")):
         return ""
     return "".join(output.get("text") or data["text/plain"])
 
@@ -134,4 +133,4 @@ def _row(cells: Sequence[str]) -> Iterator[str]:
 
 
 _ABOUT = """*This page is the notebook `examples/tutorial.ipynb` with its output. To run it yourself, install Jupyter
-and the extras `keras`, `plots` and `web`.*"""
+and the extras `keras` and `web`.*"""

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -149,8 +148,9 @@ def test_all_ratings_can_be_trained_on(how):
 @pytest.mark.parametrize("how", ["random", "per-user", "last", "time"])
 def test_each_way_to_split(how):
     result = as_json("fit", DATA, *QUICK, "--split", how)
-    assert result["n_train"] + result["n_test"] == 1600
-    assert result["n_test"] > 0
+    held_out = 1600 - result["n_train"]
+    assert 0 < result["n_test"] <= held_out
+    assert result["n_test"] == held_out or how == "time"  # most of its users have no history
 
 
 def test_a_file_of_ones_own_columns(plays):
@@ -215,7 +215,7 @@ def test_evaluate_prints_and_writes_every_figure_with_its_interval(model, tmp_pa
     table = pl.read_csv(tmp_path / "report.csv")
     assert table.columns == ["metric", "value", "low", "high", "protocol"]
     assert table.filter(metric="ndcg@5")["low"][0] == pytest.approx(low)
-    assert (tmp_path / "recall-by-length.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "recall-by-length.svg").read_text().startswith("<svg ")
     told = run("evaluate", model, DATA, "-k", "5").stdout
     assert f"{result['ndcg@5']:.4f}   {low:.4f} – {high:.4f}" in told
     assert f"320 held-out ratings of {result['n_users']} users; lists: full ranking" in told
@@ -226,7 +226,7 @@ def test_what_is_measured_against_sampled_items_says_so(model, tmp_path):
     assert result["protocol"] == "20 sampled negatives a user"
     assert set(result["intervals"]) == {"hit@10", "ndcg@10", "mrr@10"}
     assert "20 sampled negatives a user" in run("evaluate", model, DATA, "--negatives", "20").stdout
-    assert (tmp_path / "hit-by-length.png").exists()
+    assert (tmp_path / "hit-by-length.svg").exists()
     assert set(pl.read_csv(tmp_path / "report.csv")["protocol"]) == {"20 sampled negatives a user"}
     assert "negatives is 0" in as_json("evaluate", model, DATA, "--negatives", "0", code=2)["error"]
     both = as_json("evaluate", model, DATA, "--negatives", "20", "--relevant-from", "4", code=2)
@@ -373,9 +373,9 @@ def test_compare_trains_each_rank(tmp_path):
     result = as_json("compare", DATA, "--rank", "2", "--rank", "3", "-o", tmp_path)
     assert [(row["solver"], row["rank"]) for row in result["rows"]] == [("KerasMF", 2), ("KerasMF", 3), ("BiasOnly", 0)]
     assert result["n_test"] == 320
-    assert (tmp_path / "error-by-rank.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "error-by-rank.svg").read_text().startswith("<svg ")
     told = run("compare", DATA, "--rank", "2", "-o", tmp_path).stdout
-    assert "error-by-rank.png" in told
+    assert "error-by-rank.svg" in told
     assert "held-out part" in as_json("compare", DATA, "--test-fraction", "0", code=2)["error"]
 
 
@@ -388,7 +388,7 @@ def test_a_comparison_of_lists_is_printed_written_and_drawn(tmp_path):
     lead = result["lead"]
     assert (lead["metric"], lead["difference"] >= 0, 0 < lead["p_value"] <= 1) == ("ndcg@5", True, True)
     names = {path.name for path in tmp_path.iterdir()}
-    pictures = {"error-by-rank.png", "recall-by-length.png", "accuracy-against-popularity.png"}
+    pictures = {"error-by-rank.svg", "recall-by-length.svg", "accuracy-against-popularity.svg"}
     assert names == pictures | {"report.json", "report.csv"}
     assert {path.rsplit("/", 1)[1] for path in result["pictures"]} == pictures
     assert set(pl.read_csv(tmp_path / "report.csv")["model"]) == {"ALS", "ImplicitALS", "BiasOnly", "Popularity"}
@@ -422,16 +422,16 @@ def test_a_bayesian_models_intervals_are_measured(tmp_path):
     run("fit", DATA, "--solver", "bayesian", *few, "-o", path)
     result = as_json("evaluate", path, DATA, "-o", tmp_path)
     assert 0.7 < {row["level"]: row["share"] for row in result["calibration"]}[0.9] <= 1
-    assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "calibration.svg").read_text().startswith("<svg ")
     assert "intervals" in run("evaluate", path, DATA).stdout
 
 
 def test_plot_draws_every_picture(model, tmp_path):
     result = as_json("plot", model, "-o", tmp_path / "plots")
     names = {path.rsplit("/", 1)[1] for path in result["pictures"]}
-    assert names == {"training-curve.png", "error-by-rank.png", "item-map.png", "model.png"}
+    assert names == {"training-curve.svg", "error-by-rank.svg", "item-map.svg", "model.svg"}
     for path in result["pictures"]:
-        assert open(path, "rb").read(4) == b"\x89PNG"  # noqa: PTH123, SIM115
+        assert Path(path).read_text().startswith("<svg ")
     assert "wrote" in run("plot", model, "-o", tmp_path / "plots").stdout
 
 
@@ -563,24 +563,6 @@ def test_a_disk_that_is_full_ends_in_one_line(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_diagram_is_keras_own_where_graphviz_is_installed(model, tmp_path):
-    from cofactor.apps.plot import _drawn_by_keras
-
-    pytest.importorskip("pydot", reason="pydot is not installed")
-    if shutil.which("dot") is None:
-        pytest.skip("Graphviz is not installed: apt-get install graphviz")
-    assert _drawn_by_keras(cf.load(model), tmp_path / "keras.png")
-    assert (tmp_path / "keras.png").read_bytes().startswith(b"\x89PNG")
-    assert [file.name for file in tmp_path.iterdir()] == ["keras.png"]
-
-
-def test_the_diagram_is_ours_where_graphviz_is_not(model, tmp_path, monkeypatch):
-    from cofactor.apps.plot import _drawn_by_keras
-
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert not _drawn_by_keras(cf.load(model), tmp_path / "keras.png")
-
-
 def test_what_nobody_reads_to_the_end_is_no_error(monkeypatch):
     def closed(*_, **__):
         raise BrokenPipeError
@@ -647,7 +629,6 @@ def test_a_folder_closed_to_writing_is_named_before_any_work(command, tmp_path, 
 
 
 def test_a_folder_for_pictures_that_is_a_file_is_refused_before_training(plays, monkeypatch):
-    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
     monkeypatch.setattr("cofactor.apps.compare.compare_ranks", None)
     failed = run("compare", plays, *COLUMNS, "--solver", "als", "-o", plays, code=2)
     assert "is a file: give the name of a folder" in " ".join(failed.stderr.split())

@@ -8,7 +8,7 @@ from cofactor.apps import quickstart
 
 FILES = {
     "rank-5.safetensors", "rank-10.safetensors", "rank-20.safetensors", "ranking.safetensors",
-    "training-curve.png", "error-by-rank.png", "item-map.png", "model.png",
+    "training-curve.svg", "error-by-rank.svg", "item-map.svg", "model.svg",
 }  # fmt: skip
 
 
@@ -17,7 +17,7 @@ def test_without_a_network_it_says_so_and_runs_on_made_up_ratings(tmp_path, monk
 
     def unreachable(name, **options):
         if name == "ml-100k":
-            raise cf.DownloadError("ml-100k could not be fetched: no network")
+            raise cf.DownloadError("ml-100k could not be downloaded: no network")
         return real(name)
 
     monkeypatch.setattr("cofactor.data.catalog.load_dataset", unreachable)

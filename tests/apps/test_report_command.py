@@ -54,7 +54,7 @@ def test_pictures_and_pages_leave_the_model_in_its_file(model, tmp_path, monkeyp
 def test_a_model_that_only_knows_its_objective_is_drawn_without_a_curve(model, tmp_path):
     assert set(cf.load(model).history) == {"objective"}
     run("plot", model, "-o", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["item-map.png", "model.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["item-map.svg", "model.svg"]
 
 
 def test_errors_say_what_to_do_and_leave_no_page(model, tmp_path):

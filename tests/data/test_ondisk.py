@@ -17,7 +17,7 @@ def test_a_folder_holds_the_table_as_it_was(titled, tmp_path):
 
 
 def test_nothing_is_written_over(ratings, tmp_path):
-    with pytest.raises(cf.DataError, match="there already"):
+    with pytest.raises(cf.DataError, match="exists already"):
         ratings.write(tmp_path)
 
 
@@ -42,7 +42,7 @@ def test_a_folder_that_is_not_whole_is_refused(ratings, tmp_path, missing):
 def test_arrays_that_do_not_fit_are_refused(ratings, tmp_path):
     folder = ratings.write(tmp_path / "ratings")
     np.save(folder / "values.npy", np.ones(3, np.float32))
-    with pytest.raises(cf.DataError, match="not whole"):
+    with pytest.raises(cf.DataError, match="is damaged"):
         cf.Interactions.open(folder)
 
 

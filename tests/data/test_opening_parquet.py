@@ -212,7 +212,7 @@ def test_files_that_change_meanwhile_are_refused(tmp_path, monkeypatch):
         append(folder)
 
     monkeypatch.setattr(outofcore, "build", meanwhile)
-    with pytest.raises(cf.DataError, match="changed while it was read: open it again when it is whole"):
+    with pytest.raises(cf.DataError, match="changed while it was read: open it again when it is complete"):
         opened(folder)
     assert builds(tmp_path / "cache") == []
 
@@ -229,7 +229,7 @@ def test_rows_that_change_between_the_passes_are_refused(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(outofcore, "indexed", then_changed)
     with pytest.raises(
-        cf.DataError, match=r"part-\d.parquet changed while it was read: open it again when it is whole"
+        cf.DataError, match=r"part-\d.parquet changed while it was read: open it again when it is complete"
     ):
         opened(folder)
 
@@ -380,7 +380,7 @@ def changed(column, value, row=70, dtype=None):
 @pytest.mark.parametrize(
     ("table", "options", "says"),
     [
-        (changed("user", None), {}, r"part-0.parquet, row 70: the user id is missing; 1 bad row in all: mend them, or"),
+        (changed("user", None), {}, r"part-0.parquet, row 70: the user id is missing; 1 bad row in all: fix them, or"),
         (changed("item", None, 104), {}, r"part-1.parquet, row 4: the item id is missing"),
         (changed("user", ""), {}, r"part-0.parquet, row 70: the user id is missing"),
         (changed("value", float("nan")), {}, r"part-0.parquet, row 70: the value nan is not a finite 32-bit number"),
@@ -450,7 +450,7 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
 
 
 def test_a_folder_without_parquet_is_told_so(tmp_path):
-    with pytest.raises(cf.DataError, match=r"is a folder without a \.parquet file in it"):
+    with pytest.raises(cf.DataError, match=r"is a folder without \.parquet files"):
         cf.open_parquet(tmp_path)
 
 

@@ -53,10 +53,10 @@ def test_the_ncf_layout_is_read_from_its_common_beginning(tmp_path):
     ("changes", "told"),
     [
         ({"train": "0\t5\n0\tfive\n"}, r"train.rating, line 2: 'five' is not the whole number"),
-        ({"train": "0\n"}, "line 1: a user and an item"),
+        ({"train": "0\n"}, "line 1: expected a user and an item"),
         ({"train": "\n"}, "has no rows"),
         ({"test": "0\t-1\t3\n"}, "line 1: -1 is negative"),
-        ({"negatives": "0\t9\t7\n"}, r"line 1: it does not begin with \(user,item\)"),
+        ({"negatives": "0\t9\t7\n"}, r"line 1: expected \(user,item\)"),
         ({"negatives": "\n"}, "nothing to rank among"),
     ],
 )

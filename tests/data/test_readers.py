@@ -285,7 +285,7 @@ def test_integer_ids_of_a_frame_stay_integers() -> None:
             r"row 0: the user id 1267\d+ is not an integer of 64 bits \(convert the column to strings\)",
         ),
         (pl.DataFrame({"users": [1], "item": [1]}), "the nearest is 'users'"),
-        ([("a", "b")], "list is no data frame"),
+        ([("a", "b")], "list is not a data frame"),
     ],
 )
 def test_frames_that_cannot_be_used_say_why(frame: Any, says: str) -> None:
@@ -362,7 +362,7 @@ def test_no_error_shows_the_password(url: str) -> None:
 
 def test_a_sqlite_file_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
     path = tmp_path / "shp.db"
-    with pytest.raises(DataError, match=r"shp\.db is not there: give sqlite:/// and the path"):
+    with pytest.raises(DataError, match=r"shp\.db does not exist: give sqlite:/// and the path"):
         read_sql("select customer, product from orders", f"sqlite:///{path}")
     assert not path.exists()
 
@@ -419,7 +419,7 @@ def test_odd_titles_keep_their_separators(tmp_path: Path) -> None:
         ("u.item", b"1|Cafe\n", "line 1: only 2 of 24 fields"),
         ("movies.dat", b"1::a::b\n2::c\n", "line 2: only 2 of 3 fields"),
         ("movies.csv", b"number,name\n1,a\n", "needs item"),
-        ("movies.csv", b"item,title\n1,a,b\n", "3 fields where 2 belong"),
+        ("movies.csv", b"item,title\n1,a,b\n", "3 fields instead of 2"),
         ("movies.csv", b"\n", "no titles"),
     ],
 )
@@ -480,6 +480,6 @@ def test_reading_loads_no_heavy_package() -> None:
 def test_a_column_that_is_a_number_is_refused_with_what_names_it(tmp_path):
     path = tmp_path / "headless.csv"
     path.write_text("ann,lamp,5\nbob,desk,4\n")
-    with pytest.raises(SettingError, match=r"user=0 is no column's name: give a text, and columns="):
+    with pytest.raises(SettingError, match=r"user=0 is not the name of a column: give a text, and columns="):
         read_csv(path, user=0, item=1, value=2)
     assert len(read_csv(path, columns=["user", "item", "value"])) == 2

@@ -41,7 +41,7 @@ def test_what_stops_halfway_leaves_nothing(tmp_path, in_small_blocks):
 
 
 def test_nothing_is_written_over(tmp_path):
-    with pytest.raises(cf.DataError, match="is there already: remove it or name another folder"):
+    with pytest.raises(cf.DataError, match="exists already: remove it or name another folder"):
         cf.write_synthetic(NAME, tmp_path)
     with pytest.raises(cf.SettingError, match="make only 100 pairs"):
         cf.write_synthetic("synthetic:10x10x101", tmp_path / "set")

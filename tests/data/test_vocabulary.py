@@ -71,7 +71,7 @@ def test_an_id_of_the_other_type_is_told_so():
 @pytest.mark.parametrize(
     ("ids", "text"),
     [
-        (["a", "b", "a"], "'a' stands twice"),
+        (["a", "b", "a"], "'a' is duplicated"),
         ([1.5, 2.5], "type float"),
         (["a", 1], "type int and str"),
         ([True, False], "type bool"),

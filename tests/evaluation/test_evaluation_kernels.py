@@ -5,7 +5,7 @@ import pytest
 from processes import python
 
 import cofactor as cf
-from cofactor.evaluation import evaluate, large
+from cofactor.evaluation import evaluate, held_out
 from cofactor.solvers import ALS, ImplicitALS
 
 
@@ -16,9 +16,9 @@ def parts():
 
 def both_ways(monkeypatch, measure):
     """Return what is measured by NumPy, then by the kernels."""
-    monkeypatch.setattr(large, "COMPILED_FROM", dict.fromkeys(large.COMPILED_FROM, 10**18))
+    monkeypatch.setattr(held_out, "COMPILED_FROM", dict.fromkeys(held_out.COMPILED_FROM, 10**18))
     plain = measure()
-    monkeypatch.setattr(large, "COMPILED_FROM", dict.fromkeys(large.COMPILED_FROM, 0))
+    monkeypatch.setattr(held_out, "COMPILED_FROM", dict.fromkeys(held_out.COMPILED_FROM, 0))
     return plain, measure()
 
 
@@ -39,7 +39,7 @@ def test_kernels_find_ratings_that_were_trained_on(parts, monkeypatch):
     train, test = parts
     model = ImplicitALS(rank=2, epochs=1).fit(train)
     mixed = cf.from_frame(train.to_frame().head(7).vstack(test.to_frame()), user="user", item="item", value="value")
-    monkeypatch.setattr(large, "COMPILED_FROM", dict.fromkeys(large.COMPILED_FROM, 0))
+    monkeypatch.setattr(held_out, "COMPILED_FROM", dict.fromkeys(held_out.COMPILED_FROM, 0))
     with pytest.raises(cf.DataError, match=r"7 of the 1,807 test ratings were in the training data"):
         evaluate(model, mixed)
 

@@ -9,7 +9,7 @@ from scipy import sparse
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
-from cofactor.evaluation import evaluate, evaluate_by_fold_in, evaluate_sampled, negative_items, protocols
+from cofactor.evaluation import evaluate, evaluate_by_fold_in, evaluate_sampled, protocols
 from cofactor.solvers import ALS, ImplicitALS, Popularity
 
 
@@ -28,7 +28,7 @@ def test_negatives_are_never_what_the_user_met_and_none_twice():
     random = np.random.default_rng(0)
     taken = sparse.csr_array(random.random((5, 30)) < np.array([[0], [0.2], [0.5], [0.9], [1]]))
     cases = np.repeat(np.arange(5), 200)
-    drawn = negative_items.drawn(taken, cases, 8, random)
+    drawn = protocols.drawn(taken, cases, 8, random)
     for case, user in enumerate(cases):
         items = drawn.indices[drawn.indptr[case] : drawn.indptr[case + 1]]
         free = np.flatnonzero(~taken.toarray()[user])
@@ -38,13 +38,13 @@ def test_negatives_are_never_what_the_user_met_and_none_twice():
 
 def test_more_negatives_than_there_are_items_are_all_that_are_left_whatever_their_number():
     taken = sparse.csr_array(np.array([[True, False, False], [False, False, False], [True, True, True]]))
-    drawn = negative_items.drawn(taken, np.array([1, 0, 0, 2]), 10**12, np.random.default_rng(0))
+    drawn = protocols.drawn(taken, np.array([1, 0, 0, 2]), 10**12, np.random.default_rng(0))
     assert drawn.toarray().tolist() == [[1, 1, 1], [0, 1, 1], [0, 1, 1], [0, 0, 0]]
 
 
 def test_negatives_are_drawn_evenly():
     taken = sparse.csr_array(np.arange(30)[None] < 10)
-    counts = np.bincount(negative_items.drawn(taken, np.zeros(4000, int), 8, np.random.default_rng(0)).indices)
+    counts = np.bincount(protocols.drawn(taken, np.zeros(4000, int), 8, np.random.default_rng(0)).indices)
     assert counts[:10].sum() == 0
     assert counts[10:] == pytest.approx(np.full(20, 1600), rel=0.08)
 

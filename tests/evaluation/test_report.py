@@ -8,9 +8,10 @@ import pytest
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import stores
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.evaluation import compare, evaluate, held_out, metrics
-from cofactor.evaluation.held_out import among, without_training_rows
+from cofactor.evaluation.held_out import without_training_rows
 from cofactor.evaluation.report import Report
 from cofactor.model.objectives.squared import SquaredError
 
@@ -34,10 +35,9 @@ def model_of(train, score=3.0):
 
 
 def test_errors_are_those_of_the_definition():
-    predicted, actual = np.array([1.0, 4.0, 3.0]), np.array([2.0, 2.0, 3.0])
-    assert metrics.mean_squared_error(predicted, actual) == pytest.approx(5 / 3)
-    assert metrics.root_mean_squared_error(predicted, actual) == pytest.approx((5 / 3) ** 0.5)
-    assert metrics.mean_absolute_error(predicted, actual) == pytest.approx(1.0)
+    difference = np.array([1.0, 4.0, 3.0]) - np.array([2.0, 2.0, 3.0])
+    errors = {metric.name: metric.finish(metric.loss(difference).mean()) for metric in metrics.ERROR_METRICS}
+    assert errors == {"mse": pytest.approx(5 / 3), "rmse": pytest.approx((5 / 3) ** 0.5), "mae": pytest.approx(1.0)}
 
 
 def test_a_report_has_the_errors_on_the_held_out_part(parts):
@@ -118,7 +118,7 @@ def test_strangers_cost_no_memory_when_training_rows_are_left_out():
 
 def test_the_models_own_users_are_looked_up_without_a_copy_of_what_they_saw(parts, monkeypatch):
     model, looked_in = model_of(parts[0]), []
-    monkeypatch.setattr(held_out, "among", lambda seen, *rows: looked_in.append(seen) or among(seen, *rows))
+    monkeypatch.setattr(held_out, "stores", lambda seen, *rows: looked_in.append(seen) or stores(seen, *rows))
     without_training_rows(model, parts[1])
     assert looked_in[0] is model.seen
 
@@ -223,7 +223,7 @@ def test_a_probit_models_scores_are_measured_like_any_others(ratings):
 
 
 def test_a_figure_that_was_not_measured_is_named_beside_those_that_were():
-    with pytest.raises(cf.SettingError, match=r"'ndgc@10' was not measured here: mse, ndcg@10"):
+    with pytest.raises(cf.SettingError, match=r"no 'ndgc@10' in this report; available: mse, ndcg@10"):
         Report({"mse": 1.0, "ndcg@10": 0.5}, n_test=3)["ndgc@10"]
 
 

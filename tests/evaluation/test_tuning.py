@@ -1,6 +1,7 @@
 """Settings found by trying: the same ones again, after a kill too, and never from the test part."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ from processes import python
 from tablesupport import row_pairs
 
 import cofactor as cf
-from cofactor.evaluation import evaluate, tune, tuning_plots, validation
+from cofactor.evaluation import evaluate, plots, tune, tuning
 from cofactor.evaluation.tuning import Tuned
 from cofactor.model.factors import evolved
 from cofactor.solvers import SOLVERS, solver_class
@@ -59,7 +60,7 @@ def test_the_best_of_the_trials_is_what_comes_back(tuned, likes):
     best = complete.sort("value", descending=True, maintain_order=True).row(0, named=True)
     for name in ("rank", "regularization", "unobserved_weight", "nu", "epochs"):
         assert getattr(tuned.solver, name) == best[name]
-    parts = validation.validation_parts(likes, "per-user", 0.1, 2, 3)
+    parts = tuning.validation_parts(likes, "per-user", 0.1, 2, 3)
     again = np.mean([evaluate(tuned.solver.fit(rest), held_out, k=5)["ndcg@5"] for rest, held_out in parts])
     assert again == pytest.approx(tuned.value, abs=1e-12)
 
@@ -110,15 +111,15 @@ def test_a_trial_that_was_killed_half_way_is_tried_again(tuned, likes, tmp_path)
     code = f"""
         import os, signal
         import cofactor as cf
-        from cofactor.evaluation import tune, validation
+        from cofactor.evaluation import tune, tuning
         from cofactor.solvers.als import ImplicitALS
-        measure, calls = validation.Metric.measure, []
+        measure, calls = tuning.Target.measure, []
         def counted(self, *arguments):
             calls.append(1)
             if len(calls) == 40:
                 os.kill(os.getpid(), signal.SIGKILL)
             return measure(self, *arguments)
-        validation.Metric.measure = counted
+        tuning.Target.measure = counted
         likes = cf.load_dataset("synthetic:80x60x2000:1").at_least(3).binary()
         tune(ImplicitALS, likes, metric="ndcg@5", trials=14, space={QUICK}, folds=2, seed=3, study={str(path)!r})
     """
@@ -174,10 +175,10 @@ def test_only_the_training_part_is_ever_seen(ratings, monkeypatch):
     train, test = ratings.split_per_user(test_fraction=0.25, seed=0)
     hidden = row_pairs(test)
     fitted, measured = [], []
-    fit, measure = ALS.fit, validation.evaluate
+    fit, measure = ALS.fit, tuning.evaluate
     monkeypatch.setattr(ALS, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more))
     monkeypatch.setattr(
-        validation, "evaluate", lambda model, table, **more: measured.append(table) or measure(model, table, **more)
+        tuning, "evaluate", lambda model, table, **more: measured.append(table) or measure(model, table, **more)
     )
     tune(ALS, train, metric="mae", trials=3, fixed={"rank": 2}, folds=2)
     assert len(fitted) >= 3
@@ -238,7 +239,7 @@ def test_a_metric_that_does_not_fit_ends_it_at_once_and_leaves_the_file_free(lik
     with pytest.raises(cf.SettingError, match="'rmse' does not measure those"):
         tune(ImplicitALS, likes, metric="rmse", **same)
     assert not (tmp_path / "study.log").exists()
-    with pytest.raises(cf.SettingError, match="choose one of precision@10"):
+    with pytest.raises(cf.SettingError, match="choose one of ndcg@10"):
         tune(Fragile, likes, metric="rmse", **same, space={"strength": (1.0, 2.0)})  # does not say its goal
     assert tune(ImplicitALS, likes, metric="hit@5", **same).maximize
 
@@ -247,11 +248,11 @@ def test_a_metric_that_does_not_fit_ends_it_at_once_and_leaves_the_file_free(lik
     ("solver", "more", "message"),
     [
         (ALS, {"trials": 0}, "trials is 0"),
-        (Popularity, {"metric": "ndcg@5"}, "Popularity has nothing to search"),
-        (PureSVD(rank=3), {"metric": "ndcg@5"}, "PureSVD has nothing to search"),
+        (Popularity, {"metric": "ndcg@5"}, "Popularity has no settings to search"),
+        (PureSVD(rank=3), {"metric": "ndcg@5"}, "PureSVD has no settings to search"),
         (ALS, {"fixed": {"ranks": 3}}, "ALS has no setting 'ranks'"),
         (ALS, {"fixed": {"rank": 0}}, "rank=0"),
-        ("als", {}, "'als' is no solver"),
+        ("als", {}, "'als' is not a solver"),
     ],
 )
 def test_what_cannot_be_tuned_is_named(ratings, solver, more, message):
@@ -262,8 +263,7 @@ def test_what_cannot_be_tuned_is_named(ratings, solver, more, message):
 def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them():
     """With a schedule, the tenth of ten epochs is not the tenth of twenty."""
     from cofactor.evaluation.search_space import search_space
-    from cofactor.evaluation.tuning import _Search
-    from cofactor.evaluation.validation import Metric
+    from cofactor.evaluation.tuning import Target, _Search
 
     keras = solver_class("keras")
     for base, asked, seen, searched in (
@@ -272,18 +272,17 @@ def test_epochs_are_searched_by_number_where_the_learning_rate_hangs_on_them():
         (keras(schedule="constant"), {}, True, False),
         (keras(schedule="constant", validation_fraction=0.1, patience=2), {}, False, False),
     ):
-        search = _Search.of(base, search_space(keras, asked), Metric.of("rmse"), set(asked))
+        search = _Search.of(base, search_space(keras, asked), Target.of("rmse"), set(asked))
         assert bool(search.epochs) is seen
         assert ("epochs" in search.space) is searched
 
 
 def test_a_penalty_is_as_heavy_whatever_the_exponent():
     from cofactor.evaluation.search_space import search_space
-    from cofactor.evaluation.tuning import _Search
-    from cofactor.evaluation.validation import Metric
+    from cofactor.evaluation.tuning import Target, _Search
 
     base = ImplicitALS(regularization=0.2, nu=1.0, unobserved_weight=0.1)
-    search = _Search.of(base, search_space(ImplicitALS), Metric.of("ndcg@10"), set())
+    search = _Search.of(base, search_space(ImplicitALS), Target.of("ndcg@10"), set())
     suggested = {"rank": 9, "regularization": 0.2, "nu": 0.5, "unobserved_weight": 0.4}
     settings = search.settings(suggested, average_row=70.0)
     row = 70 + ImplicitALS.count_offset
@@ -291,7 +290,7 @@ def test_a_penalty_is_as_heavy_whatever_the_exponent():
     assert {**settings, "regularization": 0.2} == suggested
     assert search.settings({**suggested, "nu": 1.0}, average_row=70.0)["regularization"] == 0.2
     literal = search_space(ImplicitALS, {"regularization": (0.01, 0.1)})
-    search = _Search.of(base, literal, Metric.of("ndcg@10"), {"regularization"})
+    search = _Search.of(base, literal, Target.of("ndcg@10"), {"regularization"})
     assert search.settings(suggested, 70.0) == suggested, "a range that is given means what it says"
 
 
@@ -339,22 +338,21 @@ def test_importances_add_up_to_one(tuned, likes):
 
 
 def test_the_history_shows_every_trial_and_the_best_so_far(tuned):
-    axes = tuning_plots.tuning_history(tuned.trials_frame(), "ndcg@5", maximize=True).axes[0]
-    lines = {line.get_label(): line for line in axes.lines}
     frame = tuned.trials_frame()
-    assert len(lines["completed"].get_xdata()) == frame.filter(state="complete").height
-    assert len(lines["stopped early"].get_xdata()) == frame.filter(state="pruned").height
-    assert lines["best"].get_ydata()[-1] == tuned.value
-    assert (np.diff(lines["best"].get_ydata()) >= 0).all()
+    chart = plots.tuning_history(frame, "ndcg@5", maximize=True)
+    drawn = re.findall(r"<title>trial (\d+): ", chart.picture)
+    assert f">{tuned.value:.4f}</text>" in chart.picture
+    assert set(map(int, drawn)) <= set(frame["trial"])
+    assert frame.filter(state="complete").sort("value")["trial"][-1] in set(map(int, drawn))
     with pytest.raises(cf.DataError, match="no trial was completed"):
-        tuning_plots.tuning_history(frame.filter(pl.col("state") == "none"), "ndcg@5", maximize=True)
+        plots.tuning_history(frame.filter(pl.col("state") == "none"), "ndcg@5", maximize=True)
 
 
 def test_the_importances_are_drawn_with_the_greatest_on_top():
-    axes = tuning_plots.importance_plot({"rank": 0.2, "nu": 0.7, "epochs": 0.1}).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["epochs", "rank", "nu"]
+    chart = plots.importance_plot({"rank": 0.2, "nu": 0.7, "epochs": 0.1})
+    assert re.findall(r"<title>(\w+): ", chart.picture) == ["nu", "rank", "epochs"]
     with pytest.raises(cf.DataError, match="four are needed"):
-        tuning_plots.importance_plot({})
+        plots.importance_plot({})
 
 
 def test_without_optuna_the_error_says_what_to_install():

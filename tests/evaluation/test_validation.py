@@ -6,7 +6,7 @@ from tablesupport import row_pairs
 
 import cofactor as cf
 from cofactor.evaluation import evaluate
-from cofactor.evaluation.validation import Metric, UnfitMetric, fitted_curve, looks, validation_parts
+from cofactor.evaluation.tuning import Target, UnfitMetric, fitted_curve, looks, validation_parts
 from cofactor.solvers.als import ALS, ImplicitALS
 from cofactor.solvers.baselines import PureSVD
 
@@ -58,34 +58,34 @@ def test_too_few_ratings_to_hold_any_out(ratings):
 
 
 def test_the_name_of_a_metric_tells_which_way_is_better():
-    assert Metric.of("ndcg@10") == Metric("ndcg@10", 10, maximize=True)
-    assert Metric.of("auc").maximize
-    assert Metric.of("rmse") == Metric("rmse", None, maximize=False)
-    assert Metric.of("recall@20").best([1.0, 3.0, 2.0]) == 3.0
-    assert Metric.of("mae").best([1.0, 3.0, 2.0]) == 1.0
+    assert Target.of("ndcg@10") == Target("ndcg@10", 10, maximize=True)
+    assert Target.of("auc").maximize
+    assert Target.of("rmse") == Target("rmse", None, maximize=False)
+    assert Target.of("recall@20").best([1.0, 3.0, 2.0]) == 3.0
+    assert Target.of("mae").best([1.0, 3.0, 2.0]) == 1.0
 
 
 @pytest.mark.parametrize("solver", [ImplicitALS(rank=2, epochs=1), ALS(rank=2, epochs=1)])
 def test_the_auc_is_measured_where_it_is_asked_for(ratings, solver):
     train, test = ratings.split_random(test_fraction=0.2, seed=0)
     model = solver.fit(train)
-    assert Metric.of("auc").measure(model, test) == evaluate(model, test, also=["auc"])["auc"]
+    assert Target.of("auc").measure(model, test) == evaluate(model, test, also=["auc"])["auc"]
 
 
 @pytest.mark.parametrize("name", ["ndgc@10", "ndcg", "ndcg@0", "ndcg@x", "rmse@10", ""])
 def test_an_unknown_metric_is_refused(name):
     with pytest.raises(cf.SettingError, match="unknown metric"):
-        Metric.of(name)
+        Target.of(name)
 
 
 def test_a_metric_that_does_not_fit_the_goal_is_refused(ratings):
     train, test = ratings.split_random(test_fraction=0.2, seed=0)
     message = "ImplicitALS makes models for ranking, and 'rmse' does not measure those"
     with pytest.raises(cf.SettingError, match=message):
-        Metric.of("rmse").check_fits(ImplicitALS())
-    Metric.of("ndcg@10").check_fits(ALS())
+        Target.of("rmse").check_fits(ImplicitALS())
+    Target.of("ndcg@10").check_fits(ALS())
     with pytest.raises(UnfitMetric, match=message):
-        Metric.of("rmse").measure(ImplicitALS(rank=2, epochs=1).fit(train), test)
+        Target.of("rmse").measure(ImplicitALS(rank=2, epochs=1).fit(train), test)
 
 
 def test_looks_come_further_and_further_apart():
@@ -97,7 +97,7 @@ def test_looks_come_further_and_further_apart():
 def test_a_curve_is_what_shorter_trainings_reach(ratings):
     train, test = ratings.split_random(test_fraction=0.2, seed=0)
     told = {}
-    curve = fitted_curve(ALS(rank=3, epochs=6), (train, test), Metric.of("rmse"), {2, 4}, told.__setitem__)
+    curve = fitted_curve(ALS(rank=3, epochs=6), (train, test), Target.of("rmse"), {2, 4}, told.__setitem__)
     assert list(curve) == [2, 4, 6]
     assert told == curve
     for epochs, value in curve.items():
@@ -106,5 +106,5 @@ def test_a_curve_is_what_shorter_trainings_reach(ratings):
 
 def test_a_solver_without_epochs_has_a_curve_of_one_point(ratings):
     train, test = ratings.split_random(test_fraction=0.2, seed=0)
-    curve = fitted_curve(PureSVD(rank=3), (train, test), Metric.of("ndcg@5"), {1, 2})
+    curve = fitted_curve(PureSVD(rank=3), (train, test), Target.of("ndcg@5"), {1, 2})
     assert curve == {0: evaluate(PureSVD(rank=3).fit(train), test, k=5)["ndcg@5"]}

@@ -27,7 +27,9 @@ def test_a_value_of_zero_in_a_table_is_a_value_like_any_other(model):
 
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_a_negative_value_where_vectors_must_not_be_negative_is_named_with_its_newcomer(side):
-    model = NMF(rank=3, epochs=2, goal="ranking").fit(cf.load_dataset("synthetic:60x40x600").binary())
+    model = NMF(rank=3, epochs=2, goal="ranking", values="as given").fit(
+        cf.load_dataset("synthetic:60x40x600").binary()
+    )
     fold_in = model.fold_in if side == "user" else model.fold_in_items
     with pytest.raises(cf.DataError, match="901 has a negative value: here values say how sure"):
         fold_in({900: {1: 1.0, 2: 1.0}, 901: {3: -2.0}})

@@ -103,11 +103,6 @@ def tune():
     assert 2 <= best.solver.rank <= 8
 
 
-def plots():
-    command("plot", str(fitted("svd")), "-o", "pictures")
-    assert list(Path("pictures").glob("*.png"))
-
-
 def approximate():
     import cofactor as cf
     from cofactor.solvers import PureSVD
@@ -141,9 +136,7 @@ def docs():
     assert "read_csv" in Path("site/html/index.html").read_text(encoding="utf-8")
 
 
-EXTRAS = {
-    function.__name__: function for function in (keras, tensorflow, spark, web, sql, tune, plots, approximate, docs)
-}
+EXTRAS = {function.__name__: function for function in (keras, tensorflow, spark, web, sql, tune, approximate, docs)}
 
 
 def main(extra):

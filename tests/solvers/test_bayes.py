@@ -193,10 +193,11 @@ def test_intervals_hold_what_they_promise_and_noise_is_found_again():
 
 
 def test_calibration_is_drawn_against_the_diagonal():
-    plots = pytest.importorskip("cofactor.evaluation.plots", reason="the extra plots is not installed")
-    figure = plots.calibration_plot(pl.DataFrame({"level": [0.5, 0.9], "share": [0.55, 0.88], "width": [1.0, 2.0]}))
-    lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].get_lines()}
-    assert lines == {"perfect": [0, 1], "the model": [0.55, 0.88]}
+    from cofactor.evaluation import plots
+
+    chart = plots.calibration_plot(pl.DataFrame({"level": [0.5, 0.9], "share": [0.55, 0.88], "width": [1.0, 2.0]}))
+    assert chart.labels == ["this model", "perfectly calibrated"]
+    assert "this model, 0.9: 0.8800" in chart.picture
 
 
 def test_the_implicit_part_sees_the_training_rows_only(ratings):
@@ -225,6 +226,9 @@ def test_a_probit_gives_each_level_a_probability(ratings):
     np.testing.assert_allclose(mean, table @ [1, 2, 3, 4, 5], rtol=1e-5)
     assert np.corrcoef(mean, score_rows(model, *every_pair(model)))[0, 1] > 0.95
     low, high = interval(draws_needed(model), *every_pair(model), 0.8)
+    public = model.interval(["u1", "u2"], ["i3", "i4"], level=0.8)
+    pairs = (np.array([1, 2]), np.array([3, 4]))
+    assert np.array_equal(public, interval(draws_needed(model), *pairs, 0.8))
     assert set(np.unique([low, high])) <= {1, 2, 3, 4, 5}
     assert (low <= high).all()
 

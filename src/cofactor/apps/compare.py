@@ -25,7 +25,7 @@ from cofactor.apps.options import (
     data_options,
     taking,
 )
-from cofactor.apps.outputs import check_pictures, write_figure, write_json, write_table
+from cofactor.apps.outputs import check_folder, write_json, write_table
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from cofactor.evaluation.report import Comparison, Report
 
 __all__ = ["compare", "compare_ranks"]
-
-HEADLINES = ("mse", "mae", "ndcg", "recall", "novelty")
-"""The columns of a comparison's table; the other metrics are in its JSON and CSV."""
 
 
 @taking(DATA_OPTIONS)
@@ -56,7 +53,7 @@ def compare(
     **options: Any,
 ) -> None:
     """Train several solvers at several ranks on one split, and compare them with each other and with baselines."""
-    check_pictures(output)
+    check_folder(output)
     from cofactor.apps.sources import open_data
     from cofactor.evaluation.ranking import lengths_for_pictures
 
@@ -160,8 +157,11 @@ def _comparison_table(comparison: "Comparison", k: Sequence[int] | None) -> "pl.
 
 def _column_order(name: str) -> tuple[int, int] | None:
     """Return a key to sort columns by: errors first, then by list length; None for a metric without a column."""
+    from cofactor.evaluation.metrics import shown_in
+
     kind, _, length = name.partition("@")
-    return (int(length or 0), HEADLINES.index(kind)) if kind in HEADLINES else None
+    shown = shown_in("comparison")
+    return (int(length or 0), shown.index(kind)) if kind in shown else None
 
 
 def _cell(report: "Report", name: str) -> str:
@@ -216,7 +216,7 @@ def _write_comparison(comparison: "Comparison", k: Sequence[int] | None, folder:
     """Write a comparison as JSON and CSV, and as pictures: errors by rank, recall by length, accuracy by popularity."""
     import polars as pl
 
-    from cofactor.evaluation import list_plots, plots
+    from cofactor.evaluation import plots
 
     reports = dict(zip(_labels(comparison), comparison.reports, strict=True))
     tables = [report.intervals().insert_column(0, pl.lit(name).alias("model")) for name, report in reports.items()]
@@ -227,13 +227,13 @@ def _write_comparison(comparison: "Comparison", k: Sequence[int] | None, folder:
     pictures: dict[str, Any] = {}
     errors, bounds = _errors_by_rank(comparison)
     if errors:
-        pictures["error-by-rank.png"] = plots.error_by_rank(errors, intervals=bounds)
+        pictures["error-by-rank.svg"] = plots.error_by_rank(errors, intervals=bounds)
     with_lists = {name: report for name, report in reports.items() if report.protocol}
     if with_lists:
-        pictures["recall-by-length.png"] = list_plots.recall_by_cut_off(with_lists)
+        pictures["recall-by-length.svg"] = plots.recall_by_cut_off(with_lists)
         length = max(k) if k else 10
-        pictures["accuracy-against-popularity.png"] = list_plots.accuracy_against_popularity(with_lists, length)
-    return written + [write_figure(figure, folder / name) for name, figure in pictures.items()]
+        pictures["accuracy-against-popularity.svg"] = plots.accuracy_against_popularity(with_lists, length)
+    return written + [chart.save(folder / name) for name, chart in pictures.items()]
 
 
 def _errors_by_rank(

@@ -9,7 +9,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Data, Json, K, Master, ModelPath, RelevantFrom, data_options, taking
-from cofactor.apps.outputs import check_pictures, write_figure, write_json, write_table
+from cofactor.apps.outputs import check_folder, write_json, write_table
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def evaluate(
             raise typer.BadParameter("--master ranks all items: leave out --negatives and -o")
         _evaluate_on_spark(model, data, k, relevant_from, master, json_output, data_options(options))
         return
-    check_pictures(output)
+    check_folder(output)
     from cofactor.apps.sources import open_data
     from cofactor.evaluation.ranking import lengths_for_pictures
     from cofactor.model.storage import open_model
@@ -135,8 +135,7 @@ def _evaluate_on_spark(
     report = on_spark.evaluate(model, data, k, relevant_from, options, master)
     values = {name: None if math.isnan(report[name]) else report[name] for name in shown_metrics(report, k)}
     if json_output:
-        counts = {name: getattr(report, name) for name in ("n_test", "n_unknown", "n_users", "protocol")}
-        show.as_json({**values, **counts})
+        show.as_json({**values, **report.counts, "protocol": report.protocol})
         return
     show.say(measured_on(report))
     show.table(
@@ -147,10 +146,11 @@ def _evaluate_on_spark(
 def measured_on(report: "Report") -> str:
     """Say what a report was measured on."""
     unknown = f", {report.n_unknown:,} more of users or items unknown to the model" if report.n_unknown else ""
+    cold = f" ({report.n_without_history:,} users without history)" if report.n_without_history else ""
     protocol = f"; lists: {report.protocol}" if report.protocol else ""
     without = report.n_without_relevant if report.protocol else 0
     left_out = f", {without:,} users without a relevant item left out" if without else ""
-    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{protocol}{left_out}"
+    return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{cold}{protocol}{left_out}"
 
 
 def shown_metrics(report: "Report", k: Sequence[int] | None) -> list[str]:
@@ -179,10 +179,7 @@ def figures(report: "Report", names: Sequence[str] | None = None) -> dict[str, A
     averaged = report.measured_users().columns
     return {
         **{name: report[name] for name in shown},
-        "n_test": report.n_test,
-        "n_unknown": report.n_unknown,
-        "n_users": report.n_users,
-        **({"n_without_relevant": report.n_without_relevant} if report.n_without_relevant else {}),
+        **report.counts,
         "protocol": report.protocol,
         "intervals": {name: list(report.interval(name)) for name in shown if name in averaged},
     }
@@ -190,7 +187,7 @@ def figures(report: "Report", names: Sequence[str] | None = None) -> dict[str, A
 
 def _write_report(report: "Report", coverage: "pl.DataFrame | None", label: str, folder: Path) -> list[Path]:
     """Write the report as JSON and CSV, and the pictures that can be drawn of it."""
-    from cofactor.evaluation import list_plots, plots
+    from cofactor.evaluation import plots
 
     written = [
         write_json(figures(report), folder / "report.json"),
@@ -198,10 +195,10 @@ def _write_report(report: "Report", coverage: "pl.DataFrame | None", label: str,
     ]
     pictures: dict[str, Any] = {}
     if metric := next((name for name in ("recall", "hit") if _at_several_lengths(report, name)), None):
-        pictures[f"{metric}-by-length.png"] = list_plots.recall_by_cut_off({label: report}, metric=metric)
+        pictures[f"{metric}-by-length.svg"] = plots.recall_by_cut_off({label: report}, metric=metric)
     if coverage is not None:
-        pictures["calibration.png"] = plots.calibration_plot(coverage)
-    return written + [write_figure(figure, folder / name) for name, figure in pictures.items()]
+        pictures["calibration.svg"] = plots.calibration_plot(coverage)
+    return written + [chart.save(folder / name) for name, chart in pictures.items()]
 
 
 def _at_several_lengths(report: "Report", metric: str) -> bool:
@@ -210,5 +207,5 @@ def _at_several_lengths(report: "Report", metric: str) -> bool:
 
 def written_files(written: Sequence[Path]) -> dict[str, list[str]]:
     """Return the paths of written files, and those of the pictures among them, as JSON can hold them."""
-    pictures = [str(path) for path in written if path.suffix == ".png"]
+    pictures = [str(path) for path in written if path.suffix == ".svg"]
     return {"written": [str(path) for path in written], "pictures": pictures}

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 import re
+import shlex
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -84,7 +85,7 @@ DATA_OPTIONS = [
 
 
 _COLUMNS = ("user", "item", "value", "time")
-_NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory"
+_NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory|values"
 
 
 def flag(name: str, value: object = None) -> str:
@@ -106,7 +107,7 @@ def in_options(text: str) -> str:
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=…", r"--\1-column …", text)
-    text = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag(found[1])} {found[2]}", text)
+    text = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag(found[1])} {shlex.quote(found[2])}", text)
     setting = r"^[A-Z]\w+\((\w+)=(.+?)\): it must"
     return re.sub(setting, lambda found: f"{flag(found[1])} {found[2]}: it must", text)
 

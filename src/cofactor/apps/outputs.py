@@ -1,6 +1,5 @@
 """Check output paths first, so that a bad one fails before the work; write files whole or not at all."""
 
-import importlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,8 +16,6 @@ __all__ = [
     "TABLE_FORMATS",
     "check_folder",
     "check_output",
-    "check_pictures",
-    "write_figure",
     "write_json",
     "write_table",
     "write_text",
@@ -54,7 +51,7 @@ def _check_parents(output: Path, parents: Iterable[Path]) -> None:
         raise SettingError(f"{output} cannot be written: no permission to write to {nearest}; give another path")
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path | None) -> None:
     """Refuse a path that is not a folder, or a folder that cannot be written to.
 
     Raises
@@ -62,25 +59,11 @@ def check_folder(folder: Path) -> None:
     SettingError
         Naming the path and what to give instead.
     """
+    if folder is None:
+        return
     if folder.exists() and not folder.is_dir():
         raise SettingError(f"{folder} is a file: give the name of a folder")
     _check_parents(folder, [folder.absolute(), *folder.absolute().parents])
-
-
-def check_pictures(folder: Path | None) -> None:
-    """Refuse a folder that cannot be written to, and refuse to draw without matplotlib.
-
-    Raises
-    ------
-    SettingError
-        Naming the path and what to give instead.
-    MissingExtraError
-        If matplotlib is not installed.
-    """
-    if folder is None:
-        return
-    check_folder(folder)
-    importlib.import_module("cofactor.evaluation.plots")
 
 
 def write_text(text: str, path: Path) -> Path:
@@ -104,11 +87,4 @@ def write_table(table: "pl.DataFrame", path: Path) -> Path:
             table.write_ndjson(beside)
         else:
             table.write_parquet(beside)
-    return path
-
-
-def write_figure(figure: Any, path: Path) -> Path:
-    """Write a matplotlib figure as PNG."""
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png")
     return path

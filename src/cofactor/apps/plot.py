@@ -1,7 +1,5 @@
 """The commands ``cofactor plot`` and ``cofactor report``: pictures of models, and an HTML report on one."""
 
-import importlib.util
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +8,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Data, Json, K, ModelPath, RelevantFrom, data_options, taking
-from cofactor.apps.outputs import check_output, check_pictures, write_figure, write_text
-from cofactor.files import replacing
+from cofactor.apps.outputs import check_folder, check_output, write_text
 
 if TYPE_CHECKING:
     from cofactor.model.factors import Factors
@@ -25,7 +22,7 @@ def plot(
     json_output: Json = False,
 ) -> None:
     """Draw the training curve, error by rank, a map of the items, and a diagram of the model."""
-    check_pictures(output)
+    check_folder(output)
     from cofactor.model.storage import open_model
 
     written = write_pictures({path.stem: open_model(path) for path in models}, output)
@@ -54,7 +51,7 @@ def report(
     """Write an HTML report on a model: its data, accuracy, lists, map and card, on ratings it was not trained on."""
     check_output(output, model, data)
     from cofactor.apps.sources import open_data
-    from cofactor.evaluation.page.whole import report_page
+    from cofactor.evaluation.html_report.build import report_page
     from cofactor.model.storage import open_model
 
     loaded = open_model(model)
@@ -86,36 +83,16 @@ def write_pictures(
     """
     from cofactor.evaluation import plots
 
-    histories = {label: model.history for label, model in models.items() if model.history.keys() & plots.DRAWN}
+    histories = {label: model.history for label, model in models.items() if plots.has_curve(model.history)}
     errors: dict[str, dict[int, float]] = {}
     for model in models.values():
         if "mse" in model.origin.metrics:
             errors.setdefault(model.origin.solver, {})[model.rank] = model.origin.metrics["mse"]
     last = list(models.values())[-1]
-    figures: dict[str, Any] = {}
+    charts = {}
     if histories:
-        figures["training-curve.png"] = plots.training_curve(histories)
+        charts["training-curve.svg"] = plots.training_curve(histories)
     if errors:
-        figures["error-by-rank.png"] = plots.error_by_rank({**errors, **(others or {})})
-    figures["item-map.png"] = plots.item_map(last)
-    written = [write_figure(figure, folder / name) for name, figure in figures.items()]
-    return [*written, _write_diagram(last, folder / "model.png")]
-
-
-def _write_diagram(model: "Factors", path: Path) -> Path:
-    """Draw the model with Keras where Graphviz is installed, else with matplotlib."""
-    from cofactor.evaluation import plots
-
-    with replacing(path) as beside:
-        if not _drawn_by_keras(model, beside):
-            plots.model_diagram(model).savefig(beside, format="png")
-    return path
-
-
-def _drawn_by_keras(model: "Factors", path: Path) -> bool:
-    if shutil.which("dot") is None or any(importlib.util.find_spec(name) is None for name in ("pydot", "keras")):
-        return False
-    from cofactor.model.keras_network import draw
-
-    draw(model.to_keras(), path)
-    return True
+        charts["error-by-rank.svg"] = plots.error_by_rank({**errors, **(others or {})})
+    charts |= {"item-map.svg": plots.item_map(last), "model.svg": plots.model_diagram(last)}
+    return [chart.save(folder / name) for name, chart in charts.items()]

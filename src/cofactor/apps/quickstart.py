@@ -12,7 +12,7 @@ from cofactor.apps import show
 from cofactor.apps.compare import compare_ranks
 from cofactor.apps.fit import solver_from, train, with_metrics
 from cofactor.apps.options import Json, Seed
-from cofactor.apps.outputs import check_pictures
+from cofactor.apps.outputs import check_folder
 from cofactor.apps.plot import write_pictures
 from cofactor.errors import DownloadError, GoalWarning
 
@@ -56,7 +56,7 @@ def quickstart(
     json_output: Json = False,
 ) -> None:
     """Train and compare the article's three models, train one for lists, recommend, draw and save: start here."""
-    check_pictures(output)
+    check_folder(output)
     start = time.perf_counter()
     ratings, name = _ratings(data, json_output)
     if not json_output:

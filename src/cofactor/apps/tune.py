@@ -9,7 +9,7 @@ import typer
 from cofactor.apps import show
 from cofactor.apps.fit import split as split_data
 from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, flag, taking
-from cofactor.apps.outputs import check_pictures, write_figure, write_json, write_table
+from cofactor.apps.outputs import check_folder, write_json, write_table
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def tune(
     **options: Any,
 ) -> None:
     """Find a solver's best settings on validation parts of the training data; measure them once on the test part."""
-    check_pictures(output)
+    check_folder(output)
     from cofactor.apps.sources import open_data
     from cofactor.evaluation.tuning import tune as search
     from cofactor.solvers import solver_class
@@ -90,11 +90,11 @@ def _progress(done: Any) -> str:
 
 def _tested(best: "Tuned", train: "Interactions", test: "Interactions | None") -> "Report | None":
     """Train the best settings on the whole training part, and measure them on the test part."""
-    from cofactor.evaluation.validation import Metric
+    from cofactor.evaluation.tuning import Target
 
     if test is None or not len(test):
         return None
-    return Metric.of(best.metric).report(best.solver.fit(train), test)
+    return Target.of(best.metric).report(best.solver.fit(train), test)
 
 
 def _result(best: "Tuned", report: "Report | None", command: str, n_train: int) -> dict[str, Any]:
@@ -116,15 +116,15 @@ def _result(best: "Tuned", report: "Report | None", command: str, n_train: int) 
 
 def _written(best: "Tuned", result: dict[str, Any], folder: Path) -> list[Path]:
     """Write the trials, the best settings and the pictures."""
-    from cofactor.evaluation import tuning_plots
+    from cofactor.evaluation import plots
 
     trials, shares = best.trials_frame(), best.importances()
     written = [write_table(trials, folder / "trials.csv"), write_json(result, folder / "best.json")]
-    history = tuning_plots.tuning_history(trials, best.metric, maximize=best.maximize)
-    written.append(write_figure(history, folder / "history.png"))
+    history = plots.tuning_history(trials, best.metric, maximize=best.maximize)
+    written.append(history.save(folder / "history.svg"))
     if not shares:
         return written
-    return [*written, write_figure(tuning_plots.importance_plot(shares), folder / "importances.png")]
+    return [*written, plots.importance_plot(shares).save(folder / "importances.svg")]
 
 
 def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:

@@ -1,4 +1,4 @@
-"""Where large arrays live: in memory, or in files that the system may page out and that vanish with their last use.
+"""Where large arrays are kept: in memory, or in temporary memory-mapped files.
 
 `Memory` is the usual store. A table that was opened with a limit has a `Disk` as its store: whatever is made of it that
 grows with the data goes into files without a name, mapped into memory, and is worked on a part at a time. So a process
@@ -34,38 +34,38 @@ __all__ = [
 ]
 
 BYTES_AN_ENTRY = 160
-"""What an entry takes while it is sorted: its columns, the keys, the order, and what polars holds besides."""
+"""Bytes per entry while sorting: its columns, the keys, the order, and what polars needs."""
 
 SHARE_OF_AN_ARRAY = 8
-"""An array stays in memory up to this part of the limit, as several are in use at a time."""
+"""An array is kept in memory up to this fraction of the limit, since several are in use at a time."""
 
 LEAST = 16_000_000
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
 class ArrayStore(Protocol):
-    """Makes arrays, and says how many entries to treat at a time."""
+    """Allocates arrays, and determines how many entries are processed at a time."""
 
     def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return an array of zeros that may be written to."""
         ...
 
     def parts(self, n: int) -> Iterator[slice]:
-        """Cut ``n`` entries into parts that are small enough to treat at once."""
+        """Split ``n`` entries into parts small enough to process at once."""
         ...
 
     def row_parts(self, counts: np.ndarray) -> Iterator[slice]:
-        """Cut rows into parts whose entries are few enough to treat at once, given how many each row has."""
+        """Split rows into parts with few enough entries to process at once, given the number in each row."""
         ...
 
     def require(self, needed: int, what: str, otherwise: str = "") -> None:
-        """Raise SettingError where ``needed`` bytes that must be in memory are more than there may be."""
+        """Raise SettingError if ``needed`` bytes exceed the memory limit."""
         ...
 
 
 @dataclass(frozen=True)
 class Memory:
-    """All in memory, and all at once."""
+    """Keeps everything in memory and processes it at once."""
 
     def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return an array of zeros in memory."""
@@ -80,7 +80,7 @@ class Memory:
         yield slice(0, len(counts))
 
     def require(self, needed: int, what: str, otherwise: str = "") -> None:
-        """Allow anything: no limit was given."""
+        """Allow everything: there is no limit."""
 
 
 MEMORY = Memory()
@@ -88,14 +88,14 @@ MEMORY = Memory()
 
 @dataclass(frozen=True)
 class Disk:
-    """Small arrays in memory, large ones in files of a folder.
+    """Keeps small arrays in memory and large ones in files of a folder.
 
     Parameters
     ----------
     folder : path
-        Of a file system with room for as much as the table itself takes.
+        On a file system with as much free space as the table takes.
     memory : int
-        Bytes of the data to be held in memory at once, besides Python and its libraries and the ids of both sides.
+        Bytes of data in memory at once, not counting Python, its libraries and the ids.
     """
 
     folder: Path
@@ -103,11 +103,11 @@ class Disk:
 
     @property
     def entries_at_once(self) -> int:
-        """How many entries are treated at a time."""
+        """The number of entries processed at a time."""
         return max(self.memory // (2 * BYTES_AN_ENTRY), 1)
 
     def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Return an array of zeros: in memory where it is small against the limit, else in a file without a name.
+        """Return an array of zeros: in memory if it is small relative to the limit, else in an unnamed file.
 
         Raises
         ------
@@ -124,12 +124,12 @@ class Disk:
 
     @contextlib.contextmanager
     def writing(self, what: str = "be written to") -> Iterator[None]:
-        """Make the folder, and let what is written there meanwhile end in one clear error if the disk refuses it.
+        """Create the folder; turn errors of writing to it inside the block into one clear error.
 
         Raises
         ------
         DataError
-            If the disk is full, or there can be no such folder, or it may not be written to.
+            If the disk is full, or the folder cannot be created or written to.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -141,21 +141,21 @@ class Disk:
             ) from error
 
     def parts(self, n: int) -> Iterator[slice]:
-        """Cut ``n`` entries into parts of `entries_at_once`."""
+        """Split ``n`` entries into parts of `entries_at_once`."""
         step = self.entries_at_once
         return (slice(first, min(first + step, n)) for first in range(0, n, step))
 
     def row_parts(self, counts: np.ndarray) -> Iterator[slice]:
-        """Cut rows into parts of at most `entries_at_once` entries; a row stays whole."""
+        """Split rows into parts of at most `entries_at_once` entries; rows stay whole."""
         return (slice(*pair) for pair in pairwise(edges_of(counts, self.entries_at_once).tolist()))
 
     def require(self, needed: int, what: str, otherwise: str = "") -> None:
-        """Refuse what takes ``needed`` bytes that must be in memory, where the limit is less.
+        """Raise an error if ``needed`` bytes exceed the memory limit.
 
         Raises
         ------
         SettingError
-            Saying how much is needed, and what else can be done.
+            With the amount needed and the alternatives.
         """
         if needed > self.memory:
             raise SettingError(
@@ -165,14 +165,14 @@ class Disk:
 
 
 def copied(array: npt.NDArray[Any], store: ArrayStore) -> npt.NDArray[Any]:
-    """Return a copy of an array that lies in a store."""
+    """Return a copy of an array, allocated in a store."""
     new = store.zeros(array.shape, array.dtype)
     new[...] = array
     return new
 
 
 def edges_of(counts: np.ndarray, most: int) -> np.ndarray:
-    """Cut rows into consecutive ranges of at most ``most`` entries, given how many each row has; a row stays whole.
+    """Split rows into consecutive ranges of at most ``most`` entries, given the number in each row; rows stay whole.
 
     >>> edges_of(np.array([3, 1, 4, 9, 1]), most=5)
     array([0, 2, 3, 4, 5])
@@ -191,7 +191,7 @@ def bytes_of(memory: str | int) -> int:
     Raises
     ------
     SettingError
-        If it is none, or less than 16 MB.
+        If it is not an amount, or less than 16 MB.
 
     Examples
     --------
@@ -212,18 +212,18 @@ def cache_folder() -> Path:
     moved = os.environ.get("COFACTOR_DATA")
     if moved:
         return Path(moved).expanduser()
-    import platformdirs  # only where it is asked
+    import platformdirs  # rarely needed
 
     return platformdirs.user_cache_path("cofactor") / "datasets"
 
 
 def scratch_folder() -> Path:
-    """Return where large arrays go if nobody says where: among the data sets."""
+    """Return the default folder for large arrays: in the folder of data sets."""
     return cache_folder() / "interactions"
 
 
 def shown_bytes(size: int) -> str:
-    """Return an amount of memory for people.
+    """Return an amount of memory as text.
 
     >>> shown_bytes(1_234_000_000), shown_bytes(20_000_000)
     ('1.23 GB', '20 MB')
@@ -233,7 +233,7 @@ def shown_bytes(size: int) -> str:
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Take the disk's space now: a mapped file that finds none later ends the process."""
+    """Reserve the disk space now: running out of it later, in a mapped file, would kill the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
     else:

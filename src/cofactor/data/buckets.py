@@ -1,4 +1,4 @@
-"""Sort more than fits in memory: entries are thrown into ranges of their key on disk, then sorted range by range."""
+"""External sorting: entries are distributed to key ranges on disk, then sorted range by range."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,28 +14,28 @@ from cofactor.data.array_store import edges_of
 __all__ = ["Buckets", "Transposing", "sums_between"]
 
 Records = npt.NDArray[Any]
-"""A structured array: a record an entry."""
+"""A structured array with one record per entry."""
 
 
 def sums_between(edges: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Add up the counts of each range."""
+    """Sum the counts of each range."""
     ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     return np.diff(ends[edges])
 
 
 class Buckets:
-    """Records in one file without a name, in which each range of a key has a place of its own.
+    """Records in one unnamed file, in which each key range has its own section.
 
-    The file is written and read, not mapped, so that it never counts as the process's memory.
+    The file is read and written rather than mapped, so it does not count as memory of the process.
 
     Parameters
     ----------
     folder : path
-        Where the file is; it vanishes with the process.
+        Where the file is; it is gone when the process ends.
     edges : numpy.ndarray of int, rising
         Where the ranges begin, and the end of the last.
     counts : numpy.ndarray of int, shape (ranges,)
-        How many records each range has at most.
+        The maximal number of records in each range.
     record : numpy.dtype
         Of a record.
     """
@@ -45,15 +45,15 @@ class Buckets:
         self._record = record
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self._ends = self._starts[:-1].copy()
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (it is closed when nobody needs it any more)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed when it is garbage-collected)
 
     def add(self, keys: np.ndarray, records: Records) -> None:
-        """Append records, in the order given, to the ranges of their keys.
+        """Append records, in the given order, to the ranges of their keys.
 
         Raises
         ------
         OverflowError
-            If a range gets more of them than it was said to.
+            If a range gets more records than announced.
         """
         numbers = np.searchsorted(self.edges, keys, side="right") - 1
         if len(self._ends) < 2**16:
@@ -78,16 +78,16 @@ class Buckets:
 
 
 class Transposing:
-    """The entries of a table, added user by user, given back item by item.
+    """Transposes a table on disk: entries are added user by user and returned item by item.
 
     Parameters
     ----------
     folder : path
-        Where they are meanwhile.
+        Where the temporary file is.
     counts : numpy.ndarray of int, shape (items,)
-        How many entries each item has at most.
+        The maximal number of entries of each item.
     most : int
-        How many entries may be in memory at once.
+        The maximal number of entries in memory at once.
     """
 
     RECORD = np.dtype([("item", np.int32), ("user", np.int32), ("value", np.float32)])
@@ -103,7 +103,7 @@ class Transposing:
         self._buckets.add(item_rows, records)
 
     def parts(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield for each range of items: the range, the entries of each item, their user rows, and their values."""
+        """Yield for each range of items: the range, the number of entries of each item, their user rows and values."""
         for first, last, records in self._buckets:
             item = records["item"] - np.int32(first)
             small = item.astype(np.uint16) if last - first < 2**16 else item  # sorted as fast as counting

@@ -35,7 +35,7 @@ Duplicates = Literal["last", "first", "sum", "mean", "error"]
 
 @dataclass(frozen=True)
 class Entries:
-    """Interactions as columns, with ``rows`` telling which row read each of them comes from (None: in order)."""
+    """Interactions as columns; ``rows`` holds the input row of each (None: in input order)."""
 
     keys: np.ndarray  # user row * number of items + item row, int64
     values: np.ndarray  # float32
@@ -53,7 +53,7 @@ class Entries:
 
     @property
     def reading_order(self) -> np.ndarray | None:
-        """Where each row read is stored now, first row first; None where they are stored as read."""
+        """The stored position of each input row, first row first; None if they are stored in input order."""
         if self.rows is None or np.all(np.diff(self.rows) > 0):
             return None
         order = np.argsort(self.rows, kind="stable")
@@ -61,7 +61,7 @@ class Entries:
 
 
 def sorted_entries(entries: Entries, *, by_time: bool = False) -> Entries:
-    """Sort entries by key, and those of one key by time or else in reading order."""
+    """Sort entries by key, and entries of the same key by time or in reading order."""
     steps = np.diff(entries.keys)
     if np.all(steps > 0) or (not by_time and np.all(steps >= 0)):
         return entries
@@ -71,14 +71,14 @@ def sorted_entries(entries: Entries, *, by_time: bool = False) -> Entries:
 
 
 def without_duplicates(entries: Entries, duplicates: Duplicates) -> Entries:
-    """Sort entries by key and make one of those that share a key.
+    """Sort entries by key and merge those with the same key.
 
     Raises
     ------
     DataError
-        If some share a key and that is to be an error; its ``args[1]`` is the key.
+        If keys are repeated and ``duplicates`` is "error"; its ``args[1]`` is the key.
     SettingError
-        If there is no such policy.
+        If ``duplicates`` is none of its choices.
     """
     check_choice("duplicates", duplicates, get_args(Duplicates))
     ordered = sorted_entries(entries)
@@ -100,7 +100,7 @@ def without_duplicates(entries: Entries, duplicates: Duplicates) -> Entries:
 
 
 def distinct(entries: Entries, duplicates: Duplicates, users: "Vocabulary", items: "Vocabulary") -> Entries:
-    """Do as `without_duplicates`; where they are an error, it names the user and the item."""
+    """Like `without_duplicates`, but an error names the user and the item."""
     try:
         return without_duplicates(entries, duplicates)
     except DataError as error:
@@ -114,7 +114,7 @@ def distinct(entries: Entries, duplicates: Duplicates, users: "Vocabulary", item
 
 
 def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    """Assemble sorted and distinct entries, given how many each row has."""
+    """Assemble a matrix from sorted and distinct entries, given the number in each row."""
     indptr = np.concatenate([[0], np.cumsum(counts)])
     return as_csr(values.astype(np.float32, copy=False), item_rows, indptr, shape)
 
@@ -122,12 +122,12 @@ def csr(values: np.ndarray, item_rows: np.ndarray, counts: np.ndarray, shape: tu
 def core(
     matrix: sparse.csr_array, per_user: int, per_item: int, store: ArrayStore
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find what is left when users and items with too few entries go, again and again, until all have enough.
+    """Remove users and items with too few entries until all remaining ones have enough.
 
     Returns
     -------
     three numpy.ndarray of bool
-        Which entries, users and items stay. Those without any entry never do.
+        Which entries, users and items are kept. Users and items without entries never are.
     """
     kept = store.zeros(matrix.nnz, bool)
     kept[:] = True
@@ -148,7 +148,7 @@ def core(
 def without_empty(
     matrix: sparse.csr_array, rows: np.ndarray, columns: np.ndarray, store: ArrayStore
 ) -> sparse.csr_array:
-    """Keep some rows and columns of a matrix, all others being empty."""
+    """Keep some rows and columns of a matrix; all others must be empty."""
     place = np.zeros(matrix.shape[1], matrix.indices.dtype)
     place[columns] = np.arange(len(columns))
     indices = store.zeros(matrix.nnz, matrix.indices.dtype)

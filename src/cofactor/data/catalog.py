@@ -1,6 +1,6 @@
-"""Data sets that have a name: where they come from, what may be done with them, and where they are kept.
+"""Named data sets: where they come from, their licences, and where they are cached.
 
-They lie under the user's cache folder, or under the folder that the variable COFACTOR_DATA names, one folder each.
+Each has a folder in the user's cache folder, or in the folder that the variable COFACTOR_DATA names.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ Notify = Callable[[str], None]
 
 
 def datasets() -> list[Dataset]:
-    """List the data sets that have a name, from the smallest to the largest.
+    """List the named data sets, smallest first.
 
     Examples
     --------
@@ -56,26 +56,25 @@ def _catalog() -> dict[str, Dataset]:
 def load_dataset(
     name: str, *, ids: IdType = "str", progress: bool = False, notify: Notify | None = None
 ) -> Interactions:
-    """Load a data set by name, fetching it the first time.
+    """Load a named data set; it is downloaded the first time.
 
     Parameters
     ----------
     name : str
         A name from `datasets`, or ``synthetic:USERSxITEMSxRATINGS`` with an optional ``:SEED``.
     ids : {"str", "int"}
-        Whether ids are kept as they are spelt in the files, or read as integers. Synthetic ids are integers.
+        Whether ids are kept as strings, or read as integers. Synthetic ids are integers.
     progress : bool
         Whether to draw a progress bar on the terminal during a download.
     notify : callable, optional
-        What is called with the licence text before the first download; it is logged as a warning where nothing
-        is given, so that it is seen.
+        Called with the licence text before the first download; by default the text is logged as a warning.
 
     Raises
     ------
     SettingError
         If there is no data set of that name.
     DownloadError
-        If it is not on this machine and cannot be fetched, or what was fetched is not what was expected.
+        If it is not cached and cannot be downloaded, or the download fails verification.
 
     Examples
     --------
@@ -92,7 +91,7 @@ def load_dataset(
 
 
 def dataset_files(name: str, *, progress: bool = False, notify: Notify | None = None) -> DatasetFiles:
-    """Return where the files of a named data set lie, fetching them the first time; see `load_dataset`."""
+    """Return the paths of a named data set's files, downloading them the first time; see `load_dataset`."""
     entry = _entry(name)
     return cached_files(entry) or _fetch_once(entry, progress, notify or _warn)
 
@@ -110,12 +109,13 @@ def _entry(name: str) -> Dataset:
     close = difflib.get_close_matches(name.lower(), known, n=1)
     nearest = f", the nearest is {close[0]!r}" if close else ""
     raise SettingError(
-        f"no data set is called {name[:60]!r}{nearest}: there are {', '.join(known)}, and synthetic:USERSxITEMSxRATINGS"
+        f"there is no data set {name[:60]!r}{nearest}: choose one of {', '.join(known)}, or "
+        "synthetic:USERSxITEMSxRATINGS"
     )
 
 
 def _fetch_once(entry: Dataset, progress: bool, notify: Notify) -> DatasetFiles:
-    """Fetch a data set while every other process that wants it waits, and put it in place in one step."""
+    """Download a data set, with a lock against other processes, and put it in place in one step."""
     from filelock import FileLock  # brings asyncio, which importing cofactor must not wait for
 
     cache = cache_folder()
@@ -142,13 +142,13 @@ def _fetch_once(entry: Dataset, progress: bool, notify: Notify) -> DatasetFiles:
 
 
 def _sweep(cache: Path, entry: Dataset) -> None:
-    """Delete what a killed process left; the lock is ours, so nobody is at work there."""
+    """Delete leftovers of killed processes; we hold the lock, so no other process uses them."""
     for left in cache.glob(f".{entry.name}.*.part"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def _put_in_place(made: Path, folder: Path, *, last: str) -> None:
-    """Rename a finished folder to its place; into one that is there already, the file that counts goes last."""
+    """Rename a finished folder to its final place; if that exists, move its files, the ratings file last."""
     if not folder.exists():
         made.rename(folder)
         return

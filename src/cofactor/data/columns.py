@@ -38,18 +38,18 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "value": ("value", "rating"),
     "time": ("time", "timestamp"),
 }
-"""The columns that every reader takes where it is told of no others: those of `Interactions.to_frame` and MovieLens."""
+"""The default columns of every reader: those of `Interactions.to_frame` and of MovieLens."""
 
 _ROLES = {"user": "user id", "item": "item id", "value": "value", "time": "time"}
 _NOT_VALUES = (*DEFAULTS["time"], "title", "genres")
-_LONG = 50  # characters of a value shown whole
+_LONG = 50  # longest value shown in full
 LARGEST = float(np.finfo(np.float32).max)
-"""Of the numbers that a value may be."""
+"""The largest number that a value may be."""
 
 
 @dataclass(frozen=True)
 class Typed:
-    """Columns in their final types: the good rows, and the positions of the bad ones among those that came."""
+    """Columns in their final types: the valid rows, and the positions of the bad ones in the input."""
 
     frame: pl.DataFrame
     bad_rows: list[int]
@@ -58,7 +58,7 @@ class Typed:
     ids: IdType | None
 
     def why(self, row: int) -> str:
-        """Say what is wrong with a bad row."""
+        """Describe what is wrong with a bad row."""
         name = next(column.name for column in self.converted if column[row] is None)
         return f"the {_ROLES[name]} {_wrong(name, self.raw[name][row], self.ids)}"
 
@@ -69,14 +69,14 @@ def typed(raw: pl.DataFrame, ids: IdType | None) -> Typed:
     Parameters
     ----------
     raw : polars.DataFrame
-        The columns as they came.
+        The input columns.
     ids : {"str", "int"}, optional
-        Read text ids as strings or as integers; None keeps the type that the ids have.
+        Read text ids as strings or as integers; None keeps their type.
 
     Raises
     ------
     DataError
-        If a whole column is of a type that cannot be used.
+        If a whole column has an unusable type.
 
     Examples
     --------
@@ -166,14 +166,14 @@ def wanted_columns(user: Column, item: Column, value: Column | None, time: Colum
     Raises
     ------
     SettingError
-        If one is no column's name.
+        If one is not the name of a column.
     """
     roles = {"user": user, "item": item, "value": value, "time": time}
     for role, name in roles.items():
         names = name if isinstance(name, tuple) and name else (name,)
         if (name is None and role in ("user", "item")) or not all(isinstance(one, str) or one is None for one in names):
             raise SettingError(
-                f"{role}={name!r} is no column's name: give a text, and columns=[…] for a file without a header"
+                f"{role}={name!r} is not the name of a column: give a text, and columns=[…] for a file without a header"
             )
     return {role: name for role, name in roles.items() if name is not None}
 
@@ -235,7 +235,7 @@ def _first(column: pl.Series) -> object:
 
 
 def shortened(cell: object) -> str:
-    """Return a value for an error text: on one line, and cut where it is long.
+    """Return a value for an error text: on one line, shortened if it is long.
 
     >>> shortened("x" * 1000)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx… (1,000 characters)"

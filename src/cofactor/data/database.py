@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["read_sql"]
 
 _BATCH = 50_000  # rows held as Python objects at once
-_PACKAGES = {"MySQLdb": "mysqlclient"}  # a driver that is installed by another name than its own
+_PACKAGES = {"MySQLdb": "mysqlclient"}  # drivers whose package has another name
 _SECRET = ("pass", "pwd", "secret", "token", "key")
 
 
@@ -64,13 +64,13 @@ def read_sql(
     1 users × 1 items, 1 ratings from 4.5 to 4.5, 100 %
     """
     try:
-        import sqlalchemy  # heavy, and an extra
+        import sqlalchemy  # slow to import, and optional
     except ImportError as error:
         raise missing_extra("sqlalchemy", "sql") from error
     address = _address(url)
     place = address.set(query={}).render_as_string(hide_password=True)
     if address.get_backend_name() == "sqlite" and not _is_there(address.database):
-        raise DataError(f"{place} is not there: give sqlite:/// and the path of a file that is")
+        raise DataError(f"{place} does not exist: give sqlite:/// and the path of an existing file")
     named = {"user": user, "item": item, "value": value, "time": time}
     try:
         raw = _fetched(sqlalchemy.create_engine(address), query, named)
@@ -80,13 +80,13 @@ def read_sql(
         driver = error.name or "the driver"
         package = _PACKAGES.get(driver, driver)
         raise MissingExtraError(f"{place} needs {driver}, which is not installed: pip install {package}") from None
-    except Exception as error:  # every driver has errors of its own, and they may quote the password
+    except Exception as error:  # drivers raise their own errors, which may contain the password
         raise DataError(f"{place}: {_scrubbed(error, address)}") from None
     return from_columns(raw, place, on_bad_rows, duplicates, (address.database or "") if name is None else name, titles)
 
 
 def _is_there(file: str | None) -> bool:
-    """Tell whether SQLite has something to read; where it has not, it would make an empty file."""
+    """Return whether the SQLite file exists; otherwise SQLite would create an empty one."""
     return not file or file.startswith((":memory:", "file:")) or Path(file).exists()
 
 
@@ -97,13 +97,11 @@ def _address(url: str) -> "URL":
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
-        raise DataError(
-            "the database's URL cannot be understood: write it as driver://user:password@host/database"
-        ) from None
+        raise DataError("the database URL is invalid: write it as driver://user:password@host/database") from None
 
 
 def _scrubbed(error: Exception, address: "URL") -> str:
-    """Return the first line of a driver's error without the secrets of the URL."""
+    """Return the first line of a driver's error with the URL's secrets replaced."""
     text = first_line(getattr(error, "orig", None) or error)
     secrets = [str(address.password)] if address.password else []
     secrets += [str(given) for key, given in address.query.items() if any(word in key.lower() for word in _SECRET)]
@@ -159,14 +157,14 @@ def _columns(batch: Sequence[Sequence[object]], positions: dict[str, int], befor
 
 
 def _plain(cell: object, role: str) -> object:
-    """Turn what drivers give into plain Python values: decimals into numbers, UUIDs into text."""
+    """Convert decimals to numbers and UUIDs to text."""
     if isinstance(cell, Decimal):
         return int(cell) if role != "value" and cell == cell.to_integral_value() else float(cell)
     return str(cell) if isinstance(cell, uuid.UUID) else cell
 
 
 def _together(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Put the batches together; only a number may differ in type between them, or be missing in all of one."""
+    """Concatenate the batches; only numeric types may differ between them."""
     for role in parts[0].columns:
         kinds = {part[role].dtype for part in parts} - {pl.Null}
         if len(kinds) > 1 and not all(kind.is_numeric() for kind in kinds):

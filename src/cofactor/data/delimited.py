@@ -1,4 +1,4 @@
-"""Read delimited text of any size: block by block with polars, and row by row where a block is not sound."""
+"""Read delimited text of any size: block by block with polars, and row by row if a block has bad rows."""
 
 import csv
 import itertools
@@ -17,12 +17,12 @@ from cofactor.errors import DataError
 __all__ = ["Choice", "Problem", "Row", "Table", "read_delimited", "rows"]
 
 _BLOCK = 1 << 26  # bytes given to polars at once
-_SMALL = 1 << 20  # a block with something wrong in it is cut down to this before it is read row by row
-_HEAD = 1 << 20  # bytes in which the header, or the first hundred rows, are looked for
-_SHOWN = 3  # bad rows that an error tells of
+_SMALL = 1 << 20  # blocks with bad rows are split down to this size before they are read row by row
+_HEAD = 1 << 20  # bytes that are searched for the header or the first hundred rows
+_SHOWN = 3  # bad rows listed in an error
 _SEPARATORS = ("::", "\t", ",", ";", "|")
 _BY_SUFFIX = {".tsv": "\t", ".data": "\t", ".inter": "\t", ".csv": ","}
-_LONGEST_ROW = 1_000  # lines in one row: a quote that is open for longer was never meant as one
+_LONGEST_ROW = 1_000  # lines in one row; a quote that stays open longer is a stray one
 _STANDARD = ("user", "item", "value", "time")
 
 
@@ -40,7 +40,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Problem:
-    """A line that cannot be used, and why."""
+    """A bad line, and what is wrong with it."""
 
     line: int
     reason: str
@@ -48,7 +48,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Table:
-    """The good rows of a file, with the first few bad ones and the number of them all."""
+    """The valid rows of a file, the first few bad ones, and the number of bad rows."""
 
     frame: pl.DataFrame
     problems: list[Problem]
@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the line it begins on, and its fields or why they cannot be had."""
+    """A row: the line it starts on, and its fields or what is wrong with it."""
 
     line: int
     fields: list[str]
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the fields of one file lie."""
+    """The layout of a file."""
 
     separator: bytes
     quoting: bool
@@ -81,8 +81,7 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
     Raises
     ------
     DataError
-        If the file cannot be opened, has no such columns, or no row at all. Bad rows are not raised: they are
-        in the result.
+        If the file cannot be opened, lacks a column, or has no rows. Bad rows are returned, not raised.
     """
     frames: list[pl.DataFrame] = []
     problems: list[Problem] = []
@@ -101,7 +100,7 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
 
 
 def _together(path: str | os.PathLike[str], parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Put the blocks together; unsigned ids in one block must fit all the others, and times with fractions may."""
+    """Concatenate the blocks, with unsigned ids or times with fractions in all if in one."""
     if len({tuple(part.schema.items()) for part in parts}) > 1:
         try:
             wide = {
@@ -114,7 +113,7 @@ def _together(path: str | os.PathLike[str], parts: list[pl.DataFrame]) -> pl.Dat
 
 
 def _blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks that end where a row ends, each with the number of its first line."""
+    """Yield blocks of whole rows, each with the number of its first line."""
     line, rest, size = 1, b"", _BLOCK
     while True:
         read = stream.read(size)
@@ -132,7 +131,7 @@ def _blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _row_end(block: bytes) -> int:
-    """Return the last place where a row surely ends: after a line end with no quote open, or 0."""
+    """Return the last position where a row certainly ends (after a line end outside quotes), or 0."""
     end = block.rfind(b"\n") + 1
     quotes = block.count(b'"', 0, end)
     while quotes % 2:  # the line end lies within quotes: look before the last of them, which may be within others
@@ -143,7 +142,7 @@ def _row_end(block: bytes) -> int:
 
 
 def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes) -> tuple[_Layout, int, bytes]:
-    """Read the header, decide how the file is laid out, and return what follows the header."""
+    """Read the header, determine the layout, and return what follows the header."""
     if block.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is UTF-16 text: give encoding='utf-16'")
     if block.startswith(b"PAR1"):
@@ -158,10 +157,10 @@ def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes
     content = block.lstrip(b"\r\n")
     line += block.count(b"\n", 0, len(block) - len(content))
     if not content:
-        raise DataError(f"{path} has nothing but blank lines: it needs at least one row")
+        raise DataError(f"{path} has only blank lines: it needs at least one row")
     head = content.split(b"\n", 1)[0]
     separator = _separator(path, choice, head, binary=b"\0" in content[:_HEAD])
-    quoting = len(separator) == 1  # the '::' layout knows no quotes
+    quoting = len(separator) == 1  # the '::' layout has no quoting
     if b"\r" in head.rstrip(b"\r"):
         raise DataError(f"{path} has the line ends of old Macintosh files: convert them to '\\n'")
     first = _first_row(path, choice, content, separator, line)
@@ -191,7 +190,7 @@ def _first_row(path: str | os.PathLike[str], choice: Choice, content: bytes, sep
 
 
 def _length_of_first(content: bytes, separator: bytes, quoting: bool, first: Row) -> int:
-    """Count the bytes of the first row, whose quoted names may hold line ends."""
+    """Return the length in bytes of the first row, whose quoted names may contain line ends."""
     end = content.find(b"\n") + 1 or len(content)
     while end < len(content) and next(rows(content[:end], separator, quoting=quoting)).fields != first.fields:
         end = content.find(b"\n", end) + 1 or len(content)
@@ -215,9 +214,9 @@ def _separator(path: str | os.PathLike[str], choice: Choice, head: bytes, *, bin
         if not choice.separator or choice.separator in '"\r\n':
             raise DataError(f"separator is {choice.separator!r}: give the text between two columns, such as ','")
         if choice.separator.encode() not in head:
-            hint = f": it looks cut at {likely!r}" if counts[likely] else ""
+            hint = f": the separator seems to be {likely!r}" if counts[likely] else ""
             raise DataError(
-                f"{path} has one column when cut at {choice.separator!r}{hint}; its first line is {_text(head)}"
+                f"{path} has one column with the separator {choice.separator!r}{hint}; its first line is {_text(head)}"
             )
         return choice.separator.encode()
     usual = _BY_SUFFIX.get(inner_suffix(path), "")
@@ -225,7 +224,9 @@ def _separator(path: str | os.PathLike[str], choice: Choice, head: bytes, *, bin
         return usual.encode()
     if not counts[likely]:
         if binary:
-            raise DataError(f"{path} is no text, it begins with {_text(head)}: give a table as csv, tsv or Parquet")
+            raise DataError(
+                f"{path} is not a text file, it begins with {_text(head)}: give a table as csv, tsv or Parquet"
+            )
         raise DataError(f"{path} has one column, its first line is {_text(head)}: give separator='…'")
     return likely.encode()
 
@@ -235,7 +236,7 @@ def _text(head: bytes) -> str:
 
 
 def _read_block(block: bytes, layout: _Layout, line: int) -> Iterator[Table]:
-    """Yield the rows of a block: at once where it is sound, else in smaller parts, the last ones row by row."""
+    """Yield the rows of a block: at once if all are valid, else in smaller parts and finally row by row."""
     frame = _quickly(block, layout)
     if frame is not None:
         yield Table(frame, [], 0)
@@ -245,7 +246,7 @@ def _read_block(block: bytes, layout: _Layout, line: int) -> Iterator[Table]:
         start = 0
         while start < len(block):
             end = start + (_row_end(block[start : start + _SMALL]) if start + _SMALL < len(block) else _SMALL)
-            if end == start:  # a quote that stays open: leave the rest to the exact reader
+            if end == start:  # an open quote: read the rest row by row
                 yield _slowly(block[start:], layout, line)
                 return
             yield from _read_block(block[start:end], layout, line)
@@ -254,7 +255,7 @@ def _read_block(block: bytes, layout: _Layout, line: int) -> Iterator[Table]:
 
 
 def _quickly(block: bytes, layout: _Layout) -> pl.DataFrame | None:
-    """Read a block with polars; None where anything about it is not plain."""
+    """Read a block with polars; None if anything in it is irregular."""
     text = block
     separator = layout.separator.decode()
     if len(layout.separator) > 1:
@@ -278,14 +279,14 @@ def _quickly(block: bytes, layout: _Layout) -> pl.DataFrame | None:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     if frame.width != layout.width or (b'"' in block and frame[:, -1].null_count()):
-        return None  # with quotes about, only a missing last field tells that a row is short
+        return None  # with quotes, only a missing last field shows that a row is short
     chosen = frame.select(pl.nth(position).alias(role) for role, position in layout.positions.items())
     converted = typed(chosen, layout.ids)
     return None if converted.bad_rows else converted.frame
 
 
 def _is_regular(text: bytes, separator: str, layout: _Layout) -> bool:
-    """Whether every line has the same number of fields on average, which polars does not look after."""
+    """Whether all lines have the right number of fields in total, which polars does not check."""
     if b"\0" in text:
         return False
     if layout.quoting and b'"' in text:
@@ -296,14 +297,14 @@ def _is_regular(text: bytes, separator: str, layout: _Layout) -> bool:
 
 
 def _slowly(block: bytes, layout: _Layout, line: int) -> Table:
-    """Read a block row by row, and tell what is wrong with the first bad rows."""
+    """Read a block row by row, and describe the first bad rows."""
     good: list[Row] = []
     problems: list[Problem] = []
     for row in rows(block, layout.separator, quoting=layout.quoting, line=line):
         if not row.problem and len(row.fields) == layout.width:
             good.append(row)
         else:
-            problems.append(Problem(row.line, row.problem or f"{_fields(row)} where {layout.width} belong"))
+            problems.append(Problem(row.line, row.problem or f"{_fields(row)} instead of {layout.width}"))
     columns = {role: [row.fields[at] for row in good] for role, at in layout.positions.items()}
     converted = typed(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)), layout.ids)
     n_bad = len(problems) + len(converted.bad_rows)
@@ -312,7 +313,7 @@ def _slowly(block: bytes, layout: _Layout, line: int) -> Table:
 
 
 def rows(block: bytes, separator: bytes, *, quoting: bool, line: int = 1) -> Iterator[Row]:
-    """Yield the rows of a block whose first line has the number ``line``; blank lines are passed over.
+    """Yield the rows of a block whose first line has the number ``line``; blank lines are skipped.
 
     Examples
     --------

@@ -20,34 +20,34 @@ from cofactor.errors import DownloadError
 
 __all__ = ["Dataset", "DatasetFiles", "cached_files", "fetch", "write_from_recbole"]
 
-_CONNECT, _READ = 5, 30  # seconds: an address out of reach is given up soon, a slow one is not
+_CONNECT, _READ = 5, 30  # seconds to connect and to read
 _PACKAGE_SECONDS = 300
 _RECBOLE_FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
 _RATINGS_HEADER = b"user_id:token\titem_id:token\trating:float\ttimestamp:float"
 _TITLES_HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
-_NAMELESS = "unkonwn"  # so spelt there
+_NAMELESS = "unkonwn"  # the spelling in that file
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """An entry of the catalogue.
+    """A named data set.
 
     Parameters
     ----------
     name, title, subject : str
-        What `load_dataset` takes, and what people call it.
+        What `load_dataset` takes, the full name, and what the ratings are about.
     users, items, ratings : int
         Its size.
     licence, readme : str
-        What may be done with it, in short, and the address of the whole text.
+        The licence in short, and the address of the full text.
     url, md5 : str
-        Where it is fetched, and the sum of that file ("" where none is published).
+        The address of the zip, and its checksum ("" if none is published).
     download_bytes : int
         The size of that file.
     folder, ratings_file, titles_file : str
-        The members of the zip that are kept.
+        The folder in the zip, and the files in it that are kept.
     package, ratings_sha256 : str
-        A Python package that carries the same ratings, and the sum of the ratings file made from it.
+        A Python package with the same ratings, and the checksum of the ratings file made from it.
     """
 
     name: str
@@ -69,20 +69,20 @@ class Dataset:
 
     @property
     def cached(self) -> bool:
-        """Whether the data set is on this machine."""
+        """Whether the data set is on this machine already."""
         return cached_files(self) is not None
 
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """The files of a data set on this machine; the titles may be missing where the files were put there by hand."""
+    """The files of a cached data set; titles may be missing if the files were put there by hand."""
 
     ratings: Path
     titles: Path | None
 
 
 def cached_files(entry: Dataset) -> DatasetFiles | None:
-    """Find the files under the data set's name or under the name that its zip gives its folder."""
+    """Find the files in the folder named after the data set or after the folder in its zip."""
     for folder in dict.fromkeys((cache_folder() / entry.name, cache_folder() / entry.folder)):
         ratings, titles = folder / entry.ratings_file, folder / entry.titles_file
         if ratings.is_file():
@@ -96,7 +96,7 @@ def fetch(entry: Dataset, cache: Path, scratch: Path, *, progress: bool) -> Path
     Raises
     ------
     DownloadError
-        If no source gave them; the text says what each one said and what can be done.
+        If no source worked; the text has the reason of each and what to do.
     """
     made = scratch / "made"
     made.mkdir()
@@ -112,9 +112,9 @@ def fetch(entry: Dataset, cache: Path, scratch: Path, *, progress: bool) -> Path
             _sync(made)
             return made
     raise DownloadError(
-        f"{entry.name} is not on this machine and could not be fetched: {'; '.join(tried)}. Try again with a network, "
-        f"or put the zip at {cache / f'{entry.name}.zip'}, or its unpacked files in {cache / entry.name}, or set "
-        f"COFACTOR_DATA to a folder that holds them, or use a made-up set such as synthetic:1000x500x50000"
+        f"{entry.name} is not on this machine and could not be downloaded: {'; '.join(tried)}. Try again with a "
+        f"network, or put the zip at {cache / f'{entry.name}.zip'}, or its unpacked files in {cache / entry.name}, or "
+        f"set COFACTOR_DATA to a folder that holds them, or use a made-up set such as synthetic:1000x500x50000"
     )
 
 
@@ -125,31 +125,31 @@ def _by_zip(entry: Dataset, cache: Path, scratch: Path, made: Path, progress: bo
         _download(entry, archive, progress)
     where = str(by_hand) if archive == by_hand else entry.url
     if entry.md5 and (found := _sum(archive, "md5")) != entry.md5:
-        raise DownloadError(f"{where} did not verify: its md5 is {found}, not {entry.md5}")
+        raise DownloadError(f"{where} failed verification: its md5 is {found}, not {entry.md5}")
     try:
         with zipfile.ZipFile(archive) as content:
             for name in (entry.ratings_file, entry.titles_file):
                 with content.open(f"{entry.folder}/{name}") as packed, (made / name).open("wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
     except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError) as error:
-        raise DownloadError(f"{where} is not the zip that it should be ({error})") from error
+        raise DownloadError(f"{where} is not the expected zip ({error})") from error
 
 
 def _download(entry: Dataset, archive: Path, progress: bool) -> None:
-    from pooch import HTTPDownloader  # with requests: too heavy for those who have the data already
+    from pooch import HTTPDownloader  # imports requests, only needed for downloads
 
     bar: Any = _Bar(entry.title) if progress else False
     try:
         HTTPDownloader(progressbar=bar, timeout=(_CONNECT, _READ))(entry.url, str(archive), None)
     except OSError as error:  # requests' own errors are OSErrors too
-        raise DownloadError(f"{entry.url} cannot be fetched ({_short(error)})") from error
+        raise DownloadError(f"{entry.url} cannot be downloaded ({_short(error)})") from error
     finally:
         if progress:
             bar.close()
 
 
 class _Bar:
-    """The part of a tqdm bar that pooch needs, drawn by rich."""
+    """A progress bar with the methods of tqdm that pooch calls, drawn by rich."""
 
     def __init__(self, title: str) -> None:
         from rich.console import Console
@@ -173,7 +173,7 @@ class _Bar:
         self._progress.advance(self._task, amount)
 
     def reset(self) -> None:
-        """Forget the progress; pooch does so once, just to fill the bar at the end."""
+        """Set the progress to 0; pooch calls it once before it fills the bar."""
         self._progress.update(self._task, completed=0)
 
     def close(self) -> None:
@@ -206,7 +206,9 @@ def _by_package(entry: Dataset, cache: Path, scratch: Path, made: Path, progress
     write_from_recbole(wheels[0], made / entry.ratings_file, made / entry.titles_file)
     found = _sum(made / entry.ratings_file, "sha256")
     if found != entry.ratings_sha256:
-        raise DownloadError(f"the ratings in {entry.package} did not verify: {found}, not {entry.ratings_sha256}")
+        raise DownloadError(
+            f"the ratings in {entry.package} failed verification: their sha256 is {found}, not {entry.ratings_sha256}"
+        )
 
 
 def _pip_error(text: str) -> str:
@@ -217,7 +219,7 @@ def _pip_error(text: str) -> str:
 
 
 def _short(error: Exception) -> str:
-    """Say in a few words why a download failed; requests nests its reasons over many lines."""
+    """Return in a few words why a download failed; requests nests reasons over many lines."""
     text = " ".join(str(error).split())
     for sign, words in (
         ("resolve", "its name cannot be resolved: no network?"),
@@ -235,7 +237,7 @@ def _sum(file: Path, kind: str) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Have the files on disk before the folder is renamed: a power cut must not leave a name without content."""
+    """Sync the files before the folder is renamed, so that a power cut cannot leave an incomplete folder."""
     for path in folder.iterdir():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
@@ -268,7 +270,7 @@ def write_from_recbole(wheel: Path, ratings: Path, titles: Path) -> None:
 
 
 def _item_line(line: str) -> str:
-    """Turn a film's line into one of u.item: number, title (year), three dates and addresses, genre flags.
+    """Convert a film's line to the layout of u.item: id, title (year), three empty fields, genre flags.
 
     >>> _item_line("2\\tGoldenEye\\t1995\\tAction Thriller")
     '2|GoldenEye (1995)||||0|1|0|0|0|0|0|0|0|0|0|0|0|0|0|0|1|0|0'

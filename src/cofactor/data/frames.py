@@ -1,4 +1,4 @@
-"""Take columns out of any data frame; the one module that imports narwhals, loaded only when a frame is read."""
+"""Take columns from any data frame; the only module that imports narwhals, loaded when a frame is read."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +44,7 @@ def _named(frame: Any) -> tuple[list[str], Any]:
         return [str(name) for name in table.collect_schema().names()], table
     except TypeError as error:
         raise DataError(
-            f"{type(frame).__name__} is no data frame: give one of pandas, polars, pyarrow or duckdb"
+            f"{type(frame).__name__} is not a data frame: give one of pandas, polars, pyarrow or duckdb"
         ) from error
     except Exception as error:  # whatever the engine behind a lazy frame raises
         raise DataError(f"the frame cannot be read: {first_line(error)}") from error
@@ -68,7 +68,10 @@ def _polars(table: Any) -> pl.DataFrame:
 
 
 def _column(column: Any, role: str) -> pl.Series:
+    native = nw.to_native(column)
     try:
+        if str(getattr(native, "dtype", "")).startswith("Sparse"):  # of pandas; narwhals does not convert it
+            return pl.Series(role, native.to_numpy())
         series: pl.Series = column.to_polars()
     except Exception as error:  # pandas objects of mixed types fail in many ways
         if role == "title":

@@ -1,4 +1,4 @@
-"""Put checked columns together into `Interactions`, and tell of the rows that had to be refused."""
+"""Build `Interactions` from checked columns, and report bad rows."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ def from_columns(
     name: str,
     titles: Titles | None,
 ) -> Interactions:
-    """Check columns that came with types of their own, and build the table."""
+    """Check typed columns and build the table."""
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
     check_text("name", name)
     if not len(raw):
@@ -44,26 +44,26 @@ def from_columns(
 
 
 def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> pl.DataFrame:
-    """Return the good rows, or raise the one error that tells of the bad ones."""
+    """Return the valid rows, or raise one error that lists the bad ones."""
     if not table.n_bad:
         return table.frame
     first, *others = table.problems
-    told = f"{place}, {unit} {first.line:,}: {first.reason}"
+    first_bad = f"{place}, {unit} {first.line:,}: {first.reason}"
     if on_bad_rows == "skip" and len(table.frame):
-        logger.warning("%s; left out %s bad row%s", told, f"{table.n_bad:,}", "s" * (table.n_bad > 1))
+        logger.warning("%s; left out %s bad row%s", first_bad, f"{table.n_bad:,}", "s" * (table.n_bad > 1))
         return table.frame
     if others:
-        told += "".join(f"; {unit} {problem.line:,}: {problem.reason}" for problem in others)
+        first_bad += "".join(f"; {unit} {problem.line:,}: {problem.reason}" for problem in others)
     count = f"{table.n_bad:,} bad row{'s' if table.n_bad > 1 else ''} in all"
     if not len(table.frame):
-        raise DataError(f"{told}; {count}, and no valid rows: check the columns and the separator")
-    raise DataError(f"{told}; {count}: mend them, or leave them out with on_bad_rows='skip'")
+        raise DataError(f"{first_bad}; {count}, and no valid rows: check the columns and the separator")
+    raise DataError(f"{first_bad}; {count}: fix them, or leave them out with on_bad_rows='skip'")
 
 
 def interactions(
     frame: pl.DataFrame, place: str, duplicates: Duplicates, name: str, titles: Titles | None
 ) -> Interactions:
-    """Build the table from good rows (user, item and perhaps value and time), with its titles."""
+    """Build the table from valid rows (user, item, and optionally value and time), with titles."""
     values = frame["value"].to_numpy() if "value" in frame.columns else None
     times = frame["time"].to_numpy() if "time" in frame.columns else None
     try:
@@ -74,7 +74,7 @@ def interactions(
 
 
 def as_table(titles: Titles) -> pl.DataFrame:
-    """Return titles as a frame: the one that was given, or what a file holds."""
+    """Return titles as a polars frame, from a title file or from any data frame."""
     if isinstance(titles, str | os.PathLike):
         return read_titles(titles)
     if isinstance(titles, pl.DataFrame):

@@ -45,7 +45,7 @@ class Interactions:
     users, items : Vocabulary
         The raw ids of both sides.
     matrix : scipy.sparse.csr_array, float32, shape (users, items)
-        The values; its column indices are sorted within each row and nothing stands twice.
+        The values; column indices are sorted within each row, and no pair is stored twice.
     timestamps : numpy.ndarray of int64 or float64, or None
         Seconds since 1970 of each stored value of ``matrix``: int64 where all are whole, else float64, exact to a
         microsecond.
@@ -55,9 +55,9 @@ class Interactions:
     metadata : ItemMetadata
         Titles and genres where they are known.
     name : str
-        The data set's name, for people.
+        The data set's name, as shown in reports.
     array_store : ArrayStore
-        Where arrays go that are made of it: memory, or files where it was opened with a limit.
+        Where arrays derived from the table are kept: in memory, or in files if it was opened with a memory limit.
 
     Examples
     --------
@@ -99,17 +99,17 @@ class Interactions:
         values : numpy.ndarray, optional
             Ratings or counts; without them every interaction counts 1.
         timestamps : array or sequence, optional
-            Seconds since 1970, dates or datetimes; larger numbers are taken as milliseconds, microseconds or
-            nanoseconds, and the log says so.
+            Seconds since 1970, dates or datetimes. Numbers too large for seconds are read as milliseconds,
+            microseconds or nanoseconds, with a warning in the log.
         duplicates : {"last", "first", "sum", "mean", "error"}
-            What becomes of a user and an item that meet more than once: the latest (or earliest) value in
-            time (in reading order without timestamps), the sum, the mean, or an error.
+            What to do with several rows for the same user and item: keep the latest (or earliest) value in time (in
+            reading order without timestamps), the sum or the mean, or raise an error.
 
         Raises
         ------
         DataError
-            If the columns differ in length, an id is missing, a value is not finite, or an interaction
-            stands twice where that is an error.
+            If the columns differ in length, an id is missing, a value is not finite, or a pair is
+            repeated and ``duplicates="error"``.
         """
         user_vocabulary, user_rows = Vocabulary.of(users, kind="user")
         item_vocabulary, item_rows = Vocabulary.of(items, kind="item")
@@ -160,12 +160,12 @@ class Interactions:
 
     @functools.cached_property
     def value_range(self) -> tuple[float, float]:
-        """The least and the greatest value."""
+        """The smallest and the largest value."""
         return (float(self.matrix.data.min()), float(self.matrix.data.max())) if len(self) else (0.0, 0.0)
 
     @property
     def is_binary(self) -> bool:
-        """Whether every value is 1, as it is for feedback without ratings."""
+        """Whether every value is 1, as for feedback without ratings."""
         return self.value_range == (1.0, 1.0) or not len(self)
 
     @property
@@ -267,10 +267,10 @@ class Interactions:
         return self.split_rows(kept)[1]
 
     def min_counts(self, *, per_user: int = 1, per_item: int = 1) -> "Interactions":
-        """Keep the users and items that have at least so many interactions, and no others.
+        """Keep only users and items with at least this many interactions.
 
-        Removing a user may leave an item with too few, and so on; it is repeated until all that are left have
-        enough (the "k-core"). The vocabularies shrink to those that are left, in the same order.
+        Removing a user may leave an item with too few, and so on, so this repeats until all remaining users and items
+        have enough (the "k-core"). The vocabularies keep the remaining ids, in the same order.
         """
         check_count("per_user", per_user, 0)
         check_count("per_item", per_item, 0)
@@ -278,7 +278,7 @@ class Interactions:
         return self.where(kept)._without_rows(~users, ~items)
 
     def describe(self) -> pl.DataFrame:
-        """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
+        """Return statistics (count, mean, std, min, … max) of the values and of the interactions per user and item."""
         self.array_store.require(18 * len(self), "the values of all ratings")
         return _described(self)
 
@@ -301,17 +301,25 @@ class Interactions:
         return new
 
     def with_items(self, table: Any) -> "Interactions":
-        """Add titles and genres from a frame with the columns item, title and perhaps genres, else raise DataError."""
-        from cofactor.data.frames import as_polars  # brings narwhals, which importing cofactor must not load
+        """Add titles and genres from a data frame with the columns item, title, and optionally genres.
 
-        new = dataclasses.replace(self, metadata=ItemMetadata.of(as_polars(table), self.items.ids))
+        Raises
+        ------
+        DataError
+            If it is not a data frame, or lacks a column.
+        """
+        if not isinstance(table, pl.DataFrame):
+            from cofactor.data.frames import as_polars  # imports narwhals, which is slow
+
+            table = as_polars(table)
+        new = dataclasses.replace(self, metadata=ItemMetadata.of(table, self.items.ids))
         new.__dict__.update({"by_item": self.by_item} if "by_item" in self.__dict__ else {})
         return new
 
     def split_rows(self, test_rows: Iterable[int] | np.ndarray) -> "tuple[Interactions, Interactions]":
         """Hold out given rows of the table, counted from 0 in reading order: (train, test).
 
-        With it the official folds of ml-100k are ``ratings.split_rows(range(20_000))`` for u1, and so on.
+        For example, ``ratings.split_rows(range(20_000))`` is the official split u1 of ml-100k.
         """
         mask: np.ndarray = self.array_store.zeros(len(self), bool)
         self.array_store.require(16 * operator.length_hint(test_rows), "the row numbers", _AT_RANDOM)
@@ -326,26 +334,26 @@ class Interactions:
         return self._split(splits.random_mask(len(self), test_fraction, seed, self.array_store))
 
     def split_per_user(self, *, test_fraction: float = 0.25, seed: int = 0) -> "tuple[Interactions, Interactions]":
-        """Hold out a random share of each user's interactions: (train, test); of a single one, that one."""
+        """Hold out a random share of each user's interactions: (train, test). A user's only interaction is held out."""
         self._need_columns(_AT_RANDOM)
         return self._split(splits.per_user_mask(self.triplets().user_rows, test_fraction, seed))
 
     def split_last(self, n: int = 1) -> "tuple[Interactions, Interactions]":
-        """Hold out each user's last ``n`` interactions in time, where there are more: (train, test)."""
+        """Hold out the last ``n`` interactions in time of each user who has more than ``n``: (train, test)."""
         self._need_columns(_AT_RANDOM)
         return self._split(splits.last_mask(self.triplets().user_rows, self._times("split_last"), n))
 
     def split_by_time(
         self, *, test_fraction: float | None = None, at: Moment | None = None
     ) -> "tuple[Interactions, Interactions]":
-        """Hold out all that happened from a moment on: (train, test).
+        """Hold out everything from a point in time on: (train, test).
 
         Parameters
         ----------
         test_fraction : float, optional
-            The share of interactions that lie after the moment.
+            The share of interactions after that point.
         at : datetime, date, str or float, optional
-            The moment itself; a text such as ``"2024-05-31"`` or ``"2024-05-31T12:30"``, UTC where no zone is named,
+            The point in time: a text such as ``"2024-05-31"`` or ``"2024-05-31T12:30"``, UTC where no zone is named,
             or seconds since 1970.
 
         Raises
@@ -353,17 +361,17 @@ class Interactions:
         DataError
             If the table has no times.
         SettingError
-            If the fraction is not between 0 and 1, ``at`` is no moment, or both or neither are given.
+            If the fraction is not between 0 and 1, ``at`` is not a time, or both or neither are given.
         """
         return self._split(splits.time_mask(self._times("split_by_time"), test_fraction, at))
 
     def split_users(
         self, *, n_users: int | None = None, test_fraction: float | None = None, seed: int = 0
     ) -> "tuple[Interactions, Interactions]":
-        """Hold out so many users with all that is theirs, or a share of the users: (train, their interactions).
+        """Hold out a number or a share of users with all their interactions: (train, their interactions).
 
-        Each part has its own users and all items. The second is of use once it is split again: what is known of the
-        users, and what is held out of theirs; see `cofactor.evaluation.evaluate_by_fold_in`.
+        Each part has its own users and all items. Split the second part again, into what the model may see of these
+        users and what it is tested on; see `cofactor.evaluation.evaluate_by_fold_in`.
         """
         held_out = splits.user_mask(self.n_users, n_users, test_fraction, seed)
         theirs, others = (passes.entries_of(self.matrix, users, self.array_store) for users in (held_out, ~held_out))
@@ -372,14 +380,14 @@ class Interactions:
         return train, self.where(theirs)._without_rows(~held_out, no_item)
 
     def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
-        """Yield ``n`` pairs (train, test) whose test parts hold every interaction once."""
+        """Yield ``n`` pairs (train, test); every interaction is in exactly one test part."""
         for mask in splits.fold_masks(len(self), n, seed, self.array_store):
             yield self._split(mask)
 
     def contiguous_folds(self, n: int = 5) -> "Iterator[tuple[Interactions, Interactions]]":
-        """Yield ``n`` pairs (train, test) whose test parts are the table's rows in reading order, cut in ``n``.
+        """Yield ``n`` pairs (train, test) whose test parts are consecutive rows in reading order.
 
-        With ml-100k they are its official splits u1 to u5.
+        For ml-100k these are its official splits u1 to u5.
         """
         for mask in splits.contiguous_masks(len(self), n, self.array_store):
             yield self._split(mask)
@@ -402,7 +410,7 @@ class Interactions:
         return self.where(rest), self.where(held_out)
 
     def _without_rows(self, users: np.ndarray, items: np.ndarray) -> "Interactions":
-        """Drop users and items that have no interactions any more; both are masks of those to drop."""
+        """Drop users and items without interactions; both arguments are masks of those to drop."""
         kept_users, kept_items = np.flatnonzero(~users), np.flatnonzero(~items)
         return dataclasses.replace(
             self,
@@ -421,7 +429,7 @@ class Interactions:
 
 
 def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, name: str | None = None) -> Interactions:
-    """Open a folder of interactions, with the store for what is made of it, and under its own name or another."""
+    """Open a folder of interactions; arrays derived from it go to ``store``, and ``name`` replaces the stored name."""
     found = ondisk.read_folder(folder)
     table = Interactions(
         found.users,
@@ -455,7 +463,7 @@ def _row_number(given: object) -> int:
 
 
 def _described(ratings: Interactions) -> pl.DataFrame:
-    """Describe the values, and how many interactions users and items have: count, mean, std, min, … max."""
+    """Return statistics (count, mean, std, min, … max) of the values and of the interactions per user and item."""
     columns = {
         "value": ratings.matrix.data,
         "per user": np.diff(ratings.matrix.indptr),
@@ -468,9 +476,9 @@ def _described(ratings: Interactions) -> pl.DataFrame:
 
 
 def _card(ratings: Interactions) -> str:
-    """Return what a notebook shows of a table: how much there is of what."""
+    """Return the HTML summary of a table that notebooks show."""
     (low, high), counts = ratings.value_range, np.diff(ratings.matrix.indptr)
-    each = "" if not len(counts) else f"{np.median(counts):g} in the middle, at most {counts.max():,}"
+    each = "" if not len(counts) else f"{np.median(counts):g} (median), at most {counts.max():,}"
     known = {"times": ratings.timestamps, "titles": ratings.metadata.titles, "genres": ratings.metadata.genres}
     return notebook.facts(
         ratings.name or "interactions",

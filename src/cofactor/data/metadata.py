@@ -1,4 +1,4 @@
-"""What is known of items besides who liked them: titles and genres."""
+"""Item metadata: titles and genres."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ __all__ = ["ItemMetadata"]
 
 @dataclass(frozen=True)
 class ItemMetadata:
-    """What is known of the items besides who liked them, in item row order.
+    """Titles and genres of the items, in item row order.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class ItemMetadata:
 
     @classmethod
     def of(cls, table: pl.DataFrame, ids: pl.Series) -> "ItemMetadata":
-        """Return the texts of some items from a frame with the columns item, title and perhaps genres.
+        """Look up the metadata of some items in a frame with the columns item, title and perhaps genres.
 
         Raises
         ------
@@ -41,6 +41,6 @@ class ItemMetadata:
         return cls(joined["title"], joined["genres"] if "genres" in joined.columns else None)
 
     def take(self, rows: np.ndarray) -> "ItemMetadata":
-        """Return the texts of the given rows; a row of -1 gives null."""
+        """Return the metadata of the given rows; -1 gives null."""
         where = pl.Series(rows.astype(np.int64)).replace(-1, None)
         return ItemMetadata(*(text if text is None else text.gather(where) for text in (self.titles, self.genres)))

@@ -1,6 +1,6 @@
-"""What objects show of themselves in a notebook: a heading and a small table, as HTML that needs nothing else.
+"""HTML summaries for notebooks: a heading and a small table.
 
-There is no colour and no style sheet in it, so it looks at home on light and on dark pages alike.
+Without colours or style sheets, so that they fit light and dark pages.
 """
 
 import html
@@ -13,7 +13,7 @@ _LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.35); padding: 0.2em 0.9e
 
 
 def facts(title: str, known: Mapping[str, object]) -> str:
-    """Return a heading with names and what they are, one a line; what is None or empty is left out.
+    """Return a heading and a table of names and values; None and empty values are left out.
 
     Examples
     --------
@@ -25,15 +25,15 @@ def facts(title: str, known: Mapping[str, object]) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], note: str = "") -> str:
-    """Return a heading, a table with the names of its columns above, and a note below; all texts escaped.
+    """Return a heading, a table with column names, and a note below; all text is escaped.
 
     Parameters
     ----------
     title : str
     columns : sequence of str
-        Names of the columns; none for a table that needs none.
+        Names of the columns; may be empty.
     rows : iterable of sequences
-        Texts and numbers; numbers stand to the right.
+        Texts and numbers; numbers are right-aligned.
     note : str
     """
     head = "".join(_cell("th", name, aligned="left" if at == 0 else "right") for at, name in enumerate(columns))

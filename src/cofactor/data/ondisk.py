@@ -1,4 +1,4 @@
-"""Interactions in a folder: memory-mapped arrays, so that they need not fit in memory."""
+"""Interactions in a folder of memory-mapped arrays, which need not fit in memory."""
 
 import io
 import json
@@ -38,7 +38,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Stored:
-    """What a folder of interactions holds: the fields of `Interactions`, and the transpose where it was written."""
+    """The content of a folder of interactions: the fields of `Interactions`, and the transpose if stored."""
 
     users: Vocabulary
     items: Vocabulary
@@ -60,7 +60,7 @@ def write_folder(stored: Stored, folder: str | os.PathLike[str]) -> Path:
     """
     target = path_of(folder, "folder")
     if target.exists():
-        raise DataError(f"{target} is there already: remove it or name another folder")
+        raise DataError(f"{target} exists already: remove it or name another folder")
     with new_folder(target) as beside:
         arrays = dict(zip(ARRAYS, (stored.matrix.indptr, stored.matrix.indices, stored.matrix.data), strict=True))
         arrays |= {"timestamps": stored.timestamps, "order": stored.order}
@@ -73,12 +73,12 @@ def write_folder(stored: Stored, folder: str | os.PathLike[str]) -> Path:
 
 
 def write_manifest(folder: Path, name: str, **more: Any) -> None:
-    """Write the file that says what the folder is: its format's version, the table's name, and whatever else."""
+    """Write the manifest: the format version, the table's name, and more."""
     (folder / MANIFEST).write_text(json.dumps({"format": FORMAT_VERSION, "name": name, **more}, indent=1))
 
 
 def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, metadata: ItemMetadata) -> None:
-    """Write the ids of both sides, and what is known of the items."""
+    """Write the ids of users and items, and the item metadata."""
     _write_parquet(users.ids.alias("user").to_frame(), folder / "users.parquet")
     known = {"title": metadata.titles, "genres": metadata.genres}
     columns = {"item": items.ids} | {name: text for name, text in known.items() if text is not None}
@@ -88,12 +88,12 @@ def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, metadata: It
 def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
     try:
         frame.write_parquet(path)
-    except pl.exceptions.ComputeError as error:  # so polars calls a full disk
+    except pl.exceptions.ComputeError as error:  # raised by polars if the disk is full
         raise OSError(str(error)) from error
 
 
 class ArrayFile:
-    """A ``.npy`` file of one dimension that is written part by part."""
+    """A one-dimensional ``.npy`` file that is written part by part."""
 
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype
@@ -107,14 +107,14 @@ class ArrayFile:
         self.length += len(part)
 
     def close(self) -> None:
-        """Write how many there are; without it the file has none."""
+        """Write the number of entries to the header and close the file."""
         header = self._header(self.length)
         self._file.seek(0)
         self._file.write(header)
         self._file.close()
 
     def _header(self, length: int) -> bytes:
-        """NumPy leaves room in it for the length to grow."""
+        """Return a header; NumPy pads it, so that the length can change."""
         description = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (length,)}
         stream = io.BytesIO()
         np.lib.format.write_array_header_1_0(stream, description)
@@ -157,7 +157,7 @@ def read_folder(folder: str | os.PathLike[str]) -> Stored:
 def _matrix(folder: Path, names: tuple[str, ...], shape: tuple[int, int]) -> sparse.csr_array:
     indptr, indices, values = (_mapped(folder, name) for name in names)
     if len(indptr) != shape[0] + 1 or indptr[-1] != len(indices) or len(indices) != len(values):
-        raise DataError(f"{folder} is not whole: its arrays do not fit each other; write it again")
+        raise DataError(f"{folder} is damaged: its arrays do not fit each other; write it again")
     return as_csr(values, indices, indptr, shape)
 
 

@@ -1,4 +1,4 @@
-"""Open a table's bytes whatever they are packed in: as they are, gzip, zstandard, or a zip with one table inside."""
+"""Open a table's bytes: plain, gzip, zstandard, or a zip with one table inside."""
 
 import contextlib
 import gzip
@@ -23,7 +23,7 @@ _BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, NotImplem
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file that is there and holds something, or say what stands in its place."""
+    """Return the path of an existing non-empty file, or raise an error that says what is there instead."""
     file = Path(path)
     if file.is_dir():
         inside = sorted(entry.name for entry in file.iterdir() if not entry.name.startswith("."))
@@ -32,7 +32,7 @@ def existing(path: str | os.PathLike[str]) -> Path:
     if not file.exists():
         raise DataError(f"{file} does not exist{_neighbours(file)}")
     if not file.is_file():
-        raise DataError(f"{file} is neither a file nor a folder: copy what it gives to a file first")
+        raise DataError(f"{file} is neither a file nor a folder: copy its content to a file first")
     if not file.stat().st_size:
         raise DataError(f"{file} is empty: it needs at least one row")
     return file
@@ -63,8 +63,7 @@ def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[Bi
     Raises
     ------
     DataError
-        If the file is missing, a folder, empty, or not wholly what its packing promises; also when that only
-        shows while it is read.
+        If the file is missing, a folder, empty, or damaged; also if that only shows while it is read.
     """
     file = existing(path)
     packing = _packing(file)
@@ -73,11 +72,13 @@ def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[Bi
             stream = _unpacked(file, packing, stack)
             yield stream if _is_utf8(encoding) else cast(BinaryIO, _Recoded(stream, encoding))
     except _BROKEN as error:
-        raise DataError(f"{file} is not a whole {packing} file ({error}): fetch or pack it again") from error
+        raise DataError(f"{file} is a damaged {packing} file ({error}): download or compress it again") from error
     except UnicodeError as error:
-        raise DataError(f"{file} is not {encoding} text ({error}): give its encoding") from error
+        raise DataError(f"{file} is not {encoding} text ({error}): give its encoding='…'") from error
     except OSError as error:
-        raise DataError(f"{file} cannot be read ({error.strerror or error}): check its rights, and the disk") from error
+        raise DataError(
+            f"{file} cannot be read ({error.strerror or error}): check its permissions, and the disk"
+        ) from error
 
 
 def _is_utf8(encoding: str) -> bool:
@@ -99,17 +100,17 @@ class _Recoded:
 
 
 def _packing(file: Path) -> str:
-    """Tell how a file is packed by its first bytes, which cannot be misnamed."""
+    """Detect the compression of a file by its first bytes."""
     try:
         with file.open("rb") as stream:
             head = stream.read(4)
     except OSError as error:
-        raise DataError(f"{file} cannot be read ({error.strerror}): check its rights, and the disk") from error
+        raise DataError(f"{file} cannot be read ({error.strerror}): check its permissions, and the disk") from error
     for suffix, (magic, name) in _PACKED.items():
         if head.startswith(magic) and (name != "zip" or head[2:4] in (b"\x03\x04", b"\x05\x06")):
             return name
         if file.suffix.lower() == suffix:
-            raise DataError(f"{file} is not a {name} file: rename it or fetch it again")
+            raise DataError(f"{file} is not a {name} file: rename it or download it again")
     return "plain"
 
 
@@ -125,7 +126,7 @@ def _unpacked(file: Path, packing: str, stack: contextlib.ExitStack) -> BinaryIO
 
 
 def _member(file: Path, stack: contextlib.ExitStack) -> IO[bytes]:
-    """Open the one table of a zip."""
+    """Open the only table of a zip."""
     archive = stack.enter_context(zipfile.ZipFile(file))
     names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
     tables = [
@@ -136,17 +137,17 @@ def _member(file: Path, stack: contextlib.ExitStack) -> IO[bytes]:
         raise DataError(f"{file} holds {held}, not one: unzip it and give the table's own path")
     try:
         return stack.enter_context(archive.open(tables[0]))
-    except RuntimeError as error:  # what zipfile raises for a password
+    except RuntimeError as error:  # raised for a password
         raise DataError(f"{file} cannot be opened ({error}): unzip it yourself and give the table's path") from error
 
 
 def _from_zstandard(file: Path) -> BinaryIO:
-    """Unpack with polars, which has the decoder that Python got only in 3.14: each line is read as one column."""
+    """Decompress with polars (Python's own decoder came with 3.14): each line is read as one column."""
     try:
         lines = pl.read_csv(file, separator="\x01", quote_char=None, has_header=False, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
-            f"{file} is not whole zstandard-packed UTF-8 text ({first_line(error)}): unpack it first"
+            f"{file} is not valid zstandard-compressed UTF-8 text ({first_line(error)}): unpack it first"
         ) from error
     text = io.BytesIO()
     lines.write_csv(text, include_header=False, quote_style="never", separator="\x01")

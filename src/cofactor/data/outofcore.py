@@ -1,12 +1,11 @@
 """Open Parquet files larger than memory: sorted once into memory-mapped arrays in a cache folder, then reused.
 
-Three passes, each over parts that fit the limit: one reads all files to check them and to collect the ids; one reads
-them again and throws every rating into the range of its user on disk; one sorts the ranges, and on the way throws the
-ratings into the ranges of their items, which gives the transpose. The arrays are what `read_parquet` makes in memory,
-bit by bit.
+Three passes, each over parts that fit the limit: one reads all files, checks them and collects the ids; one reads them
+again and distributes the ratings to ranges of users on disk; one sorts these ranges and distributes the ratings to
+ranges of items, which gives the transpose. The arrays are bit-identical to those of `read_parquet`.
 
-A cache folder has a name made of the files' names, sizes and times of change and of the options. It appears whole, in
-one step; so whatever ends a build, the next call finds all of it or none. A lock lets one process build at a time.
+The name of a cache folder is a hash of the files' names, sizes and modification times and of the options. It is created
+in one step, so after a crash it is either complete or absent. A lock lets one process build at a time.
 """
 
 import hashlib
@@ -40,7 +39,7 @@ from cofactor.files import new_folder
 __all__ = ["open_parquet"]
 
 LAYOUT = 2
-"""Of the cache: another number, and what is there is built anew."""
+"""Version of the cache's content; with a new one, caches are rebuilt."""
 
 logger = logging.getLogger(__name__)
 MOST_ROWS = 2**31 - 1
@@ -62,7 +61,7 @@ def open_parquet(
     name: str | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Interactions:
-    """Open a Parquet file, or all Parquet files in a folder, holding no more than a limit of it in memory.
+    """Open a Parquet file, or all Parquet files in a folder, with a limit on how much of it is in memory.
 
     The first call sorts the ratings into a cache folder, where later calls with the same files find them. What is then
     made of the table, such as random splits, folds, binary values or a model's training, keeps to the limit too, and
@@ -122,13 +121,13 @@ def open_parquet(
     wanted = wanted_columns(user, item, value, time)
     columns = parquet_columns(parquet_files(source, apart_from=store.folder), wanted)
     options = {"columns": columns, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
-    texts = None if titles is None else as_table(titles)  # a wrong file shows before the work, not after it
+    texts = None if titles is None else as_table(titles)  # fails before the work, not after it
     table = _Cached(source, options, store, notify or logger.info).opened(name)
     return table if texts is None else table.with_items(texts)
 
 
 class _Cached:
-    """The arrays of some files with some options: those in the cache, or new ones."""
+    """The sorted arrays of some files with some options, in the cache or to be built."""
 
     def __init__(self, path: Path, options: dict[str, Any], store: Disk, notify: Callable[[str], None]) -> None:
         self._path, self._options, self._store, self._notify = path, options, store, notify
@@ -136,7 +135,7 @@ class _Cached:
         self._home = store.folder / f"{path.resolve().stem or 'root'}-{_short(source)}"
 
     def opened(self, name: str) -> Interactions:
-        """Return the table; build it where it is not there."""
+        """Return the table; build it if it is not cached."""
         inputs = self._inputs()
         target = self._home / _short(inputs)
         if not (target / MANIFEST).exists():
@@ -145,7 +144,7 @@ class _Cached:
         return open_folder(target, self._store, name=name)
 
     def _inputs(self) -> dict[str, Any]:
-        """Describe the files as they are now, by names that hold in every folder."""
+        """Describe the current state of the files, by absolute paths."""
         described = []
         for file in parquet_files(self._path, apart_from=self._store.folder):
             try:
@@ -166,7 +165,7 @@ class _Cached:
             self._notify(f"another process is sorting {self._path}: waiting for it")
             lock.acquire()
         try:
-            if (target / MANIFEST).exists():  # it was that process's work
+            if (target / MANIFEST).exists():  # the other process built it
                 return
             _clear(self._home)
             self._write(target, inputs, name)
@@ -182,12 +181,12 @@ class _Cached:
             self._notify(f"sorting {found.n_rows:,} ratings of {len(found.users.ids):,} users, once")
             build(parts, found, self._options["duplicates"], beside, self._store.entries_at_once)
             if self._inputs() != inputs:
-                raise DataError(f"{self._path} changed while it was read: open it again when it is whole")
+                raise DataError(f"{self._path} changed while it was read: open it again when it is complete")
             write_manifest(beside, name, made_from=inputs)
 
 
 def _clear(home: Path) -> None:
-    """Remove what killed builds left, and the arrays of files that have changed since."""
+    """Remove leftovers of killed builds, and arrays of files that have changed."""
     for entry in home.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
@@ -199,7 +198,7 @@ def _short(description: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """Some consecutive good rows of a file: user, item and, where asked for, value and time."""
+    """Some consecutive valid rows of a file: user, item, and optionally value and time."""
 
     file: Path
     first_row: int
@@ -207,11 +206,11 @@ class Part:
 
     @property
     def frame(self) -> pl.DataFrame:
-        """The good rows in their final types."""
+        """The valid rows in their final types."""
         return self.found.frame
 
-    def told(self) -> str:
-        """Say where the bad rows are, and what is wrong with the first few."""
+    def first_bad(self) -> str:
+        """Describe the first few bad rows."""
         bad = self.found.bad_rows
         first, *others = (f"row {self.first_row + row:,}: {self.found.why(row)}" for row in bad[:3])
         return f"{self.file}, {'; '.join([first, *others])}"
@@ -274,7 +273,7 @@ class ParquetParts:
 
 @dataclass(frozen=True)
 class Side:
-    """The ids of a side, and how many rows each has: (ids,), int64."""
+    """The ids of users or items, and how many rows each has: (ids,), int64."""
 
     ids: Vocabulary
     counts: np.ndarray
@@ -282,7 +281,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Indexed:
-    """What one pass over the files finds: both sides, the number of good rows, and the unit of their times."""
+    """Result of the first pass: ids of both sides, the number of valid rows, and the unit of their times."""
 
     users: Side
     items: Side
@@ -291,12 +290,12 @@ class Indexed:
 
 
 def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
-    """Go through the files once: check every row, and collect the ids and their counts.
+    """Read the files once: check every row, and collect the ids and their counts.
 
     Raises
     ------
     DataError
-        If a file cannot be used, a row is bad and that is an error, or there is no good row.
+        If a file cannot be used, a row is bad and that is an error, or there is no valid row.
     """
     known: dict[str, pl.DataFrame] = {}
     times: TimeUnit | None = None
@@ -305,7 +304,7 @@ def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
     for part in parts:
         if part.found.bad_rows:
             n_bad += len(part.found.bad_rows)
-            first_bad = first_bad or part.told()
+            first_bad = first_bad or part.first_bad()
         n_rows += len(part.frame)
         if "time" in part.frame.columns:
             unit = TimeUnit.of(part.frame["time"].to_numpy())
@@ -318,7 +317,7 @@ def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
         place = parts.files[0] if len(parts.files) == 1 else parts.files[0].parent
         raise DataError(f"{place} has no rows: nothing to learn from")
     if n_rows > MOST_ROWS:
-        raise DataError(f"there are {n_rows:,} ratings, and one machine takes {MOST_ROWS:,}: train with SparkALS")
+        raise DataError(f"there are {n_rows:,} ratings, the limit on one machine is {MOST_ROWS:,}: train with SparkALS")
     if times is not None:
         times.log_unless_seconds(str(parts.files[0]))
     return Indexed(_side(known["user"], "user"), _side(known["item"], "item"), n_rows, times)
@@ -329,7 +328,7 @@ def _tell(first: str, n_bad: int, n_good: int, on_bad_rows: OnBadRows) -> None:
     if not n_good:
         raise DataError(f"{first}; {count}, and no valid rows: check the columns")
     if on_bad_rows == "error":
-        raise DataError(f"{first}; {count}: mend them, or leave them out with on_bad_rows='skip'")
+        raise DataError(f"{first}; {count}: fix them, or leave them out with on_bad_rows='skip'")
     logger.warning("%s; left out %s", first, count.removesuffix(" in all"))
 
 
@@ -356,7 +355,7 @@ def _side(known: pl.DataFrame, kind: str) -> Side:
 
 
 def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder: Path, at_once: int) -> None:
-    """Write all arrays but the manifest into a folder that is there already.
+    """Write all arrays, but not the manifest, to an existing folder.
 
     Parameters
     ----------
@@ -392,7 +391,7 @@ def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder:
 def _by_user(
     parts: Iterable[Part], found: Indexed, folder: Path, at_once: int
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield for each range of users its ratings in reading order."""
+    """Yield the ratings of each range of users, in reading order."""
     edges, buckets, done = edges_of(found.users.counts, at_once), None, 0
     for part in parts:
         records = _records(part, found, done)
@@ -402,7 +401,7 @@ def _by_user(
         try:
             buckets.add(records["user"], records)
         except OverflowError:
-            raise DataError(f"{part.file} changed while it was read: open it again when it is whole") from None
+            raise DataError(f"{part.file} changed while it was read: open it again when it is complete") from None
     assert buckets is not None
     return iter(buckets)
 
@@ -416,7 +415,7 @@ def _records(part: Part, found: Indexed, first_row: int) -> np.ndarray:
     }
     for side in ("user", "item"):
         if columns[side].min(initial=0) < 0:
-            raise DataError(f"{part.file} changed while it was read: open it again when it is whole")
+            raise DataError(f"{part.file} changed while it was read: open it again when it is complete")
     columns |= {"value": frame["value"].to_numpy()} if "value" in frame.columns else {}
     if found.times is not None:
         columns["time"] = found.times.seconds(frame["time"].to_numpy())
@@ -459,7 +458,7 @@ def _write_transpose(by_item: Transposing, counts: np.ndarray, folder: Path) -> 
 
 
 def _write_order(folder: Path, n_rows: int, at_once: int) -> None:
-    """Write where each rating that was read is stored, unless they are stored as they were read."""
+    """Write the stored position of each rating read, unless they are stored in reading order."""
     rows: Any = np.load(folder / "rows.npy", mmap_mode="r")
     starts = range(0, len(rows), at_once)
     if not all(np.all(np.diff(rows[first : first + at_once + 1]) > 0) for first in starts):

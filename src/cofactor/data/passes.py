@@ -1,6 +1,6 @@
-"""What is done to tables part by part: in one part where they are in memory, in many where they are larger.
+"""Operations on tables part by part: one part if they are in memory, many if they are larger.
 
-Every function gives the same bits however many parts there are.
+Every function gives bit-identical results for any number of parts.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import sparse
 
-from cofactor.data.array_store import ArrayStore, Disk
+from cofactor.data.array_store import MEMORY, ArrayStore, Disk
 from cofactor.data.buckets import Transposing
 from cofactor.errors import SettingError
 
@@ -17,10 +17,14 @@ __all__ = [
     "at_least",
     "counts_of",
     "entries_of",
+    "has_zeros",
     "kept_where",
     "places_of",
     "row_runs",
+    "rows_between",
     "scattered",
+    "stored_where",
+    "stores",
     "sums_of",
     "transposed",
     "valued",
@@ -31,15 +35,20 @@ _ROWS_AT_ONCE = 2**22
 
 
 def counts_of(rows: np.ndarray, n: int) -> np.ndarray:
-    """Count how often each of ``n`` rows stands in a column: (n,), int64."""
+    """Count how often each of ``n`` row numbers occurs in a column: (n,), int64."""
     counts = np.zeros(n, np.int64)
     for first in range(0, len(rows), _ROWS_AT_ONCE):  # bincount makes 64-bit integers of its input
         counts += np.bincount(rows[first : first + _ROWS_AT_ONCE], minlength=n)
     return counts
 
 
+def has_zeros(values: np.ndarray) -> bool:
+    """Return whether a value is 0, the common answer first: the least of many is found faster than a 0 among them."""
+    return bool(len(values)) and not values.min() > 0 and not values.all()
+
+
 def sums_of(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
-    """Add up the values that stand beside each of ``n`` rows of a column: (n,), float64."""
+    """Sum the values by row number: (n,), float64."""
     sums = np.zeros(n)
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
@@ -48,7 +57,7 @@ def sums_of(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
 
 
 def places_of(mask: np.ndarray, store: ArrayStore) -> np.ndarray:
-    """Return where a mask is true: int64."""
+    """Return the positions where a mask is true: int64."""
     places, done = store.zeros(int(np.count_nonzero(mask)), np.int64), 0
     for part in store.parts(len(mask)):
         found = np.flatnonzero(mask[part])
@@ -68,7 +77,7 @@ def at_least(values: np.ndarray, least: float, store: ArrayStore) -> np.ndarray:
 
 
 def row_runs(matrix: sparse.csr_array, store: ArrayStore) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield runs of stored entries, none of which cuts a row, each with the rows of its entries."""
+    """Yield ranges of stored entries that hold whole rows, each with the row number of every entry."""
     lengths = np.diff(matrix.indptr)
     for part in store.row_parts(lengths):
         span = slice(int(matrix.indptr[part.start]), int(matrix.indptr[part.stop]))
@@ -76,7 +85,7 @@ def row_runs(matrix: sparse.csr_array, store: ArrayStore) -> Iterator[tuple[slic
 
 
 def entries_of(matrix: sparse.csr_array, rows: np.ndarray, store: ArrayStore) -> np.ndarray:
-    """Bring a mask over the rows of a matrix to the entries that it stores."""
+    """Turn a mask over the rows of a matrix into a mask over its stored entries."""
     mask: np.ndarray = store.zeros(matrix.nnz, bool)
     for span, row_of in row_runs(matrix, store):
         mask[span] = rows[row_of]
@@ -84,7 +93,7 @@ def entries_of(matrix: sparse.csr_array, rows: np.ndarray, store: ArrayStore) ->
 
 
 def as_csr(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    """Assemble sorted and distinct entries; scipy neither checks them nor copies them.
+    """Assemble sorted and distinct entries; SciPy neither checks nor copies them.
 
     Its constructor copies what is a view of an array more than twice as large, as a part of a mapped file is.
     """
@@ -96,8 +105,34 @@ def as_csr(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: t
     return matrix
 
 
+def rows_between(table: sparse.csr_array, first: int, last: int) -> sparse.csr_array:
+    """Return the rows ``first`` to ``last`` of a table as a view of it."""
+    if first == 0 and last == table.shape[0]:
+        return table
+    start, stop = table.indptr[first], table.indptr[last]
+    arrays = table.data[start:stop], table.indices[start:stop], table.indptr[first : last + 1] - start
+    return as_csr(*arrays, (last - first, table.shape[1]))
+
+
+def stores(table: sparse.csr_array, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return for each pair of a row and a column whether a table stores it, whatever its value."""
+    width = max(table.shape[1], 1)
+    stored = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr)) * width + table.indices
+    asked = rows.astype(np.int64) * width + columns
+    place = np.searchsorted(stored, asked)
+    found = np.zeros(len(asked), dtype=bool)
+    inside = place < len(stored)
+    found[inside] = stored[place[inside]] == asked[inside]
+    return found
+
+
+def stored_where(table: sparse.csr_array, kept: np.ndarray, store: ArrayStore = MEMORY) -> sparse.csr_array:
+    """Return a table of some of the stored values; ``kept`` is a mask over them."""
+    return kept_where(table, None, None, kept, store)[0]
+
+
 def valued(matrix: sparse.csr_array, change: Callable[[np.ndarray], np.ndarray], store: ArrayStore) -> sparse.csr_array:
-    """Return a matrix with a function of each value in its place, as float32."""
+    """Apply a function to every stored value; the result is float32."""
     values = store.zeros(matrix.nnz, np.float32)
     for part in store.parts(matrix.nnz):
         values[part] = change(matrix.data[part])
@@ -105,7 +140,7 @@ def valued(matrix: sparse.csr_array, change: Callable[[np.ndarray], np.ndarray],
 
 
 def scattered(mask: np.ndarray, order: np.ndarray | None, store: ArrayStore) -> np.ndarray:
-    """Bring a mask over the rows as they were read into the order in which they are stored."""
+    """Turn a mask in reading order into one in stored order."""
     if order is None:
         return mask
     stored: np.ndarray = store.zeros(len(mask), bool)

@@ -1,4 +1,4 @@
-"""Read the splits that papers publish: those of NCF (with sampled negatives) and those of LightGCN."""
+"""Read published splits: those of NCF (with sampled negatives) and of LightGCN."""
 
 import os
 import re
@@ -30,7 +30,7 @@ class PublishedSplit:
     ----------
     train, test : Interactions
     negatives : Interactions, optional
-        For each user the items that the test items are ranked among.
+        For each user the items among which the test items are ranked.
     """
 
     train: Interactions
@@ -39,7 +39,7 @@ class PublishedSplit:
 
 
 def read_lightgcn(folder: PathLike) -> PublishedSplit:
-    """Read ``train.txt`` and ``test.txt`` of the LightGCN layout: a user and their items a line.
+    """Read ``train.txt`` and ``test.txt`` of the LightGCN layout: one user and their items per line.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def read_ncf(path: PathLike) -> PublishedSplit:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Raw numbers of one file: the users it names, its pairs of user and item, and when each was, if it says so."""
+    """Raw numbers of one file: its users, its (user, item) pairs, and their times if there are any."""
 
     named: np.ndarray
     users: np.ndarray
@@ -120,7 +120,7 @@ class _Pairs:
 
 
 def _tables(parts: list[_Pairs], name: str) -> list[Interactions]:
-    """Build one table a part, all with the same vocabularies."""
+    """Build one table for each part, all with the same vocabularies."""
     users = Vocabulary(np.unique(np.concatenate([part.named for part in parts])).tolist(), kind="user")
     items = Vocabulary(np.unique(np.concatenate([part.items for part in parts])).tolist(), kind="item")
     return [
@@ -137,12 +137,12 @@ def _tables(parts: list[_Pairs], name: str) -> list[Interactions]:
 
 
 def _numbers(path: Path) -> list[np.ndarray]:
-    """Return the whole numbers of each line that holds any."""
+    """Return the integers of each non-blank line."""
     return [_whole(line.split(), path, number) for number, line in _lines(path)]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that hold anything, with their numbers from 1."""
+    """Yield the non-blank lines with their numbers, from 1."""
     with opened(path) as stream:
         for number, line in enumerate(stream.read().splitlines(), start=1):
             if line.strip():
@@ -157,12 +157,12 @@ def _whole(cells: list[bytes], path: Path, number: int) -> np.ndarray:
         shown = wrong[:40].decode(errors="replace")
         raise DataError(f"{path}, line {number:,}: {shown!r} is not the whole number of a user or an item") from None
     if whole.min() < 0:
-        raise DataError(f"{path}, line {number:,}: {whole.min()} is negative, and users and items count from 0")
+        raise DataError(f"{path}, line {number:,}: {whole.min()} is negative, but users and items are numbered from 0")
     return whole
 
 
 def _ncf_files(path: Path) -> list[Path]:
-    """Return the three files of a folder or of a common beginning."""
+    """Return the three files in a folder or with a common prefix."""
     if path.is_dir():
         found = sorted(path.glob(f"*{_NCF[0]}"))
         if len(found) != 1:
@@ -175,12 +175,12 @@ def _ncf_files(path: Path) -> list[Path]:
 
 
 def _columns(path: Path) -> np.ndarray:
-    """Return user and item of each line of a rating file (user, item, value, time), and the time if all tell it."""
+    """Return user and item of each line of a rating file (user, item, value, time), and the time if all have one."""
     rows = []
     for number, line in _lines(path):
         cells = line.split()
         if len(cells) < 2:
-            raise DataError(f"{path}, line {number:,}: a user and an item are asked for, {line[:40]!r} holds one")
+            raise DataError(f"{path}, line {number:,}: expected a user and an item, got {line[:40]!r}")
         timed = len(cells) > 3 and cells[3].isdigit() and len(cells[3]) <= 18
         rows.append(_whole([*cells[:2], *cells[3:4]] if timed else cells[:2], path, number))
     if not rows:
@@ -190,12 +190,12 @@ def _columns(path: Path) -> np.ndarray:
 
 
 def _negatives(path: Path) -> _Pairs:
-    """Return the negatives of each line: ``(user,item)``, then the items that were not met."""
+    """Return the negatives of each line: ``(user,item)``, then the sampled items."""
     users, items = [], []
     for number, line in _lines(path):
         pair = _PAIR.match(line)
         if pair is None:
-            raise DataError(f"{path}, line {number:,}: it does not begin with (user,item), as a negatives file's must")
+            raise DataError(f"{path}, line {number:,}: expected (user,item) at the beginning of the line")
         listed = _whole(line[pair.end() :].split(), path, number)
         users.append(np.full(len(listed), int(pair[1])))
         items.append(listed)

@@ -1,7 +1,7 @@
 """Read interactions from files, folders, databases and data frames.
 
-Every reader refuses a table with a bad row, says where it is and what is wrong, and how many there are in all;
-``on_bad_rows="skip"`` leaves such rows out instead, and logs how many.
+By default a bad row is an error, which says where it is, what is wrong, and how many bad rows there are;
+``on_bad_rows="skip"`` leaves them out and logs how many.
 """
 
 import os
@@ -58,7 +58,7 @@ def read_csv(
     on_bad_rows: OnBadRows = "error",
     name: str | None = None,
 ) -> Interactions:
-    """Read a delimited text file: csv, tsv, the ``::`` layout; as it is or packed as gz, zst or zip.
+    """Read a delimited text file: csv, tsv, the ``::`` layout; plain or compressed as gz, zst or zip.
 
     Parameters
     ----------
@@ -75,24 +75,24 @@ def read_csv(
         taken as milliseconds, microseconds or nanoseconds, and the log says so. None leaves times out; so does a file
         with none of several names.
     separator : str, optional
-        The text between two columns; found out from the file's name and its first line where it is not given.
+        The text between two columns; by default determined from the file's name and first line.
     has_header : bool
         Whether the first line names the columns. Without a header they are called user, item, value and time in
         that order, then column_5 and so on.
     columns : sequence of str, optional
         Other names, in order, for the columns of a file without a header.
     ids : {"str", "int"}
-        Whether the ids are kept as they are spelt, or read as integers.
+        Whether ids are kept as strings, or read as integers.
     encoding : str
-        How the text is written, such as ``"latin-1"`` or ``"utf-16"``.
+        The encoding of the text, such as ``"latin-1"`` or ``"utf-16"``.
     titles : path or polars.DataFrame, optional
-        A file for `read_titles`, or a frame with the columns item, title and perhaps genres.
+        A file for `read_titles`, or a data frame with the columns item, title, and optionally genres.
     duplicates : {"last", "first", "sum", "mean", "error"}
-        What becomes of a user and an item that meet more than once.
+        What to do with several rows for the same user and item; see `Interactions.from_columns`.
     on_bad_rows : {"error", "skip"}
-        Whether a bad row is an error or is left out.
+        Whether bad rows are an error or are left out.
     name : str, optional
-        The data set's name for people; the file's where it is not given.
+        The data set's name, as shown in reports; by default that of the file.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def read_parquet(
     Raises
     ------
     DataError
-        If a file is not Parquet, the files differ, a column is missing or of no use, or rows are bad.
+        If a file is not Parquet, the files differ, a column is missing or unusable, or rows are bad.
 
     Examples
     --------
@@ -200,7 +200,7 @@ def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
     if apart_from is not None and path.resolve() in apart_from.resolve().parents:
         files = [file for file in files if apart_from.resolve() not in file.resolve().parents]
     if not files:
-        raise DataError(f"{path} is a folder without a .parquet file in it: give one that has some")
+        raise DataError(f"{path} is a folder without .parquet files: give a folder with some")
     return files
 
 
@@ -216,7 +216,7 @@ def from_frame(
     on_bad_rows: OnBadRows = "error",
     name: str = "",
 ) -> Interactions:
-    """Take interactions from a data frame: pandas, polars, pyarrow, a duckdb relation, anything narwhals reads.
+    """Read interactions from a data frame: pandas, polars, pyarrow, a duckdb relation, or anything narwhals reads.
 
     Ids keep their type: integers stay integers, categories become strings. See `read_csv` for the parameters; titles
     are taken from a column title where there is one and none are given. So what `Interactions.to_frame` returns gives
@@ -225,7 +225,7 @@ def from_frame(
     Raises
     ------
     DataError
-        If it is no data frame, a column is missing or of no use, or rows are bad.
+        If it is not a data frame, a column is missing or unusable, or rows are bad.
     SettingError
         If an argument is of the wrong type or none of its choices.
 
@@ -249,7 +249,7 @@ def from_frame(
 
 
 def read_table(path: PathLike, **options: Any) -> Interactions:
-    """Read a file by its name: a folder or ``.parquet`` with `read_parquet`, all else with `read_csv`.
+    """Read a file according to its name: folders and ``.parquet`` with `read_parquet`, all else with `read_csv`.
 
     Examples
     --------
@@ -264,13 +264,13 @@ def read_table(path: PathLike, **options: Any) -> Interactions:
 
 
 def is_parquet(path: PathLike) -> bool:
-    """Return whether a path is one for `read_parquet`, by its name or as a folder."""
+    """Return whether `read_parquet` reads a path: a folder, or a name that ends with ``.parquet``."""
     path = path_of(path)
     return path.is_dir() or inner_suffix(path) in _PARQUET
 
 
 def read_movielens(path: PathLike, *, name: str | None = None, **options: Any) -> Interactions:
-    """Read ratings in one of the MovieLens layouts, with the titles that lie beside them.
+    """Read ratings in one of the MovieLens layouts, with the titles in the same folder.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def read_movielens(path: PathLike, *, name: str | None = None, **options: Any) -
         ``u.data`` (tabs), ``ratings.dat`` (``::``) or ``ratings.csv``, or a folder with one of them. Titles come
         from ``u.item``, ``movies.dat`` or ``movies.csv`` in the same folder.
     name : str, optional
-        The data set's name for people; the folder's where it is not given.
+        The data set's name, as shown in reports; by default that of the folder.
     **options
         The other parameters of `read_csv`.
 
@@ -328,5 +328,5 @@ def _ratings_file(path: Path) -> Path:
         return existing(path)
     found = [path / name for name in _MOVIELENS if (path / name).is_file()]
     if not found:
-        raise DataError(f"{path} has none of {', '.join(_MOVIELENS)} in it: give the file itself to read_csv")
+        raise DataError(f"{path} contains none of {', '.join(_MOVIELENS)}: give the path of the ratings file")
     return found[0]

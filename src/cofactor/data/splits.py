@@ -1,7 +1,6 @@
-"""Which interactions are held out: each function here decides, and returns a mask over the rows of the data.
+"""Decide which interactions are held out: each function returns a mask over the rows of the data.
 
-All of them see the interactions in the order in which they were read, so that a split can be repeated by
-anyone who has the file and NumPy.
+All of them work in reading order, so anyone with the file and NumPy can reproduce a split.
 """
 
 from collections.abc import Iterator
@@ -67,15 +66,14 @@ def per_user_mask(user_rows: np.ndarray, test_fraction: float, seed: int) -> Mas
 
 
 def disjoint_parts(groups: np.ndarray, fraction: float, parts: int, seed: int) -> list[np.ndarray]:
-    """Return the rows of several held-out parts that do not overlap, each the same share of every group.
+    """Return the rows of several disjoint held-out parts, each with the same share of every group.
 
-    With users as groups, the first part is what `per_user_mask` holds out, and the others come before it in the same
-    random order.
+    With users as groups, the first part is that of `per_user_mask`; the others precede it in the same random order.
     """
     check_fraction("fraction", fraction)
     check_seed(seed)
     if parts * fraction > 1 + 1e-9:
-        raise SettingError(f"{parts} parts of {fraction:g} each are more than there is: hold out fewer or smaller ones")
+        raise SettingError(f"{parts} parts of {fraction:g} each exceed the whole: hold out fewer or smaller parts")
     rank, count = _rank_within_user(groups, np.random.default_rng(seed).random(len(groups)))
     place = (rank + 1) / count
     return [np.flatnonzero((place > 1 - (k + 1) * fraction) & (place <= 1 - k * fraction)) for k in range(parts)]
@@ -89,7 +87,7 @@ def last_mask(user_rows: np.ndarray, timestamps: np.ndarray, n: int) -> Mask:
 
 
 def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: object) -> Mask:
-    """Hold out what happened at or after a moment, given itself or as the share of interactions after it."""
+    """Hold out what happened at or after a point in time, given directly or as the share of interactions after it."""
     if (at is None) == (test_fraction is None):
         raise SettingError("give either test_fraction or at (a moment), not both")
     if at is not None:
@@ -103,7 +101,7 @@ def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: object) -
 
 
 def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int) -> Mask:
-    """Hold out whole users, given how many or which share: the first of ``default_rng(seed).permutation(n)``."""
+    """Hold out a number or a share of users: the first of ``default_rng(seed).permutation(n)``."""
     if (wanted is None) == (test_fraction is None):
         raise SettingError("give either n_users or test_fraction, not both")
     check_seed(seed)
@@ -128,7 +126,7 @@ def fold_masks(n: int, folds: int, seed: int, store: ArrayStore = MEMORY) -> Ite
 
 
 def contiguous_masks(n: int, folds: int, store: ArrayStore = MEMORY) -> Iterator[Mask]:
-    """Yield ``folds`` masks, each of a run of neighbours, which are of about equal length."""
+    """Yield ``folds`` masks, each of consecutive rows, of about equal length."""
     _check_folds(folds, n)
     sizes = [n // folds + (k < n % folds) for k in range(folds)]
     for first, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
@@ -144,7 +142,7 @@ def _check_folds(folds: int, n: int) -> None:
 
 
 def _rank_within_user(user_rows: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each interaction's place among its user's by ``key`` (ties in reading order), and their number."""
+    """Return each interaction's rank within its user by ``key`` (ties in reading order), and the user's count."""
     order = np.lexsort((key, user_rows))
     counts = np.bincount(user_rows)
     starts = np.cumsum(counts) - counts

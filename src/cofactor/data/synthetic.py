@@ -1,4 +1,4 @@
-"""Made-up ratings of any size: the long tails of real data, and a low-rank truth that a solver can find again.
+"""Synthetic ratings of any size, with long tails as in real data and a low-rank structure that solvers can recover.
 
 Who rated what does not depend on taste. The numbers of ratings per user are log-normal (σ 1.2), the popularity of
 the items follows Zipf's law (exponent 0.9, item row 0 first). A rating is the mean, plus the two biases, plus the
@@ -67,7 +67,7 @@ class Block:
 
 @dataclass(frozen=True)
 class _Items:
-    """What all users share: how likely each item is met, and its taste."""
+    """What all users share: the popularity, bias and vector of each item."""
 
     cumulative: np.ndarray
     weights: np.ndarray
@@ -81,12 +81,12 @@ def is_synthetic(name: str) -> bool:
 
 
 def parse(name: str) -> Spec:
-    """Read ``synthetic:USERSxITEMSxRATINGS`` with an optional ``:SEED``.
+    """Parse ``synthetic:USERSxITEMSxRATINGS`` with an optional ``:SEED``.
 
     Raises
     ------
     SettingError
-        If the name has another form, or no such set can exist.
+        If the name has another form, or such a set is impossible.
 
     Examples
     --------
@@ -96,7 +96,9 @@ def parse(name: str) -> Spec:
     match = re.fullmatch(r"synthetic:([0-9]{1,18})x([0-9]{1,18})x([0-9]{1,18})(?::([0-9]{1,18}))?", name)
     if not match:
         shown = name if len(name) <= 60 else f"{name[:60]}…"
-        raise SettingError(f"{shown!r} is no synthetic set: write synthetic:USERSxITEMSxRATINGS, such as {_EXAMPLE}")
+        raise SettingError(
+            f"{shown!r} is not the name of a synthetic set: write synthetic:USERSxITEMSxRATINGS, such as {_EXAMPLE}"
+        )
     spec = Spec(*(int(number or 0) for number in match.groups()))
     _check(spec)
     return spec
@@ -121,7 +123,7 @@ def _check(spec: Spec) -> None:
 
 
 def generate(spec: Spec) -> Interactions:
-    """Make a synthetic set in memory, with integer ids from 1 on, timestamps and titles.
+    """Generate a synthetic set in memory, with integer ids from 1 on, timestamps and titles.
 
     Examples
     --------
@@ -172,7 +174,7 @@ def _items(spec: Spec) -> _Items:
 
 
 def _counts(spec: Spec) -> np.ndarray:
-    """Share the ratings out among the users: log-normal, at least one each where there are enough."""
+    """Distribute the ratings among users: log-normal, at least one each if there are enough."""
     weights = np.random.default_rng([spec.seed, 1]).lognormal(0, SIGMA, spec.users)
     least = 1 if spec.ratings >= spec.users else 0
     scale = _scale(weights, least, spec.items, spec.ratings)
@@ -188,7 +190,7 @@ def _counts(spec: Spec) -> np.ndarray:
 
 
 def _scale(weights: np.ndarray, least: int, most: int, total: int) -> float:
-    """Find by bisection the factor at which the clipped weights add up to ``total``."""
+    """Find by bisection the factor for which the clipped weights sum to ``total``."""
     low, high = 0.0, (most + 1) / float(weights.min())
     for _ in range(100):
         middle = (low + high) / 2
@@ -200,7 +202,7 @@ def _scale(weights: np.ndarray, least: int, most: int, total: int) -> float:
 
 
 def _bounds(counts: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Cut the users into blocks of at most `_BLOCK_USERS`, of about `_BLOCK_RATINGS` ratings."""
+    """Split the users into blocks of at most `_BLOCK_USERS`, of about `_BLOCK_RATINGS` ratings."""
     ends = np.cumsum(counts)
     start = 0
     while start < len(counts):
@@ -229,7 +231,7 @@ def _block(items: _Items, first: int, counts: np.ndarray, rng: np.random.Generat
 
 
 def _by_draws(rng: np.random.Generator, counts: np.ndarray, cumulative: np.ndarray) -> np.ndarray:
-    """Draw items for each user with replacement and keep the first distinct ones, as many as asked for.
+    """Draw items for each user with replacement and keep the first distinct ones, as many as needed.
 
     Every draw is one integer: the bits of the user, of the item, and of the turn among the user's draws.
     """
@@ -291,7 +293,7 @@ def write_synthetic(
         ``synthetic:USERSxITEMSxRATINGS`` with an optional ``:SEED``; the same name gives the same ratings as
         `load_dataset` does.
     folder : path
-        It appears when it is whole. Its columns are user, item, value and time.
+        It is created in one step. Its columns are user, item, value and time.
     progress : callable, optional
         Called with the number of ratings so far.
 
@@ -319,7 +321,7 @@ def write_synthetic(
     check_callable("progress", progress)
     spec, target = parse(name), path_of(folder, "folder")
     if target.exists():
-        raise DataError(f"{target} is there already: remove it or name another folder")
+        raise DataError(f"{target} exists already: remove it or name another folder")
     done = 0
     with new_folder(target) as beside:
         for number, frame in enumerate(_frames(spec)):

@@ -1,4 +1,4 @@
-"""Read the files that say what the items are called: u.item, movies.dat and movies.csv of MovieLens."""
+"""Read title files: u.item, movies.dat and movies.csv of MovieLens."""
 
 import os
 from pathlib import Path
@@ -21,14 +21,14 @@ _ITEM_NAMES = ("item", "movieId", "item_id", "movie_id", "id")
 
 
 def titles_beside(file: Path) -> Path | None:
-    """Return the title file that lies beside a ratings file, if there is one."""
+    """Return the title file in the folder of a ratings file, if there is one."""
     return next((file.parent / name for name in _FILES if (file.parent / name).is_file()), None)
 
 
 def read_titles(path: str | os.PathLike[str]) -> pl.DataFrame:
     """Read a title file as a frame of item, title and genres (separated by ``|``, null where unknown).
 
-    The layout is told by the name: ``.item`` is MovieLens 100K's, ``.dat`` is cut at ``::``, and anything else is
+    The name determines the layout: ``.item`` is MovieLens 100K's, ``.dat`` is cut at ``::``, and anything else is
     a csv file with a header that has ``title``, maybe ``genres``, and ``item`` or ``movieId``. The text may be
     UTF-8 or Latin-1.
 
@@ -71,15 +71,15 @@ def _frame(entries: list[tuple[str, str, str | None]]) -> pl.DataFrame:
 
 
 def _cut(path: str | os.PathLike[str], text: bytes, separator: bytes, least: int) -> list[list[str]]:
-    """Cut every line, and see to it that each has enough fields."""
+    """Split every line, and check that each has enough fields."""
     found = []
     for row in rows(text, separator, quoting=separator == b","):
         if row.problem or len(row.fields) < least:
             reason = row.problem or f"only {len(row.fields)} of {least} fields"
-            raise DataError(f"{path}, line {row.line}: {reason}; mend that line, or take it out")
+            raise DataError(f"{path}, line {row.line}: {reason}; fix or remove that line")
         found.append(row.fields)
     if not found:
-        raise DataError(f"{path} has no titles in it: give a file that has, or none")
+        raise DataError(f"{path} has no titles: give another file, or none")
     return found
 
 
@@ -109,8 +109,8 @@ def _from_csv(path: str | os.PathLike[str], text: bytes) -> pl.DataFrame:
     for line, fields in enumerate(lines, start=2):
         if len(fields) != len(names):
             raise DataError(
-                f"{path}, row {line}: {len(fields)} fields where {len(names)} belong; mend that row: "
-                "a field with a comma in it stands in quotes"
+                f"{path}, row {line}: {len(fields)} fields instead of {len(names)}; fix that row: "
+                "a field that contains a comma must be quoted"
             )
         entries.append((fields[item], fields[title], None if genres is None else fields[genres] or None))
     return _frame(entries)

@@ -1,4 +1,4 @@
-"""Raw ids on the outside, row numbers on the inside: a vocabulary turns one into the other."""
+"""Vocabularies translate between raw ids (user-facing) and row numbers (internal)."""
 
 import functools
 import re
@@ -17,11 +17,11 @@ __all__ = ["Id", "Rows", "Vocabulary", "id_series"]
 Id: TypeAlias = str | int
 Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int32]]
 
-_FEW = 64  # up to so many ids, looking each up in a dict beats a join
+_FEW = 64  # up to this many ids, dict look-ups are faster than a join
 
 
 class Vocabulary:
-    """The raw ids of one side, in row order, without repetition.
+    """The distinct raw ids of users or items, in row order.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Vocabulary:
         self.ids = id_series(ids, kind)
         if self.ids.n_unique() != len(self.ids):
             repeated = self.ids.filter(self.ids.is_duplicated())[0]
-            raise DataError(f"the {kind} id {repeated!r} stands twice in the vocabulary: give every id once")
+            raise DataError(f"the {kind} id {repeated!r} is duplicated in the vocabulary: give every id once")
 
     @classmethod
     def of(cls, ids: Iterable[Id] | pl.Series, *, kind: str) -> "tuple[Vocabulary, Rows]":
@@ -102,11 +102,11 @@ class Vocabulary:
         return self.ids.dtype != pl.String
 
     def row(self, identifier: Id) -> int:
-        """Return the row of one id, and -1 if it is not known; made for a service, where microseconds count."""
+        """Return the row of one id, or -1 if it is unknown; fast, for services."""
         return self._row_of.get(identifier, -1)
 
     def find(self, ids: Iterable[Id] | pl.Series) -> Rows:
-        """Return the row of every id, and -1 for an id that is not known."""
+        """Return the row of every id, or -1 for unknown ids."""
         column = id_series(ids, self.kind)
         if len(column) <= _FEW:
             known = self._row_of
@@ -139,13 +139,13 @@ class Vocabulary:
         return taken
 
     def parse(self, text: str) -> Id:
-        """Return the id that a text from outside (a command line, a URL) stands for."""
+        """Return the id that a text from a command line or URL refers to."""
         if self.holds_integers and re.fullmatch(r"-?\d{1,20}", text):
             return int(text)
         return text
 
     def extended(self, ids: Iterable[Id] | pl.Series) -> "Vocabulary":
-        """Return a vocabulary with the new ones among ``ids`` appended, in order; known rows stay as they are."""
+        """Return a vocabulary with the unknown ids among ``ids`` appended in order; known rows do not change."""
         column = id_series(ids, self.kind)
         if len(self) and len(column) and (column.dtype == pl.String) == self.holds_integers:
             raise DataError(
@@ -158,13 +158,13 @@ class Vocabulary:
         fresh = column.filter(pl.Series(unknown)) if len(column) > 1 else column
         fresh = _in_order(fresh.unique()) if len(fresh) > 1 else fresh
         dtype = _wider(self.ids.dtype, fresh.dtype)
-        longer = object.__new__(Vocabulary)  # both parts are known to be sound and distinct
+        longer = object.__new__(Vocabulary)  # both parts are already checked
         longer.kind = self.kind
         longer.ids = pl.concat([self.ids.cast(dtype), fresh.cast(dtype).alias(self.ids.name)], rechunk=False)
         if "_row_of" in self.__dict__ and len(fresh) <= _FEW:
             news = {identifier: len(self) + k for k, identifier in enumerate(fresh.to_list())}
             known = self._row_of.maps if isinstance(self._row_of, ChainMap) else [self._row_of]
-            if len(known) < _FEW:  # else the dict is made anew when it is wanted
+            if len(known) < _FEW:  # else the dict is rebuilt when needed
                 longer.__dict__["_row_of"] = ChainMap(news, *known)
         return longer
 
@@ -182,7 +182,7 @@ class Vocabulary:
 
 
 def id_series(ids: Iterable[Id] | pl.Series, kind: str) -> pl.Series:
-    """Return ids as a column of 64-bit integers or strings, or say why they cannot be one."""
+    """Return ids as a column of 64-bit integers or strings; raises DataError if that is impossible."""
     if isinstance(ids, str):
         raise DataError(f"the {kind} ids came as one string, {shortened(ids)}: give a list, [{shortened(ids)}]")
     series = ids if isinstance(ids, pl.Series) else _series_from(ids, kind)

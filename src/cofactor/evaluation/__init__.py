@@ -1,4 +1,4 @@
-"""How good it is: metrics, the report of a model on held-out ratings, tuning, and plots."""
+"""How good a model is: metrics, the report on held-out ratings, tuning, charts, the report page."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ from cofactor.evaluation.report import Comparison, Report, compare, evaluate
 from cofactor.evaluation.significance import Difference, better
 
 if TYPE_CHECKING:
-    from cofactor.evaluation.page.whole import report_page
+    from cofactor.evaluation.html_report.build import report_page
     from cofactor.evaluation.tuning import Tuned, tune
 
 __all__ = [
@@ -30,9 +30,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the page when it is first used, and what needs Optuna."""
+    """Load the report page and the search, which needs Optuna, when they are first used."""
     if name == "report_page":
-        from cofactor.evaluation.page.whole import report_page
+        from cofactor.evaluation.html_report.build import report_page
 
         return report_page
     if name in ("Tuned", "tune"):

@@ -50,8 +50,8 @@ def calibration(
     """
     from cofactor.model.uncertainty import interval  # loads the sampler's kernels
 
-    held_out = matched(model, test)
-    user_rows = np.repeat(held_out.users, np.diff(held_out.matrix.indptr))
+    held_out = matched(model, test).known
+    user_rows = np.repeat(held_out.users, held_out.n_test)
     item_rows, actual = held_out.matrix.indices.astype(np.int64), held_out.matrix.data
     rows = []
     for level in levels:

@@ -1,72 +1,153 @@
-"""The held-out part as a model sees it: ids matched to its rows, what it does not know counted, overlap refused."""
+"""Held-out ratings as a model sees them: ids matched, who can be measured and who cannot, overlap refused."""
 
+import functools
+import sys
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 import numpy as np
+import polars as pl
 from scipy import sparse
 
 from cofactor.data.array_store import MEMORY, ArrayStore
 from cofactor.data.interactions import Interactions
-from cofactor.data.passes import as_csr, at_least, counts_of, kept_where
+from cofactor.data.passes import as_csr, at_least, counts_of, entries_of, has_zeros, rows_between, stored_where, stores
 from cofactor.data.vocabulary import Vocabulary
-from cofactor.errors import DataError
-from cofactor.evaluation.large import kernels_for
+from cofactor.errors import DataError, SettingError
 from cofactor.model.checks import check_interactions
-from cofactor.model.factors import Factors
+from cofactor.model.factors import Factors, has_history, learnt_by, popularity_of
 
 __all__ = [
+    "Group",
     "HeldOut",
-    "among",
+    "OnUnknown",
+    "check_on_unknown",
     "chosen_rows",
     "held_out_of",
+    "kernels_for",
     "matched",
+    "popular_group",
     "relevant_among",
-    "rows_between",
-    "stored_where",
     "table_in_rows_of",
     "without_training_rows",
 ]
 
+OnUnknown: TypeAlias = Literal["skip", "popular"]
+"""What to do with users without history: leave them out, or measure them by the popular items they would be shown."""
+
+COMPILED_FROM = {"nothing": 8_000_000, "numba": 2_000_000, "loaded": 200_000}
+"""From how many numbers on compiled loops are worth loading, by what this process has loaded already."""
+
+
+def kernels_for(numbers: int) -> Any:
+    """Return the module `cofactor.evaluation.kernels` if so many numbers are to be read that it pays, else None."""
+    loaded = "cofactor.evaluation.kernels" in sys.modules
+    state = "loaded" if loaded else "numba" if "numba" in sys.modules else "nothing"
+    if numbers < COMPILED_FROM[state]:
+        return None
+    from cofactor.evaluation import kernels
+
+    return kernels
+
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Held-out ratings in a model's rows.
+class Group:
+    """Users who are measured by the same model.
 
     Parameters
     ----------
+    model : Factors
+        The model itself, or for users without history the popular items.
     users : numpy.ndarray of int, shape (users,)
-        The model's rows of the users who have any.
+        Their rows in that model.
     matrix : scipy.sparse.csr_array, shape (users, items)
-        Their ratings, a row for each of ``users``, sorted.
-    n_unknown : int
-        How many ratings were left out because the model knows the user or the item not.
-    counts : numpy.ndarray of int64, shape (items,)
-        How many users had each item in training.
+        Their held-out ratings, a row for each of ``users``, sorted.
     array_store : ArrayStore
         How much of it may be in memory at once.
     """
 
+    model: Factors
     users: np.ndarray
     matrix: sparse.csr_array
-    n_unknown: int
-    counts: np.ndarray
     array_store: ArrayStore = MEMORY
 
+    @functools.cached_property
+    def n_test(self) -> np.ndarray:
+        """How many held-out ratings each user has: int64, (users,)."""
+        return np.diff(self.matrix.indptr).astype(np.int64)
+
     def relevant(self, relevant_from: float | None) -> sparse.csr_array:
-        """Return those that count as relevant; see `relevant_among`."""
+        """Return the ratings that count as relevant; see `relevant_among`."""
         return relevant_among(self.matrix, relevant_from, self.array_store)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Held-out ratings matched with a model.
+
+    Parameters
+    ----------
+    known : Group
+        The users of whom the model learnt something.
+    newcomers : Group, or None
+        The others, if they are measured: by the popular items.
+    n_unknown : int
+        How many ratings were left out, because nothing was learnt of the user or the model does not know the item.
+    n_without_history : int
+        How many users with held-out ratings have no history.
+    n_items_without_history : int
+        How many of the held-out items nobody had in training.
+    counts : numpy.ndarray of int64, shape (items,)
+        How many users had each item in training.
+    """
+
+    known: Group
+    newcomers: Group | None
+    n_unknown: int
+    n_without_history: int
+    n_items_without_history: int
+    counts: np.ndarray
+
+    @property
+    def groups(self) -> list[Group]:
+        """The users to measure, those with history first."""
+        return [self.known] if self.newcomers is None else [self.known, self.newcomers]
+
+    @property
+    def users(self) -> pl.Series:
+        """The ids of all users who are measured."""
+        return pl.concat([group.model.users.take(group.users) for group in self.groups])
+
+    @property
+    def matrix(self) -> sparse.csr_array:
+        """The held-out ratings of all users who are measured."""
+        if self.newcomers is None:
+            return self.known.matrix
+        return _stacked(self.known.matrix, self.newcomers.matrix)
+
+
+def check_on_unknown(on_unknown: Any) -> None:
+    """Refuse what is none of the ways to treat users without history."""
+    if on_unknown not in get_args(OnUnknown):
+        raise SettingError(f"on_unknown is {on_unknown!r}: choose 'skip' or 'popular'")
 
 
 def relevant_among(
     table: sparse.csr_array, relevant_from: float | None, store: ArrayStore = MEMORY
 ) -> sparse.csr_array:
-    """Return the ratings of at least a value; all of them where that is None."""
-    return table if relevant_from is None else stored_where(table, at_least(table.data, relevant_from, store), store)
+    """Return the ratings of at least a value; if that is None, all but those of 0, which say nothing of a choice."""
+    if relevant_from is not None:
+        return stored_where(table, at_least(table.data, relevant_from, store), store)
+    if not has_zeros(table.data):
+        return table
+    chosen = store.zeros(table.nnz, bool)
+    for part in store.parts(table.nnz):
+        chosen[part] = table.data[part] != 0
+    return stored_where(table, chosen, store)
 
 
-def matched(model: Factors, test: Interactions) -> HeldOut:
-    """Match held-out ratings with a model by their ids.
+def matched(model: Factors, test: Interactions, on_unknown: OnUnknown = "skip") -> HeldOut:
+    """Match held-out ratings with a model by their ids, and tell users with history from those without.
 
     Raises
     ------
@@ -74,23 +155,96 @@ def matched(model: Factors, test: Interactions) -> HeldOut:
         If they are no Interactions, one was in the training data, or none can be measured.
     """
     check_interactions(test)
+    check_on_unknown(on_unknown)
     table = table_in_rows_of(model.users, model.items, test)
-    lengths = np.diff(table.indptr)
-    if not len(table.indices):
+    strangers = _strangers(model, test)
+    if not table.nnz and not (on_unknown == "popular" and strangers.matrix.nnz and _same_kind(model, test)):
         _refuse_strangers(model, test)
-    overlap, counts = _trained_on(model.seen, table)
+    overlap, counts, tested = _trained_on(model.seen, table)
     if overlap:
         raise DataError(
             f"{overlap:,} of the {table.nnz:,} test ratings were in the training data, so the result would be "
             "flattering: evaluate on held-out ratings, or leave those out with "
             "cofactor.evaluation.without_training_rows(model, test)"
         )
-    users = np.flatnonzero(lengths)
-    return HeldOut(users, chosen_rows(table, users), len(test) - table.nnz, counts, test.array_store)
+    store, tested_rows = test.array_store, np.flatnonzero(np.diff(table.indptr))
+    history = has_history(model, tested_rows)
+    rows, without = tested_rows[history], tested_rows[~history]
+    known = Group(model, rows, _kept_rows(table, rows, store) if len(without) else chosen_rows(table, rows), store)
+    n_without = len(without) + int(np.count_nonzero(np.diff(strangers.matrix.indptr)))
+    newcomers = None
+    if on_unknown == "popular" and n_without:
+        newcomers = _newcomers(model, table, without, strangers)
+    elif not len(rows):
+        raise DataError(
+            "none of the users of the test ratings had anything in training, so nothing was learnt of them: evaluate "
+            'with on_unknown="popular" to measure the popular items that they would be shown, or on a split in which '
+            "users keep a part of their ratings, such as split_per_user()"
+        )
+    n_test = known.matrix.nnz + (0 if newcomers is None else newcomers.matrix.nnz)
+    learnt = learnt_by(model)
+    had = counts if learnt.nnz == model.seen.nnz else counts_of(learnt.indices, model.n_items)
+    n_items = int(np.count_nonzero(tested & (had == 0))) if model.seen.nnz else 0
+    return HeldOut(known, newcomers, len(test) - n_test, n_without, n_items, counts)
+
+
+def _same_kind(model: Factors, test: Interactions) -> bool:
+    """Return whether the user ids of both are integers, or those of both are strings."""
+    return bool(model.n_users) and model.users.holds_integers == test.users.holds_integers
+
+
+@dataclass(frozen=True, eq=False)
+class _Strangers:
+    """The users of some ratings whom a model does not have, and their ratings of the items that it has."""
+
+    users: Vocabulary
+    matrix: sparse.csr_array
+
+
+def _strangers(model: Factors, ratings: Interactions) -> _Strangers:
+    rows = np.flatnonzero(_rows_in(ratings.users, model.users) < 0)
+    users = Vocabulary(ratings.users.take(rows), kind="user")
+    if not len(rows):
+        return _Strangers(users, sparse.csr_array((0, model.n_items), dtype=np.float32))
+    return _Strangers(users, table_in_rows_of(users, model.items, ratings))
+
+
+def _newcomers(model: Factors, table: sparse.csr_array, without: np.ndarray, strangers: _Strangers) -> Group:
+    """Return the users without history, those in the model's vocabulary first, with the popular items as their model.
+
+    What the former are known to have had, as values that say nothing, is not shown to them again.
+    """
+    there = np.flatnonzero(np.diff(strangers.matrix.indptr))
+    seen = _stacked(model.seen[without], sparse.csr_array((len(there), model.n_items), dtype=np.float32))
+    ids = pl.concat([model.users.take(without), strangers.users.take(there).cast(model.users.ids.dtype)])
+    return popular_group(model, ids, _stacked(table[without], strangers.matrix[there]), seen)
+
+
+def popular_group(model: Factors, ids: pl.Series, matrix: sparse.csr_array, seen: sparse.csr_array) -> Group:
+    """Return users who are shown what most users of a model had, less what they have seen."""
+    counts = popularity_of(model).astype(np.float32)
+    popular = Factors(
+        np.zeros((len(ids), 0), np.float32),
+        np.zeros((model.n_items, 0), np.float32),
+        Vocabulary(ids, kind="user"),
+        model.items,
+        item_bias=counts,
+        seen=seen,
+    )
+    return Group(popular, np.arange(len(ids)), matrix)
+
+
+def _stacked(one: sparse.csr_array, other: sparse.csr_array) -> sparse.csr_array:
+    """Put the rows of two tables below each other."""
+    if not other.shape[0]:
+        return one
+    values, indices = (np.concatenate([getattr(t, name) for t in (one, other)]) for name in ("data", "indices"))
+    indptr = np.concatenate([one.indptr, one.indptr[-1] + other.indptr[1:].astype(np.int64)])
+    return as_csr(values, indices, indptr, (one.shape[0] + other.shape[0], one.shape[1]))
 
 
 def _refuse_strangers(model: Factors, test: Interactions) -> NoReturn:
-    """Say why none of the ratings is of a user and an item of the model: ids of another type, or other ids."""
+    """Say why no rating is of a user and an item that the model knows: ids of another type, or other ids."""
     if not model.n_users or not model.n_items:
         raise DataError("none of the test ratings has both its user and its item in the model: nothing can be measured")
     for known, given in ((model.users, test.users), (model.items, test.items)):
@@ -115,42 +269,40 @@ def chosen_rows(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
     return as_csr(table.data, table.indices, indptr, (len(rows), table.shape[1]))
 
 
-def rows_between(table: sparse.csr_array, first: int, last: int) -> sparse.csr_array:
-    """Return the rows ``first`` to ``last`` of a table as a view of it."""
-    if first == 0 and last == table.shape[0]:
-        return table
-    start, stop = table.indptr[first], table.indptr[last]
-    arrays = table.data[start:stop], table.indices[start:stop], table.indptr[first : last + 1] - start
-    return as_csr(*arrays, (last - first, table.shape[1]))
+def _kept_rows(table: sparse.csr_array, rows: np.ndarray, store: ArrayStore) -> sparse.csr_array:
+    """Return some rows of a table without the others."""
+    wanted = np.zeros(table.shape[0], bool)
+    wanted[rows] = True
+    return chosen_rows(stored_where(table, entries_of(table, wanted, store), store), rows)
 
 
 def _rows_of(table: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
-    """Return some rows of a table: a view of it where they follow each other, as those of the same users do."""
+    """Return some rows of a table; a view of it if they are consecutive."""
     if len(rows) and np.all(np.diff(rows) == 1):
         return rows_between(table, int(rows[0]), int(rows[-1]) + 1)
     return table[rows]
 
 
 def _lengths_of(table: sparse.csr_array, rows: np.ndarray) -> np.ndarray:
-    """Return how much each of some rows of a table holds; a row of -1 holds nothing."""
+    """Return how many values each of some rows of a table has; a row of -1 has none."""
     lengths, known = np.zeros(len(rows), np.int64), rows >= 0
     lengths[known] = np.diff(table.indptr)[rows[known]]
     return lengths
 
 
 def without_training_rows(model: Factors, ratings: Interactions) -> Interactions:
-    """Leave out the ratings that a model was trained on, so that it may be measured on the others.
+    """Leave out the ratings that a model was trained on, so that it can be measured on the rest.
 
     Parameters
     ----------
     model : Factors
     ratings : Interactions
-        Ids are matched. What the model does not know is kept.
+        Ids are matched. Ratings whose user or item the model does not know are kept.
 
     Returns
     -------
     Interactions
-        The others, in the order of the ratings.
+        The rest, in the same order.
 
     Examples
     --------
@@ -172,13 +324,13 @@ def without_training_rows(model: Factors, ratings: Interactions) -> Interactions
         known = known_users[user_rows] & (item_rows >= 0)
         seen, place = _rows_of(model.seen, user_of[part][known_users]), np.cumsum(known_users) - 1
         trained = np.zeros(len(known), bool)
-        trained[known] = among(seen, place[user_rows[known]], item_rows[known])
+        trained[known] = stores(seen, place[user_rows[known]], item_rows[known])
         kept[ratings.matrix.indptr[part.start] : ratings.matrix.indptr[part.stop]] = ~trained
     return ratings.where(kept)
 
 
 def held_out_of(model: Factors, ratings: Interactions) -> Interactions:
-    """Return those of the ratings that the model was not trained on, to measure it by.
+    """Return the ratings that a model was not trained on.
 
     Raises
     ------
@@ -191,24 +343,12 @@ def held_out_of(model: Factors, ratings: Interactions) -> Interactions:
     return held_out
 
 
-def among(table: sparse.csr_array, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
-    """Return whether each pair is one that a table stores."""
-    width = max(table.shape[1], 1)
-    stored = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr)) * width + table.indices
-    asked = user_rows.astype(np.int64) * width + item_rows
-    place = np.searchsorted(stored, asked)
-    found = np.zeros(len(asked), dtype=bool)
-    inside = place < len(stored)
-    found[inside] = stored[place[inside]] == asked[inside]
-    return found
-
-
 def _rows_in(theirs: Vocabulary, ours: Vocabulary) -> np.ndarray:
-    return np.arange(len(ours)) if theirs == ours else ours.find(theirs.ids).astype(np.int64)
+    return np.arange(len(ours)) if theirs is ours or theirs == ours else ours.find(theirs.ids).astype(np.int64)
 
 
 def table_in_rows_of(users: Vocabulary, items: Vocabulary, ratings: Interactions) -> sparse.csr_array:
-    """Return those ratings whose user and item stand in two vocabularies, in the rows of these."""
+    """Return the ratings whose user and item are in two vocabularies, in the rows of these."""
     if ratings.users == users and ratings.items == items:
         return ratings.matrix
     user_of, item_of = _rows_in(ratings.users, users), _rows_in(ratings.items, items)
@@ -232,15 +372,11 @@ def table_in_rows_of(users: Vocabulary, items: Vocabulary, ratings: Interactions
     return as_csr(values[:done], indices[:done], indptr, (len(users), len(items)))
 
 
-def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, np.ndarray]:
-    """Return how many ratings were seen, and how many users had each item."""
+def _trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return how many ratings of a table were seen, how many users had each item, and whether the table has it."""
     if kernels := kernels_for(seen.nnz + table.nnz):
         return kernels.trained_on(seen, table)
     user_rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
-    overlap = among(seen, user_rows, table.indices).sum()
-    return int(overlap), counts_of(seen.indices, seen.shape[1])
-
-
-def stored_where(table: sparse.csr_array, kept: np.ndarray, store: ArrayStore = MEMORY) -> sparse.csr_array:
-    """Return a table of some of the stored values; ``kept`` is a mask over them."""
-    return kept_where(table, None, None, kept, store)[0]
+    tested = np.zeros(table.shape[1], bool)
+    tested[table.indices] = True
+    return int(stores(seen, user_rows, table.indices).sum()), counts_of(seen.indices, seen.shape[1]), tested

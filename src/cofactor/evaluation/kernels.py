@@ -1,8 +1,8 @@
 """Compiled twins of what is slow in NumPy for millions of ratings: the same figures, a few users to a thread.
 
-Each works on rows ``first`` to ``last`` of compressed rows, in a fixed order, and writes to places of its own. The
-functions that NumPy code calls stand at the end. Symbols: ``indptr`` and ``indices`` are those of a table of users ×
-items with sorted rows.
+Each works on rows ``first`` to ``last`` of compressed rows, in a fixed order, and writes to entries that no other
+thread writes to. The functions that NumPy code calls are at the end. Symbols: ``indptr`` and ``indices`` are those of a
+table of users × items with sorted rows.
 """
 
 from typing import Any
@@ -12,22 +12,23 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cofactor.evaluation.metrics import LIST_METRICS, Audience, ideal_gains, place_discounts
+from cofactor.evaluation.metrics import SUMS, ItemPopularity, position_discounts
 from cofactor.kernels.compiling import kernel, readable
 from cofactor.kernels.threads import share_out, task_bounds
 from cofactor.lists.rerank import Ranked
 
-__all__ = ["areas", "listed_counts", "ranking_metrics", "score_table", "trained_on"]
+__all__ = ["areas", "list_sums", "listed_counts", "score_table", "trained_on"]
 
 Array = npt.NDArray[Any]
 
 TOGETHER = 4
-"""Scores summed side by side, since each sum waits for its last addition."""
+"""Scores summed side by side: an addition to one sum must wait for the one before."""
 
 ITEMS_AT_ONCE = 512
-"""Sums that stay in the nearest cache while every column is added to them."""
+"""How many sums fit into the first cache while every column is added to them."""
 
-LIST_COLUMNS = len(LIST_METRICS)
+FOUND, GAINED, PRECISIONS, RECIPROCAL = (SUMS.index(name) for name in ("found", "gained", "precisions", "reciprocal"))
+SURPRISE, POPULAR, LISTED = (SUMS.index(name) for name in ("surprise", "popular", "listed"))
 
 
 @kernel
@@ -41,16 +42,18 @@ def count_trained(
     indices: Array,
     overlaps: Array,  # (parts,)
     counts: Array,  # (parts, items), int32
+    tested: Array,  # (parts, items), uint8
 ) -> None:
-    """Count how many users of some parts have seen each item, and how many ratings are among the seen ones."""
+    """Count how many users of some parts have seen each item and how many ratings are among the seen ones."""
     for part in range(first, last):
         held_out = np.zeros(counts.shape[1], np.uint8)
         had = counts[part]
         overlap = 0
         for user in range(edges[part], edges[part + 1]):
             set_marks(held_out, indices, indptr[user], indptr[user + 1], 1)
+            set_marks(tested[part], indices, indptr[user], indptr[user + 1], 1)
             for k in range(seen_indptr[user], seen_indptr[user + 1]):
-                item = np.uint32(seen_indices[k])  # unsigned: no place is counted from the end
+                item = np.uint32(seen_indices[k])  # unsigned: no check for negative indices
                 had[item] += 1
                 overlap += held_out[item]
             set_marks(held_out, indices, indptr[user], indptr[user + 1], 0)
@@ -65,34 +68,7 @@ def set_marks(marks: Array, indices: Array, start: int, stop: int, mark: int) ->
 
 
 @kernel
-def write_metrics(
-    found: float,
-    gained: float,
-    precisions: float,
-    first_hit: float,
-    surprise: float,
-    popular: float,
-    listed: int,
-    wanted: int,
-    k: int,
-    best: Array,
-    user: int,
-    measured: Array,  # (metrics, users)
-) -> None:
-    """Write down the metrics of a list's first k places, from its sums."""
-    measured[0, user] = found / k
-    measured[1, user] = found / wanted
-    measured[2, user] = found / min(wanted, k)
-    measured[3, user] = 1.0 if found > 0 else 0.0
-    measured[4, user] = gained / best[min(wanted, k)]
-    measured[5, user] = precisions / wanted
-    measured[6, user] = first_hit
-    measured[7, user] = surprise / listed if listed > 0 else np.nan
-    measured[8, user] = popular / listed if listed > 0 else np.nan
-
-
-@kernel
-def measure_lists(
+def sum_lists(
     first: int,
     last: int,
     starts: Array,  # (users + 1,), of the lists
@@ -101,39 +77,37 @@ def measure_lists(
     indices: Array,
     cut_offs: Array,  # rising
     discounts: Array,
-    best: Array,
     surprise: Array,
     popular: Array,
-    measured: Array,  # (cut-offs, metrics, users)
+    sums: Array,  # (cut-offs, sums, users)
 ) -> None:
-    """Measure each user's list at every cut-off in one walk along it."""
+    """Sum what the metrics need over the first positions of each user's list, at every cut-off in one walk along it."""
     relevant = np.zeros(len(surprise), np.uint8)
     for user in range(first, last):
-        wanted = indptr[user + 1] - indptr[user]
-        if wanted == 0:
-            measured[:, :, user] = np.nan
-            continue
         set_marks(relevant, indices, indptr[user], indptr[user + 1], 1)
-        found, gained, precisions, first_hit, bits, known = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        found, gained, precisions, reciprocal, bits, known = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         listed = starts[user + 1] - starts[user]
-        place = 0
+        position = 0
         for column in range(len(cut_offs)):
-            k = cut_offs[column]
-            while place < min(k, listed):
-                item = np.uint32(items[starts[user] + place])
+            length = min(cut_offs[column], listed)
+            while position < length:
+                item = np.uint32(items[starts[user] + position])
                 if relevant[item]:
                     found += 1.0
-                    gained += discounts[place]
-                    precisions += found / (place + 1)
+                    gained += discounts[position]
+                    precisions += found / (position + 1)
                     if found == 1.0:
-                        first_hit = 1.0 / (place + 1)
+                        reciprocal = 1.0 / (position + 1)
                 bits += surprise[item]
                 known += popular[item]
-                place += 1
-            length = min(k, listed)
-            write_metrics(
-                found, gained, precisions, first_hit, bits, known, length, wanted, k, best, user, measured[column]
-            )
+                position += 1
+            sums[column, FOUND, user] = found
+            sums[column, GAINED, user] = gained
+            sums[column, PRECISIONS, user] = precisions
+            sums[column, RECIPROCAL, user] = reciprocal
+            sums[column, SURPRISE, user] = bits
+            sums[column, POPULAR, user] = known
+            sums[column, LISTED, user] = length
         set_marks(relevant, indices, indptr[user], indptr[user + 1], 0)
 
 
@@ -241,28 +215,29 @@ def measure_areas(
         measured[user] = 1 - total / (2 * rest * len(good))
 
 
-def trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, Array]:
-    """Return how many ratings of a table were seen, and how many users had each item."""
+def trained_on(seen: sparse.csr_array, table: sparse.csr_array) -> tuple[int, Array, Array]:
+    """Return how many ratings of a table were seen, how many users had each item, and whether the table has it."""
     parts = 4 * numba.get_num_threads()
     work = seen.indptr + table.indptr + np.arange(len(seen.indptr))
     edges = np.searchsorted(work, np.arange(parts + 1) * (work[-1] / parts))
     edges[-1] = seen.shape[0]
     overlaps, counts = np.empty(parts, np.int64), np.zeros((parts, seen.shape[1]), np.int32)
-    share_out(count_trained, np.arange(parts + 1), edges, *_rows(seen), *_rows(table), overlaps, counts)
-    return int(overlaps.sum()), counts.sum(axis=0, dtype=np.int64)
+    tested = np.zeros(counts.shape, np.uint8)
+    share_out(count_trained, np.arange(parts + 1), edges, *_rows(seen), *_rows(table), overlaps, counts, tested)
+    return int(overlaps.sum()), counts.sum(axis=0, dtype=np.int64), np.asarray(tested.any(axis=0))
 
 
-def ranking_metrics(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array, audience: Audience) -> Array:
-    """Measure each user's list; see `cofactor.evaluation.metrics.ranking_metrics`."""
+def list_sums(ranked: Ranked, relevant: sparse.csr_array, cut_offs: Array, popularity: ItemPopularity) -> Array:
+    """Sum what the metrics of lists are computed from; see `cofactor.evaluation.metrics.list_sums`."""
     k = int(cut_offs[-1])
-    measured = np.empty((len(cut_offs), LIST_COLUMNS, relevant.shape[0]))
+    sums = np.empty((len(cut_offs), len(SUMS), relevant.shape[0]))
     lists = _starts(ranked, relevant.shape[0], k), readable(ranked.items), *_rows(relevant)
-    tables = (place_discounts(k), ideal_gains(k), audience.surprise, audience.popular)
+    tables = (position_discounts(k), popularity.surprise, popularity.popular)
     share_out(
-        measure_lists, task_bounds(relevant.indptr), *lists, readable(cut_offs), *(readable(table) for table in tables),
-        measured,
+        sum_lists, task_bounds(relevant.indptr), *lists, readable(cut_offs), *(readable(table) for table in tables),
+        sums,
     )  # fmt: skip
-    return measured
+    return sums
 
 
 def listed_counts(ranked: Ranked, n_users: int, n_items: int, cut_offs: Array) -> Array:
@@ -285,7 +260,7 @@ def score_table(users: Array, items: Array, offsets: Array, table: sparse.csr_ar
 def areas(
     users: Array, items: Array, offsets: Array, seen: sparse.csr_array, user_rows: Array, relevant: sparse.csr_array
 ) -> Array:
-    """Return the area under each user's curve; ``user_rows`` are their rows in ``seen``."""
+    """Return the area under each user's ROC curve; ``user_rows`` are their rows in ``seen``."""
     measured = np.empty(len(users))
     indptr, indices = _rows(seen)
     bounds = np.linspace(0, len(users), min(len(users), 256) + 1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What was measured of each user, and how sure the average over users is: the bootstrap."""
+"""What was measured of each user, and how precise the average over users is: the bootstrap."""
 
 import functools
 from collections.abc import Mapping
@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
-__all__ = ["RESAMPLES", "Column", "PerUser", "finished", "percentiles", "sums_of"]
+from cofactor.data.vocabulary import Vocabulary
+from cofactor.evaluation.metrics import finished
+
+__all__ = ["RESAMPLES", "Column", "Pairs", "PerUser", "percentiles", "sums_of"]
 
 RESAMPLES = 1000
 SEED = 20_260_101
@@ -30,28 +34,41 @@ class Column(NamedTuple):
         there = ~np.isnan(values)
         return cls(np.where(there, values, 0.0), there.astype(np.float64))
 
+    def followed_by(self, other: "Column") -> "Column":
+        """Return the column of these users and then others."""
+        return Column(*(np.concatenate(both) for both in zip(self, other, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The held-out ratings that a report is of: the items, and a row for each user."""
+
+    items: Vocabulary
+    matrix: sparse.csr_array
+
 
 @dataclass(frozen=True, eq=False)
 class PerUser:
-    """The measured users: their ids, how many held-out ratings each has, and the columns of the metrics."""
+    """The measured users: their ids, how many held-out ratings each has, the columns of the metrics, the ratings."""
 
     users: pl.Series
     n_test: np.ndarray
     columns: Mapping[str, Column]
+    pairs: Pairs | None = None
 
     def averages(self) -> dict[str, float]:
-        """Return each metric over all users, NaN where none has it."""
+        """Return each metric over all users, NaN if no user has it."""
         sums = {name: (column.total.sum(), column.weight.sum()) for name, column in self.columns.items()}
         return {name: float(finished(name, *both)) for name, both in sums.items()}
 
     def to_frame(self) -> pl.DataFrame:
-        """Return one row a user: user, n_test and each metric, null where the user has none."""
+        """Return one row per user: user, n_test and each metric, null where the user has none."""
         columns = {name: pl.Series(finished(name, *column)).fill_nan(None) for name, column in self.columns.items()}
         return pl.DataFrame({"user": self.users, "n_test": self.n_test, **columns})
 
     @functools.cached_property
     def resampled(self) -> Mapping[str, np.ndarray]:
-        """Each metric's averages over users drawn again and again with replacement (Efron and Tibshirani 1993)."""
+        """Each metric's averages over users drawn with replacement, many times (Efron and Tibshirani 1993)."""
         parts = {id(part): part for column in self.columns.values() for part in column}
         sums = dict(zip(parts, sums_of(np.column_stack(list(parts.values()))).T, strict=True))
         return {
@@ -60,15 +77,8 @@ class PerUser:
         }
 
 
-def finished(name: str, total: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Turn sums into the metric: their ratio, or its root for the rmse; NaN where the weight is 0."""
-    total, weight = np.asarray(total, dtype=np.float64), np.asarray(weight, dtype=np.float64)
-    ratio = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
-    return np.sqrt(ratio) if name == "rmse" else ratio
-
-
 def sums_of(columns: np.ndarray) -> np.ndarray:
-    """Sum columns (users, columns) over as many users as there are, drawn with replacement: (resamples, columns)."""
+    """Sum columns (users, columns) over as many users, drawn with replacement: (resamples, columns)."""
     n_users, turned = len(columns), np.ascontiguousarray(columns.T)
     random, sums = np.random.default_rng(SEED), np.empty((RESAMPLES, len(turned)))
     for drawn in sums:

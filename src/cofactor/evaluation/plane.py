@@ -1,4 +1,4 @@
-"""What a map of the items shows: which of them, in the plane of which two directions, under what names."""
+"""What a map of the items shows: which items, their coordinates in two dimensions, and their names."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ __all__ = ["best_known", "item_plane", "names_of"]
 
 
 def best_known(counts: np.ndarray) -> np.ndarray:
-    """Return the rows of the items to show, by how many had each: two thirds of those anybody had, the most had first.
+    """Return the rows of the items to show, by how many had each: two thirds of those that anybody had.
 
-    But 50 at least, if there are so many.
+    At least 50, if there are so many; the best known first.
     """
     wanted = max(int((counts > 0).sum()) * 2 // 3, min(len(counts), 50))
     return np.argsort(-counts, kind="stable")[:wanted]

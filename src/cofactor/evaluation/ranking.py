@@ -1,4 +1,4 @@
-"""A model's lists and scores measured against what was held out, a block of users at a time."""
+"""A model's lists and scores, measured against what was held out, a block of users at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.passes import rows_between
 from cofactor.errors import SettingError
 from cofactor.evaluation import metrics
-from cofactor.evaluation.held_out import chosen_rows, rows_between
-from cofactor.evaluation.large import kernels_for
+from cofactor.evaluation.held_out import chosen_rows, kernels_for
 from cofactor.lists.exact import SCORES_AT_ONCE
 from cofactor.model.factors import (
     Factors,
@@ -26,20 +26,20 @@ from cofactor.model.factors import (
 __all__ = ["MeasuredLists", "areas_under", "cut_offs_of", "lengths_for_pictures", "measured_lists", "scores_of"]
 
 NUMBERS_AT_ONCE = 8_000_000
-"""The most places of lists, or numbers in the vectors of their users, in a block."""
+"""The most positions of lists, or numbers in the vectors of their users, in a block."""
 
 LENGTHS = (1, 5, 10, 20, 50, 100)
-"""Lengths of lists that a picture shows."""
+"""Lengths of lists that a curve shows."""
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredLists:
-    """What was measured of lists.
+    """What was measured of some users' lists.
 
     Parameters
     ----------
     values : numpy.ndarray of float64, shape (cut-offs, metrics, users)
-        In the order of `cofactor.evaluation.metrics.LIST_METRICS`; NaN for users to whom nothing is relevant.
+        In the order of `cofactor.evaluation.metrics.LIST_METRICS`; NaN for users without a relevant item.
     counts : numpy.ndarray of int64, shape (cut-offs, items)
         How often each item is listed.
     """
@@ -49,7 +49,7 @@ class MeasuredLists:
 
 
 def cut_offs_of(k: int | Sequence[int]) -> np.ndarray:
-    """Return the lengths of lists that were asked for, rising, each once.
+    """Return the lengths of lists that were asked for, sorted, without repetition.
 
     Raises
     ------
@@ -66,14 +66,18 @@ def cut_offs_of(k: int | Sequence[int]) -> np.ndarray:
 
 
 def lengths_for_pictures(k: Sequence[int] | None, n_items: int) -> list[int]:
-    """Return the lengths of lists to measure where pictures are drawn: those asked for, and some to draw a curve by."""
+    """Return the lengths of lists to measure if a curve over them is drawn: those asked for, and some more."""
     return sorted({*(k or ()), *(length for length in LENGTHS if length < n_items)})
 
 
 def measured_lists(
-    model: Factors, users: np.ndarray, relevant: sparse.csr_array, cut_offs: np.ndarray, audience: metrics.Audience
+    model: Factors,
+    users: np.ndarray,
+    relevant: sparse.csr_array,
+    cut_offs: np.ndarray,
+    popularity: metrics.ItemPopularity,
 ) -> MeasuredLists:
-    """Rank all that was not seen for every user to whom something is relevant, and measure the lists.
+    """Rank everything that was not seen for every user with a relevant item, and measure the lists.
 
     Parameters
     ----------
@@ -83,12 +87,11 @@ def measured_lists(
     relevant : scipy.sparse.csr_array, shape (users, items)
         A row for each of ``users``.
     cut_offs : numpy.ndarray of int, rising
-    audience : Audience
-        How well known each item is.
+    popularity : ItemPopularity
     """
     asked = np.flatnonzero(np.diff(relevant.indptr))
     wanted, rows, n = chosen_rows(relevant, asked), users[asked], int(cut_offs[-1])
-    retriever_of(model).prepare(len(rows))  # which one block alone might not be worth
+    retriever_of(model).prepare(len(rows))  # for all blocks; one alone might be too small for it
     blocks: list[np.ndarray] = []
     counts = np.zeros((len(cut_offs), model.n_items), np.int64)
     block = max(1, NUMBERS_AT_ONCE // max(n, model.item_vectors.shape[1]))
@@ -96,7 +99,8 @@ def measured_lists(
         ranked = ranked_rows(model, rows[first:last], n)
         part = rows_between(wanted, first, last)
         compiled = kernels_for(len(ranked.items) + part.nnz) or metrics
-        blocks.append(compiled.ranking_metrics(ranked, part, cut_offs, audience))
+        sums = compiled.list_sums(ranked, part, cut_offs, popularity)
+        blocks.append(metrics.list_metrics(sums, np.diff(part.indptr), cut_offs))
         counts += compiled.listed_counts(ranked, last - first, model.n_items, cut_offs)
     return MeasuredLists(_of_all_users(blocks, asked, len(users), len(cut_offs)), counts)
 
@@ -127,9 +131,9 @@ def scores_of(model: Factors, users: np.ndarray, table: sparse.csr_array) -> np.
 
 
 def areas_under(model: Factors, users: np.ndarray, relevant: sparse.csr_array) -> np.ndarray:
-    """Return each user's area under the curve, from the scores of all items: shape (users,); NaN where there is none.
+    """Return each user's area under the ROC curve, from the scores of all items: shape (users,); NaN if there is none.
 
-    It costs as much as the products of all users and items, and no more memory than one block of them.
+    It takes the time of all products of users and items, and the memory of one block of them.
     """
     measured, seen = np.full(len(users), np.nan), model.seen
     numbers = len(users) * model.n_items * (model.item_vectors.shape[1] + 1)

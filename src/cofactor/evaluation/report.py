@@ -11,10 +11,18 @@ from scipy import sparse
 
 from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import rows_between
 from cofactor.errors import SettingError
-from cofactor.evaluation import metrics, ranking
-from cofactor.evaluation.held_out import HeldOut, matched, rows_between
-from cofactor.evaluation.per_user import Column, PerUser, percentiles
+from cofactor.evaluation import ranking
+from cofactor.evaluation.held_out import Group, HeldOut, OnUnknown, matched
+from cofactor.evaluation.metrics import (
+    CATALOG_METRICS,
+    ERROR_METRICS,
+    LIST_METRICS,
+    SCORE_METRICS,
+    ItemPopularity,
+)
+from cofactor.evaluation.per_user import Column, Pairs, PerUser, percentiles
 from cofactor.model.factors import Factors
 
 __all__ = [
@@ -26,35 +34,42 @@ __all__ = [
     "list_columns",
     "measured_columns",
     "of_all_lists",
+    "report_of",
+    "with_popular",
 ]
 
 FULL = "full ranking"
-FURTHER = ("auc",)
-"""What is measured only on request."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """How a model does on held-out ratings. `cofactor.evaluation.metrics` defines what each figure means.
+    """How a model does on held-out ratings. `cofactor.evaluation.metrics` defines each figure.
 
     Parameters
     ----------
     metrics : mapping of str to float
-        ``mse``, ``rmse`` and ``mae`` of a model for ratings; ``ndcg@10`` and the others where lists were measured;
-        ``auc`` where it was asked for. NaN where no user has a value.
+        ``mse``, ``rmse`` and ``mae`` of a model for ratings; ``ndcg@10`` and the others if lists were measured; ``auc``
+        if it was asked for. NaN if no user has a value.
     n_test : int
         How many held-out ratings were used.
     n_unknown : int
-        How many were left out because the model knows the user or the item not.
+        How many were left out, because nothing was learnt of the user or the model does not know the item.
     n_users : int
-        How many users the ratings are of.
+        How many users were measured.
     n_without_relevant : int
-        How many of them have nothing relevant among theirs, and so are in no mean over lists.
+        How many of them have no relevant item among their held-out ones, and so are in no mean over lists.
     protocol : str
-        What was ranked, such as ``"full ranking"`` or ``"99 sampled negatives a user"``; empty where no list was made.
+        What was ranked, such as ``"full ranking"`` or ``"99 sampled negatives a user"``; empty if no list was made.
         Figures of different protocols must not be compared.
+    n_without_history : int
+        How many users with held-out ratings had nothing in training, so that nothing was learnt of them. They are left
+        out, or with ``on_unknown="popular"`` measured by the popular items.
+    n_items_without_history : int
+        How many of the held-out items nobody had in training. They stay relevant: lists that miss them are charged.
+    relevant_from : float, optional
+        From which value on a held-out rating was relevant in lists; None if all but those of 0 were.
     users : PerUser, optional
-        What was measured of each user, from which intervals come; a report from Spark holds averages alone.
+        What was measured of each user, from which intervals are computed; a report from Spark has averages only.
     """
 
     metrics: Mapping[str, float]
@@ -63,37 +78,45 @@ class Report:
     n_users: int = 0
     n_without_relevant: int = 0
     protocol: str = ""
+    n_without_history: int = 0
+    n_items_without_history: int = 0
+    relevant_from: float | None = None
     users: PerUser | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> float:
         if name not in self.metrics:
-            raise SettingError(f"{name!r} was not measured here: {', '.join(self.metrics)}")
+            raise SettingError(f"no {name!r} in this report; available: {', '.join(self.metrics)}")
         return self.metrics[name]
 
     def _repr_html_(self) -> str:
         held_out = f"{self.n_test:,} held-out ratings of {self.n_users:,} users"
         left_out = f", {self.n_unknown:,} left out as unknown" if self.n_unknown else ""
+        without = f", {self.n_without_history:,} users without history" if self.n_without_history else ""
         title = f"Report: {self.protocol}" if self.protocol else "Report"
-        return notebook.table(title, ("metric", "value"), self.metrics.items(), held_out + left_out)
+        return notebook.table(title, ("metric", "value"), self.metrics.items(), held_out + left_out + without)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts by their names; those that are only of interest if there are any are left out at 0."""
+        always = {"n_test": self.n_test, "n_unknown": self.n_unknown, "n_users": self.n_users}
+        sometimes = ("n_without_relevant", "n_without_history", "n_items_without_history")
+        return always | {name: getattr(self, name) for name in sometimes if getattr(self, name)}
 
     def to_frame(self) -> pl.DataFrame:
-        """Return one row with a column for each metric, the counts, and the protocol where lists were measured."""
-        counts = {"n_test": self.n_test, "n_unknown": self.n_unknown, "n_users": self.n_users}
-        if self.n_without_relevant:
-            counts["n_without_relevant"] = self.n_without_relevant
-        return pl.DataFrame([{**self.metrics, **counts, **self._marked()}])
+        """Return one row with a column for each metric, the counts, and the protocol if lists were measured."""
+        return pl.DataFrame([{**self.metrics, **self.counts, **self._marked()}])
 
     @property
     def per_user(self) -> pl.DataFrame:
-        """One row a user: user, n_test and a column for each metric that has a value for each user."""
+        """One row per user: user, n_test and a column for each metric that has a value for each user."""
         return self.measured_users().to_frame()
 
     def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
-        """Return between what bounds a metric lies, as far as the choice of users decides it.
+        """Return the confidence interval of a metric over the choice of users.
 
-        The users are drawn with replacement 1000 times, from a fixed seed, and the metric is taken over each draw; the
-        bounds are percentiles of that (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). An
-        error over all ratings is a ratio of sums over users, and is resampled as such.
+        The users are drawn with replacement 1000 times, from a fixed seed, and the metric is computed over each draw;
+        the bounds are percentiles of these figures (Efron and Tibshirani 1993, An Introduction to the Bootstrap,
+        chapter 13). An error over all ratings is a ratio of sums over users, and is resampled as such.
 
         Parameters
         ----------
@@ -105,22 +128,19 @@ class Report:
         Raises
         ------
         SettingError
-            If there is no such metric, or it belongs to all lists together, as coverage and gini do.
+            If there is no such metric, or users have no value of it, as of coverage and gini.
         """
         if not 0 < level < 1:
             raise SettingError(f"level is {level}: it must lie between 0 and 1, such as 0.95")
         resampled = self.measured_users().resampled
         if name not in resampled:
-            known = f"belongs to all lists together, so drawing users anew says nothing of it: {', '.join(resampled)}"
-            raise SettingError(
-                f"{name!r} {known if name in self.metrics else 'was not measured here: ' + ', '.join(resampled)}"
-            )
+            raise SettingError(f"no per-user {name!r}; available: {', '.join(resampled)}")
         return (np.nan, np.nan) if np.isnan(self.metrics[name]) else percentiles(resampled[name], level)
 
     def intervals(self, level: float = 0.95) -> pl.DataFrame:
-        """Return every metric with its `interval`: metric, value, low, high; null where there is none.
+        """Return every metric with its `interval`: metric, value, low, high; null if it has none.
 
-        Where lists were measured, a column says by which protocol.
+        If lists were measured, a column says by which protocol.
         """
         averaged = self.measured_users().columns
         rows = []
@@ -136,10 +156,10 @@ class Report:
         Raises
         ------
         SettingError
-            If the report was made of figures alone.
+            If the report has averages only.
         """
         if self.users is None:
-            raise SettingError("this report holds no users, only their averages: evaluate() makes one that does")
+            raise SettingError("this report has averages only: cofactor.evaluation.evaluate() makes one with users")
         return self.users
 
     def _marked(self) -> dict[str, str]:
@@ -148,7 +168,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several solvers on one split: for each its settings, its model, its report and its seconds of training."""
+    """Several solvers on one split: for each its settings, its model, its report and how many seconds its fit took."""
 
     solvers: Sequence[Any]
     models: Sequence[Factors]
@@ -161,9 +181,16 @@ class Comparison:
         return notebook.table("Comparison", frame.columns, frame.rows(), held_out)
 
     def to_frame(self) -> pl.DataFrame:
-        """Return one row a solver: its name, its rank, its metrics, the seconds its fit took."""
+        """Return one row per solver: its name, its rank, its metrics, users without history, seconds of its fit."""
+        any_without = any(report.n_without_history for report in self.reports)
         rows = [
-            {"solver": type(solver).__name__, "rank": model.rank, **report.metrics, "fit_seconds": round(seconds, 3)}
+            {
+                "solver": type(solver).__name__,
+                "rank": model.rank,
+                **report.metrics,
+                **({"n_without_history": report.n_without_history} if any_without else {}),
+                "fit_seconds": round(seconds, 3),
+            }
             for solver, model, report, seconds in zip(
                 self.solvers, self.models, self.reports, self.seconds, strict=True
             )
@@ -178,13 +205,14 @@ def evaluate(
     k: int | Sequence[int] | None = None,
     clip: bool = True,
     relevant_from: float | None = None,
+    on_unknown: OnUnknown = "skip",
     also: Iterable[str] = (),
 ) -> Report:
     """Measure a model on ratings that were held out from its training.
 
-    A model for ratings is measured by its errors, and with ``k`` by its lists too; a model for ranking by its lists
-    alone. Every item that was not seen in training is ranked, and every held-out one is relevant, whatever its value,
-    unless ``relevant_from`` says otherwise.
+    A model for ratings is measured by its errors, and with ``k`` by its lists too; a model for ranking by its lists.
+    Every item that the user did not have in training is ranked. Every held-out item is relevant, whatever its value,
+    unless that is 0 or ``relevant_from`` says otherwise.
 
     Parameters
     ----------
@@ -194,12 +222,16 @@ def evaluate(
     k : int or several, optional
         The lengths of the lists to measure; 10 for a model that is trained for ranking.
     clip : bool
-        Whether predictions are kept within the range of the training ratings first, as is customary.
+        Whether predictions are first clipped to the range of the training ratings, as is customary.
     relevant_from : float, optional
         Only held-out ratings of at least this value are relevant in lists. Users without any are left out of the
         means over lists, and counted.
+    on_unknown : {"skip", "popular"}
+        What to do with users of whom nothing was learnt, because they had nothing in training: leave them out, or
+        measure the lists of popular items that they would be shown. They are counted either way. Errors of predicted
+        ratings are always of the other users.
     also : iterable of str
-        What is measured only on request: ``"auc"``, since it takes the scores of all items for every user.
+        What is measured on request only: ``"auc"``, since it takes the scores of all items for every user.
 
     Returns
     -------
@@ -208,9 +240,9 @@ def evaluate(
     Raises
     ------
     DataError
-        If a test rating was in the training data, or none can be predicted.
+        If a test rating was in the training data, or no user can be measured.
     SettingError
-        If a length is below 1, or ``also`` names what there is not.
+        If a length is below 1, or ``also`` or ``on_unknown`` is not one of the choices.
 
     Examples
     --------
@@ -219,46 +251,78 @@ def evaluate(
     >>> train, test = cf.load_dataset("synthetic:60x40x600").split_random(test_fraction=0.2, seed=0)
     >>> report = evaluate(ImplicitALS(rank=4, seed=0).fit(train), test, k=[5, 10])
     >>> report.n_test, report.protocol, report["recall@5"] < report["recall@10"]
-    (120, 'full ranking', True)
+    (118, 'full ranking', True)
     >>> low, high = report.interval("ndcg@10")
     >>> low < report["ndcg@10"] < high
     True
     """
-    further = {also} if isinstance(also, str) else set(also)
-    if unknown := sorted(further - set(FURTHER)):
-        raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, FURTHER))}")
-    held_out = matched(model, test)
+    further, possible = ({also} if isinstance(also, str) else set(also)), [metric.name for metric in SCORE_METRICS]
+    if unknown := sorted(further - set(possible)):
+        raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, possible))}")
+    held_out = matched(model, test, on_unknown)
     lists_too = k is not None or model.objective.goal == "ranking"
-    cut_offs = ranking.cut_offs_of(10 if k is None else k)
-    relevant = held_out.relevant(relevant_from)
-    audience = metrics.Audience.of(held_out.counts, model.n_users)
-    columns, counts = measured_columns(model, held_out, relevant, audience, cut_offs if lists_too else None, clip=clip)
-    catalogue = of_all_lists(counts, cut_offs) if lists_too else {}
+    cut_offs = ranking.cut_offs_of(10 if k is None else k) if lists_too else None
+    relevant = [group.relevant(relevant_from) for group in held_out.groups]
+    popularity = ItemPopularity.of(held_out.counts, model.n_users)
+    columns, counts = measured_columns(held_out.known, relevant[0], popularity, cut_offs, clip=clip)
+    if held_out.newcomers is not None:
+        more, listed = measured_columns(held_out.newcomers, relevant[1], popularity, cut_offs, lists_only=True)
+        columns, counts = _joined(columns, more, len(held_out.newcomers.users)), counts + listed
     if "auc" in further:
-        columns["auc"] = Column.of(ranking.areas_under(model, held_out.users, relevant))
-    n_test = np.diff(held_out.matrix.indptr).astype(np.int64)
-    users = PerUser(model.users.take(held_out.users), n_test, columns)
+        areas = [
+            ranking.areas_under(g.model, g.users, wanted) for g, wanted in zip(held_out.groups, relevant, strict=True)
+        ]
+        columns["auc"] = Column.of(np.concatenate(areas))
+    protocol = with_popular(FULL, on_unknown) if lists_too or further else ""
+    return report_of(held_out, columns, protocol, of_all_lists(counts, cut_offs), relevant, relevant_from)
+
+
+def with_popular(protocol: str, on_unknown: OnUnknown) -> str:
+    """Return the name of a protocol, with what users without history were shown if they were measured."""
+    return f"{protocol}, popular items for users without history" if on_unknown == "popular" else protocol
+
+
+def report_of(
+    held_out: HeldOut,
+    columns: Mapping[str, Column],
+    protocol: str,
+    of_all: Mapping[str, float],
+    relevant: Sequence[sparse.csr_array],
+    relevant_from: float | None,
+) -> Report:
+    """Return the report of what was measured of the users of each group."""
+    n_test = np.concatenate([group.n_test for group in held_out.groups])
+    users = PerUser(held_out.users, n_test, columns, Pairs(held_out.known.model.items, held_out.matrix))
     return Report(
-        {**users.averages(), **catalogue},
-        int(n_test.sum()),
-        held_out.n_unknown,
-        len(n_test),
-        int((np.diff(relevant.indptr) == 0).sum()),
-        FULL if lists_too or further else "",
-        users,
+        {**users.averages(), **of_all},
+        n_test=int(n_test.sum()),
+        n_unknown=held_out.n_unknown,
+        n_users=len(n_test),
+        n_without_relevant=sum(int((np.diff(table.indptr) == 0).sum()) for table in relevant),
+        protocol=protocol,
+        n_without_history=held_out.n_without_history,
+        n_items_without_history=held_out.n_items_without_history,
+        relevant_from=relevant_from,
+        users=users,
     )
 
 
+def _joined(known: Mapping[str, Column], more: Mapping[str, Column], n: int) -> dict[str, Column]:
+    """Put the columns of ``n`` more users below those of the others; they have no value of what is missing there."""
+    nothing = Column(np.zeros(n), np.zeros(n))
+    return {name: column.followed_by(more.get(name, nothing)) for name, column in known.items()}
+
+
 def measured_columns(
-    model: Factors,
-    held_out: HeldOut,
+    group: Group,
     relevant: sparse.csr_array,
-    audience: metrics.Audience,
+    popularity: ItemPopularity,
     cut_offs: np.ndarray | None,
     *,
-    clip: bool,
+    clip: bool = False,
+    lists_only: bool = False,
 ) -> tuple[dict[str, Column], np.ndarray]:
-    """Measure each user's errors, where ratings are predicted, and each user's lists, where lengths are given.
+    """Measure each user's errors, if ratings are predicted, and each user's lists, if lengths are given.
 
     Returns
     -------
@@ -266,50 +330,51 @@ def measured_columns(
         The figures of each user, and how often each item is listed: shape (cut-offs, items).
     """
     columns: dict[str, Column] = {}
-    counts = np.zeros((0, model.n_items), np.int64)
-    if model.objective.goal == "rating":
-        columns |= _errors(model, held_out, clip and model.objective.scale is not None)
+    model, counts = group.model, np.zeros((0, group.model.n_items), np.int64)
+    if model.objective.goal == "rating" and not lists_only:
+        columns |= _errors(group, clip and model.objective.scale is not None)
     if cut_offs is not None:
-        of_lists = ranking.measured_lists(model, held_out.users, relevant, cut_offs, audience)
+        of_lists = ranking.measured_lists(model, group.users, relevant, cut_offs, popularity)
         columns |= list_columns(of_lists.values, cut_offs)
         counts = of_lists.counts
     return columns, counts
 
 
-def _errors(model: Factors, held_out: HeldOut, clip: bool) -> dict[str, Column]:
-    """Sum each user's squared and absolute errors."""
-    lengths, table = np.diff(held_out.matrix.indptr), held_out.matrix
-    squares, sizes = np.zeros(len(lengths)), np.zeros(len(lengths))
-    for part in held_out.array_store.row_parts(lengths):
-        some, users = rows_between(table, part.start, part.stop), held_out.users[part]
-        predicted = ranking.scores_of(model, users, some).astype(np.float64)
+def _errors(group: Group, clip: bool) -> dict[str, Column]:
+    """Sum each user's losses."""
+    lengths, table = np.diff(group.matrix.indptr), group.matrix
+    losses = {metric.loss: np.zeros(len(lengths)) for metric in ERROR_METRICS}
+    for part in group.array_store.row_parts(lengths):
+        some, users = rows_between(table, part.start, part.stop), group.users[part]
+        predicted = ranking.scores_of(group.model, users, some).astype(np.float64)
         if clip:
-            np.clip(predicted, *model.objective.scale, out=predicted)  # type: ignore[misc]
+            np.clip(predicted, *group.model.objective.scale, out=predicted)  # type: ignore[misc]
         difference = predicted - some.data
         who = np.repeat(np.arange(len(users)), lengths[part])
-        squares[part], sizes[part] = (
-            np.bincount(who, weights=of, minlength=len(users)) for of in (difference * difference, np.abs(difference))
-        )
+        for loss, sums in losses.items():
+            sums[part] = np.bincount(who, weights=loss(difference), minlength=len(users))
     counts = lengths.astype(np.float64)
-    return {"mse": Column(squares, counts), "rmse": Column(squares, counts), "mae": Column(sizes, counts)}
+    return {metric.name: Column(losses[metric.loss], counts) for metric in ERROR_METRICS}
 
 
 def list_columns(values: np.ndarray, cut_offs: np.ndarray) -> dict[str, Column]:
     """Name what was measured of each user's lists: values of shape (cut-offs, metrics, users)."""
-    names = [f"{name}@{k}" for k in cut_offs for name in metrics.LIST_METRICS]
+    names = [f"{metric.name}@{k}" for k in cut_offs for metric in LIST_METRICS]
     rows = values.reshape(len(names), -1)
     ones = np.ones(rows.shape[1])
     complete = not np.isnan(rows).any()
     return {name: Column(row, ones) if complete else Column.of(row) for name, row in zip(names, rows, strict=True)}
 
 
-def of_all_lists(counts: np.ndarray, cut_offs: np.ndarray) -> dict[str, float]:
+def of_all_lists(counts: np.ndarray, cut_offs: np.ndarray | None) -> dict[str, float]:
     """Return what is measured of all lists together, from how often each item is listed: (cut-offs, items)."""
-    measured = {}
-    for k, listed in zip(cut_offs, counts, strict=True):
-        measured[f"coverage@{k}"] = float(np.count_nonzero(listed) / max(len(listed), 1))
-        measured[f"gini@{k}"] = metrics.gini(listed)
-    return measured
+    if cut_offs is None:
+        return {}
+    return {
+        f"{metric.name}@{k}": metric.value(listed)
+        for k, listed in zip(cut_offs, counts, strict=True)
+        for metric in CATALOG_METRICS
+    }
 
 
 def compare(
@@ -319,7 +384,7 @@ def compare(
     *,
     k: int | Sequence[int] | None = None,
     relevant_from: float | None = None,
-    learns_from: Callable[[Any, Interactions], Interactions] | None = None,
+    on_unknown: OnUnknown = "skip",
     done: Callable[[Any, Report], None] | None = None,
 ) -> Comparison:
     """Train several solvers on the same data and measure each on the same held-out ratings.
@@ -332,19 +397,17 @@ def compare(
         The lengths of the lists to measure; see `evaluate`.
     relevant_from : float, optional
         From which value on a held-out rating is relevant in lists; see `evaluate`.
-    learns_from : callable, optional
-        From a solver and ``train`` to what it learns from, such as weights for one that ranks. Its users, items and
-        pairs must be those of ``train``, so that no solver lists what another may not.
+    on_unknown : {"skip", "popular"}
+        What to do with users who had nothing in training; see `evaluate`.
     done : callable, optional
-        Called with each solver and its report as soon as it is there.
+        Called with each solver and its report when it is finished.
     """
     tried, models, reports, seconds = [], [], [], []
     for solver in solvers:
-        material = train if learns_from is None else learns_from(solver, train)
         start = time.perf_counter()
-        model = solver.fit(material)
+        model = solver.fit(train)
         seconds.append(time.perf_counter() - start)
-        reports.append(evaluate(model, test, k=k, relevant_from=relevant_from))
+        reports.append(evaluate(model, test, k=k, relevant_from=relevant_from, on_unknown=on_unknown))
         tried.append(solver)
         models.append(model)
         if done is not None:

@@ -1,4 +1,4 @@
-"""Which settings of a solver are worth trying, and within which bounds: read off its fields by their names."""
+"""Which settings of a solver are tried, and within which bounds, derived from the names of its fields."""
 
 import dataclasses
 import math
@@ -35,7 +35,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """Some values, in no order that means anything."""
+    """Some values, without an order."""
 
     values: tuple[Any, ...]
 
@@ -54,10 +54,10 @@ _BOUNDS = {"nu": (0.0, 1.0)}
 """Settings whose meaning gives their bounds."""
 
 _REPETITIONS = ("epochs", "sweeps")
-"""Up to twice the default; of sweeps at least half of it, of epochs any number, as the best one is seen on the way."""
+"""Up to twice the default; sweeps at least half of it, epochs any number, since the best is chosen along the way."""
 
 _MOST = {"unobserved_weight": 1.0}
-"""What an unseen pair weighs is measured against 1 for a seen one."""
+"""The weight of an unobserved pair is relative to 1 for an observed one."""
 
 _NEVER = {
     "seed": "it would pick a lucky number; average over seeds instead",
@@ -120,13 +120,13 @@ def search_space(solver: Any, given: Mapping[str, Any] | None = None, fixed: Seq
 
 
 def value_of(solver: Any, name: str) -> Any:
-    """Return a setting of a solver; where it is None, what the solver takes for it, if it says so in ``strengths``."""
+    """Return a setting of a solver; if it is None, the value that the solver's ``strengths`` name for it."""
     value = getattr(solver, name)
     return getattr(getattr(solver, "strengths", None), name, None) if value is None else value
 
 
 def check_known(solver: type[Any], names: Sequence[str]) -> None:
-    """Refuse names that are none of a solver's fields."""
+    """Refuse names that are not fields of a solver."""
     known = [field.name for field in dataclasses.fields(solver)]
     for name in names:
         if name not in known:
@@ -163,7 +163,7 @@ def _derived(name: str, default: Any, kind: Any) -> Range | None:
 
 
 def _ending(name: str) -> str:
-    """Return the name by which a field's bounds are known: every regularization has the same."""
+    """Return the name under which a field's bounds are listed: every regularization has the same."""
     return "regularization" if name.endswith("_regularization") else name
 
 
@@ -183,7 +183,7 @@ def _as_given(name: str, given: Any, kind: Any) -> Range | Choices:
 
 
 def _spread(name: str, ratio: float) -> bool:
-    """Return whether a range is better searched on a log axis: what is derived on one, and other wide ones."""
+    """Return whether a range is searched on a log axis, as derived ones are, and other wide ones."""
     ending = _ending(name)
     return ending in _FACTORS or ending in _REPETITIONS or (ending not in _BOUNDS and ratio >= 100)
 

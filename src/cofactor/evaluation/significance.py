@@ -1,12 +1,14 @@
-"""Is one model better than another: a paired test over the users whom both were measured on."""
+"""Is one model better than another: a paired test over the users, both measured on the same held-out ratings."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from cofactor.errors import SettingError
-from cofactor.evaluation.per_user import Column, PerUser, finished, percentiles, sums_of
+from cofactor.evaluation.metrics import ErrorMetric, finished, metric_of
+from cofactor.evaluation.per_user import Column, Pairs, PerUser, percentiles, sums_of
 from cofactor.evaluation.report import Report
 
 __all__ = ["Difference", "better"]
@@ -46,17 +48,17 @@ class Difference:
 def better(a: Report, b: Report, metric: str) -> Difference:
     """Compare two models in one metric, user by user.
 
-    If both were equally good, each user's two results might as well stand the other way round. So they are exchanged at
-    random, 9,999 times from a fixed seed, and the p-value is the share of exchanges, the given order among them, with
-    a difference at least as large: Fisher's randomization test as Smucker, Allan and Carterette (2007), A Comparison of
+    If both were equally good, each user's two results could as well be exchanged. So they are exchanged at random,
+    9,999 times from a fixed seed, and the p-value is the share of exchanges, the given order among them, with a
+    difference at least as large: Fisher's randomization test as Smucker, Allan and Carterette (2007), A Comparison of
     Statistical Significance Tests for Information Retrieval Evaluation, recommend it.
 
     Parameters
     ----------
     a, b : Report
-        Of the same test part and protocol. Users whom only one was measured on are left out.
+        Of the same users, held-out ratings, relevance and protocol. Users who have no value in one are left out.
     metric : str
-        Such as ``"ndcg@10"`` or ``"rmse"``; one that is an average over users.
+        Such as ``"ndcg@10"`` or ``"rmse"``; one that users have a value of.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def better(a: Report, b: Report, metric: str) -> Difference:
     Raises
     ------
     SettingError
-        If one report has not the metric for each user, the protocols differ, or no user is in both.
+        If a report lacks the metric, or the two were measured on other users or ratings, or in another way.
 
     Examples
     --------
@@ -76,14 +78,12 @@ def better(a: Report, b: Report, metric: str) -> Difference:
     >>> personal, popular = (evaluate(s.fit(train), test) for s in (ImplicitALS(rank=4, seed=0), Popularity()))
     >>> difference = better(personal, popular, "ndcg@10")
     >>> difference.low < difference.mean < difference.high, difference.n_users
-    (True, 172)
+    (True, 168)
     """
-    if a.protocol != b.protocol:
-        raise SettingError(f"one report is of {a.protocol!r}, the other of {b.protocol!r}: measure both alike")
     one, two = _paired(a, b, metric)
     n_users = len(one.total)
     if not n_users:
-        raise SettingError(f"no user has {metric} in both reports: evaluate both models on the same test part")
+        raise SettingError(f"no user has a value of {metric} in both reports: nothing can be compared")
     parts = np.column_stack([*one, *two])
     mean = float(_difference(metric, parts.sum(axis=0)))
     low, high = percentiles(_difference(metric, sums_of(parts)), 0.95)
@@ -97,28 +97,72 @@ def _paired(a: Report, b: Report, metric: str) -> tuple[Column, Column]:
     one, two = a.measured_users(), b.measured_users()
     for users in (one, two):
         if metric not in users.columns:
-            raise SettingError(f"{metric!r} was not measured of each user: {', '.join(users.columns)} were")
-    places = _places(one, two)
-    first = Column(*(part[places[:, 0]] for part in one.columns[metric]))
-    second = Column(*(part[places[:, 1]] for part in two.columns[metric]))
+            raise SettingError(f"no per-user {metric!r}; available: {', '.join(users.columns)}")
+    if not isinstance(metric_of(metric), ErrorMetric):
+        _check_lists(a, b)
+    order = _order(one, two)
+    _check_pairs(one, two, order, values=isinstance(metric_of(metric), ErrorMetric) or a.relevant_from is not None)
+    first, second = one.columns[metric], Column(*(part[order] for part in two.columns[metric]))
     both = (first.weight > 0) & (second.weight > 0)
     return Column(*(part[both] for part in first)), Column(*(part[both] for part in second))
 
 
-def _places(one: PerUser, two: PerUser) -> np.ndarray:
-    """Return where the users that both have stand in each: shape (users, 2)."""
+def _check_lists(a: Report, b: Report) -> None:
+    """Refuse lists that were measured in different ways."""
+    if a.protocol != b.protocol:
+        raise SettingError(f"one report is of {a.protocol!r}, the other of {b.protocol!r}: measure both alike")
+    if a.relevant_from != b.relevant_from:
+        kinds = ["every rating" if r.relevant_from is None else f"ratings from {r.relevant_from:g}" for r in (a, b)]
+        raise SettingError(f"{kinds[0]} were relevant in one report, {kinds[1]} in the other: measure both alike")
+
+
+def _order(one: PerUser, two: PerUser) -> np.ndarray:
+    """Return where the second report has the users of the first."""
     if one.users.equals(two.users):
-        return np.column_stack([np.arange(len(one.users))] * 2)
+        return np.arange(len(one.users))
     if one.users.dtype != two.users.dtype:
         raise SettingError(f"the user ids are {one.users.dtype} in one report and {two.users.dtype} in the other")
-    tables = (pl.DataFrame({"user": part.users}).with_row_index(name) for name, part in (("a", one), ("b", two)))
-    first, second = tables
-    joined = first.join(second, on="user", how="inner", maintain_order="left")
-    return joined.select("a", "b").to_numpy().astype(np.int64)
+    rows = pl.DataFrame({"user": two.users}).with_row_index("row")
+    order = pl.DataFrame({"user": one.users}).join(rows, on="user", how="left", maintain_order="left")["row"]
+    if order.null_count() or len(one.users) != len(two.users):
+        both = len(order) - order.null_count()
+        raise SettingError(
+            f"the reports are of different users, {len(one.users):,} and {len(two.users):,}, of whom {both:,} are in "
+            "both: evaluate both models on the same test part, and train them on the same part or evaluate with "
+            'on_unknown="popular", so that the same users are measured'
+        )
+    return order.to_numpy().astype(np.int64)
+
+
+def _check_pairs(one: PerUser, two: PerUser, order: np.ndarray, *, values: bool) -> None:
+    """Refuse reports on different held-out ratings: other pairs, and if ``values`` matter, other values."""
+    same = bool(np.array_equal(one.n_test, two.n_test[order]))
+    if same and one.pairs is not None and two.pairs is not None:
+        same = _same_pairs(one.pairs, two.pairs, order, values)
+    if not same:
+        raise SettingError(
+            "the reports are of different held-out ratings: evaluate both models on the same test part, with the same "
+            "items in their training data"
+        )
+
+
+def _same_pairs(one: Pairs, two: Pairs, order: np.ndarray, values: bool) -> bool:
+    ours, theirs = one.matrix, two.matrix
+    if one.items != two.items or not np.array_equal(order, np.arange(len(order))):
+        rows = np.arange(len(two.items)) if one.items == two.items else one.items.find(two.items.ids)
+        theirs = theirs[order]
+        indices = rows[theirs.indices]
+        if (indices < 0).any():
+            return False
+        theirs = sparse.csr_array((theirs.data, indices, theirs.indptr), shape=ours.shape)
+        theirs.sort_indices()
+    if not np.array_equal(ours.indices, theirs.indices):
+        return False
+    return bool(np.array_equal(ours.data, theirs.data) if values else np.array_equal(ours.data != 0, theirs.data != 0))
 
 
 def _difference(metric: str, sums: np.ndarray) -> np.ndarray:
-    """Return how far the first pair of sums (…, 4) is from the second, each a total and a weight."""
+    """Return the difference of two figures, each given by a total and a weight: sums of shape (…, 4)."""
     return finished(metric, sums[..., 0], sums[..., 1]) - finished(metric, sums[..., 2], sums[..., 3])
 
 

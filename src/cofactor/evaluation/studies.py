@@ -1,4 +1,4 @@
-"""A search's trials: asked of Optuna, told to it, and kept on disk; the only file that imports optuna."""
+"""The trials of a search, stored in an Optuna study on disk or in memory; the only file that imports optuna."""
 
 import contextlib
 import json
@@ -26,13 +26,18 @@ except ImportError as error:
 __all__ = ["STATES", "Stopped", "begin", "best_value", "close", "finished", "importances", "judge", "opened"]
 
 Stopped = optuna.TrialPruned
-"""Raised where a trial is seen to be hopeless."""
+"""Raised to stop a trial that is not promising."""
 
 STATES: Mapping[Any, str] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 """How a trial can end."""
 
 FORMAT_VERSION = 2
-_RENAMED_SINCE_1 = {b'"unseen_weight"': b'"unobserved_weight"', b'"kept"': b'"n_samples"'}
+_RENAMED_SINCE_1 = {
+    b'"unseen_weight"': b'"unobserved_weight"',
+    b'"kept"': b'"n_samples"',
+    b'"feedback":"\'explicit\'"': b'"goal":"\'rating\'"',
+    b'"feedback":"\'implicit\'"': b'"goal":"\'ranking\'"',
+}
 _NAME = "cofactor"
 _BEGINS = b'{"op_code"'
 _COMPLETE_FIRST = 5
@@ -83,12 +88,12 @@ def opened(
         if theirs != wanted:
             if any(trial.state != TrialState.FAIL for trial in finished(study)):
                 raise SettingError(_difference(path, theirs, wanted))
-            optuna.delete_study(study_name=_NAME, storage=storage)  # nothing came of that search
+            optuna.delete_study(study_name=_NAME, storage=storage)  # all trials of that search failed
             study = _study(storage, direction, pruner)
         study.set_user_attr("format_version", FORMAT_VERSION)
         study.set_user_attr("search", wanted)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            study.tell(trial.number, state=TrialState.FAIL)  # its process was killed; it is asked for once more
+            study.tell(trial.number, state=TrialState.FAIL)  # its process was killed; the settings are tried again
         yield study
 
 
@@ -126,7 +131,7 @@ def _held(path: str | os.PathLike[str] | None) -> Iterator[None]:
 
 
 def _check_kind(path: str | os.PathLike[str] | None) -> None:
-    """Refuse a file that begins unlike a study, before anything is put beside it."""
+    """Refuse a file that does not start like a study, before a lock file is put beside it."""
     if path is None or not Path(path).is_file():
         return
     with Path(path).open("rb") as file:
@@ -146,7 +151,7 @@ def _journal(path: Path) -> Any:
 
 
 def _mend(path: Path) -> None:
-    """Cut off a last line that was not written to its end."""
+    """Cut off a last line that was not completely written."""
     content = path.read_bytes()
     if content and not content.endswith(b"\n"):
         os.truncate(path, content.rfind(b"\n") + 1)
@@ -176,16 +181,16 @@ def _quiet() -> Iterator[None]:
 
 
 def finished(study: Any) -> list[Any]:
-    """Return the trials that came to an end of their own, in order; one that was killed is left out."""
+    """Return the trials that ended by themselves, in order, without those whose process was killed."""
     trials = study.get_trials(deepcopy=False, states=tuple(STATES))
     return [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
 
 
 def begin(study: Any, space: Space, defaults: Mapping[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
-    """Begin the next trial; return it with what is suggested for it.
+    """Begin the next trial; return it with its suggested settings.
 
-    Everything that is random in the n-th trial hangs on the seed and n alone, so that a killed search goes on to the
-    same settings.
+    Everything random in the n-th trial depends on the seed and n alone, so that a search that was killed continues with
+    the same settings.
 
     Parameters
     ----------
@@ -215,7 +220,7 @@ def _suggested(trial: Any, name: str, given: Any) -> Any:
 
 
 def judge(trial: Any, *, more_to_come: Callable[[int], bool]) -> Callable[[int, float], None]:
-    """Return what reports an epoch's value, and raises `Stopped` where the rest is not worth its time."""
+    """Return a function that reports an epoch's value, and raises `Stopped` if the trial is not worth continuing."""
 
     def tell(epoch: int, value: float) -> None:
         trial.report(value, epoch)
@@ -226,7 +231,7 @@ def judge(trial: Any, *, more_to_come: Callable[[int], bool]) -> Callable[[int, 
 
 
 def close(study: Any, trial: Any, settings: Mapping[str, Any], result: float | str | None, seconds: float) -> None:
-    """End a trial with its value, or with the text of its error, or with None where it was stopped."""
+    """End a trial with its value, the text of its error, or None if it was stopped."""
     for name, what in (("settings", dict(settings)), ("seconds", round(seconds, 3))):
         trial.set_user_attr(name, what)
     if isinstance(result, str):
@@ -239,15 +244,15 @@ def close(study: Any, trial: Any, settings: Mapping[str, Any], result: float | s
 
 
 def best_value(study: Any) -> float | None:
-    """Return the best value so far, or None where no trial was completed."""
+    """Return the best value so far, or None if no trial was completed."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return study.best_value if complete else None
 
 
 def importances(study: Any) -> dict[str, float]:
-    """Return how much each searched setting decides whether a trial is among the best; they add up to 1.
+    """Return how important each searched setting is for a trial to be among the best; they add up to 1.
 
-    By PED-ANOVA, which needs no other package. Empty where fewer than four trials were completed.
+    By PED-ANOVA, which needs no other package. Empty if fewer than four trials were completed.
     """
     if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 4:
         return {}

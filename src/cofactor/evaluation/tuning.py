@@ -1,41 +1,224 @@
-"""tune: the settings of a solver that do best on held-out parts of the training data, found by trying some."""
+"""Search a solver's settings: try some, and measure each on held-out parts of the training data."""
 
 import dataclasses
 import hashlib
+import math
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.splits import disjoint_parts
 from cofactor.errors import DataError, SettingError
 from cofactor.evaluation import studies
+from cofactor.evaluation.metrics import METRICS, SCORE_METRICS, ErrorMetric, ListMetric
+from cofactor.evaluation.report import Report, evaluate
 from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space, value_of
-from cofactor.evaluation.validation import (
-    Curve,
-    Metric,
-    Parts,
-    Split,
-    UnfitMetric,
-    fitted_curve,
-    looks,
-    validation_parts,
-)
+from cofactor.model.factors import Factors
 from cofactor.solvers import SOLVERS
+from cofactor.solvers.base import Epoch
 
-__all__ = ["Tried", "Tuned", "tune"]
+__all__ = ["Curve", "Parts", "Split", "Target", "Tried", "Tuned", "fitted_curve", "looks", "tune", "validation_parts"]
+
+Split: TypeAlias = Literal["per-user", "random", "last", "time"]
+Parts: TypeAlias = Sequence[tuple[Interactions, Interactions]]
+"""Pairs of what to train on and what to measure on."""
+
+
+Curve: TypeAlias = Mapping[int, float]
+"""The metric after some epochs; the last entry is that of the finished model."""
+
+
+class UnfitMetric(SettingError):
+    """A metric that the solver's models are not measured by, whatever the settings."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The figure that a search optimizes: its name, the length of the lists it needs, whether higher is better."""
+
+    name: str
+    k: int | None
+    maximize: bool
+
+    @classmethod
+    def of(cls, name: str) -> "Target":
+        """Read a name such as ``ndcg@10`` or ``rmse``.
+
+        Raises
+        ------
+        SettingError
+            If there is no such metric, or neither direction of it is better.
+        """
+        kind, at, length = name.partition("@")
+        metric = METRICS.get(kind)
+        if metric is not None and metric.better is not None:
+            of_lists = isinstance(metric, ListMetric)
+            if of_lists and length.isdecimal() and int(length) >= 1:
+                return cls(name, int(length), metric.better == "higher")
+            if not of_lists and not at:
+                return cls(name, 10 if metric in SCORE_METRICS else None, metric.better == "higher")
+        raise SettingError(f"unknown metric {name!r}: choose one of {', '.join(_tunable())}")
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is an error of predicted ratings."""
+        return isinstance(METRICS[self.name.partition("@")[0]], ErrorMetric)
+
+    def check_fits(self, solver: Any) -> None:
+        """Refuse an error of predicted ratings for a solver whose models only put items in order.
+
+        Raises
+        ------
+        SettingError
+            Naming both.
+        """
+        if self.is_error and getattr(solver, "goal", "rating") == "ranking":
+            raise SettingError(
+                f"{type(solver).__name__} makes models for ranking, and {self.name!r} does not measure those: "
+                "choose a metric of lists, such as ndcg@10"
+            )
+
+    def report(self, model: Factors, held_out: Interactions) -> Report:
+        """Return a model's report on a held-out part, with this figure in it if models of its kind have one."""
+        on_request = [metric.name for metric in SCORE_METRICS if metric.name == self.name]
+        return evaluate(model, held_out, k=self.k, also=on_request)
+
+    def measure(self, model: Factors, held_out: Interactions) -> float:
+        """Return a model's figure on a held-out part.
+
+        Raises
+        ------
+        UnfitMetric
+            If models of this kind have no such figure.
+        DataError
+            If the figure is not a number.
+        """
+        metrics = self.report(model, held_out).metrics
+        if self.name not in metrics:
+            raise UnfitMetric(
+                f"{model.origin.solver} makes models for {model.objective.goal}, and {self.name!r} does not measure "
+                f"those: choose one of {', '.join(metrics)}"
+            )
+        if not math.isfinite(metrics[self.name]):
+            raise DataError(f"{self.name} is {metrics[self.name]}: the training diverged")
+        return float(metrics[self.name])
+
+    def best(self, values: Collection[float]) -> float:
+        """Return the best of some values."""
+        return max(values) if self.maximize else min(values)
+
+
+def _tunable() -> list[str]:
+    """Return how the metrics are written that a search can optimize."""
+    known = [metric for metric in METRICS.values() if metric.better is not None]
+    return [f"{metric.name}@10" if isinstance(metric, ListMetric) else metric.name for metric in known]
+
+
+def validation_parts(train: Interactions, split: Split, fraction: float, folds: int, seed: int) -> Parts:
+    """Hold out parts of the training data to measure on; no two of them overlap.
+
+    Parameters
+    ----------
+    train : Interactions
+    split : {"per-user", "random", "last", "time"}
+        A share of each user's at random, a share of all at random, each user's last one, or the latest.
+    fraction : float
+        Size of a held-out part; ignored for "last".
+    folds : int
+        How many parts; more than one only if they are random.
+    seed : int
+        Of the random parts.
+
+    Raises
+    ------
+    SettingError
+        If the split is unknown, or there is not enough for so many parts of this size.
+    DataError
+        If a part would be empty, or timestamps are needed and there are none.
+    """
+    if split not in ("per-user", "random", "last", "time"):
+        raise SettingError(f"unknown split {split!r}: choose one of per-user, random, last, time")
+    if folds < 1 or (folds > 1 and split in ("last", "time")):
+        raise SettingError(f"folds is {folds}: it must be {'at least 1' if folds < 1 else f'1 with split={split!r}'}")
+    if split != "last" and not 0 < fraction < 1:
+        raise SettingError(f"validation_fraction is {fraction:g}: it must lie between 0 and 1, such as 0.1")
+    if split == "last":
+        parts = [train.split_last()]
+    elif split == "time":
+        parts = [train.split_by_time(test_fraction=fraction)]
+    else:
+        groups = train.triplets().user_rows if split == "per-user" else np.zeros(len(train), dtype=np.int64)
+        parts = [train.split_rows(rows) for rows in disjoint_parts(groups, fraction, folds, seed)]
+    for rest, held_out in parts:
+        if not len(rest) or not len(held_out):
+            raise DataError(f"{len(train):,} interactions are too few to hold out a validation part of them")
+    return parts
+
+
+def looks(epochs: int) -> list[int]:
+    """Return the epochs after which a model is measured: 1, 2, 3, 4, 6, 9, 13, … and the last.
+
+    Each is at one and a half times the epoch before, so that measuring, which can cost more than an epoch, happens only
+    a few times, and the best number of epochs is found to within a third.
+    """
+    chosen = [1]
+    while chosen[-1] < epochs:
+        chosen.append(min(max(chosen[-1] + 1, chosen[-1] * 3 // 2), epochs))
+    return chosen
+
+
+def fitted_curve(
+    solver: Any,
+    part: tuple[Interactions, Interactions],
+    metric: Target,
+    epochs: Collection[int],
+    tell: Callable[[int, float], None] | None = None,
+) -> Curve:
+    """Train a solver, and measure its model after some epochs and at the end.
+
+    Parameters
+    ----------
+    solver : solver
+    part : pair of Interactions
+        What to train on, and what to measure on.
+    metric : Target
+    epochs : collection of int
+        When to measure, if the solver shows its model between epochs.
+    tell : callable, optional
+        Called with each epoch and its value; what it raises ends the training.
+    """
+    train, held_out = part
+    curve: dict[int, float] = {}
+    last = 0
+
+    def look(epoch: Epoch) -> None:
+        nonlocal last
+        last = epoch.number
+        if epoch.model is not None and epoch.number in epochs and epoch.number < epoch.planned:
+            curve[epoch.number] = metric.measure(epoch.model(), held_out)
+            if tell is not None:
+                tell(epoch.number, curve[epoch.number])
+
+    model = solver.fit(train, callback=look)
+    curve.pop(last, None)  # a training that stops early goes back to a better epoch
+    curve[last] = metric.measure(model, held_out)
+    if tell is not None:
+        tell(last, curve[last])
+    return curve
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What is told after each trial: how many are done of how many, this one's value, the best so far.
+    """The progress after a trial: how many are done of how many, this one's value, the best so far.
 
-    A value is None where a trial was stopped early or failed.
+    A value is None if the trial was stopped early or failed.
     """
 
     done: int
@@ -53,7 +236,7 @@ class Tuned:
     solver : solver
         With the best settings, ready to fit on the whole training data.
     value : float
-        Its metric on the held-out parts, on average. The best of many is flattering: measure it on test data.
+        Its average metric on the held-out parts. The best of many trials is optimistic: measure it on test data.
     metric : str
         The metric.
     study : optuna.Study
@@ -67,13 +250,13 @@ class Tuned:
 
     @property
     def maximize(self) -> bool:
-        """Whether more of the metric is better."""
-        return Metric.of(self.metric).maximize
+        """Whether higher is better."""
+        return Target.of(self.metric).maximize
 
     def trials_frame(self) -> pl.DataFrame:
-        """Return a row for each trial, in order: trial, state, value, epochs, the searched settings, seconds, error.
+        """Return one row per trial, in order: trial, state, value, epochs, the searched settings, seconds, error.
 
-        The value of a trial that was stopped early is the last that was seen of it, on the first held-out part.
+        The value of a trial that was stopped early is its last one, on the first held-out part.
         """
         trials = studies.finished(self.study)
         names = list(dict.fromkeys(name for trial in trials for name in trial.user_attrs["settings"]))
@@ -91,10 +274,10 @@ class Tuned:
         return pl.DataFrame(rows, infer_schema_length=None, schema_overrides={"value": pl.Float64, "error": pl.String})
 
     def importances(self) -> dict[str, float]:
-        """Return how much each searched setting decides whether a trial is among the best; they add up to 1.
+        """Return how important each searched setting is for a trial to be among the best; they add up to 1.
 
         By PED-ANOVA (Watanabe, Bansal, Hutter 2023, PED-ANOVA: Efficiently quantifying hyperparameter importance in
-        arbitrary subspaces). Empty where fewer than four trials were completed.
+        arbitrary subspaces). Empty if fewer than four trials were completed.
         """
         return studies.importances(self.study)
 
@@ -106,7 +289,7 @@ class Tuned:
         data : str
             What ``cofactor fit`` reads: a data set's name, a file or folder.
         *options : str
-            More options of it, word by word, such as those of the split.
+            Further options, word by word, such as those of the split.
 
         Raises
         ------
@@ -116,9 +299,9 @@ class Tuned:
         Examples
         --------
         >>> from cofactor.solvers.als import ImplicitALS
-        >>> tuned = Tuned(ImplicitALS(rank=32, nu=0.5, seed=1), 0.4, "ndcg@10", None)
+        >>> tuned = Tuned(ImplicitALS(rank=32, nu=0.7, seed=1), 0.4, "ndcg@10", None)
         >>> tuned.command("plays.csv", "-o", "best.safetensors")
-        'cofactor fit plays.csv --solver implicit-als --rank 32 --nu 0.5 --seed 1 -o best.safetensors'
+        'cofactor fit plays.csv --solver implicit-als --rank 32 --nu 0.7 --seed 1 -o best.safetensors'
         """
         kind = type(self.solver)
         names = {where: name for name, where in SOLVERS.items()}
@@ -158,16 +341,19 @@ def tune(
 ) -> Tuned:
     """Find a solver's settings by trying some on held-out parts of the training data.
 
-    The first trial is of the solver's defaults, the next nine are random, the others are where a model of the trials
-    so far expects most (the tree-structured Parzen estimator: Bergstra, Bardenet, Bengio, Kégl 2011, Algorithms for
-    hyper-parameter optimization). A trial is measured at some of its epochs, and ends early if by a quarter of them
-    it has been worse, at its best, than half of the completed trials were at the same epoch. The median rather than
-    Hyperband, which would share out a few dozen trials among brackets and have too few in each to learn from.
+    The first trial has the solver's defaults, the next nine are random, the others are where a model of the trials so
+    far expects most (the tree-structured Parzen estimator: Bergstra, Bardenet, Bengio, Kégl 2011, Algorithms for
+    hyper-parameter optimization). A trial is measured after some of its epochs, and is stopped if after a quarter of
+    them its best value is worse than that of half of the completed trials at the same epoch. The median rule rather
+    than Hyperband, which would divide a few dozen trials among brackets and have too few in each to learn from.
 
-    How many epochs are best is seen on the way: every trial is trained to the upper end, and the epoch with the best
-    average over the held-out parts is its setting. Where a shorter training is not the beginning of a longer one, as
-    with a learning rate that falls along a schedule or with ``patience``, epochs stay as they are, unless ``space``
-    names them; they are then searched as any other number.
+    The number of epochs is chosen along the way: every trial is trained to the upper end, and the epoch with the best
+    average over the held-out parts becomes its setting. If a shorter training is not the beginning of a longer one, as
+    with a learning rate that follows a schedule or with ``patience``, epochs stay as they are, unless ``space`` names
+    them; they are then searched like any other number.
+
+    Users who have nothing left in training are not measured; see `evaluate`. The popular items that they would be shown
+    are the same whatever the settings.
 
     Parameters
     ----------
@@ -175,28 +361,28 @@ def tune(
         A solver's class, or one whose settings are fixed wherever they differ from the defaults
         and ``space`` does not name them.
     train : Interactions
-        The training data; what the result is to be tested on must not be in it.
+        The training data, without the test part.
     metric : str
-        ``ndcg@k``, ``recall@k``, ``precision@k``, ``hit@k``, ``map@k``, ``mrr@k`` or ``auc``, the more the better, or
-        ``rmse``, ``mse`` or ``mae``, the less the better.
+        ``ndcg@k``, ``recall@k``, ``precision@k``, ``hit@k``, ``map@k``, ``mrr@k`` or ``auc``, the higher the better, or
+        ``rmse``, ``mse`` or ``mae``, the lower the better.
     trials : int
-        How many settings to try, those that ``study`` holds among them.
+        How many settings to try, including those in ``study``.
     space : mapping of str to tuple or list, optional
         A range ``(low, high)`` or a list of choices for some fields, instead of what `search_space` derives.
     fixed : mapping of str to value, optional
         Fields that are not searched, with their values.
     split : {"per-user", "random", "last", "time"}
-        What to hold out: of each user at random, of all at random, each user's last one, what happened last.
+        What to hold out: some of each user's at random, some of all at random, each user's last one, the latest.
     validation_fraction : float
-        Size of a held-out part. A small one: how much regularization is best hangs on how much there is to learn from,
-        and the result is to be trained on all of it.
+        Size of a held-out part. A small one, since the best regularization depends on how much there is to learn from,
+        and the result is trained on all of it.
     folds : int
-        How many parts to hold out, none of which overlap; the metric is their average. More of them are slower, and
-        less a matter of luck.
+        How many parts to hold out, no two of which overlap; the metric is their average. More are slower and less
+        noisy.
     study : path, optional
-        A file that keeps the trials, from which a killed run goes on as if it had never stopped.
+        A file for the trials, from which a run that was killed continues.
     seed : int
-        Of what is held out, of the search, and of the solver where a class is given.
+        Of the held-out parts, of the search, and of the solver if a class is given.
     done : callable, optional
         Called with a `Tried` after each trial.
 
@@ -207,12 +393,12 @@ def tune(
     Raises
     ------
     SettingError
-        If a setting, a range or the metric does not fit the solver, no trial could be completed, or the study is of
-        another search.
+        If a setting, a range or the metric does not fit the solver, no trial could be completed, or the study belongs
+        to another search.
     DataError
         If there is too little to hold out a part.
     ModelFileError
-        If the study's file is none.
+        If the file is not a study.
 
     Examples
     --------
@@ -226,8 +412,8 @@ def tune(
     if trials < 1:
         raise SettingError(f"trials is {trials}: it must be at least 1")
     base, held = _based_on(solver, fixed or {}, space or {}, seed)
-    Metric.of(metric).check_fits(base)
-    search = _Search.of(base, search_space(base, space, held), Metric.of(metric), set(space or {}))
+    Target.of(metric).check_fits(base)
+    search = _Search.of(base, search_space(base, space, held), Target.of(metric), set(space or {}))
     average_row = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed)
     protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
@@ -280,7 +466,7 @@ def _average_row(train: Interactions) -> float:
 
 
 def _digest(train: Interactions) -> str:
-    """Tell data sets apart by their entries."""
+    """Return a hash of the entries."""
     digest = hashlib.blake2b(repr(train.matrix.shape).encode(), digest_size=16)
     for array in (train.matrix.indptr, train.matrix.indices, train.matrix.data, train.timestamps, train.order):
         if array is not None:
@@ -289,10 +475,10 @@ def _digest(train: Interactions) -> str:
 
 
 def _based_on(solver: Any, fixed: Mapping[str, Any], space: Mapping[str, Any], seed: int) -> tuple[Any, list[str]]:
-    """Return the solver that trials are variations of, and the names of the fields that stay."""
+    """Return the solver that trials vary, and the names of the fields that stay as they are."""
     kind = solver if isinstance(solver, type) else type(solver)
     if not dataclasses.is_dataclass(kind):
-        raise SettingError(f"{solver!r} is no solver: give a solver's class, or one with some settings fixed")
+        raise SettingError(f"{solver!r} is not a solver: give a solver's class, or one with some settings fixed")
     check_known(kind, list(fixed))
     fields = {field.name: field.default for field in dataclasses.fields(kind)}
     start = {"seed": seed} if isinstance(solver, type) and "seed" in fields else {}
@@ -304,20 +490,20 @@ def _based_on(solver: Any, fixed: Mapping[str, Any], space: Mapping[str, Any], s
 
 @dataclass(frozen=True)
 class _Search:
-    """What is searched: a solver to vary, what to suggest for it, and when to look at its epochs."""
+    """What is searched: a solver to vary, what to suggest for it, and after which epochs to measure."""
 
     base: Any
     space: Space
-    metric: Metric
+    metric: Target
     looks: tuple[int, ...]
     epochs: tuple[int, ...] = ()
-    """Those of the looks that may become the epochs setting; none where epochs are a setting like others."""
+    """The measured epochs that may become the setting ``epochs``; none if it is searched like any other setting."""
 
     @classmethod
-    def of(cls, base: Any, space: Space, metric: Metric, asked: set[str]) -> "_Search":
-        """Take the epochs out of the space where they are seen on the way."""
+    def of(cls, base: Any, space: Space, metric: Target, asked: set[str]) -> "_Search":
+        """Take the epochs out of the space if they are chosen along the way."""
         if not space:
-            raise SettingError(f"{type(base).__name__} has nothing to search: give space={{field: (low, high)}}")
+            raise SettingError(f"{type(base).__name__} has no settings to search: give space={{field: (low, high)}}")
         epochs = space.get("epochs")
         if epochs is None:
             return cls(base, space, metric, tuple(looks(getattr(base, "epochs", 1))))
@@ -331,8 +517,10 @@ class _Search:
         return cls(base, others, metric, tuple(sorted({*looks(most), *seen})), tuple(seen))
 
     def described(self) -> dict[str, Any]:
-        """Return what tells this search from others, as JSON can hold it."""
+        """Return what identifies this search, for JSON."""
         settings = {field.name: repr(getattr(self.base, field.name)) for field in dataclasses.fields(self.base)}
+        if getattr(self.base, "goal", None) == "rating":
+            settings.pop("values", None)  # it is for lists only, and studies of 0.1.0 did not have it
         if offset := getattr(self.base, "count_offset", 0):  # a penalty that studies of 0.1.0 did not have
             settings["count_offset"] = repr(offset)
         space = {name: repr(given) for name, given in self.space.items()}
@@ -340,7 +528,7 @@ class _Search:
         return {"solver": kind, "settings": settings, "space": space, "metric": self.metric.name, "epochs": self.epochs}
 
     def defaults(self) -> dict[str, Any]:
-        """Return the base solver's own settings, as far as they lie in the space."""
+        """Return those of the base solver's settings that are in the space."""
         own = {name: value_of(self.base, name) for name in self.space}
         return {name: value for name, value in own.items() if self.space[name].holds(value)}
 
@@ -367,7 +555,7 @@ class _Search:
         return dataclasses.replace(self.base, **settings, **longest)
 
     def judged(self, curves: Sequence[Curve]) -> tuple[float, dict[str, int]]:
-        """Return the average over the parts, at the best epoch where epochs are chosen, and that epoch as a setting."""
+        """Return the average over the parts, at the best epoch if epochs are chosen, and that epoch as a setting."""
         seen = [epoch for epoch in self.epochs if all(epoch in curve for curve in curves)]
         if not seen:
             return float(np.mean([list(curve.values())[-1] for curve in curves])), {}

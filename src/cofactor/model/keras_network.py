@@ -8,7 +8,6 @@ import importlib.util
 import os
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ try:
 except ImportError as error:
     raise missing_extra("keras", "keras") from error
 
-__all__ = ["RowDecay", "draw", "keras", "keras_model", "network_from"]
+__all__ = ["RowDecay", "keras", "keras_model", "network_from"]
 
 
 @keras.saving.register_keras_serializable("cofactor")
@@ -256,13 +255,3 @@ def network_from(model: Factors) -> "keras.Model":
             bias = np.zeros(rows, np.float32) if bias is None else bias
             network.get_layer(f"{side}_bias").set_weights([bias.reshape(-1, 1)])
     return network
-
-
-def draw(network: "keras.Model", path: Path) -> None:
-    """Write Keras's own picture of a network as PNG; needs Graphviz and pydot."""
-    picture = path.with_name(f"{path.name}.png")  # Keras goes by the ending
-    try:
-        keras.utils.plot_model(network, to_file=str(picture), show_shapes=True, dpi=120)
-        picture.replace(path)
-    finally:
-        picture.unlink(missing_ok=True)

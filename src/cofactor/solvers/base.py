@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -160,9 +161,11 @@ def check_settings(solver: Any, **least: float) -> None:
             continue
         whole = isinstance(bound, int)
         right_type = isinstance(value, int | np.integer) if whole else isinstance(value, int | float | np.number)
-        if isinstance(value, bool) or not right_type or not np.isfinite(value) or value < bound:
+        most = 2**63 - 1 if whole else sys.float_info.max
+        if isinstance(value, bool) or not right_type or not bound <= value <= most:
             number = "a whole number" if whole else "a number"
-            raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of at least {bound}")
+            limit = f"at most {most}" if right_type and value > most else f"at least {bound}"
+            raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of {limit}")
         if isinstance(value, np.generic):
             object.__setattr__(solver, name, value.item())
 

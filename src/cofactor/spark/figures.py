@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.passes import stores
 from cofactor.evaluation import metrics
-from cofactor.evaluation.held_out import HeldOut, among, relevant_among
+from cofactor.evaluation.held_out import Group
 from cofactor.evaluation.report import measured_columns
-from cofactor.model.factors import exact_of
+from cofactor.model.factors import exact_of, prepared_for
 from cofactor.model.fold_in import laid_over, place_rows
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import compressed, lengths_of, use_own_cores, vectors_of
@@ -24,7 +25,7 @@ __all__ = ["COUNTS", "SCHEMA", "Wanted", "listed_name", "measure"]
 SCHEMA = "name string, item long, total double, weight double"
 """Sums as they leave an executor; the item is null but where it is counted how often one is listed."""
 
-COUNTS = ("test", "unknown", "users", "irrelevant", "repeated", "trained on", "unusable")
+COUNTS = ("test", "unknown", "users", "without history", "irrelevant", "repeated", "trained on", "unusable")
 """The sums that are no metrics."""
 
 
@@ -35,7 +36,7 @@ class Wanted:
     cut_offs: np.ndarray | None
     clip: bool
     relevant_from: float | None
-    audience: metrics.Audience
+    popularity: metrics.ItemPopularity
 
 
 def measure(
@@ -85,18 +86,20 @@ def _measure_users(items: Items, wanted: Wanted, batch: pa.RecordBatch, sums: Su
     tested = _ratings(batch["tested"], len(items.vectors), sums)
     users = _placed(items, batch, sums)
     lengths = np.diff(tested.indptr)
-    sums.add("unknown", lengths_of(batch["tested"]).sum() - lengths[users.known].sum())
-    chosen = np.flatnonzero(users.known & (lengths > 0))
+    history = users.known & (np.diff(prepared_for(items.model, users.seen).indptr) > 0)
+    sums.add("unknown", lengths_of(batch["tested"]).sum() - lengths[history].sum())
+    sums.add("without history", (~history & (lengths > 0)).sum())
+    chosen = np.flatnonzero(history & (lengths > 0))
     if not len(chosen):
         return
     table = tested[chosen]
     bias = None if users.bias is None else users.bias[chosen]
     model = items.with_users(users.vectors[chosen], bias, users.seen[chosen])
     rows = np.arange(len(chosen))
-    sums.add("trained on", among(model.seen, np.repeat(rows, np.diff(table.indptr)), table.indices).sum())
-    relevant = relevant_among(table, wanted.relevant_from)
-    held_out = HeldOut(rows, table, 0, np.zeros(0, np.int64))
-    columns, listed = measured_columns(model, held_out, relevant, wanted.audience, wanted.cut_offs, clip=wanted.clip)
+    sums.add("trained on", stores(model.seen, np.repeat(rows, np.diff(table.indptr)), table.indices).sum())
+    group = Group(model, rows, table)
+    relevant = group.relevant(wanted.relevant_from)
+    columns, listed = measured_columns(group, relevant, wanted.popularity, wanted.cut_offs, clip=wanted.clip)
     for name, column in columns.items():
         sums.add(name, column.total.sum(), column.weight.sum())
     sums.listed += listed

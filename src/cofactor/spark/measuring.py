@@ -9,7 +9,7 @@ import numpy as np
 
 from cofactor.errors import DataError
 from cofactor.evaluation import metrics, ranking
-from cofactor.evaluation.per_user import finished
+from cofactor.evaluation.metrics import finished
 from cofactor.evaluation.report import FULL, Report, of_all_lists
 from cofactor.spark import storage
 from cofactor.spark.failures import clear_errors
@@ -81,7 +81,7 @@ def evaluate(
         part = functools.partial(read_part, spark, source)
         tested = _ratings(open_table(spark, test, layout or Layout()), part)
         more = None if given is None else _ratings(open_table(spark, given, layout or Layout()), part)
-        audience = _audience(part, more, items.value) if lists_too else metrics.Audience.of(np.zeros(0), 0)
+        audience = _audience(part, more, items.value) if lists_too else metrics.ItemPopularity.of(np.zeros(0), 0)
         wanted = Wanted(cut_offs if lists_too else None, clip, relevant_from, audience)
         frame = _by_user(part, tested, more)
         sums = frame.mapInArrow(functools.partial(measure, items=items, wanted=wanted), SCHEMA)
@@ -110,7 +110,7 @@ def _comparable(table: "DataFrame", side: str, known: "DataFrame") -> Any:
     return table[side].cast(ours)
 
 
-def _audience(part: Callable[[str], "DataFrame"], given: "DataFrame | None", items: Items) -> metrics.Audience:
+def _audience(part: Callable[[str], "DataFrame"], given: "DataFrame | None", items: Items) -> metrics.ItemPopularity:
     """Count how many users had each item, what was given since included."""
     from pyspark.sql import functions as F  # noqa: N812
 
@@ -126,7 +126,7 @@ def _audience(part: Callable[[str], "DataFrame"], given: "DataFrame | None", ite
     counts = np.zeros(len(items.vectors), np.int64)
     table = pairs.groupBy("item_row").count().toArrow()
     counts[table["item_row"].to_numpy()] = table["count"].to_numpy()
-    return metrics.Audience.of(counts, n_users)
+    return metrics.ItemPopularity.of(counts, n_users)
 
 
 def _by_user(part: Callable[[str], "DataFrame"], tested: "DataFrame", given: "DataFrame | None") -> "DataFrame":
@@ -179,6 +179,8 @@ def _report(sums: Mapping[str, Any], wanted: Wanted, n_items: int) -> Report:
         counts["users"],
         counts["irrelevant"],
         "" if wanted.cut_offs is None else FULL,
+        n_without_history=counts["without history"],
+        relevant_from=wanted.relevant_from,
     )
 
 

@@ -1,5 +1,6 @@
 """Lists as the API answers them: the best items, or popular ones if nothing is known; similar items; who moved."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,14 @@ from cofactor.apps.web.scoring import best_items, item_scores, shares_of
 from cofactor.apps.web.served_model import ServedModel
 from cofactor.errors import SettingError
 from cofactor.lists.answer import nearest
-from cofactor.lists.request import By
+from cofactor.lists.request import By, ListRequest
 
-__all__ = ["ListRequest", "check", "position_of", "recommended", "similar"]
+__all__ = ["ServiceListRequest", "check", "position_of", "recommended", "similar"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListRequest:
-    """How a list should be.
+class ServiceListRequest:
+    """How a list of the service should be: the library's request, with filters by what is known of items, and reasons.
 
     Parameters
     ----------
@@ -39,8 +40,13 @@ class ListRequest:
     by: By = "mean"
     reasons: int = 0
 
+    @functools.cached_property
+    def ranking(self) -> ListRequest:
+        """What the library is asked for, once the filters have become item rows."""
+        return ListRequest(n=self.n, by=self.by)
 
-def check(served: ServedModel, request: ListRequest) -> None:
+
+def check(served: ServedModel, request: ServiceListRequest) -> None:
     """Refuse a request that the model cannot answer.
 
     Raises
@@ -55,7 +61,7 @@ def check(served: ServedModel, request: ListRequest) -> None:
 
 
 def recommended(
-    served: ServedModel, profile: Profile, request: ListRequest, before: Profile | None = None
+    served: ServedModel, profile: Profile, request: ServiceListRequest, before: Profile | None = None
 ) -> dict[str, Any]:
     """Return a profile's list; with an earlier profile, also how each item moved since.
 
@@ -79,7 +85,7 @@ def recommended(
     return {**served.label, "popular": not profile.is_known, "items": items}
 
 
-def _allowed(served: ServedModel, request: ListRequest) -> np.ndarray | None:
+def _allowed(served: ServedModel, request: ServiceListRequest) -> np.ndarray | None:
     """Return the sorted rows that a list may hold; None if all may."""
     passing = served.items.rows_passing(request.filters)
     if request.candidates is None and not request.exclude:
@@ -96,11 +102,11 @@ def _allowed(served: ServedModel, request: ListRequest) -> np.ndarray | None:
 
 
 def _best(
-    served: ServedModel, profile: Profile, request: ListRequest, allowed: np.ndarray | None
+    served: ServedModel, profile: Profile, request: ServiceListRequest, allowed: np.ndarray | None
 ) -> tuple[list[int], Sequence[float | None]]:
     """Return the rows and scores of the best items; of popular ones, without scores, if nothing is known."""
     if profile.is_known:
-        ranked = best_items(served, profile, request.n, allowed, request.by)
+        ranked = best_items(served, profile, request.ranking, allowed)
         return ranked.items.tolist(), ranked.scores.tolist()
     order = served.items.by_popularity
     rows = order[_open(served, profile, allowed)[order]][: request.n].tolist()

@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from typing_extensions import TypedDict
 
 from cofactor.apps.web.item_index import ItemFilters
-from cofactor.apps.web.recommendations import ListRequest
+from cofactor.apps.web.recommendations import ServiceListRequest
 
 __all__ = [
     "KNOWN_PARAMETERS_ONLY",
@@ -105,9 +105,9 @@ class ListQuery(BaseModel):
     raters_from: _Raters | None = Field(None, description="Only items that at least this many people rated.")
     raters_to: _Raters | None = Field(None, description="Only items that at most this many people rated.")
 
-    def list_request(self) -> ListRequest:
+    def list_request(self) -> ServiceListRequest:
         """Return what is asked for."""
-        return ListRequest(
+        return ServiceListRequest(
             n=self.n,
             candidates=None if self.candidates is None else tuple(self.candidates),
             exclude=tuple(self.exclude),
@@ -134,7 +134,7 @@ _SHORT_QUERY = 200  # bytes of a query string that is worth caching
 _LISTS = {"candidates", "exclude", "genres"}
 
 
-def list_request_in(request: Request) -> ListRequest:
+def list_request_in(request: Request) -> ServiceListRequest:
     """Read from the query string how a list should be.
 
     Raises
@@ -146,7 +146,7 @@ def list_request_in(request: Request) -> ListRequest:
     return _cached_list_request(query) if len(query) < _SHORT_QUERY else _list_request(query)
 
 
-def _list_request(query: bytes) -> ListRequest:
+def _list_request(query: bytes) -> ServiceListRequest:
     given = QueryParams(query)
     values = {name: given.getlist(name) if name in _LISTS else given[name] for name in given}
     try:

@@ -41,16 +41,16 @@ class Shares(NamedTuple):
     shares: np.ndarray
 
 
-def best_items(served: ServedModel, profile: Profile, n: int, allowed: np.ndarray | None, by: By = "mean") -> Ranked:
+def best_items(served: ServedModel, profile: Profile, request: ListRequest, allowed: np.ndarray | None) -> Ranked:
     """Return the best items of a known profile, of the allowed rows (sorted; None: all) and not rated yet."""
     model, row = served.model, np.array([profile.row])
-    if by != "mean" or needs_every_draw(model):
-        return ranked_rows(_model_of(served, profile), row, n, candidates=allowed, by=by)
+    if request.by != "mean" or needs_every_draw(model):
+        return ranked_rows(_model_of(served, profile), row, request.n, candidates=allowed, by=request.by)
     retriever = exact_of(model)
     if not (served.warmed.is_set() or served.is_slow):
         retriever = retriever.without_scan()  # which would wait for the compiled kernels
     seen = model.seen if profile.folded is None else profile.folded.seen
-    return rank(retriever, _users(served, profile), row, ListRequest(n=n), Filter(allowed, None, seen, row))
+    return rank(retriever, _users(served, profile), row, request, Filter(allowed, None, seen, row))
 
 
 def item_scores(served: ServedModel, profile: Profile, by: By = "mean") -> np.ndarray:

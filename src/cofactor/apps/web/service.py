@@ -13,7 +13,7 @@ from cofactor.apps.web.metrics import Metrics
 from cofactor.apps.web.problems import Problem
 from cofactor.apps.web.profiles import NOBODY, Profile, user_profile, visitor_profile
 from cofactor.apps.web.ratings_cache import RatingsCache
-from cofactor.apps.web.recommendations import ListRequest, recommended
+from cofactor.apps.web.recommendations import ServiceListRequest, recommended
 from cofactor.apps.web.served_model import ModelHolder, ServedModel
 from cofactor.apps.web.settings import ServiceSettings
 
@@ -66,7 +66,7 @@ class Service:
             self.metrics.count("fold_ins")
         return user_profile(served, user, stored) or NOBODY
 
-    async def work(self, served: ServedModel, request: ListRequest | None, task: Callable[[], Result]) -> Result:
+    async def work(self, served: ServedModel, request: ServiceListRequest | None, task: Callable[[], Result]) -> Result:
         """Run a quick task at once, and any other (None: not known to be quick) in a thread."""
         quick = request is not None and request.n <= _MAX_QUICK_N and not request.reasons and not served.is_slow
         return task() if quick else await run_in_threadpool(task)
@@ -75,7 +75,7 @@ class Service:
         self,
         served: ServedModel,
         user: str,
-        request: ListRequest,
+        request: ServiceListRequest,
         before: Mapping[str, float | None] | None = None,
     ) -> dict[str, Any]:
         """Return a user's list with their stored ratings, and how it moved if ``before`` are those of earlier."""

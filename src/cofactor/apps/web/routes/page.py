@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from cofactor.apps.web.profiles import NOBODY
-from cofactor.apps.web.recommendations import ListRequest, recommended
+from cofactor.apps.web.recommendations import ServiceListRequest, recommended
 from cofactor.apps.web.service import service_of
 
 __all__ = ["FOLDER", "PLACEHOLDER", "list_html", "router"]
@@ -21,7 +21,7 @@ PLACEHOLDER = "<!-- the list for browsers without scripts -->"
 """Where in ``index.html`` the plain list goes."""
 
 _TYPES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css", ".svg": "image/svg+xml"}
-_PLAIN_LIST = ListRequest(n=20, reasons=2)
+_PLAIN_LIST = ServiceListRequest(n=20, reasons=2)
 
 router = APIRouter(include_in_schema=False)
 

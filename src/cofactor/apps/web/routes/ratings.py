@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from cofactor.apps.web.problems import Problem
 from cofactor.apps.web.profiles import trained_on, user_profile
-from cofactor.apps.web.recommendations import ListRequest, check
+from cofactor.apps.web.recommendations import ServiceListRequest, check
 from cofactor.apps.web.requests import (
     KNOWN_PARAMETERS_ONLY,
     ItemPath,
@@ -136,7 +136,7 @@ async def _changed(
     user: str,
     items: list[str],
     before: Mapping[str, float | None],
-    wanted: ListRequest,
+    wanted: ServiceListRequest,
 ) -> Response:
     """Answer with the items whose ratings changed, and the list that follows."""
     service.metrics.count("ratings_written", len(items))
@@ -144,7 +144,7 @@ async def _changed(
     return json_response({"user": user, "changed": items, "list": found})
 
 
-def _wanted(served: ServedModel, query: ListQuery) -> ListRequest:
+def _wanted(served: ServedModel, query: ListQuery) -> ServiceListRequest:
     """Return how the list after a change should be; refuse what could not be answered before anything is stored.
 
     Raises

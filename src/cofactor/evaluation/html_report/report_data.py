@@ -1,4 +1,4 @@
-"""What a model's page is made of: its report, those of the baselines and other ranks, calibration; all on one part."""
+"""What the report page shows of a model: its report, those of baselines and other ranks, its calibration."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -17,15 +17,15 @@ from cofactor.model.factors import Factors
 from cofactor.solvers import BiasOnly, Popularity
 from cofactor.solvers.retrain import solver_of, trained_on
 
-__all__ = ["Contender", "Material", "gathered"]
+__all__ = ["Contender", "ReportData", "collect"]
 
 Done = Callable[[float, str], None]
-"""Told how much is done, from 0 to 1, and a word on it."""
+"""Called with the share of the work that is done, and what was finished."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model to compare with: what it is called, itself, and its report on the same held-out part."""
+    """A model that is compared: its label, itself, and its report on the same held-out part."""
 
     label: str
     model: Factors
@@ -33,7 +33,7 @@ class Contender:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class ReportData:
     """Everything that the page shows of a model.
 
     Parameters
@@ -41,19 +41,19 @@ class Material:
     name : str
         What the page calls the model.
     ratings, held_out : Interactions
-        The data as it was given, and the part of it that the model was not trained on.
+        The data as they were given, and the part that the model was not trained on.
     this : Contender
         The model itself.
     baselines, ranks : sequence of Contender
         Popularity, and biases alone for ratings; the same solver at other ranks. Trained on what the model was.
     calibration : polars.DataFrame, or None
-        Where the model knows how sure it is; see `cofactor.evaluation.calibration`.
+        If the model gives intervals; see `cofactor.evaluation.calibration`.
     length : int
         The length of the lists that single figures are of.
     examples : int
         How many people to show.
     relevant_from : float, or None
-        From which value on a held-out rating is relevant in lists; None where all are.
+        From which value on a held-out rating is relevant in lists; None if all are.
     """
 
     name: str
@@ -84,12 +84,12 @@ class Material:
 
     @property
     def sought(self) -> str:
-        """What lists are to find, in words: what was held out, or what of it was rated highly enough."""
+        """What lists should contain, in words: what was held out, or the part of it that was rated highly enough."""
         liked = "" if self.relevant_from is None else f" and rated {self.relevant_from:g} or more"
         return f"was held out{liked}"
 
 
-def gathered(
+def collect(
     model: Factors,
     ratings: Interactions,
     *,
@@ -99,13 +99,13 @@ def gathered(
     ranks: Sequence[int],
     examples: int,
     done: Done,
-) -> Material:
+) -> ReportData:
     """Measure a model, and what it is to be compared with, on what it was not trained on.
 
     Raises
     ------
     DataError
-        If the model was trained on all of the ratings, or knows none of their people and items.
+        If the model was trained on all of the ratings, or knows none of their users and items.
     SettingError
         If other ranks are asked of a model that has none, or whose solver is not known.
     """
@@ -116,7 +116,7 @@ def gathered(
     this = Contender(name, model, evaluate(model, held_out, k=lengths, relevant_from=relevant_from))
     others = _trained(tried, model, held_out, lengths, relevant_from, done)
     of_solver = [other for other in others if other.model.origin.solver == model.origin.solver]
-    return Material(
+    return ReportData(
         name,
         ratings,
         held_out,

@@ -1,19 +1,30 @@
-"""What pictures and texts of the page are made of: axes, markup, density, the map."""
+"""What charts are made of: axes, markup, marks, density, the map; and a chart that is a document of its own."""
 
 import math
 import re
 from importlib.resources import files
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from scipy import sparse
 
+import cofactor as cf
 from cofactor.data.interactions import Interactions
-from cofactor.evaluation.page.axes import linear, linear_from_zero, logarithmic
-from cofactor.evaluation.page.charts import Series, Spot, bars, lines, spots
-from cofactor.evaluation.page.density import density_grid
-from cofactor.evaluation.page.item_map import map_of, map_picture
-from cofactor.evaluation.page.markup import Markup, breadth, decimals, shortened, tag
+from cofactor.evaluation.charts import (
+    Chart,
+    Series,
+    Spot,
+    bars,
+    linear,
+    linear_from_zero,
+    lines,
+    logarithmic,
+    picture,
+    spots,
+)  # fmt: skip
+from cofactor.evaluation.markup import Markup, breadth, decimals, shortened, tag
+from cofactor.evaluation.plots import density_grid, map_chart, map_of
 from cofactor.model.factors import Factors
 
 
@@ -113,10 +124,10 @@ def test_the_map_names_every_point_and_no_label_covers_another():
     shown = map_of(model, data)
     dense = seen.toarray()[:, shown.rows]
     assert shown.means == pytest.approx(dense.sum(axis=0) / (dense > 0).sum(axis=0))
-    picture = map_picture(shown, "w")
-    assert picture.count("<title>") == len(shown.rows) == 53
+    drawn = map_chart(model, shown).picture
+    assert drawn.count("<title>") == len(shown.rows) == 53
     assert shown.counts.tolist() == sorted(shown.counts.tolist(), reverse=True)
-    desk = re.search(r'<g class="desk">(.*?)</g>', picture)[1]
+    desk = re.search(r'<g class="desk">(.*?)</g>', drawn)[1]
     labels = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"( class="end")?>(.*?)</text>', desk)
     assert len(labels) > 10
     boxes = []
@@ -131,7 +142,7 @@ def test_the_map_names_every_point_and_no_label_covers_another():
 
 
 def test_the_report_and_the_service_have_the_same_colours():
-    sheets = [files("cofactor") / place / "page" / "style.css" for place in ("evaluation", "apps/web")]
+    sheets = [files("cofactor") / place for place in ("evaluation/charts.css", "apps/web/page/style.css")]
     for report, service in zip(*(_colours(sheet.read_text()) for sheet in sheets), strict=True):  # light, dark
         shared = report.keys() & service.keys()
         assert {"--ink", "--paper", "--accent"} <= shared
@@ -141,3 +152,47 @@ def test_the_report_and_the_service_have_the_same_colours():
 def _colours(sheet):
     blocks = re.findall(r":root\s*{(.*?)}", sheet, re.S)[:2]
     return [dict(re.findall(r"(--[\w-]+):\s*([^;]+);", block)) for block in blocks]
+
+
+def a_chart(title="A <b>title</b> & more", labels=("one", "two")):
+    return Chart(title, "What to look for.", picture("words", tag("circle", cx=1.0, cy=2.0, r=3.0)), labels)
+
+
+def test_a_chart_is_a_whole_document_in_light_and_dark():
+    document = a_chart().to_svg()
+    root = ElementTree.fromstring(document)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["A <b>title</b> & more", "What to look for.", "one", "two"]
+    assert "var(" not in document  # not all programs that show SVG know it
+    assert "prefers-color-scheme: dark" in document
+    for rule in re.findall(r"^(?!@|})[^{]+(?={)", re.search(r"<style>(.*?)</style>", document, re.S)[1], re.M):
+        assert all(selector.startswith(".cofactor-chart ") for selector in rule.split(",")), rule
+
+
+def test_a_single_series_has_no_legend_and_a_notebook_shows_the_chart():
+    chart = a_chart(labels=("alone",))
+    assert "alone" not in chart.to_svg()
+    assert chart._repr_svg_() == chart.to_svg()
+
+
+def test_a_chart_is_saved_as_svg_and_as_nothing_else(tmp_path):
+    path = a_chart().save(tmp_path / "chart.svg")
+    assert path.read_text() == a_chart().to_svg() + "\n"
+    with pytest.raises(cf.SettingError, match=r"charts are written as SVG; name the file chart\.svg"):
+        a_chart().save(tmp_path / "chart.png")
+
+
+def test_the_first_thirty_six_series_all_look_different():
+    from cofactor.evaluation.charts import marker
+
+    assert len({marker(look, 0, 0) for look in range(36)}) == 36
+
+
+def test_what_has_no_value_is_not_drawn():
+    scales = (logarithmic, linear_from_zero)
+    broken = Series("s", [1, 2, 3], [0.5, math.nan, 0.7], [0.4, math.nan, 0.6], [0.6, math.nan, 0.8])
+    drawn = lines([broken, Series("none", [1], [math.nan])], across="a", up="b", scales=scales, words="w")
+    assert re.findall("<title>(.*?)</title>", drawn) == ["s, 1: 0.5000", "s, 3: 0.7000"]
+    nothing = spots([Spot("p", (1, 0, 2), (math.nan,) * 3)], across="a", up="b", vertical=linear, words="w")
+    assert "<title>" not in nothing

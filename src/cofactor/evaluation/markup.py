@@ -13,8 +13,6 @@ __all__ = [
     "count",
     "data",
     "decimals",
-    "figure",
-    "figure_beside_table",
     "isolated",
     "joined",
     "percent",
@@ -136,18 +134,3 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     body = [tag("tr", *(tag("td", cell, class_=kind) for cell, kind in zip(row, classes, strict=True))) for row in rows]
     inside = tag("table", tag("caption", caption, class_="hidden"), tag("thead", tag("tr", *head)), tag("tbody", *body))
     return tag("div", inside, class_="scroll", role="region", aria_label=caption, tabindex="0")
-
-
-def figure(title: str, note: Any, picture: Markup, alternative: Markup) -> Markup:
-    """Return a picture with its title, a word on it, and the table that says the same."""
-    more = tag("details", tag("summary", "The same as a table"), alternative)
-    return tag("figure", _caption(title, note), picture, more, class_="card")
-
-
-def figure_beside_table(title: str, note: Any, picture: Markup, alternative: Markup) -> Markup:
-    """Return a picture that stands alone, with its table beside it where there is room."""
-    return tag("div", tag("figure", _caption(title, note), picture), alternative, class_="card beside")
-
-
-def _caption(title: str, note: Any) -> Markup:
-    return tag("figcaption", tag("h3", title), tag("p", note, class_="quiet"))

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from cofactor.data.metadata import ItemMetadata
-from cofactor.evaluation.page.whole import report_page
+from cofactor.evaluation.html_report.build import report_page
 from cofactor.solvers import ALS, BayesianMF, ImplicitALS
 
 HOSTILE = (
@@ -21,7 +21,7 @@ class Read(HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.elements, self.open, self.faults, self.metadata = [], [], [], []
+        self.elements, self.open, self.faults, self.texts = [], [], [], []
         self.feed(page)
         self.close()
         self.faults += self.open
@@ -43,11 +43,11 @@ class Read(HTMLParser):
 
     def handle_data(self, data):
         if not {"style", "script"} & set(self.open):
-            self.metadata.append(data)
+            self.texts.append(data)
 
     @property
     def text(self):
-        return " ".join(" ".join(self.metadata).split())
+        return " ".join(" ".join(self.texts).split())
 
     @property
     def figures(self):

@@ -9,10 +9,10 @@ import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
-from cofactor.evaluation.page import about_data, about_lists, about_model, card, people
-from cofactor.evaluation.page.markup import Markup, count, isolated, joined, tag
-from cofactor.evaluation.page.material import Material, gathered
-from cofactor.evaluation.page.section import Section
+from cofactor.evaluation.html_report import model_card, sections
+from cofactor.evaluation.html_report.report_data import ReportData, collect
+from cofactor.evaluation.html_report.sections import Section
+from cofactor.evaluation.markup import Markup, count, isolated, joined, tag
 from cofactor.evaluation.ranking import cut_offs_of
 from cofactor.model.factors import Factors
 
@@ -32,30 +32,29 @@ def report_page(
     examples: int = 3,
     done: Callable[[float, str], None] | None = None,
 ) -> str:
-    """Return a page about a model: its data, training, accuracy, lists, map, some people's lists, and its card.
+    """Return a page about a model: its data, training, accuracy, lists, map, some users' lists, and its model card.
 
-    The page is one HTML text that needs nothing else, no network either. Every figure on it is measured on those of
-    the ratings that the model was not trained on, and is `evaluate`'s.
+    The page is one HTML text that needs no other file and no network. Every figure on it is measured by `evaluate` on
+    those of the ratings that the model was not trained on.
 
     Parameters
     ----------
     model : Factors
     ratings : Interactions
-        Held-out ratings; those that the model was trained on may stand among them, and are left out of what is
-        measured. Ids are matched.
+        Held-out ratings; those that the model was trained on may be among them, and are not measured. Ids are matched.
     name : str
         What the page calls the model; its solver's name if not given.
     k : int or several, optional
-        The lengths of lists to measure, besides some to draw curves by. Single figures are of the largest, or of 10.
+        The lengths of lists to measure, besides some for curves. Single figures are of the largest, or of 10.
     relevant_from : float, optional
         From which value on a held-out rating is relevant in lists; see `cofactor.evaluation.evaluate`.
     ranks : sequence of int
         Other ranks to compare: the model's solver is trained anew for each, with the same settings, on what the model
         was trained on.
     examples : int
-        How many people to show with what they had and their list; 0 for a page that may be shown to anyone.
+        How many users to show with what they had and their list; 0 for a page without personal data.
     done : callable, optional
-        Told how much of the training of what to compare with is done, from 0 to 1, and a word on it.
+        Called with the share of the trainings for comparison that is done, and what was finished.
 
     Returns
     -------
@@ -64,7 +63,7 @@ def report_page(
     Raises
     ------
     DataError
-        If the model was trained on all of the ratings, or knows none of their people and items.
+        If the model was trained on all of the ratings, or knows none of their users and items.
     SettingError
         If other ranks are asked of a model that has none, or whose solver is not known.
 
@@ -80,7 +79,7 @@ def report_page(
     """
     if isinstance(examples, bool) or not isinstance(examples, int | np.integer) or examples < 0:
         raise SettingError(f"examples is {examples!r}: it must be a whole number of 0 or more")
-    material = gathered(
+    content = collect(
         model,
         ratings,
         name=name or model.origin.solver or "A model",
@@ -90,71 +89,72 @@ def report_page(
         examples=examples,
         done=done or (lambda *_: None),
     )
-    return written_page(material)
+    return written_page(content)
 
 
-def written_page(material: Material) -> str:
-    """Return the page of what was gathered."""
+def written_page(content: ReportData) -> str:
+    """Return the page of what was collected."""
     possible = [
-        about_model.training(material),
-        about_model.by_rank(material),
-        about_model.calibrated(material),
-        about_lists.top_lists(material),
-        about_lists.item_map(material),
-        people.example_people(material),
+        sections.training(content),
+        sections.by_rank(content),
+        sections.calibrated(content),
+        sections.top_lists(content),
+        sections.item_map(content),
+        sections.example_users(content),
     ]
     there = [section for section in possible if section is not None]
-    absent = card.missing({section.anchor for section in there})
-    last = [card.every_figure(material), card.model_card(material), *([absent] if absent else [])]
-    sections = [about_data.at_a_glance(material), *there, *last]
-    style, script = (Markup((FOLDER / name).read_text(encoding="utf-8")) for name in ("style.css", "hover.js"))
+    absent = model_card.missing({section.anchor for section in there})
+    last = [model_card.every_figure(content), model_card.model_card(content), *([absent] if absent else [])]
+    shown = [sections.at_a_glance(content), *there, *last]
+    sheets = [path.read_text(encoding="utf-8") for path in (FOLDER.parent / "charts.css", FOLDER / "style.css")]
+    style, script = Markup("\n".join(sheets)), Markup((FOLDER / "hover.js").read_text(encoding="utf-8"))
     template = (FOLDER / "page.html").read_text(encoding="utf-8")
     places = {
         "policy": _policy(style, script),
-        "title": joined([f"{material.name} – cofactor report"]),
+        "title": joined([f"{content.name} – cofactor report"]),
         "style": style,
-        "head": _head(material, sections),
-        "sections": joined(section.to_html() for section in sections),
+        "head": _head(content, shown),
+        "sections": joined(section.to_html() for section in shown),
         "script": script,
     }
     first, *rest = template.split("{{")
     parts = [part.split("}}", 1) for part in rest]
-    return first + "".join(places[place] + text for place, text in parts)  # what is put in is never searched again
+    return first + "".join(places[place] + text for place, text in parts)  # inserted text is never searched for places
 
 
 def _policy(style: str, script: str) -> str:
-    """Let the page run its own style and script and load nothing, whatever a title may hold."""
+    """Let the page use its own style and script and load nothing, whatever a title contains."""
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; base-uri 'none'"
 
 
-def _head(material: Material, sections: Sequence[Section]) -> Markup:
-    report, origin = material.report, material.model.origin
-    rank = f", rank {material.model.rank}" if material.model.rank else ""
+def _head(content: ReportData, shown: Sequence[Section]) -> Markup:
+    report, origin = content.report, content.model.origin
+    rank = f", rank {content.model.rank}" if content.model.rank else ""
     lead = joined(
         [
-            f"{origin.solver or 'A model'}{rank}, for {'predicted ratings' if material.predicts else 'top-n lists'}. "
+            f"{origin.solver or 'A model'}{rank}, for {'predicted ratings' if content.predicts else 'top-n lists'}. "
             f"Measured on {count(report.n_test)} ratings of {count(report.n_users)} users that it was not trained on",
-            _chosen(material),
-            joined([", out of ", isolated(material.ratings.name)]) if material.ratings.name else "",
+            _chosen(content),
+            joined([", out of ", isolated(content.ratings.name)]) if content.ratings.name else "",
             ".",
         ]
     )
-    links = [tag("li", tag("a", section.short, href=f"#{section.anchor}")) for section in sections]
+    links = [tag("li", tag("a", section.short, href=f"#{section.anchor}")) for section in shown]
     return joined(
         [
-            tag("h1", isolated(material.name)),
+            tag("h1", isolated(content.name)),
             tag("p", lead, class_="lead"),
-            about_model.headline(material),
+            sections.headline(content),
             tag("nav", tag("ul", *links), aria_label="Sections"),
         ]
     )
 
 
-def _chosen(material: Material) -> str:
-    """Say which held-out ratings count as chosen; nothing where the first figures are errors, which are of all."""
-    if material.predicts:
+def _chosen(content: ReportData) -> str:
+    """Say which held-out ratings count as chosen; nothing if the first figures are errors, which are of all."""
+    if content.predicts:
         return ""
-    if material.relevant_from is None:
+    if content.relevant_from is None:
         return ", each of which counts as chosen, whatever its value"
-    return f", of which those of {material.relevant_from:g} or more count as chosen"
+    return f", of which those of {content.relevant_from:g} or more count as chosen"

@@ -53,7 +53,7 @@ def test_a_title_stands_beside_the_pointer(look):
 def test_without_scripts_the_browser_has_the_titles(look):
     page = look(java_script_enabled=False)
     assert page.locator("#map circle.item title").count() > 20
-    assert page.locator("#people article").count() == 3
+    assert page.locator("#users article").count() == 3
 
 
 def test_paper_is_white_with_everything_on_it(look):

@@ -11,7 +11,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.evaluation import calibration, evaluate, report_page
 from cofactor.solvers import ALS, BiasOnly, ImplicitALS, Popularity
 
-SECTIONS = ["data", "training", "ranks", "calibration", "lists", "map", "people", "figures", "card", "missing"]
+SECTIONS = ["data", "training", "ranks", "calibration", "lists", "map", "users", "figures", "card", "missing"]
 
 
 def sections(page):
@@ -90,7 +90,7 @@ def test_training_ratings_among_the_data_change_no_figure(lists, parts, read):
 def test_the_page_has_every_section_that_can_be_had(stars, lists):
     assert sections(stars[1]) == SECTIONS[:-1]
     assert sections(lists[1]) == [name for name in SECTIONS if name not in ("ranks", "calibration")]
-    assert "Calibration</b>: the model does not say how sure it is" in lists[1]
+    assert "Calibration</b>: the model gives no intervals" in lists[1]
 
 
 def test_whatever_stands_in_titles_ids_and_names_is_text(stars, parts, read):
@@ -164,9 +164,9 @@ def test_a_page_may_have_no_titles_times_history_or_spread(ratings, read):
     train, test = dataclasses.replace(ratings, timestamps=None, order=None).split_random(seed=1)
     model = Popularity().fit(train)
     page = report_page(model, test)
-    assert sections(page) == ["data", "lists", "people", "figures", "card", "missing"]
+    assert sections(page) == ["data", "lists", "users", "figures", "card", "missing"]
     assert read(page).faults == []
-    for reason in ("the model holds no history", "no other rank was asked for", "the model has no vectors"):
+    for reason in ("the model has no training history", "no other rank was asked for", "the model has no vectors"):
         assert reason in page
     assert "popularity alone" not in page  # it is the model itself
 

@@ -1,0 +1,468 @@
+"""The sections of the report page: the data, the training, how good the model is, its lists, some users.
+
+Each function returns its section, or None if the model has nothing to show there.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cofactor.data.interactions import Interactions
+from cofactor.data.passes import counts_of
+from cofactor.errors import GoalWarning
+from cofactor.evaluation import plots
+from cofactor.evaluation.charts import Chart, legend, linear
+from cofactor.evaluation.html_report.report_data import Contender, ReportData
+from cofactor.evaluation.markup import (
+    Markup,
+    count,
+    data,
+    decimals,
+    isolated,
+    joined,
+    percent,
+    table,
+    tag,
+)
+from cofactor.evaluation.metrics import METRICS, label_of, shown_in
+from cofactor.evaluation.plane import names_of
+from cofactor.evaluation.report import Report
+from cofactor.evaluation.significance import better
+from cofactor.lists.answer import nearest
+from cofactor.model.factors import ranked_rows
+
+__all__ = [
+    "Section",
+    "at_a_glance",
+    "by_rank",
+    "calibrated",
+    "example_users",
+    "headline",
+    "item_map",
+    "top_lists",
+    "training",
+    "with_interval",
+]
+
+TILES = 4
+"""How many figures are at the top of the page."""
+
+EPOCH_ROWS = 25
+"""How many epochs a table has at most."""
+
+NEIGHBOURS, NAMED = 3, 20
+"""How many neighbours the map's table has for how many items."""
+
+HISTORY = 8
+"""How many items of a user's history are shown."""
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section; ``short`` is what the list of sections calls it."""
+
+    anchor: str
+    short: str
+    title: str
+    lead: Any
+    body: Markup
+
+    def to_html(self) -> Markup:
+        """Return the section as HTML."""
+        head = tag("h2", self.title, id=f"{self.anchor}-title")
+        lead = tag("p", self.lead, class_="lead") if self.lead else Markup()
+        return tag("section", head, lead, self.body, id=self.anchor, aria_labelledby=f"{self.anchor}-title")
+
+
+def _facts_list(entries: Sequence[tuple[str, Any]]) -> Markup:
+    """Return figures with their names."""
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in entries), class_="facts")
+
+
+def _grid(*figures: Markup) -> Markup:
+    """Return figures side by side where there is room."""
+    return tag("div", *figures, class_="grid")
+
+
+def _figure(chart: Chart, alternative: Markup, *, title: str = "", note: Any = "", alone: bool = False) -> Markup:
+    """Return a chart with title, note, and the table that says the same: below it, or beside it if it is alone."""
+    head = tag("figcaption", tag("h3", title or chart.title), tag("p", note or chart.note, class_="quiet"))
+    drawn = joined([legend(chart.labels), chart.picture])
+    if alone:
+        return tag("div", tag("figure", head, drawn), alternative, class_="card beside")
+    more = tag("details", tag("summary", "The same as a table"), alternative)
+    return tag("figure", head, drawn, more, class_="card")
+
+
+def at_a_glance(content: ReportData) -> Section:
+    """Show the data as they were given: what the model learnt from, and what was held out."""
+    ratings, held_out = content.ratings, len(content.held_out)
+    learnt = len(ratings) - held_out
+    lead = (
+        f"{count(learnt)} of these {_things(ratings)} trained the model; {count(held_out)} were held out, and the "
+        "model is measured on those alone."
+    )
+    pictures = [_tails(ratings), _figure(plots.density_map(ratings), _density_table(ratings))]
+    if not ratings.is_binary:
+        pictures.insert(0, _histogram(ratings))
+    return Section(
+        "data", "Data", "The data at a glance", lead, joined([_facts_list(_facts(ratings)), _grid(*pictures)])
+    )
+
+
+def _things(ratings: Interactions) -> str:
+    return "interactions" if ratings.is_binary else "ratings"
+
+
+def _facts(ratings: Interactions) -> list[tuple[str, str]]:
+    per_user = np.diff(ratings.matrix.indptr)
+    entries = [
+        ("users", count(ratings.n_users)),
+        ("items", count(ratings.n_items)),
+        (_things(ratings), count(len(ratings))),
+        ("of all pairs", percent(ratings.density)),
+        ("by the median user", count(float(np.median(per_user)))),
+    ]
+    if ratings.timestamps is not None and len(ratings):
+        entries.append(("when", _period(ratings.timestamps)))
+    return entries
+
+
+def _period(timestamps: np.ndarray) -> str:
+    """Return from what month to what month times lie."""
+    ends = np.array([timestamps.min(), timestamps.max()]).astype("datetime64[s]")
+    months = [str(month).split("-") for month in np.datetime_as_string(ends, unit="M")]
+    first, last = (f"{MONTHS[int(month[-1]) - 1]} {'-'.join(month[:-1])}" for month in months)
+    return first if first == last else f"{first} – {last}"
+
+
+def _histogram(ratings: Interactions) -> Markup:
+    labels, heights = plots.counted(ratings.matrix.data)
+    total = max(sum(heights), 1)
+    rows = [(label, count(height), percent(height / total)) for label, height in zip(labels, heights, strict=True)]
+    return _figure(plots.rating_histogram(ratings), table("Ratings by value", ["value", "ratings", "share"], rows))
+
+
+def _tails(ratings: Interactions) -> Markup:
+    described = ratings.describe().select("statistic", "per user", "per item")
+    rows = [(name, decimals(users, 1), decimals(items, 1)) for name, users, items in described.iter_rows()]
+    caption = f"{_things(ratings).capitalize()} per user and per item"
+    return _figure(plots.long_tails(ratings), table(caption, ["", "per user", "per item"], rows))
+
+
+def _density_table(ratings: Interactions) -> Markup:
+    """Return which share is filled, by fifths of the users and of the items."""
+    grid = plots.density_grid(ratings.matrix, 5, 5)
+    heads = ["users", *(f"items {place}" for place in range(1, grid.shape[1] + 1))]
+    rows = [[f"part {place}", *(percent(share) for share in row)] for place, row in enumerate(grid, 1)]
+    return table("Share that is filled, most active users and best known items first", heads, rows)
+
+
+def with_interval(report: Report, metric: str) -> str:
+    """Return the bounds of a metric's interval; a dash if it has none."""
+    if metric not in report.measured_users().columns or math.isnan(report[metric]):
+        return "–"
+    low, high = report.interval(metric)
+    return f"{decimals(low)} – {decimals(high)}"
+
+
+def headline(content: ReportData) -> Markup:
+    """Return the most important figures, each with its interval and what the baselines reach."""
+    known = content.report.metrics
+    metrics = [name for kind in shown_in("headline") for name in (kind, f"{kind}@{content.length}") if name in known]
+    return tag("ul", *(_tile(content, metric) for metric in metrics[:TILES]), class_="tiles")
+
+
+def _tile(content: ReportData, metric: str) -> Markup:
+    report = content.report
+    bounds = with_interval(report, metric)
+    beside = [one for one in content.baselines if metric in one.report.metrics]
+    others = [tag("p", f"{one.label} ", decimals(one.report[metric]), class_="quiet") for one in beside]
+    strip = _strip([content.this, *beside], metric)
+    return tag(
+        "li",
+        tag("p", plots.capital(label_of(metric)), class_="name"),
+        tag("p", data(report[metric], metric), class_="value"),
+        tag("p", "95 % ", bounds, _direction(metric), class_="quiet") if bounds != "–" else Markup(),
+        strip,
+        *others,
+    )
+
+
+def _direction(metric: str) -> str:
+    """Say which direction is better."""
+    better_is = METRICS[metric.partition("@")[0]].better
+    return f", {better_is} is better" if better_is else ""
+
+
+def _strip(compared: Sequence[Contender], metric: str) -> Markup:
+    """Draw the model and the baselines on one line, the model with its interval."""
+    values = [one.report[metric] for one in compared]
+    if any(math.isnan(value) for value in values):
+        return Markup()
+    has_interval = metric in compared[0].report.measured_users().columns
+    bounds = compared[0].report.interval(metric) if has_interval else (values[0], values[0])
+    x = linear([*values, *bounds], 6, 214)
+    parts = [tag("line", x1="2", y1="9", x2="218", y2="9", class_="rule")]
+    parts += [tag("circle", cx=x(value), cy="9", r="4.5", class_="mark s1 ring") for value in values[1:]]
+    parts.append(tag("line", x1=x(bounds[0]), y1="9", x2=x(bounds[1]), y2="9", class_="reach"))
+    parts.append(tag("circle", cx=x(values[0]), cy="9", r="5.5", class_="mark s0"))
+    return tag("svg", *parts, viewBox="0 0 220 18", class_="strip", aria_hidden="true")
+
+
+def training(content: ReportData) -> Section | None:
+    """Show each figure of the training, epoch by epoch; None if the model has no history."""
+    kept = {name: values for name, values in content.model.history.items() if len(set(values)) > 1}
+    kinds = list(dict.fromkeys(name.removeprefix("val_") for name in kept))
+    if not kinds:
+        return None
+    epochs = max(len(values) for values in kept.values())
+    lead = f"{epochs} epochs. A curve that has become flat says that more epochs would change little."
+    body = _grid(*(_curve(kind, kept, alone=len(kinds) == 1) for kind in kinds))
+    return Section("training", "Training", "Training, epoch by epoch", lead, body)
+
+
+def _curve(kind: str, kept: Mapping[str, Sequence[float]], *, alone: bool) -> Markup:
+    """Return one figure of the training."""
+    curves = {name: values for name, values in kept.items() if name.removeprefix("val_") == kind}
+    longest = max(map(len, curves.values()))
+    shown = np.unique(np.linspace(1, longest, min(longest, EPOCH_ROWS)).astype(int)).tolist()
+    rows = [(count(n), *(decimals(y[n - 1]) if n <= len(y) else "–" for y in curves.values())) for n in shown]
+    heads = ["epoch", *("validation" if name.startswith("val_") else "training" for name in curves)]
+    chart = plots.training_curve({"": curves}, figure=kind)
+    return _figure(chart, table(f"{plots.label_of_training(kind)} by epoch", heads, rows), alone=alone)
+
+
+def by_rank(content: ReportData) -> Section | None:
+    """Compare ranks by error, and by nDCG; None if no other rank was trained."""
+    if not content.ranks:
+        return None
+    metrics = [*(("mse",) if content.predicts else ()), f"ndcg@{content.length}"]
+    lead = (
+        f"{content.model.origin.solver} trained anew on the same training data, with the same settings but for the "
+        f"rank; nothing was chosen by the held-out part. This model's own rank is {content.model.rank}."
+    )
+    body = _grid(*(_ranked(content, metric, alone=len(metrics) == 1) for metric in metrics))
+    return Section("ranks", "Ranks", "Accuracy by rank", lead, body)
+
+
+def _ranked(content: ReportData, metric: str, *, alone: bool) -> Markup:
+    """Return the figure of one metric by rank."""
+    known = [one for one in content.ranks if not math.isnan(one.report[metric])]
+    values = {one.model.rank: one.report[metric] for one in known}
+    bounds = {one.model.rank: one.report.interval(metric) for one in known}
+    words = label_of(metric)
+    heads = ["rank", words, "95 % interval", "against this model"]
+    rows = table(f"{plots.capital(words)} by rank", heads, [_rank_row(content, one, metric) for one in known])
+    if not known:
+        return rows
+    chart = plots.error_by_rank({words: values}, metric=metric, intervals={words: bounds})
+    return _figure(chart, rows, alone=alone)
+
+
+def _rank_row(content: ReportData, one: Contender, metric: str) -> tuple[str | Markup, ...]:
+    against = "this model"
+    if one is not content.this:
+        found = better(one.report, content.report, metric)
+        against = f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})".replace("-", "−")
+    value = data(one.report[metric], f"rank {one.model.rank} {metric}")
+    return (count(one.model.rank), value, with_interval(one.report, metric), against)
+
+
+def calibrated(content: ReportData) -> Section | None:
+    """Show how many held-out ratings are inside the model's intervals; None if it gives none."""
+    frame = content.calibration
+    if frame is None:
+        return None
+    pairs = list(zip(frame["level"].to_list(), frame["share"].to_list(), strict=True))
+    level, share = max(pairs, key=lambda pair: abs(pair[1] - pair[0]))
+    lead = (
+        f"The model gives intervals for its predictions. Its {percent(level)} intervals are the least accurate ones: "
+        f"{100 * share:.1f} % of the held-out ratings are inside them."
+    )
+    rows = [
+        (percent(level), data(share, f"inside {level}"), decimals(width, 2))
+        for level, share, width in frame.select("level", "share", "width").iter_rows()
+    ]
+    alternative = table("Calibration", ["interval", "share inside", "mean width"], rows)
+    one = _figure(plots.calibration_plot(frame), alternative, alone=True)
+    return Section("calibration", "Calibration", "How reliable its intervals are", lead, _grid(one))
+
+
+def top_lists(content: ReportData) -> Section | None:
+    """Show how much the lists find, and how well known the recommended items are; None if nothing is relevant."""
+    compared = [one for one in _compared(content) if not math.isnan(one.report[f"recall@{content.length}"])]
+    if content.this not in compared:
+        return None
+    lead = (
+        f"Every item that a user did not have in training is ranked ({content.report.protocol}), and every one that "
+        f"{content.sought} is relevant."
+    )
+    if content.predicts:
+        lead += (
+            " This model predicts ratings: it learnt how people rate what they chose, not what they choose, so its "
+            "lists favour items that few people know. For lists, train a model for ranking."
+        )
+    body = _grid(_recall(content, compared), _popularity(content, compared))
+    return Section("lists", "Lists", "What its lists find", lead, body)
+
+
+def _drawn(content: ReportData, compared: Sequence[Contender]) -> list[Contender]:
+    """Return what the charts show: other ranks, of which there may be many, have a section of their own."""
+    return [one for one in compared if one is content.this or one not in content.ranks]
+
+
+def _compared(content: ReportData) -> list[Contender]:
+    return [content.this, *content.baselines, *(one for one in content.ranks if one is not content.this)]
+
+
+def _recall(content: ReportData, compared: Sequence[Contender]) -> Markup:
+    lengths = plots.lengths_of(content.report, "recall")
+    chart = plots.recall_by_cut_off({one.label: one.report for one in _drawn(content, compared)})
+    rows = [
+        (one.label, *(data(one.report[f"recall@{k}"], _owned(content, one, f"recall@{k}")) for k in lengths))
+        for one in compared
+    ]
+    alternative = table("Recall by length", ["model", *(f"at {k}" for k in lengths)], rows)
+    found = percent(content.report[f"recall@{content.length}"])
+    title = f"{found} of what {content.sought} is among the first {content.length}"
+    note = "The mean over users, by length of the list; bands: 95 % intervals. The table has all models."
+    return _figure(chart, alternative, title=title, note=note)
+
+
+def _owned(content: ReportData, one: Contender, metric: str) -> str:
+    """Return a figure's name for programs: the metric, after the label of a model that is not the page's own."""
+    return metric if one is content.this else f"{one.label} {metric}"
+
+
+def _popularity(content: ReportData, compared: Sequence[Contender]) -> Markup:
+    k = content.length
+    chart = plots.accuracy_against_popularity({one.label: one.report for one in _drawn(content, compared)}, k)
+    kinds = ("ndcg", "popularity_share", "novelty", "coverage", "gini")
+    rows = [
+        (one.label, *(data(one.report[f"{kind}@{k}"], _owned(content, one, f"{kind}@{k}")) for kind in kinds))
+        for one in compared
+    ]
+    heads = ["model", *(label_of(kind) for kind in kinds)]
+    own = percent(content.report[f"popularity_share@{k}"])
+    title = f"{own} of its lists goes to the most popular fifth of the items"
+    note = f"Upper left: accurate without being obvious. Lists of {k}; bars: 95 % intervals over users."
+    alternative = table(f"Accuracy and popularity of lists of {k}", heads, rows)
+    return _figure(chart, alternative, title=title, note=note)
+
+
+def item_map(content: ReportData) -> Section | None:
+    """Show the items in a plane; None if the model has no vectors, or no items."""
+    if not content.model.rank or not content.model.n_items:
+        return None
+    shown = plots.map_of(content.model, content.ratings)
+    chart = plots.map_chart(content.model, shown)
+    one = _figure(chart, _neighbours(content, shown), note=f"{chart.note} Point at one for its title.")
+    lead = "Items that the same people like are near each other. Nobody told the model what they are."
+    return Section("map", "Map", "The items, as the model sees them", lead, one)
+
+
+def _neighbours(content: ReportData, shown: plots.ItemMap) -> Markup:
+    """Name the items whose vectors have the largest cosine with those of the best known ones."""
+    model, rows = content.model, []
+    for row, name, people in zip(shown.rows[:NAMED], shown.names, shown.counts, strict=False):
+        near = nearest(model.item_vectors, np.array([row]), NEIGHBOURS).items
+        others = Markup(" · ".join(isolated(other) for other in names_of(model, near)))
+        rows.append((isolated(name), others, count(people)))
+    return table("The best known items and what is nearest to them", ["item", "nearest", "had by"], rows, texts=2)
+
+
+def example_users(content: ReportData) -> Section | None:
+    """Show some users; None if none is wanted, or nobody with held-out ratings had anything in training."""
+    rows = chosen_rows(content)
+    if not len(rows):
+        return None
+    lead = (
+        "Chosen by how much they had in training, from little to much, not by how good their lists are. A tick marks "
+        "what was held out: the model did not know of it."
+    )
+    body = tag("div", *(_user(content, int(row)) for row in rows), class_="people")
+    return Section("users", "Users", "Some users and their lists", lead, body)
+
+
+def chosen_rows(content: ReportData) -> np.ndarray:
+    """Return the model's rows of the users to show, evenly spread over those measured, by how much they had."""
+    model = content.model
+    measured = model.users.rows(content.report.measured_users().users)
+    had = np.diff(model.seen.indptr)[measured]
+    known = measured[had > 0][np.argsort(had[had > 0], kind="stable")]
+    wanted = min(content.examples, len(known))
+    places = ((np.arange(wanted) + 0.5) * len(known) / max(wanted, 1)).astype(int)
+    return known[places]
+
+
+def _user(content: ReportData, row: int) -> Markup:
+    model = content.model
+    user = model.users[row]
+    had = int(np.diff(model.seen.indptr[row : row + 2])[0])
+    held = _values(content, row, held_out=True)
+    head = tag("h3", "User ", isolated(user))
+    told = f"{count(had)} in training, {count(len(held))} held out"
+    before = tag("div", tag("h4", _before(content, had)), _history(content, row))
+    after = tag("div", tag("h4", f"The first {content.length} of the list"), _list(content, row, held))
+    return tag("article", tag("header", head, tag("p", told, class_="quiet")), before, after, class_="card person")
+
+
+def _before(content: ReportData, had: int) -> str:
+    if content.ratings.is_binary:
+        return "Had in training" if had <= HISTORY else "Had in training, the best known"
+    return "Rated in training" if had <= HISTORY else "Rated best in training"
+
+
+def _values(content: ReportData, row: int, *, held_out: bool) -> dict[int, float]:
+    """Return the values of a user's items: those held out, or all in the data."""
+    given = content.held_out if held_out else content.ratings
+    there = given.users.row(content.model.users[row])
+    if there < 0:
+        return {}
+    span = slice(*given.matrix.indptr[there : there + 2])
+    items = content.model.items.find(given.items.take(given.matrix.indices[span])).tolist()
+    return {item: value for item, value in zip(items, given.matrix.data[span].tolist(), strict=True) if item >= 0}
+
+
+def _history(content: ReportData, row: int) -> Markup:
+    """List what a user had: the best rated first, among equals the best known."""
+    model = content.model
+    span = slice(*model.seen.indptr[row : row + 2])
+    given = _values(content, row, held_out=False)
+    items, weights = model.seen.indices[span].tolist(), model.seen.data[span].tolist()
+    trained: dict[int, float] = dict(zip(items, weights, strict=True))
+    values = trained | {item: value for item, value in given.items() if item in trained}
+    counts = counts_of(model.seen.indices, model.n_items)
+    shown = sorted(values, key=lambda item: (-values[item], -counts[item], item))[:HISTORY]
+    names = names_of(model, np.array(shown))
+    marks = [
+        Markup() if content.ratings.is_binary else tag("span", f"{values[item]:g}", class_="number") for item in shown
+    ]
+    entries = [tag("li", isolated(name), mark) for name, mark in zip(names, marks, strict=True)]
+    return tag("ul", *entries, class_="items")
+
+
+def _list(content: ReportData, row: int, held: dict[int, float]) -> Markup:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GoalWarning)  # the page says so itself
+        best = ranked_rows(content.model, np.array([row]), content.length)
+    names = names_of(content.model, best.items)
+    entries = []
+    for item, name, score in zip(best.items.tolist(), names, best.scores.tolist(), strict=True):
+        tick = Markup()
+        if item in held:
+            value = "" if content.ratings.is_binary else f": {held[item]:g}"
+            tick = tag("span", f"✓ held out{value}", class_="tick")
+        entries.append(tag("li", isolated(name), tick, tag("span", decimals(score, 2), class_="number quiet")))
+    return (
+        joined([tag("ol", *entries, class_="items")])
+        if entries
+        else tag("p", "No items are left to recommend.", class_="quiet")
+    )

@@ -1,1 +1,0 @@
-"""A model on one page: what it learnt from, how good it is, what it recommends, in pictures and tables."""
