@@ -14,7 +14,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.report import evaluate
 from cofactor.model.bayesian.packing import draws_of
-from cofactor.model.bayesian.posterior import draw_signals, level_probabilities
+from cofactor.model.bayesian.predictions import draw_signals, level_probabilities
 from cofactor.model.factors import draws_needed, parameters_of, score_rows
 from cofactor.model.fold_in import place_rows
 from cofactor.model.uncertainty import interval, score_block, score_with_spread

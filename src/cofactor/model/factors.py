@@ -26,7 +26,7 @@ from cofactor.lists.request import By, ItemChoice, ListRequest, OnUnknown, check
 from cofactor.lists.rerank import Ranked
 from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
 from cofactor.model import checks
-from cofactor.model.objectives.base import Objective, Parameters, Side
+from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
 from cofactor.model.warnings import warn_of_rating_model
