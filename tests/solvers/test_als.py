@@ -197,6 +197,18 @@ def test_a_newcomer_and_an_update_with_stars_get_what_training_would_have_made_o
     assert same.preparation == model.preparation
 
 
+def test_items_without_stars_are_average_choices_in_a_model_of_stars(ratings):
+    model = ImplicitALS(rank=4, epochs=10).fit(ratings)
+    alone = model.place({"v": ["i3", "i7"]})
+    mean = float(ratings.matrix.data.mean())
+    assert np.array_equal(alone.user_vectors, model.place({"v": {"i3": mean, "i7": mean}}).user_vectors)
+    assert model.preparation.apply(np.array([model.preparation.choice])) == pytest.approx([1.0])
+    with pytest.raises(
+        cf.DataError, match=r"this model predicts ratings: give the rating of each item, such as \{'i3'"
+    ):
+        ALS(rank=2, epochs=2).fit(ratings).place({"v": ["i3", "i7"]})
+
+
 def test_items_with_low_stars_are_seen_and_pushed_down(ratings):
     model = ImplicitALS(rank=4, epochs=10).fit(ratings)
     liked = {"i3": 5.0, "i7": 4.0}

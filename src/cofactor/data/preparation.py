@@ -60,6 +60,11 @@ _ROUNDING = 1e-4
 class Preparation(Protocol):
     """From raw values to those that a solver learns from."""
 
+    @property
+    def choice(self) -> float:
+        """The raw value of an item that was chosen, if nothing else is known: it weighs as much as an average one."""
+        ...
+
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return prepared values: float32, of the same shape."""
         ...
@@ -75,6 +80,11 @@ class AsGiven:
 
     kind: ClassVar[str] = "as given"
 
+    @property
+    def choice(self) -> float:
+        """The raw value of a choice."""
+        return 1.0
+
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return the values themselves."""
         return values
@@ -89,6 +99,11 @@ class Alike:
     """Every value above 0 counts 1, whatever it is."""
 
     kind: ClassVar[str] = "alike"
+
+    @property
+    def choice(self) -> float:
+        """The raw value of a choice."""
+        return 1.0
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return 1 for each value above 0, else 0."""
@@ -117,6 +132,11 @@ class Weights:
     def of(cls, values: npt.ArrayLike) -> Self:
         """Return what suits the values of a training table."""
         return cls(float(np.asarray(values).mean(dtype=np.float64)))
+
+    @property
+    def choice(self) -> float:
+        """The raw value of an average choice: the mean."""
+        return self.mean
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return the weights: float32."""
@@ -175,6 +195,11 @@ class Stars:
         low, high = scale
         total = sum(float((part.astype(np.float64) - low).sum()) for part in _parts(values))
         return cls(low, high, total / (high - low) / len(values), low + DISLIKED_BELOW * (high - low))
+
+    @property
+    def choice(self) -> float:
+        """The raw value of an average choice: the mean rating."""
+        return self.low + self.mean * (self.high - self.low)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return the weights, those of disliked items negative: float32. Beyond the scale, its ends count."""

@@ -236,7 +236,7 @@ class Factors:
         clip : bool
             Whether to keep the scores within the range of the ratings the model was trained on.
         spread : bool
-            Whether to return as well how sure the scores are: their standard deviation over a posterior's draws.
+            Whether to return the standard deviation of the scores over a posterior's draws as well.
 
         Returns
         -------
@@ -413,22 +413,22 @@ class Factors:
             warn_of_rating_model(self.origin.solver)
 
     def approximate(self, recall: float = 0.95, n: int = 10) -> "Factors":
-        """Return the model with an index that looks at a part of the items, for catalogues of millions.
+        """Return the model with an approximate index, for catalogues of millions of items.
 
-        Its lists may miss items of the exact ones, those with ``candidates`` or ``exclude`` excepted; scores are exact.
-        How much they miss is measured: see ``recall`` of what is returned. A saved file does not hold the index.
+        Its lists may miss items of the exact lists, except with ``candidates``; scores are exact. The share that they
+        hold is measured: see ``recall`` of the returned model. A saved file does not contain the index.
 
         Parameters
         ----------
         recall : float
-            The share of the exact lists to aim at, between 0 and 1, with seen items left out.
+            The share of the exact lists to reach, between 0 and 1, with seen items left out.
         n : int
-            The length of the lists that it is measured on.
+            The length of the lists that recall is measured on.
 
         Raises
         ------
         SettingError
-            If ``recall`` is not between 0 and 1, or if scores are no products of vectors.
+            If ``recall`` is not between 0 and 1, or scores are not products of vectors.
         MissingExtraError
             If faiss is not installed.
 
@@ -447,27 +447,29 @@ class Factors:
         return evolved(self, retriever=made)
 
     def fold_in(self, newcomers: "Newcomers") -> "Factors":
-        """Place new users by their ratings; nothing is retrained, and no solver is needed.
+        """Return the model with new users in it, by their ratings; nothing is retrained, and no solver is needed.
 
-        A user whom the model knows already is placed anew by what they had and what is given now.
+        A user who is in the model already gets a new vector, by the old ratings and those given now.
 
         Parameters
         ----------
         newcomers : Interactions, or mapping of ids
-            For each user the items they met: ``{"visitor": {"50": 5, "172": 4}}``, or ``{"visitor": ["50", "172"]}``
-            where values do not matter.
+            For each user their items with raw values, as in the training data:
+            ``{"visitor": {"50": 5, "172": 4}}``. In a model for lists ids alone will do, ``{"visitor": ["50", "172"]}``;
+            each counts as an average choice.
 
         Returns
         -------
         Factors
-            This model with the newcomers in it.
+            This model with the new users in it.
 
         Raises
         ------
         UnknownIdError
             If an item is not in the model.
         DataError, SettingError
-            If a value is no finite number; if the model cannot place anyone, for want of regularization say.
+            If a value is not a finite number, or missing where the model predicts ratings; if the model cannot fold in
+            anyone, for example because it has no regularization.
 
         Examples
         --------
@@ -482,13 +484,13 @@ class Factors:
         return fold_in(self, newcomers, "user", alone=False)
 
     def fold_in_items(self, newcomers: "Newcomers") -> "Factors":
-        """Place new items by who met them: ``{"new film": {"196": 5, "186": 3}}``; see `fold_in`."""
+        """Return the model with new items in it, by who rated them: ``{"new film": {"196": 5}}``; see `fold_in`."""
         from cofactor.model.fold_in import fold_in  # brings numba
 
         return fold_in(self, newcomers, "item", alone=False)
 
     def place(self, newcomers: "Newcomers") -> "Factors":
-        """Return a model of the newcomers alone; unlike `fold_in` it costs the same however many users there are."""
+        """Return a model of the new users alone; unlike `fold_in`, its time does not depend on the number of users."""
         from cofactor.model.fold_in import fold_in  # brings numba
 
         return fold_in(self, newcomers, "user", alone=True)
@@ -496,23 +498,23 @@ class Factors:
     def update(self, news: Interactions) -> "Factors":
         """Return the model with new users, new items and new ratings in it, instead of a retrain.
 
-        New items, then every user with news, then every item with news are solved anew, all others held as they are.
-        New values replace old ones of the same user and item. News with ids of another type are a DataError.
+        New items are solved first, then all users with new data, then all items with new data; other rows stay as they
+        are. New values replace old ones of the same pair. Ids of another type than the model's are a DataError.
         """
         from cofactor.model.fold_in import update  # brings numba
 
         return update(self, news)
 
     def explain(self, user: Id, item: Id) -> pl.DataFrame:
-        """Say what a score comes from.
+        """Split a score into shares of the user's ratings.
 
         A vector that minimizes squared error is a sum over the user's ratings, and so is every score.
 
         Returns
         -------
         polars.DataFrame
-            Columns item, title, value, share: the user's items, those of largest effect first, and a last row for
-            everything else (mean, the item's own bias, what training left undone). The shares add up to the score.
+            Columns item, title, value (as it was given), share: the user's items, those of largest effect first, and a
+            last row for everything else: mean, the item's bias, remaining training error. The shares add up to the score.
 
         Raises
         ------
@@ -524,7 +526,7 @@ class Factors:
         return explain(self, user, item)
 
     def similar_items(self, item: Id, n: int = 10) -> pl.DataFrame:
-        """Return the items whose vectors point most nearly the same way: item, title, score (the cosine).
+        """Return the items with the largest cosine to an item's vector: item, title, score (the cosine).
 
         Raises
         ------
@@ -536,7 +538,7 @@ class Factors:
         return pl.DataFrame({"item": self.items.take(near.items), "title": titles, "score": near.scores})
 
     def similar_users(self, user: Id, n: int = 10) -> pl.DataFrame:
-        """Return the users whose vectors point most nearly the same way: user, score (the cosine).
+        """Return the users with the largest cosine to a user's vector: user, score (the cosine).
 
         Raises
         ------
@@ -580,7 +582,7 @@ class Factors:
         MissingExtraError
             If Keras is not installed.
         SettingError
-            If scores are no products of vectors: with ordered levels.
+            If scores are not products of vectors, as with ordered levels.
         """
         from cofactor.model.keras_network import network_from
 

@@ -73,19 +73,24 @@ def _rows_of(model: Factors, newcomers: Newcomers, side: Side) -> tuple[pl.Serie
     ids = id_series(list(newcomers), side)
     if not isinstance(newcomers, Mapping):
         raise DataError(f"{type(newcomers).__name__} in place of newcomers: give a mapping, as {{'new': ['a']}}")
-    met = [_met(newcomer, given) for newcomer, given in newcomers.items()]
+    met = [_met(model, newcomer, given) for newcomer, given in newcomers.items()]
     rows = np.repeat(np.arange(len(ids)), [len(pairs) for pairs in met])
     columns = other.rows([identifier for pairs in met for identifier in pairs])
     values = np.array([value for pairs in met for value in pairs.values()], dtype=np.float32)
     return ids, _compressed(rows, columns, values, (len(ids), len(other)))
 
 
-def _met(newcomer: Id, given: Mapping[Id, float] | Iterable[Id]) -> dict[Id, float]:
-    """Return what a newcomer met with its values, which are 1 where none are given."""
+def _met(model: Factors, newcomer: Id, given: Mapping[Id, float] | Iterable[Id]) -> dict[Id, float]:
+    """Return the items of a newcomer with their values; without values, each is an average choice."""
     if isinstance(given, str | int):
         raise DataError(f"what {newcomer!r} met came as one id, {given!r}: give a list, [{given!r}]")
     if not isinstance(given, Mapping):
-        return dict.fromkeys(given, 1.0)
+        if model.objective.goal == "rating" and model.objective.scale is not None and (items := list(given)):
+            raise DataError(
+                f"{newcomer!r} came with items alone, and this model predicts ratings: give the rating of each item, "
+                f"such as {{{items[0]!r}: {model.objective.scale[1]:g}}}"
+            )
+        return dict.fromkeys(given, model.preparation.choice)
     for identifier, value in given.items():
         try:
             number = float(value)

@@ -7,10 +7,10 @@ from all and anew each time, plus ``regularization / 2`` times the squares of th
 
 **Algorithm.** Stochastic gradient descent in `cofactor.model.pair_blocks`. A newcomer's row is the logistic
 regression that these steps aim at: for a user with ``m`` items, their losses as chosen and ``n m / items`` times the
-loss of every item as not chosen, which is what ``n`` drawn beside each come to on average, plus the penalty of each example; for an item
-likewise, drawn ``n m_u / items`` times beside the pairs of a user ``u``. It is solved by Newton's method in double
-precision; of many rows `SAMPLE` represent all. The sample depends on nothing but its size, so a newcomer's row
-depends on nobody else.
+loss of every item as not chosen, which is what ``n`` drawn beside each come to on average, plus the penalty of each
+example; for an item likewise, drawn ``n m_u / items`` times beside the pairs of a user ``u``. It is solved by
+Newton's method in double precision; of many rows `SAMPLE` represent all. The sample depends on nothing but its size,
+so a newcomer's row depends on nobody else.
 
 References
 ----------
