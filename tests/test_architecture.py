@@ -61,6 +61,11 @@ def test_no_modules_import_each_other_in_a_circle_but_through_the_facades():
     assert not {name: sorted(needs & graph.keys()) for name, needs in graph.items()}
 
 
+def test_one_basename_has_one_meaning():
+    names = [path.name for path in MODULES if path.name != "__init__.py"]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def imports_of(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

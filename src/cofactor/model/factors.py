@@ -455,8 +455,8 @@ class Factors:
         ----------
         newcomers : Interactions, or mapping of ids
             For each user their items with raw values, as in the training data:
-            ``{"visitor": {"50": 5, "172": 4}}``. In a model for lists ids alone will do, ``{"visitor": ["50", "172"]}``;
-            each counts as an average choice.
+            ``{"visitor": {"50": 5, "172": 4}}``. In a model for lists ids alone will do: in
+            ``{"visitor": ["50", "172"]}`` each counts as an average choice.
 
         Returns
         -------
@@ -514,7 +514,8 @@ class Factors:
         -------
         polars.DataFrame
             Columns item, title, value (as it was given), share: the user's items, those of largest effect first, and a
-            last row for everything else: mean, the item's bias, remaining training error. The shares add up to the score.
+            last row for everything else: mean, the item's bias, remaining training error. The shares add up to the
+            score.
 
         Raises
         ------
