@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,11 @@ from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, ModelFileError, SettingError
 from cofactor.evaluation.report import evaluate as evaluate_here
 from cofactor.model.factors import Factors
+from cofactor.model.folder import FOLDER_FORMAT, KIND
 from cofactor.solvers import ALS, ImplicitALS
+
+STORED = Path(__file__).parents[1] / "stored"
+OLDER = sorted(STORED.glob("*/model-folders/*/model.json"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,8 +34,9 @@ def _few_partitions(spark):
 def write_folder(model: Factors, folder, parts: int = 3):
     """Write a model as a folder of Parquet files, rows scattered over the files and out of order."""
     card = {
-        "format": 1, "kind": "cofactor-factors", "rank": model.rank, "mean": model.mean,
-        "objective": asdict(model.objective), "origin": {}, "n_users": model.n_users, "n_items": model.n_items,
+        "format": FOLDER_FORMAT, "kind": KIND, "rank": model.rank, "mean": model.mean,
+        "objective": model.objective.to_dict(), "preparation": model.preparation.to_dict(),
+        "origin": asdict(model.origin), "n_users": model.n_users, "n_items": model.n_items, "n_seen": model.seen.nnz,
         "user_bias": model.user_bias is not None, "item_bias": model.item_bias is not None,
     }  # fmt: skip
     folder.mkdir(parents=True)
@@ -66,7 +72,7 @@ def read_lists(output) -> pl.DataFrame:
 
 
 def one_machine(model: Factors, n: int, **choices) -> pl.DataFrame:
-    return model.recommend(model.users.ids, n, **choices).sort("user", "position")
+    return model.recommend(model.users.ids, n, on_unknown="skip", **choices).sort("user", "position")
 
 
 def made_up(n_users=300, n_items=120, rank=8, *, strings=False, biased=True, titles=None, seed=0) -> Factors:
@@ -117,6 +123,22 @@ def test_seen_items_come_back_where_they_may(spark, tmp_path):
     assert read_lists(tmp_path / "lists").equals(one_machine(model, 5, exclude_seen=False))
 
 
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_users_without_history_get_no_list(spark, tmp_path, exclude_seen):
+    from cofactor.spark.lists import recommend_all
+
+    data = cf.load_dataset("synthetic:40x30x400").to_frame().select("user", "item", value=pl.lit(1.0, pl.Float32))
+    nothing = pl.col("user").is_in([3, 17])
+    train = table_of(data.with_columns(value=pl.when(nothing).then(0.0).otherwise(1.0)))
+    model = ImplicitALS(rank=3, epochs=2, seed=0).fit(train)
+    recommend_all(
+        write_folder(model, tmp_path / "model"), tmp_path / "lists", 5, exclude_seen=exclude_seen, spark=spark
+    )
+    found = read_lists(tmp_path / "lists")
+    assert found.equals(one_machine(model, 5, exclude_seen=exclude_seen))
+    assert not {3, 17} & set(found["user"])
+
+
 def test_finished_lists_are_not_written_over(spark, tmp_path):
     from cofactor.spark.lists import recommend_all
 
@@ -134,6 +156,36 @@ def test_a_folder_that_is_no_model_is_named(spark, tmp_path):
 
     with pytest.raises(ModelFileError, match=r"holds no model\.json"):
         recommend_all(tmp_path, tmp_path / "lists", spark=spark)
+
+
+@pytest.mark.parametrize("card", OLDER, ids=lambda card: f"{card.parts[-4]}-{card.parts[-2]}")
+def test_folders_that_earlier_versions_wrote_give_the_lists_of_one_machine(spark, tmp_path, card):
+    from cofactor.spark.lists import recommend_all
+
+    recommend_all(card.parent, tmp_path / "lists", 4, spark=spark)
+    found, expected = read_lists(tmp_path / "lists"), one_machine(cf.load(card.parent), 4)
+    columns = ["user", "position", "item"]
+    assert found.select(columns).equals(expected.select(columns).cast(found.select(columns).schema))
+    assert found["score"].to_numpy() == pytest.approx(expected["score"].to_numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": FOLDER_FORMAT + 1}, "reads up to .*: pip install --upgrade cofactor"),
+        ({"format": "one"}, "unknown format version, 'one': copy it whole or train it again"),
+        ({"kind": "diary"}, "says 'diary'"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_refused_as_on_one_machine(spark, tmp_path, change, reason):
+    from cofactor.spark.lists import recommend_all
+
+    folder = write_folder(made_up(20, 10), tmp_path / "model")
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**card, **change}))
+    for read in (cf.load, lambda path: recommend_all(path, tmp_path / "lists", spark=spark)):
+        with pytest.raises(ModelFileError, match=reason):
+            read(folder)
 
 
 def frame_of(spark, ratings):
@@ -252,7 +304,18 @@ def test_the_command_line_writes_lists_and_prints_figures(spark, tmp_path, rated
     assert figures["n_test"] == evaluate_here(model, test).n_test
 
 
+def test_ids_of_a_parquet_file_are_read_as_asked(spark, tmp_path):
+    from cofactor.spark.reading import Layout, open_table
+
+    pl.DataFrame({"user": ["7"], "item": [3], "value": [1.0]}).write_parquet(tmp_path / "r.parquet")
+    for ids, user in (("str", "7"), ("int", 7)):
+        row = open_table(spark, tmp_path / "r.parquet", Layout(ids=ids)).first()
+        assert (row["user"], row["item"]) == (user, 3)
+
+
 def test_the_command_line_says_what_a_cluster_is_for(spark, tmp_path):
-    master = master_of(spark)
-    assert "give --all and -o FOLDER" in run("recommend", tmp_path, "1", *master, code=2).output
-    assert "leave out --negatives" in run("evaluate", tmp_path, "x.csv", "--negatives", 9, *master, code=2).output
+    def refusal(*arguments):
+        return " ".join(run(*arguments, *master_of(spark), code=2).output.replace("│", " ").split())
+
+    assert "give --all and -o FOLDER" in refusal("recommend", tmp_path, "1")
+    assert "leave out --negatives" in refusal("evaluate", tmp_path, "x.csv", "--negatives", 9)

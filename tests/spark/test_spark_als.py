@@ -207,10 +207,11 @@ def test_a_folder_larger_than_memory_says_how_it_can_be_used(folder, monkeypatch
     ("change", "reason"),
     [
         ({"kind": "diary"}, "says 'diary'"),
-        ({"format": 9}, "format 9"),
+        ({"format": 9}, "format version 9"),
         ({"n_users": 61}, "60 rows where 61"),
         ({"rank": "three"}, "rank is 'three'"),
-        ({"objective": {"loss": "none"}}, "unknown loss"),
+        ({"objective": {"kind": "none"}}, "unknown objective"),
+        ({"format": 1, "objective": {"loss": "none"}}, "unknown loss"),
     ],
 )
 def test_a_folder_that_lies_is_refused(folder, tmp_path, change, reason):

@@ -8,7 +8,7 @@ import cofactor.lists.index  # noqa: F401  (once it is loaded, it is used howeve
 from cofactor.errors import ModelFileError
 from cofactor.spark.arrow import pa
 
-__all__ = ["compressed", "lengths_of", "rows_of", "use_own_cores", "vectors_of"]
+__all__ = ["compressed", "lengths_of", "seen_of", "use_own_cores", "vectors_of"]
 
 
 def use_own_cores() -> None:
@@ -32,10 +32,10 @@ def vectors_of(batch: pa.RecordBatch, rank: int) -> np.ndarray:
     return vectors
 
 
-def rows_of(column: pa.ListArray, n_items: int) -> sparse.csr_array:
-    """Return a column of lists of item rows as compressed rows; null is an empty one."""
-    indices = column.flatten().to_numpy(zero_copy_only=False)
-    return compressed(lengths_of(column), indices, np.ones(len(indices), np.float32), n_items)
+def seen_of(batch: pa.RecordBatch, n_items: int) -> sparse.csr_array:
+    """Return what each user has seen, from the columns of lists ``seen`` and ``values``; null is an empty list."""
+    indices, values = (batch[name].flatten().to_numpy(zero_copy_only=False) for name in ("seen", "values"))
+    return compressed(lengths_of(batch["seen"]), indices, values.astype(np.float32), n_items)
 
 
 def lengths_of(column: pa.ListArray) -> np.ndarray:

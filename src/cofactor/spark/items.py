@@ -6,7 +6,6 @@ items at rank 64 takes about 3 GB there, and as much again for the index that li
 
 import contextlib
 import functools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.preparation import preparation_from
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.model.factors import Factors, evolved
-from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND
+from cofactor.model.folder import CARD, card_from
 from cofactor.model.objectives import objective_from
+from cofactor.model.origin import Origin
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import vectors_of
 
@@ -64,6 +65,8 @@ class Items:
             self.bias,
             float(self.card["mean"]),
             objective=objective_from(self.card["objective"]),
+            origin=Origin(**self.card["origin"]),
+            preparation=preparation_from(self.card["preparation"]),
         )
 
     def with_users(self, vectors: np.ndarray, bias: np.ndarray | None, seen: sparse.csr_array) -> Factors:
@@ -78,28 +81,20 @@ class Items:
 
 
 def read_card(spark: "SparkSession", folder: str) -> dict[str, Any]:
-    """Return what ``model.json`` says.
+    """Return what ``model.json`` says, in the newest format; see `cofactor.model.folder.card_from`.
 
     Raises
     ------
     ModelFileError
-        If it is not there, not whole, or from a newer version.
+        If it is not there, not sound, or from a newer version.
     """
     from pyspark.errors import AnalysisException
 
     try:
-        text = spark.read.text(f"{folder}/{CARD}", wholetext=True).first()
-        card: dict[str, Any] = json.loads(text[0])
+        card = spark.read.text(f"{folder}/{CARD}", wholetext=True).first()
     except AnalysisException:
         raise ModelFileError(f"{folder} holds no {CARD}: give the folder that fit_table() or fit -o wrote") from None
-    except (ValueError, TypeError):
-        raise ModelFileError(f"{folder}/{CARD} is not whole: train the model again") from None
-    if card.get("kind") != KIND or card.get("format") != FOLDER_FORMAT:
-        raise ModelFileError(
-            f"{folder} is a {card.get('kind')!r} of format {card.get('format')!r}, and this version reads "
-            f"{KIND!r} of format {FOLDER_FORMAT}: update cofactor, or train the model again"
-        )
-    return card
+    return card_from("" if card is None else card[0], folder)
 
 
 def read_part(spark: "SparkSession", folder: str, part: str) -> "DataFrame":

@@ -38,7 +38,7 @@ class Layout:
     separator : str or None
         Between the columns of a text file; tabs for ``.tsv``, else commas, where not given.
     ids : {"str", "int"}
-        How ids in text files are read.
+        What strings are read as; integers of Parquet files and frames stay integers.
     duplicates : {"last", "first", "sum", "mean", "error"}
         What becomes of a pair that stands more than once. Rows of a distributed table have no order: the first and the
         last need a ``time``, unless all values of the pair are equal.
@@ -69,22 +69,22 @@ def open_table(spark: "SparkSession", source: Source, layout: Layout) -> "DataFr
     DataError
         If there is nothing, a column is missing, or ids are neither strings nor integers.
     """
-    frame, text = (source, False) if hasattr(source, "sparkSession") else _read(spark, source, layout.separator)
+    frame = source if hasattr(source, "sparkSession") else _read(spark, source, layout.separator)
     _check_columns(frame, layout, source)
     chosen = frame.select([frame[name].alias(role) for role, name in layout.columns().items()])
-    return _typed(chosen, text and layout.ids == "int", layout)
+    return _typed(chosen, layout)
 
 
-def _read(spark: "SparkSession", source: str | PathLike[str], separator: str | None) -> "tuple[DataFrame, bool]":
+def _read(spark: "SparkSession", source: str | PathLike[str], separator: str | None) -> "DataFrame":
     url = storage.url_of(source)
     if not storage.exists(spark, url):
         raise DataError(f"{source} is not there: give the URL or path of a table")
     if url.startswith("file:") and not os.access(url2pathname(urlsplit(url).path), os.R_OK):
         raise DataError(f"{source} is closed to you: check its rights")
     if _is_parquet(spark, url):
-        return spark.read.parquet(url), False
+        return spark.read.parquet(url)
     between = separator or ("\t" if ".tsv" in url.rpartition("/")[2] else ",")
-    return spark.read.csv(url, sep=between, header=True, escape='"', mode="PERMISSIVE"), True
+    return spark.read.csv(url, sep=between, header=True, escape='"', mode="PERMISSIVE")
 
 
 def _is_parquet(spark: "SparkSession", url: str) -> bool:
@@ -112,11 +112,11 @@ def _check_columns(frame: "DataFrame", layout: Layout, source: Source) -> None:
     raise DataError(f"{where} has no column {name!r}, but {there}: {remedy}")
 
 
-def _typed(frame: "DataFrame", numeric_ids: bool, layout: Layout) -> "DataFrame":
+def _typed(frame: "DataFrame", layout: Layout) -> "DataFrame":
     from pyspark.sql import functions as f
 
     kinds = dict(frame.dtypes)
-    chosen = [_id(frame, role, kinds[role], numeric_ids) for role in ("user", "item")]
+    chosen = [_id(frame, role, kinds[role], layout.ids == "int") for role in ("user", "item")]
     value = f.lit(1.0) if layout.value is None else f.col("value").try_cast("double")
     chosen.append(value.alias("value"))
     if layout.time is not None:
