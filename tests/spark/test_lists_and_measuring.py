@@ -196,7 +196,15 @@ def frame_of(spark, ratings):
 def assert_same(found, expected) -> None:
     metrics = {name: value for name, value in found.metrics.items() if name != "known_share"}
     assert metrics == pytest.approx(dict(expected.metrics), rel=1e-12, nan_ok=True)
-    names = ("n_test", "n_unknown", "n_users", "n_without_relevant", "n_without_history", "protocol")
+    names = (
+        "n_test",
+        "n_unknown",
+        "n_users",
+        "n_without_relevant",
+        "n_without_history",
+        "n_items_without_history",
+        "protocol",
+    )
     assert [getattr(found, name) for name in names] == [getattr(expected, name) for name in names]
 
 
@@ -259,6 +267,24 @@ def test_newcomers_are_placed_by_what_is_given_and_the_rest_is_counted(spark, tm
     assert_same(found, expected)
     assert expected.n_unknown > 0
     assert found["known_share"] == expected.n_test / (expected.n_test + expected.n_unknown)
+
+
+@pytest.mark.parametrize(
+    "solver", [ALS(rank=3, epochs=2), ImplicitALS(rank=3, epochs=2)], ids=lambda s: type(s).__name__
+)
+def test_users_and_items_without_history_are_counted(spark, tmp_path, solver):
+    from cofactor.spark.measuring import evaluate
+
+    train, test = cf.load_dataset("synthetic:60x40x900").split_random(test_fraction=0.4, seed=0)
+    zero = pl.col("user").is_in([3, 17]) | (pl.col("item") == 9)
+    rows = train.to_frame().select("user", "item", value=pl.when(zero).then(0.0).otherwise(1.0))
+    held_out = test.to_frame().select("user", "item", value=pl.lit(1.0))
+    model = solver.fit(table_of(rows))
+    found = evaluate(write_folder(model, tmp_path / "model"), spark.createDataFrame(held_out.to_arrow()), spark=spark)
+    assert_same(found, evaluate_here(model, table_of(held_out)))
+    if isinstance(solver, ImplicitALS):
+        assert found.n_without_history >= 2
+        assert found.n_items_without_history >= 1
 
 
 def table_of(frame: pl.DataFrame) -> Interactions:
