@@ -95,7 +95,7 @@ def made_up(n_users=300, n_items=120, rank=8, *, strings=False, biased=True, tit
 
 @pytest.mark.parametrize("partitions", [1, 2, 8])
 def test_lists_are_those_of_one_machine_however_users_are_divided(spark, tmp_path, partitions):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     model = made_up()
     folder = write_folder(model, tmp_path / "model", parts=partitions)
@@ -107,7 +107,7 @@ def test_lists_are_those_of_one_machine_however_users_are_divided(spark, tmp_pat
 
 
 def test_text_ids_titles_and_lists_longer_than_the_catalogue(spark, tmp_path):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     titles = [None if row % 5 == 0 else f"film {row}" for row in range(40)]
     model = made_up(50, 40, strings=True, biased=False, titles=titles)
@@ -116,7 +116,7 @@ def test_text_ids_titles_and_lists_longer_than_the_catalogue(spark, tmp_path):
 
 
 def test_seen_items_come_back_where_they_may(spark, tmp_path):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     model = made_up()
     recommend_all(write_folder(model, tmp_path / "model"), tmp_path / "lists", 5, exclude_seen=False, spark=spark)
@@ -125,7 +125,7 @@ def test_seen_items_come_back_where_they_may(spark, tmp_path):
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_users_without_history_get_no_list(spark, tmp_path, exclude_seen):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     data = cf.load_dataset("synthetic:40x30x400").to_frame().select("user", "item", value=pl.lit(1.0, pl.Float32))
     nothing = pl.col("user").is_in([3, 17])
@@ -140,19 +140,19 @@ def test_users_without_history_get_no_list(spark, tmp_path, exclude_seen):
 
 
 def test_finished_lists_are_not_written_over(spark, tmp_path):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     folder = write_folder(made_up(20, 10), tmp_path / "model")
     (tmp_path / "lists" / "_temporary").mkdir(parents=True)  # of a job that was stopped
     recommend_all(folder, tmp_path / "lists", 3, spark=spark)
     before = read_lists(tmp_path / "lists")
-    with pytest.raises(SettingError, match="is there already: give the name of another folder"):
+    with pytest.raises(SettingError, match="already exists: give another folder"):
         recommend_all(folder, tmp_path / "lists", 4, spark=spark)
     assert read_lists(tmp_path / "lists").equals(before)
 
 
 def test_a_folder_that_is_no_model_is_named(spark, tmp_path):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     with pytest.raises(ModelFileError, match=r"holds no model\.json"):
         recommend_all(tmp_path, tmp_path / "lists", spark=spark)
@@ -160,7 +160,7 @@ def test_a_folder_that_is_no_model_is_named(spark, tmp_path):
 
 @pytest.mark.parametrize("card", OLDER, ids=lambda card: f"{card.parts[-4]}-{card.parts[-2]}")
 def test_folders_that_earlier_versions_wrote_give_the_lists_of_one_machine(spark, tmp_path, card):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     recommend_all(card.parent, tmp_path / "lists", 4, spark=spark)
     found, expected = read_lists(tmp_path / "lists"), one_machine(cf.load(card.parent), 4)
@@ -178,7 +178,7 @@ def test_folders_that_earlier_versions_wrote_give_the_lists_of_one_machine(spark
     ],
 )
 def test_a_folder_that_cannot_be_read_is_refused_as_on_one_machine(spark, tmp_path, change, reason):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     folder = write_folder(made_up(20, 10), tmp_path / "model")
     card = json.loads((folder / "model.json").read_text())
@@ -295,7 +295,7 @@ def table_of(frame: pl.DataFrame) -> Interactions:
     ("change", "text"),
     [
         (lambda test, train: test.unionAll(train.limit(3)), "3 of the test ratings were in the training data"),
-        (lambda test, train: test.unionAll(test.limit(2)), "2 of the ratings are of a user and an item that stand"),
+        (lambda test, train: test.unionAll(test.limit(2)), "2 of the ratings repeat a user and an item"),
         (lambda test, train: test.unionAll(test.limit(1).selectExpr("user", "null", "value")), "1 of the ratings lack"),
         (lambda test, train: test.selectExpr("user + 9999 as user", "item", "value"), "none of the test ratings has"),
         (

@@ -13,12 +13,12 @@ from cofactor.data import catalog
 from cofactor.errors import SettingError
 from cofactor.evaluation.report import Report
 from cofactor.spark import measuring
-from cofactor.spark.items import read_card
-from cofactor.spark.lists import recommend_all
+from cofactor.spark.distributed_lists import recommend_all
+from cofactor.spark.hadoop_files import url_of
+from cofactor.spark.item_broadcast import read_card
 from cofactor.spark.reading import Layout
 from cofactor.spark.session import session
 from cofactor.spark.solver import SparkALS
-from cofactor.spark.storage import url_of
 
 __all__ = ["evaluate", "fit_table", "recommend_everyone"]
 

@@ -1,4 +1,4 @@
-"""What each executor does in an evaluation: place newcomers, predict, rank, and add up what is measured."""
+"""The executors' part of an evaluation: fold in newcomers, predict, rank, and sum the metrics."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cofactor.model.factors import exact_of, has_history
 from cofactor.model.fold_in import laid_over, place_rows
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import compressed, lengths_of, use_own_cores, vectors_of
-from cofactor.spark.items import Items
+from cofactor.spark.item_broadcast import Items
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

@@ -12,10 +12,10 @@ from cofactor.errors import DataError
 from cofactor.evaluation import metrics, ranking
 from cofactor.evaluation.metrics import finished
 from cofactor.evaluation.report import FULL, Report, of_all_lists
-from cofactor.spark import storage
+from cofactor.spark import hadoop_files
 from cofactor.spark.failures import clear_errors
 from cofactor.spark.figures import COUNTS, SCHEMA, TESTED, Wanted, listed_name, measure
-from cofactor.spark.items import Items, broadcast_items, read_part
+from cofactor.spark.item_broadcast import Items, broadcast_items, read_part
 from cofactor.spark.reading import Layout, Source, open_table
 from cofactor.spark.session import session
 
@@ -38,9 +38,9 @@ def evaluate(
 ) -> Report:
     """Measure a model folder on ratings that were held out from its training, on all executors of a cluster.
 
-    The figures are those of `cofactor.evaluation.evaluate` on the same data, up to the last digits of sums. No figure
-    is ever NaN for the sake of a user or an item that the model does not know: such ratings are left out and counted,
-    and ``known_share`` says how many are not.
+    The figures are those of `cofactor.evaluation.evaluate` on the same data, up to the last digits of sums. Ratings
+    of users or items that the model does not know are left out and counted, so that no figure is NaN; ``known_share``
+    is the share of the others.
 
     Parameters
     ----------
@@ -68,13 +68,13 @@ def evaluate(
     Raises
     ------
     DataError
-        If a test rating was in the training data or stands twice, has no id or no number, or none can be predicted.
+        If a test rating was in the training data, is repeated or has no id or number, or if none can be predicted.
     ModelFileError
-        If ``folder`` is not a whole model folder.
+        If ``folder`` is not a complete model folder.
     SettingError
         If a length is below 1.
     """
-    source, spark = storage.url_of(folder), spark or session()
+    source, spark = hadoop_files.url_of(folder), spark or session()
     cut_offs = ranking.cut_offs_of(10 if k is None else k)
     with clear_errors(spark), broadcast_items(spark, source) as items:
         model = items.value.model
@@ -220,7 +220,7 @@ def _refuse(counts: Mapping[str, int]) -> None:
         )
     if counts["repeated"]:
         raise DataError(
-            f"{counts['repeated']:,} of the ratings are of a user and an item that stand there already: keep one of "
+            f"{counts['repeated']:,} of the ratings repeat a user and an item: keep one of "
             "each, such as with ratings.dropDuplicates(['user', 'item'])"
         )
     if counts["trained on"]:

@@ -1,7 +1,7 @@
 """The item side of a model folder, as every executor holds it: vectors, ids, titles, and what users are placed by.
 
 Users stay where they are, in Parquet, however many there are. Items go to every executor: a catalogue of ten million
-items at rank 64 takes about 3 GB there, and as much again for the index that lists are found with.
+items at rank 64 takes about 3 GB there, and as much again for the index for lists.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ __all__ = ["Items", "broadcast_items", "read_card", "read_part"]
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """What an executor knows of a model: its card and its items in row order.
+    """An executor's part of a model: its card and its items in row order.
 
     Parameters
     ----------
@@ -132,7 +132,9 @@ def _read_items(spark: "SparkSession", folder: str) -> Items:
     table = read_part(spark, folder, "items").toArrow().combine_chunks().sort_by("row")
     count = int(card["n_items"])
     if not np.array_equal(table["row"].to_numpy(), np.arange(count)):
-        raise ModelFileError(f"{folder}/items is not whole: it should hold {count:,} rows; train the model again")
+        raise ModelFileError(
+            f"{folder}/items should have {count:,} rows numbered from 0: copy it again or train the model again"
+        )
     batch = table.to_batches()[0] if count else pa.RecordBatch.from_pylist([], schema=table.schema)
     known = "title" in table.column_names
     return Items(

@@ -1,4 +1,4 @@
-"""Top n for everyone on Spark: users in blocks where they are, items at every executor, our own search in between."""
+"""Lists for all users on Spark: users stay partitioned, items are broadcast, and executors run the exact search."""
 
 import functools
 import os
@@ -12,11 +12,11 @@ from cofactor.lists.answer import positions_of, rank
 from cofactor.lists.request import ListRequest
 from cofactor.lists.retriever import Filter
 from cofactor.model.factors import exact_of, has_history, users_of
-from cofactor.spark import storage
+from cofactor.spark import hadoop_files
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import seen_of, use_own_cores, vectors_of
 from cofactor.spark.failures import clear_errors
-from cofactor.spark.items import Items, broadcast_items, read_part
+from cofactor.spark.item_broadcast import Items, broadcast_items, read_part
 from cofactor.spark.session import session
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def recommend_all(
         A model folder, as `SparkALS.fit_table` writes it.
     output : path or URL
         The folder to write; it has the columns user, position (from 1), item, title (null where not known) and score.
-        Its files are not in the order of users, but each user's list stands in one of them, in order. Spark's mark
-        ``_SUCCESS`` is in it once it is whole; what a stopped run has left is written over.
+        Its files are not in the order of users, but each user's list is in one of them, in order. Spark's file
+        ``_SUCCESS`` marks it as complete; an incomplete folder of a stopped run is replaced.
     n : int
         The length of a list. A user with fewer items left gets fewer rows.
     exclude_seen : bool
@@ -69,14 +69,14 @@ def recommend_all(
     Raises
     ------
     ModelFileError
-        If ``folder`` is not a whole model folder.
+        If ``folder`` is not a complete model folder.
     SettingError
         If ``n`` is not a whole number, or ``output`` holds something already.
     """
     request, source, target = (
         ListRequest(n=n, exclude_seen=exclude_seen),
-        storage.url_of(folder),
-        storage.url_of(output),
+        hadoop_files.url_of(folder),
+        hadoop_files.url_of(output),
     )
     if partitions is not None and partitions < 1:
         raise SettingError(f"partitions is {partitions!r}: divide the users into 1 part or more")
@@ -108,11 +108,11 @@ def _users(spark: "SparkSession", folder: str, partitions: int) -> "DataFrame":
 
 
 def _refuse_to_overwrite(spark: "SparkSession", target: str) -> None:
-    """Go on only where nothing is, or what a stopped job of Spark left."""
-    if storage.exists(spark, target):
-        there = storage.names_in(spark, target)
-        if any(name != "_temporary" for name in there) or storage.is_file(spark, target):
-            raise SettingError(f"{target} is there already: give the name of another folder, or remove this one")
+    """Refuse a target that exists, unless a stopped job of Spark left it."""
+    if hadoop_files.exists(spark, target):
+        there = hadoop_files.names_in(spark, target)
+        if any(name != "_temporary" for name in there) or hadoop_files.is_file(spark, target):
+            raise SettingError(f"{target} already exists: give another folder, or remove this one")
 
 
 def _ranked(
