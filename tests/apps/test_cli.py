@@ -643,3 +643,23 @@ def test_an_item_nearly_named_by_its_id_is_offered_where_there_are_no_titles(pla
 def test_an_unknown_user_is_told_what_the_command_line_can_do(model):
     failed = " ".join(run("recommend", model, "1", "nobody", code=1).stderr.split())
     assert failed == "error: unknown user 'nobody', the ids look like 1: use 'cofactor serve' for people who are new"
+
+
+def test_users_without_history_are_an_error_or_get_what_is_asked_for(tmp_path):
+    rows = [f"u{user},i{(user + step) % 7}" for user in range(20) for step in (0, 1, 3)]
+    (tmp_path / "plays.csv").write_text("\n".join(["user,item", *rows, "h,i1"]))
+    model = tmp_path / "m.safetensors"
+    run("fit", tmp_path / "plays.csv", "--test-fraction", 0, "--rank", 2, "-o", model)
+    cf.load(model).fold_in({"v": []}).save(model)
+    refused = run("recommend", model, "u3", "v", code=1).stderr
+    assert "user 'v' has no history in this model" in refused
+    assert "--on-unknown popular lists popular items, --on-unknown skip leaves such users out" in refused
+    assert "'cofactor serve' takes the ratings of new users" in refused
+    skipped = json.loads(run("recommend", model, "u3", "v", "nobody", "--on-unknown", "skip", "--json").stdout)
+    assert {row["user"] for row in skipped["recommendations"]} == {"u3"}
+    lists = json.loads(run("recommend", model, "u3", "v", "nobody", "--on-unknown", "popular", "--json").stdout)
+    popular = {row["user"]: row["popular"] for row in lists["recommendations"]}
+    assert popular == {"u3": False, "v": True, "nobody": True}
+    everyone = json.loads(run("recommend", model, "--all", "-o", tmp_path / "all.parquet", "--json").stdout)
+    assert everyone["n_users"] == 21
+    assert "v" not in pl.read_parquet(tmp_path / "all.parquet")["user"]

@@ -184,3 +184,7 @@ def test_an_error_about_a_setting_names_its_option(here):
 def test_other_words_of_an_error_stay_as_they_are():
     for text in ("its columns are 'user', 'item'", "x=3", "a.csv, line 2: value='3'"):
         assert in_options(text) == text
+
+
+def test_a_value_with_a_space_is_quoted():
+    assert in_options("say values='as given', or values='alike'") == "say --values 'as given', or --values alike"

@@ -125,3 +125,8 @@ def test_titles_may_be_a_frame_of_any_library():
                 cf.from_frame(FRAME, titles=frame)
         else:
             assert cf.from_frame(FRAME, titles=frame).metadata.titles.to_list() == ["The X", None]
+
+
+def test_a_sparse_column_of_pandas_is_read():
+    frame = pd.DataFrame({"user": [1, 2], "item": [2, 3], "value": pd.arrays.SparseArray([1.0, 0.0])})
+    assert cf.from_frame(frame).to_frame()["value"].to_list() == [1.0, 0.0]

@@ -100,6 +100,18 @@ def toy(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset
     return entry
 
 
+def test_a_set_in_another_layout_takes_an_entry_alone(
+    toy: Dataset, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = {"user": "who", "item": "what", "value": "stars", "time": None, "columns": ["who", "what", "stars", "at"]}
+    entry = dataclasses.replace(toy, titles_file="", reading={**reading, "has_header": False, "separator": "\t"})
+    use(entry, monkeypatch)
+    table = load_dataset("toy-set", notify=lambda _: None)
+    assert len(table) == 6
+    assert table.timestamps is None
+    assert table.users.ids.to_list() == ["1", "2", "10"]
+
+
 def use(entry: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "_catalog", lambda: {entry.name: entry})
 

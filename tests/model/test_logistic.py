@@ -12,11 +12,11 @@ from twins import below, child, parts_of, table_of
 
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.kernels.lanes import WIDTH
-from cofactor.model import blocks as parting
-from cofactor.model.blocks import Blocks, pad
+from cofactor.model import pair_blocks as parting
 from cofactor.model.factors import Factors, parameters_of
 from cofactor.model.objectives import logistic
 from cofactor.model.objectives.logistic import Logistic
+from cofactor.model.pair_blocks import Blocks, pad
 
 MEAN = -1.5
 

@@ -11,11 +11,11 @@ from twins import MASK, below, child, parts_of, table_of, unmarked
 
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.kernels import pairs
-from cofactor.model import blocks as parting
-from cofactor.model.blocks import Blocks, pad
+from cofactor.model import pair_blocks as parting
 from cofactor.model.factors import Factors, parameters_of
 from cofactor.model.objectives import pairwise
 from cofactor.model.objectives.pairwise import Pairwise
+from cofactor.model.pair_blocks import Blocks, pad
 
 
 def steps_of(learning_rate, regularization, negatives):

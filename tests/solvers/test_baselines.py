@@ -42,14 +42,14 @@ def test_biases_alone_do_what_they_can_on_real_ratings(ml100k):
 
 def test_a_truncated_svd_is_the_best_of_its_rank(ratings):
     dense = ratings.matrix.toarray().astype(float)
-    model = PureSVD(rank=5).fit(ratings)
+    model = PureSVD(rank=5, values="as given").fit(ratings)
     left, sizes, right = np.linalg.svd(dense, full_matrices=False)
     best = (left[:, :5] * sizes[:5]) @ right[:5]
     assert model.user_vectors @ model.item_vectors.T == pytest.approx(best, abs=1e-3)
 
 
 def test_a_rank_above_the_tables_is_filled_with_zeros(ratings):
-    model = PureSVD(rank=60).fit(ratings)
+    model = PureSVD(rank=60, values="as given").fit(ratings)
     assert model.user_vectors @ model.item_vectors.T == pytest.approx(ratings.matrix.toarray(), abs=1e-3)
     assert not model.item_vectors[:, 40:].any()
 

@@ -14,7 +14,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.report import evaluate
 from cofactor.model.bayesian.packing import draws_of
-from cofactor.model.bayesian.posterior import draw_signals, level_probabilities
+from cofactor.model.bayesian.predictions import draw_signals, level_probabilities
 from cofactor.model.factors import draws_needed, parameters_of, score_rows
 from cofactor.model.fold_in import place_rows
 from cofactor.model.uncertainty import interval, score_block, score_with_spread
@@ -226,6 +226,9 @@ def test_a_probit_gives_each_level_a_probability(ratings):
     np.testing.assert_allclose(mean, table @ [1, 2, 3, 4, 5], rtol=1e-5)
     assert np.corrcoef(mean, score_rows(model, *every_pair(model)))[0, 1] > 0.95
     low, high = interval(draws_needed(model), *every_pair(model), 0.8)
+    public = model.interval(["u1", "u2"], ["i3", "i4"], level=0.8)
+    pairs = (np.array([1, 2]), np.array([3, 4]))
+    assert np.array_equal(public, interval(draws_needed(model), *pairs, 0.8))
     assert set(np.unique([low, high])) <= {1, 2, 3, 4, 5}
     assert (low <= high).all()
 

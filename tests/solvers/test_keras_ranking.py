@@ -191,7 +191,9 @@ def test_users_and_items_without_ratings_have_no_opinion(loss):
     assert not model.item_vectors[5].any()
     assert loss == "ccl" or model.item_bias[5] == model.item_bias.min()
     assert loss == "ccl" or (np.delete(model.item_bias, 5) > model.item_bias[5]).sum() == 7
-    assert len(model.recommend([3], n=20)) == 9
+    with pytest.raises(cf.UnknownIdError, match="user 3 has no history in this model"):
+        model.recommend([3], n=20)
+    assert 8 <= len(model.recommend([3], n=20, on_unknown="popular")) <= 9
 
 
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1)])
@@ -378,13 +380,13 @@ def test_settings_that_make_no_sense_are_named(settings, text):
 
 
 def test_a_loss_brings_its_own_settings_where_none_are_given():
-    assert KerasMF().strengths.regularization == 1.2
+    assert KerasMF().strengths.regularization == 1.1
     assert KerasMF(loss="bpr").strengths.regularization < 1
     assert KerasMF(loss="bpr", regularization=3.0).strengths.regularization == 3.0
 
 
 def test_the_table_of_defaults_is_true():
-    table = inspect.getdoc(KerasMF).split("is the loss's own:")[1]
+    table = inspect.getdoc(KerasMF).split("take a default of the loss:")[1]
     names = re.search(r"^setting +(.*)$", table, re.MULTILINE)[1].split()
     assert names == list(DEFAULTS)
     for field in dataclasses.fields(DEFAULTS["mse"]):

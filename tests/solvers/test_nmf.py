@@ -1,5 +1,7 @@
 """NMF beyond the contract: signs, objectives, real ratings."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,16 @@ def test_non_negative_vectors_of_non_negative_data_fit_it():
 
 def test_negative_confidences_are_refused():
     with pytest.raises(cf.DataError, match="a value is negative"):
-        NMF(goal="ranking").fit(Interactions.from_columns(["a"], ["x"], np.array([-1.0])))
+        NMF(goal="ranking", values="as given").fit(Interactions.from_columns(["a"], ["x"], np.array([-1.0])))
+
+
+def test_values_count_alike_in_a_list_unless_they_are_to_be_taken_as_given(ratings):
+    solver = NMF(rank=3, epochs=5, goal="ranking")
+    alike, given = solver.fit(ratings), dataclasses.replace(solver, values="as given").fit(ratings)
+    binary = NMF(rank=3, epochs=5, goal="ranking").fit(ratings.binary())
+    assert np.array_equal(alike.user_vectors, binary.user_vectors)
+    assert not np.array_equal(given.user_vectors, binary.user_vectors)
+    assert np.array_equal(alike.seen.data, ratings.matrix.data)
 
 
 def test_an_unknown_goal_is_named():

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 import re
+import shlex
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -84,7 +85,7 @@ DATA_OPTIONS = [
 
 
 _COLUMNS = ("user", "item", "value", "time")
-_NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory"
+_NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory|values|on_unknown"
 
 
 def flag(name: str, value: object = None) -> str:
@@ -103,10 +104,11 @@ def in_options(text: str) -> str:
     'give --encoding latin-1, or leave them out with --on-bad-rows skip'
     """
     text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
+    text = text.replace("and fold_in() places users by ratings", "and 'cofactor serve' takes the ratings of new users")
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=…", r"--\1-column …", text)
-    text = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag(found[1])} {found[2]}", text)
+    text = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag(found[1])} {shlex.quote(found[2])}", text)
     setting = r"^[A-Z]\w+\((\w+)=(.+?)\): it must"
     return re.sub(setting, lambda found: f"{flag(found[1])} {found[2]}: it must", text)
 

@@ -1,7 +1,7 @@
 """The commands that ask a model: ``cofactor recommend``, ``similar`` and ``describe``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["describe", "recommend", "similar"]
 
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
+OnUnknown = Literal["raise", "skip", "popular"]
 
 
 def recommend(
@@ -29,6 +30,12 @@ def recommend(
         typer.Option("-o", "--output", help="File to write: .parquet, .csv or .jsonl; with --all, .parquet."),
     ] = None,
     include_seen: Annotated[bool, typer.Option(help="Also recommend items that the user has seen.")] = False,
+    on_unknown: Annotated[
+        OnUnknown | None,
+        typer.Option(
+            help="Users without history: an error, left out, or popular items", show_default="raise; skip with --all"
+        ),
+    ] = None,
     master: Master = None,
     json_output: Json = False,
 ) -> None:
@@ -38,22 +45,31 @@ def recommend(
     if master is not None:
         if output is None or not everyone:
             raise typer.BadParameter("--master makes the lists of all users: give --all and -o FOLDER")
+        if on_unknown not in (None, "skip"):
+            raise typer.BadParameter("--master leaves users without history out: leave out --on-unknown")
         from cofactor.apps.on_spark import recommend_everyone
 
         _say_written(recommend_everyone(model, output, n, include_seen, master), json_output)
         return
     check_output(output, model)
     _check_format(output, everyone)
+    import numpy as np
+
+    from cofactor.model.factors import has_history
     from cofactor.model.storage import open_model
 
     loaded = open_model(model)
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
-            written = _recommend_everyone(loaded, output, n, include_seen, bar)
-        _say_written({"output": str(written), "n_users": loaded.n_users}, json_output)
+            written = _recommend_everyone(loaded, output, n, include_seen, on_unknown or "skip", bar)
+        count = loaded.n_users
+        if on_unknown != "popular":
+            count = int(np.count_nonzero(has_history(loaded, np.arange(count))))
+        _say_written({"output": str(written), "n_users": count}, json_output)
         return
-    ids = [_find_user(loaded, user) for user in users or []]
-    lists = loaded.recommend(ids, n, exclude_seen=not include_seen)
+    find = _find_user if on_unknown in (None, "raise") else _parsed
+    ids = [find(loaded, user) for user in users or []]
+    lists = loaded.recommend(ids, n, exclude_seen=not include_seen, on_unknown=on_unknown or "raise")
     if output is not None:
         write_table(lists, output)
     if json_output:
@@ -112,7 +128,9 @@ def _say_written(result: dict[str, Any], json_output: bool) -> None:
         show.say(f"wrote lists for {result['n_users']:,} users to {result['output']}")
 
 
-def _recommend_everyone(model: "Factors", output: Path, n: int, include_seen: bool, progress: show.Progress) -> Path:
+def _recommend_everyone(
+    model: "Factors", output: Path, n: int, include_seen: bool, on_unknown: OnUnknown, progress: show.Progress
+) -> Path:
     """Write the lists of all users; when interrupted, say how far it got and how to resume."""
     from cofactor.lists.everyone import parts_folder
 
@@ -124,7 +142,7 @@ def _recommend_everyone(model: "Factors", output: Path, n: int, include_seen: bo
         progress(users / max(model.n_users, 1), f"{users:,} users")
 
     try:
-        return model.recommend_all(output, n, exclude_seen=not include_seen, progress=report)
+        return model.recommend_all(output, n, exclude_seen=not include_seen, on_unknown=on_unknown, progress=report)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped after {done:,} of {model.n_users:,} users: the same command resumes there "
@@ -154,6 +172,11 @@ def _card(model: "Factors") -> dict[str, Any]:
         "rank": model.rank,
         "metrics": dict(origin.metrics),
     }
+
+
+def _parsed(model: "Factors", text: str) -> "Id":
+    """Return the id that a text would be, whether the model has it or not."""
+    return model.users.parse(text)
 
 
 def _find_user(model: "Factors", text: str) -> "Id":

@@ -19,7 +19,7 @@ from cofactor.data.array_store import cache_folder
 from cofactor.data.columns import IdType
 from cofactor.data.download import Dataset, DatasetFiles, cached_files
 from cofactor.data.interactions import Interactions
-from cofactor.data.readers import read_movielens
+from cofactor.data.readers import read_csv, read_movielens
 from cofactor.errors import DownloadError, SettingError
 
 __all__ = ["Dataset", "DatasetFiles", "Notify", "cache_folder", "dataset_files", "datasets", "load_dataset"]
@@ -86,8 +86,10 @@ def load_dataset(
     check_callable("notify", notify)
     if synthetic.is_synthetic(name):
         return synthetic.generate(synthetic.parse(name))
-    files = dataset_files(name, progress=progress, notify=notify)
-    return read_movielens(files.ratings, ids=ids, name=name)
+    files, reading = dataset_files(name, progress=progress, notify=notify), _entry(name).reading
+    if not reading:
+        return read_movielens(files.ratings, ids=ids, name=name)
+    return read_csv(files.ratings, **reading, titles=files.titles, ids=ids, name=name)
 
 
 def dataset_files(name: str, *, progress: bool = False, notify: Notify | None = None) -> DatasetFiles:

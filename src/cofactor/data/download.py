@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ class Dataset:
         The folder in the zip, and the files in it that are kept.
     package, ratings_sha256 : str
         A Python package with the same ratings, and the checksum of the ratings file made from it.
+    reading : mapping
+        Arguments of `read_csv` for a file that is not in a layout of MovieLens, such as the names of its columns.
     """
 
     name: str
@@ -62,10 +65,11 @@ class Dataset:
     download_bytes: int
     folder: str
     ratings_file: str
-    titles_file: str
+    titles_file: str = ""
     md5: str = ""
     package: str = ""
     ratings_sha256: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cached(self) -> bool:
@@ -128,7 +132,7 @@ def _by_zip(entry: Dataset, cache: Path, scratch: Path, made: Path, progress: bo
         raise DownloadError(f"{where} failed verification: its md5 is {found}, not {entry.md5}")
     try:
         with zipfile.ZipFile(archive) as content:
-            for name in (entry.ratings_file, entry.titles_file):
+            for name in filter(None, (entry.ratings_file, entry.titles_file)):
                 with content.open(f"{entry.folder}/{name}") as packed, (made / name).open("wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
     except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError) as error:

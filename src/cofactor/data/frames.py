@@ -68,7 +68,10 @@ def _polars(table: Any) -> pl.DataFrame:
 
 
 def _column(column: Any, role: str) -> pl.Series:
+    native = nw.to_native(column)
     try:
+        if str(getattr(native, "dtype", "")).startswith("Sparse"):  # of pandas; narwhals does not convert it
+            return pl.Series(role, native.to_numpy())
         series: pl.Series = column.to_polars()
     except Exception as error:  # pandas objects of mixed types fail in many ways
         if role == "title":

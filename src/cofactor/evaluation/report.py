@@ -385,7 +385,6 @@ def compare(
     k: int | Sequence[int] | None = None,
     relevant_from: float | None = None,
     on_unknown: OnUnknown = "skip",
-    learns_from: Callable[[Any, Interactions], Interactions] | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> Comparison:
     """Train several solvers on the same data and measure each on the same held-out ratings.
@@ -400,17 +399,13 @@ def compare(
         From which value on a held-out rating is relevant in lists; see `evaluate`.
     on_unknown : {"skip", "popular"}
         What to do with users who had nothing in training; see `evaluate`.
-    learns_from : callable, optional
-        From a solver and ``train`` to what it learns from, such as weights for one that ranks. Its users, items and
-        pairs must be those of ``train``, so that no solver lists what another may not.
     done : callable, optional
         Called with each solver and its report when it is finished.
     """
     tried, models, reports, seconds = [], [], [], []
     for solver in solvers:
-        data = train if learns_from is None else learns_from(solver, train)
         start = time.perf_counter()
-        model = solver.fit(data)
+        model = solver.fit(train)
         seconds.append(time.perf_counter() - start)
         reports.append(evaluate(model, test, k=k, relevant_from=relevant_from, on_unknown=on_unknown))
         tried.append(solver)

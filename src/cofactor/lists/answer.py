@@ -124,7 +124,8 @@ def _refuse_unknown(catalog: Catalog, ids: pl.Series, rows: np.ndarray, known: n
     more = f" (and {len(without) - 1:,} more)" if len(without) > 1 else ""
     raise UnknownIdError(
         f"user {ids[int(without[0])]!r}{more} has no history in this model, so nothing was learnt of them: "
-        "on_unknown='popular' lists popular items, 'skip' leaves such users out, fold_in() places them by ratings"
+        "on_unknown='popular' lists popular items, on_unknown='skip' leaves such users out, and fold_in() places "
+        "users by ratings"
     )
 
 

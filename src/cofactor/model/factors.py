@@ -26,7 +26,7 @@ from cofactor.lists.request import By, ItemChoice, ListRequest, OnUnknown, check
 from cofactor.lists.rerank import Ranked
 from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
 from cofactor.model import checks
-from cofactor.model.objectives.base import Objective, Parameters, Side
+from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
 from cofactor.model.warnings import warn_of_rating_model
@@ -251,9 +251,7 @@ class Factors:
             If they are not equally many; if ``spread`` is asked of a model that is not made of draws, as those of
             `BayesianMF` are, or ``clip`` of one that was not trained on ratings.
         """
-        user_rows, item_rows = self.users.rows(users), self.items.rows(items)
-        if len(user_rows) != len(item_rows):
-            raise SettingError(f"score() got {len(user_rows):,} users and {len(item_rows):,} items: give pairs")
+        user_rows, item_rows = self._pairs("score", users, items)
         if not spread:
             scores = score_rows(self, user_rows, item_rows)
             return self._clipped(scores) if clip else scores
@@ -261,6 +259,40 @@ class Factors:
 
         scores, deviations = score_with_spread(draws_needed(self), user_rows, item_rows)
         return self._clipped(scores) if clip else scores, deviations
+
+    def interval(self, users: Iterable[Id], items: Iterable[Id], level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bounds that new ratings of pairs lie between with some probability.
+
+        Parameters
+        ----------
+        users, items : iterable of str or int
+            Raw ids, equally many.
+        level : float
+            The probability, between 0 and 1. With the probit likelihood the bounds are levels of the ratings.
+
+        Returns
+        -------
+        two numpy.ndarray of float32, shape (pairs,)
+            The lower and the upper bounds: what is not known of the vectors, and the noise of a rating.
+
+        Raises
+        ------
+        UnknownIdError
+            If a user or an item is not in the model.
+        SettingError
+            If they are not equally many, ``level`` is not a probability, or the model is not made of draws, as those
+            of `BayesianMF` are.
+        """
+        user_rows, item_rows = self._pairs("interval", users, items)
+        from cofactor.model.uncertainty import interval  # loads the sampler's kernels
+
+        return interval(draws_needed(self), user_rows, item_rows, level)
+
+    def _pairs(self, name: str, users: Iterable[Id], items: Iterable[Id]) -> tuple[np.ndarray, np.ndarray]:
+        user_rows, item_rows = self.users.rows(users), self.items.rows(items)
+        if len(user_rows) != len(item_rows):
+            raise SettingError(f"{name}() got {len(user_rows):,} users and {len(item_rows):,} items: give pairs")
+        return user_rows, item_rows
 
     def _clipped(self, scores: np.ndarray) -> np.ndarray:
         if self.objective.scale is None:
@@ -518,12 +550,16 @@ class Factors:
         ids: Vocabulary = self.users if side == "user" else self.items
         vectors = self.user_vectors if side == "user" else self.item_vectors
         row = ids.rows([identifier])
-        if not vectors[row].any():
+        if not vectors[row].any() and not self._learnt_of(side, int(row[0])):
             raise UnknownIdError(
                 f"{side} {identifier!r} has no history in this model, so nothing was learnt of it: "
                 f"fold_in{'' if side == 'user' else '_items'}() places it by ratings"
             )
         return nearest(vectors, row, checked_n(n))
+
+    def _learnt_of(self, side: Side, row: int) -> bool:
+        learnt = learnt_by(self)
+        return bool(learnt.indptr[row + 1] > learnt.indptr[row] if side == "user" else (learnt.indices == row).any())
 
     def describe(self) -> pl.DataFrame:
         """Describe both tables of vectors, factor by factor: count, mean, std, min, quartiles, max.

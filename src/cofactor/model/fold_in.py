@@ -16,7 +16,7 @@ from cofactor.kernels.compiling import readable
 from cofactor.lists.answer import titles_of
 from cofactor.model import checks
 from cofactor.model.factors import Factors, evolved, parameters_of, prepared_for, score_rows
-from cofactor.model.objectives.base import Placed, Side
+from cofactor.model.objectives.objective import Placed, Side
 
 __all__ = ["Newcomers", "explain", "fold_in", "laid_over", "place_rows", "update"]
 

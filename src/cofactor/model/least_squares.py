@@ -38,8 +38,8 @@ from scipy import sparse
 from cofactor.errors import DataError, SettingError
 from cofactor.kernels import row_methods
 from cofactor.kernels.assembly import NOT_FINITE, SINGULAR, SOLVED, kept_ratings, padded
-from cofactor.kernels.blocks import blocks
 from cofactor.kernels.compiling import readable
+from cofactor.kernels.coordinate_blocks import blocks
 from cofactor.kernels.threads import share_out, share_ranges, task_bounds
 
 Floats = npt.NDArray[np.float32]

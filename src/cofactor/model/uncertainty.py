@@ -18,11 +18,11 @@ from cofactor.kernels.threads import share_out
 from cofactor.lists.request import By
 from cofactor.lists.retriever import ScoringRetriever
 from cofactor.model.bayesian.packing import draws_of, levels_of
-from cofactor.model.bayesian.posterior import draw_signals, level_probabilities
+from cofactor.model.bayesian.predictions import draw_signals, level_probabilities
 from cofactor.model.bayesian.probit import fill_expected
 from cofactor.model.bayesian.row_system import Array, even_tasks
 from cofactor.model.bayesian.state import Draws
-from cofactor.model.objectives.base import Parameters
+from cofactor.model.objectives.objective import Parameters
 
 __all__ = ["DrawsRetriever", "interval", "score_block", "score_with_spread"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cofactor.solvers.bayes import BayesianMF
     from cofactor.solvers.bpr import BPR
     from cofactor.solvers.keras_mf import KerasMF
-    from cofactor.solvers.logistic import LogisticMF
+    from cofactor.solvers.logistic_mf import LogisticMF
     from cofactor.solvers.nmf import NMF
     from cofactor.spark.solver import SparkALS
 
@@ -42,7 +42,7 @@ SOLVERS = {
     "als": ("cofactor.solvers.als", "ALS"),
     "implicit-als": ("cofactor.solvers.als", "ImplicitALS"),
     "bpr": ("cofactor.solvers.bpr", "BPR"),
-    "logistic": ("cofactor.solvers.logistic", "LogisticMF"),
+    "logistic": ("cofactor.solvers.logistic_mf", "LogisticMF"),
     "nmf": ("cofactor.solvers.nmf", "NMF"),
     "bayesian": ("cofactor.solvers.bayes", "BayesianMF"),
     "svd": ("cofactor.solvers.baselines", "PureSVD"),

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -158,13 +159,16 @@ def check_settings(solver: Any, **least: float) -> None:
         value = getattr(solver, name)
         if value is None:
             continue
-        whole = isinstance(bound, int)
-        right_type = isinstance(value, int | np.integer) if whole else isinstance(value, int | float | np.number)
-        if isinstance(value, bool) or not right_type or not np.isfinite(value) or value < bound:
-            number = "a whole number" if whole else "a number"
-            raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of at least {bound}")
         if isinstance(value, np.generic):
-            object.__setattr__(solver, name, value.item())
+            value = value.item()
+            object.__setattr__(solver, name, value)
+        whole = isinstance(bound, int)
+        right_type = isinstance(value, int) if whole else isinstance(value, int | float)
+        most = 2**63 - 1 if whole else sys.float_info.max
+        if isinstance(value, bool) or not right_type or not bound <= value <= most:
+            number = "a whole number" if whole else "a number"
+            limit = f"at most {most}" if right_type and value > most else f"at least {bound}"
+            raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of {limit}")
 
 
 def check_choice(solver: Any, name: str, choices: tuple[str, ...]) -> None:

@@ -202,6 +202,8 @@ class PureSVD:
         users[:, : len(order)] = left[:, order] * (sizes[order] * signs)
         items[:, : len(order)] = right[order].T * signs
         items[:, np.append(sizes[order], np.zeros(self.rank - len(order))) < 1e-9 * sizes.max()] = 0
+        users[np.diff(matrix.indptr) == 0] = 0  # rounding leaves traces there
+        items[counts_of(matrix.indices, train.n_items) == 0] = 0
         return Factors(
             users,
             items,

@@ -19,7 +19,7 @@ from cofactor.model.bayesian.chain import (
     sweep_once,
 )
 from cofactor.model.bayesian.packing import average_bias, draws_of, extras_of, side_by_side
-from cofactor.model.bayesian.posterior import without_opinion
+from cofactor.model.bayesian.predictions import without_opinion
 from cofactor.model.bayesian.probit import OrderedProbit, bring_to_ratings
 from cofactor.model.bayesian.row_system import Ratings
 from cofactor.model.bayesian.state import Chain, fill_from, to_arrays

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.preparation import Alike
-from cofactor.model.blocks import Blocks, pad
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
 from cofactor.model.objectives.pairwise import Pairwise
+from cofactor.model.pair_blocks import Blocks, pad
 from cofactor.solvers.base import (
     Callback,
     check_settings,

@@ -8,9 +8,9 @@ from scipy import sparse
 
 import cofactor as cf
 from cofactor.data.vocabulary import Vocabulary
-from cofactor.model.bayesian import posterior
+from cofactor.model.bayesian import predictions
 from cofactor.model.bayesian.packing import draws_of
-from cofactor.model.bayesian.posterior import draw_signals, implicit_links, posterior_rows
+from cofactor.model.bayesian.predictions import draw_signals, implicit_links, posterior_rows
 from cofactor.model.bayesian.row_system import Ratings
 from cofactor.model.factors import draws_needed, parameters_of, score_rows
 from cofactor.model.uncertainty import score_with_spread
@@ -93,7 +93,7 @@ def test_without_chance_a_row_is_the_mean_of_its_dense_regression(model):
 def test_a_vector_depends_on_the_ratings_alone(model, monkeypatch):
     together, alone = place_users(model, model.seen), place_users(model, model.seen[[17]])
     assert all(np.array_equal(some[[17]], one) for some, one in zip(together[:2], alone[:2], strict=True))
-    monkeypatch.setattr(posterior, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(predictions, "_ROWS_AT_ONCE", 7)
     in_parts = place_users(model, model.seen)
     assert all(np.array_equal(some, parts) for some, parts in zip(together[:2], in_parts[:2], strict=True))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from cofactor.model.bayesian.chain import Problem, keep, start_chain, sweep_once
-from cofactor.model.bayesian.posterior import draw_signals, level_probabilities
+from cofactor.model.bayesian.predictions import draw_signals, level_probabilities
 from cofactor.model.bayesian.probit import (
     OrderedProbit,
     between,

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 
 from cofactor.apps.web import problems
 from cofactor.apps.web.access import AccessPolicy
-from cofactor.apps.web.metrics import Metrics
 from cofactor.apps.web.middleware import Middleware
+from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.reload_signal import ReloadSignal
 from cofactor.apps.web.responses import ProblemDocument

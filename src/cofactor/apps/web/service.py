@@ -9,9 +9,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from cofactor.apps.web.access import AccessPolicy
-from cofactor.apps.web.metrics import Metrics
 from cofactor.apps.web.problems import Problem
 from cofactor.apps.web.profiles import NOBODY, Profile, user_profile, visitor_profile
+from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.recommendations import ServiceListRequest, recommended
 from cofactor.apps.web.served_model import ModelHolder, ServedModel

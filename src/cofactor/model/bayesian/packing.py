@@ -8,7 +8,7 @@ from cofactor.errors import DataError
 from cofactor.kernels.compiling import readable
 from cofactor.model.bayesian.row_system import Array
 from cofactor.model.bayesian.state import Draws, KeptSide, to_arrays
-from cofactor.model.objectives.base import Parameters
+from cofactor.model.objectives.objective import Parameters
 
 __all__ = ["average_bias", "draws_of", "extras_of", "levels_of", "side_by_side"]
 

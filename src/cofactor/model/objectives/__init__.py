@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cofactor.model.objectives.base import Goal, Objective, Parameters, Placed, Side
+from cofactor.model.objectives.objective import Goal, Objective, Parameters, Placed, Side
 
 __all__ = ["Goal", "Objective", "Parameters", "Placed", "Side", "objective_from"]
 

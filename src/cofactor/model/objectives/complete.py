@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.objectives.base import Objective, Parameters, Placed, Side, other_side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, other_side
 
 __all__ = ["Complete"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.model.objectives.base import Parameters, Side, other_side, refuse_negative
+from cofactor.model.objectives.objective import Parameters, Side, other_side, refuse_negative
 from cofactor.model.objectives.squared import LeastSquares, Measured, numerics, penalties, with_ones
 
 if TYPE_CHECKING:

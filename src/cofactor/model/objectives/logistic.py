@@ -5,7 +5,8 @@
 **Loss.** ``log(1 + exp(-s))`` of each pair that was chosen and ``log(1 + exp(s))`` of each item drawn beside it, evenly
 from all and anew each time, plus ``regularization / 2`` times the squares of the rows and biases that each touches.
 
-**Algorithm.** Stochastic gradient descent in `cofactor.model.blocks`. A newcomer's row is the logistic regression that
+**Algorithm.** Stochastic gradient descent in `cofactor.model.pair_blocks`. A newcomer's row is the logistic regression
+that
 these steps aim at: for a user with ``m`` items, their losses as chosen and ``n m / items`` times the loss of every item
 as not chosen, which is what ``n`` drawn beside each come to on average, plus the penalty of each example; for an item
 likewise, drawn ``n m_u / items`` times beside the pairs of a user ``u``. It is solved by Newton's method in double
@@ -26,11 +27,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cofactor.model.objectives.base import Objective, Parameters, Placed, Side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side
 
 if TYPE_CHECKING:
-    from cofactor.model.blocks import Blocks
     from cofactor.model.least_squares import Floats
+    from cofactor.model.pair_blocks import Blocks
 
 __all__ = ["Logistic", "Regression"]
 

@@ -6,7 +6,7 @@
 time from what the user did not choose, plus ``regularization / 2`` times the squares of every row and bias that a pair
 touches.
 
-**Algorithm.** Stochastic gradient descent in `cofactor.model.blocks`; newcomers are placed by the same steps.
+**Algorithm.** Stochastic gradient descent in `cofactor.model.pair_blocks`; newcomers are placed by the same steps.
 
 References
 ----------
@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.objectives.base import Objective, Parameters, Placed, Side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side
 
 if TYPE_CHECKING:
-    from cofactor.model.blocks import Blocks
     from cofactor.model.least_squares import Doubles, Floats
+    from cofactor.model.pair_blocks import Blocks
 
 __all__ = ["EpochStats", "Pairwise"]
 
@@ -88,7 +88,7 @@ class Pairwise(Objective):
     def _placed_items(self, parameters: Parameters, rows: sparse.csr_array) -> Placed:
         from cofactor.kernels import pair_rows
         from cofactor.kernels.threads import share_out, task_bounds
-        from cofactor.model.blocks import compressed
+        from cofactor.model.pair_blocks import compressed
 
         users, items, learnt = _lanes(parameters, "user"), _lanes(parameters, "item"), parameters.learnt()
         placed, bias = np.zeros((rows.shape[0], items.shape[1]), np.float32), np.zeros(rows.shape[0], np.float32)
@@ -112,7 +112,7 @@ class Pairwise(Objective):
     def _placed_users(self, parameters: Parameters, rows: sparse.csr_array, parts: "Doubles") -> "Floats":
         from cofactor.kernels import pair_rows
         from cofactor.kernels.threads import share_out, task_bounds
-        from cofactor.model.blocks import compressed
+        from cofactor.model.pair_blocks import compressed
 
         items = _lanes(parameters, "item")
         placed = np.zeros((rows.shape[0], items.shape[1]), np.float32)
@@ -140,6 +140,6 @@ class Pairwise(Objective):
 
 def _lanes(parameters: Parameters, side: Side) -> "Floats":
     """Return a side's vectors with zeros up to whole registers, as the steps take them."""
-    from cofactor.model.blocks import pad
+    from cofactor.model.pair_blocks import pad
 
     return parameters.once("lanes", side, lambda: pad(parameters.vectors(side)))

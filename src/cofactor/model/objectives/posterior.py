@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
-from cofactor.model.objectives.base import Objective, Parameters, Placed, Side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side
 
 if TYPE_CHECKING:
     from cofactor.model.bayesian.row_system import Array
@@ -91,7 +91,7 @@ def _placed(
 ) -> "tuple[Array, Array, dict[str, Array]]":
     """Return the vectors, the biases, and what belongs below the model's extras of the same names."""
     from cofactor.model.bayesian.packing import average_bias, side_by_side
-    from cofactor.model.bayesian.posterior import posterior_rows, without_opinion
+    from cofactor.model.bayesian.predictions import posterior_rows, without_opinion
     from cofactor.model.bayesian.row_system import Ratings
 
     if matrix.shape[1] != len(columns.bias):

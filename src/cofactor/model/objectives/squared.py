@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.objectives.base import Objective, Parameters, Placed, Side, other_side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, other_side
 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Equations, Floats, Rows

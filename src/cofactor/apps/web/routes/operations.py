@@ -9,8 +9,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from cofactor.apps.web.metrics import resident_bytes, seconds_since
 from cofactor.apps.web.problems import Problem
+from cofactor.apps.web.prometheus import resident_bytes, seconds_since
 from cofactor.apps.web.responses import PROBLEMS, json_response
 from cofactor.apps.web.service import Service, service_of
 from cofactor.errors import ModelFileError

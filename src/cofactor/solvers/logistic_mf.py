@@ -11,10 +11,10 @@ import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.preparation import Alike
-from cofactor.model.blocks import Blocks, pad
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
 from cofactor.model.objectives.logistic import Logistic
+from cofactor.model.pair_blocks import Blocks, pad
 from cofactor.solvers.base import (
     Callback,
     check_settings,
