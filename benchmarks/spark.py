@@ -34,7 +34,7 @@ from results import Results, arguments, in_turn, short, versus
 import cofactor as cf
 from cofactor.model.factors import Factors
 from cofactor.solvers import ImplicitALS
-from cofactor.spark.lists import recommend_all
+from cofactor.spark.distributed_lists import recommend_all
 
 STAGE = "synthetic:60000x20000x3000000"
 SMALL_STAGE = "synthetic:3000x2000x60000"

@@ -20,7 +20,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {  # and which of their names are p
     "cofactor.solvers": None,
     "cofactor.solvers.keras_mf": None,
     "cofactor.model.folder": ("FolderModel", "open_folder"),
-    "cofactor.spark.lists": None,
+    "cofactor.spark.distributed_lists": None,
     "cofactor.spark.measuring": None,
     "cofactor.spark.reading": ("Layout",),
     "cofactor.spark.session": ("session",),

@@ -42,7 +42,7 @@ PARTS = (
     Part("Model folders", "cofactor.model.folder", ("FolderModel", "open_folder")),
     Part("Spark session", "cofactor.spark.session", ("session",)),
     Part("Tables on Spark", "cofactor.spark.reading", ("Layout",)),
-    Part("Lists for all users on Spark", "cofactor.spark.lists"),
+    Part("Lists for all users on Spark", "cofactor.spark.distributed_lists"),
     Part("Evaluation on Spark", "cofactor.spark.measuring"),
     Part("The Keras network", "cofactor.solvers.keras_mf", ("keras_model",)),
 )

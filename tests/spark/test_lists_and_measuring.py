@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,11 @@ from cofactor.data.interactions import Interactions
 from cofactor.errors import DataError, ModelFileError, SettingError
 from cofactor.evaluation.report import evaluate as evaluate_here
 from cofactor.model.factors import Factors
+from cofactor.model.folder import FOLDER_FORMAT, KIND
 from cofactor.solvers import ALS, ImplicitALS
+
+STORED = Path(__file__).parents[1] / "stored"
+OLDER = sorted(STORED.glob("*/model-folders/*/model.json"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,8 +34,9 @@ def _few_partitions(spark):
 def write_folder(model: Factors, folder, parts: int = 3):
     """Write a model as a folder of Parquet files, rows scattered over the files and out of order."""
     card = {
-        "format": 1, "kind": "cofactor-factors", "rank": model.rank, "mean": model.mean,
-        "objective": asdict(model.objective), "origin": {}, "n_users": model.n_users, "n_items": model.n_items,
+        "format": FOLDER_FORMAT, "kind": KIND, "rank": model.rank, "mean": model.mean,
+        "objective": model.objective.to_dict(), "preparation": model.preparation.to_dict(),
+        "origin": asdict(model.origin), "n_users": model.n_users, "n_items": model.n_items, "n_seen": model.seen.nnz,
         "user_bias": model.user_bias is not None, "item_bias": model.item_bias is not None,
     }  # fmt: skip
     folder.mkdir(parents=True)
@@ -66,7 +72,7 @@ def read_lists(output) -> pl.DataFrame:
 
 
 def one_machine(model: Factors, n: int, **choices) -> pl.DataFrame:
-    return model.recommend(model.users.ids, n, **choices).sort("user", "position")
+    return model.recommend(model.users.ids, n, on_unknown="skip", **choices).sort("user", "position")
 
 
 def made_up(n_users=300, n_items=120, rank=8, *, strings=False, biased=True, titles=None, seed=0) -> Factors:
@@ -89,7 +95,7 @@ def made_up(n_users=300, n_items=120, rank=8, *, strings=False, biased=True, tit
 
 @pytest.mark.parametrize("partitions", [1, 2, 8])
 def test_lists_are_those_of_one_machine_however_users_are_divided(spark, tmp_path, partitions):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     model = made_up()
     folder = write_folder(model, tmp_path / "model", parts=partitions)
@@ -101,7 +107,7 @@ def test_lists_are_those_of_one_machine_however_users_are_divided(spark, tmp_pat
 
 
 def test_text_ids_titles_and_lists_longer_than_the_catalogue(spark, tmp_path):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     titles = [None if row % 5 == 0 else f"film {row}" for row in range(40)]
     model = made_up(50, 40, strings=True, biased=False, titles=titles)
@@ -110,30 +116,76 @@ def test_text_ids_titles_and_lists_longer_than_the_catalogue(spark, tmp_path):
 
 
 def test_seen_items_come_back_where_they_may(spark, tmp_path):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     model = made_up()
     recommend_all(write_folder(model, tmp_path / "model"), tmp_path / "lists", 5, exclude_seen=False, spark=spark)
     assert read_lists(tmp_path / "lists").equals(one_machine(model, 5, exclude_seen=False))
 
 
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_users_without_history_get_no_list(spark, tmp_path, exclude_seen):
+    from cofactor.spark.distributed_lists import recommend_all
+
+    data = cf.load_dataset("synthetic:40x30x400").to_frame().select("user", "item", value=pl.lit(1.0, pl.Float32))
+    nothing = pl.col("user").is_in([3, 17])
+    train = table_of(data.with_columns(value=pl.when(nothing).then(0.0).otherwise(1.0)))
+    model = ImplicitALS(rank=3, epochs=2, seed=0).fit(train)
+    recommend_all(
+        write_folder(model, tmp_path / "model"), tmp_path / "lists", 5, exclude_seen=exclude_seen, spark=spark
+    )
+    found = read_lists(tmp_path / "lists")
+    assert found.equals(one_machine(model, 5, exclude_seen=exclude_seen))
+    assert not {3, 17} & set(found["user"])
+
+
 def test_finished_lists_are_not_written_over(spark, tmp_path):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     folder = write_folder(made_up(20, 10), tmp_path / "model")
     (tmp_path / "lists" / "_temporary").mkdir(parents=True)  # of a job that was stopped
     recommend_all(folder, tmp_path / "lists", 3, spark=spark)
     before = read_lists(tmp_path / "lists")
-    with pytest.raises(SettingError, match="is there already: give the name of another folder"):
+    with pytest.raises(SettingError, match="already exists: give another folder"):
         recommend_all(folder, tmp_path / "lists", 4, spark=spark)
     assert read_lists(tmp_path / "lists").equals(before)
 
 
 def test_a_folder_that_is_no_model_is_named(spark, tmp_path):
-    from cofactor.spark.lists import recommend_all
+    from cofactor.spark.distributed_lists import recommend_all
 
     with pytest.raises(ModelFileError, match=r"holds no model\.json"):
         recommend_all(tmp_path, tmp_path / "lists", spark=spark)
+
+
+@pytest.mark.parametrize("card", OLDER, ids=lambda card: f"{card.parts[-4]}-{card.parts[-2]}")
+def test_folders_that_earlier_versions_wrote_give_the_lists_of_one_machine(spark, tmp_path, card):
+    from cofactor.spark.distributed_lists import recommend_all
+
+    recommend_all(card.parent, tmp_path / "lists", 4, spark=spark)
+    found, expected = read_lists(tmp_path / "lists"), one_machine(cf.load(card.parent), 4)
+    columns = ["user", "position", "item"]
+    assert found.select(columns).equals(expected.select(columns).cast(found.select(columns).schema))
+    assert found["score"].to_numpy() == pytest.approx(expected["score"].to_numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": FOLDER_FORMAT + 1}, "reads up to .*: pip install --upgrade cofactor"),
+        ({"format": "one"}, "unknown format version, 'one': copy it whole or train it again"),
+        ({"kind": "diary"}, "says 'diary'"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_refused_as_on_one_machine(spark, tmp_path, change, reason):
+    from cofactor.spark.distributed_lists import recommend_all
+
+    folder = write_folder(made_up(20, 10), tmp_path / "model")
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**card, **change}))
+    for read in (cf.load, lambda path: recommend_all(path, tmp_path / "lists", spark=spark)):
+        with pytest.raises(ModelFileError, match=reason):
+            read(folder)
 
 
 def frame_of(spark, ratings):
@@ -144,7 +196,15 @@ def frame_of(spark, ratings):
 def assert_same(found, expected) -> None:
     metrics = {name: value for name, value in found.metrics.items() if name != "known_share"}
     assert metrics == pytest.approx(dict(expected.metrics), rel=1e-12, nan_ok=True)
-    names = ("n_test", "n_unknown", "n_users", "n_without_relevant", "n_without_history", "protocol")
+    names = (
+        "n_test",
+        "n_unknown",
+        "n_users",
+        "n_without_relevant",
+        "n_without_history",
+        "n_items_without_history",
+        "protocol",
+    )
     assert [getattr(found, name) for name in names] == [getattr(expected, name) for name in names]
 
 
@@ -209,6 +269,24 @@ def test_newcomers_are_placed_by_what_is_given_and_the_rest_is_counted(spark, tm
     assert found["known_share"] == expected.n_test / (expected.n_test + expected.n_unknown)
 
 
+@pytest.mark.parametrize(
+    "solver", [ALS(rank=3, epochs=2), ImplicitALS(rank=3, epochs=2)], ids=lambda s: type(s).__name__
+)
+def test_users_and_items_without_history_are_counted(spark, tmp_path, solver):
+    from cofactor.spark.measuring import evaluate
+
+    train, test = cf.load_dataset("synthetic:60x40x900").split_random(test_fraction=0.4, seed=0)
+    zero = pl.col("user").is_in([3, 17]) | (pl.col("item") == 9)
+    rows = train.to_frame().select("user", "item", value=pl.when(zero).then(0.0).otherwise(1.0))
+    held_out = test.to_frame().select("user", "item", value=pl.lit(1.0))
+    model = solver.fit(table_of(rows))
+    found = evaluate(write_folder(model, tmp_path / "model"), spark.createDataFrame(held_out.to_arrow()), spark=spark)
+    assert_same(found, evaluate_here(model, table_of(held_out)))
+    if isinstance(solver, ImplicitALS):
+        assert found.n_without_history >= 2
+        assert found.n_items_without_history >= 1
+
+
 def table_of(frame: pl.DataFrame) -> Interactions:
     return Interactions.from_columns(frame["user"], frame["item"], frame["value"].to_numpy())
 
@@ -217,7 +295,7 @@ def table_of(frame: pl.DataFrame) -> Interactions:
     ("change", "text"),
     [
         (lambda test, train: test.unionAll(train.limit(3)), "3 of the test ratings were in the training data"),
-        (lambda test, train: test.unionAll(test.limit(2)), "2 of the ratings are of a user and an item that stand"),
+        (lambda test, train: test.unionAll(test.limit(2)), "2 of the ratings repeat a user and an item"),
         (lambda test, train: test.unionAll(test.limit(1).selectExpr("user", "null", "value")), "1 of the ratings lack"),
         (lambda test, train: test.selectExpr("user + 9999 as user", "item", "value"), "none of the test ratings has"),
         (
@@ -252,7 +330,18 @@ def test_the_command_line_writes_lists_and_prints_figures(spark, tmp_path, rated
     assert figures["n_test"] == evaluate_here(model, test).n_test
 
 
+def test_ids_of_a_parquet_file_are_read_as_asked(spark, tmp_path):
+    from cofactor.spark.reading import Layout, open_table
+
+    pl.DataFrame({"user": ["7"], "item": [3], "value": [1.0]}).write_parquet(tmp_path / "r.parquet")
+    for ids, user in (("str", "7"), ("int", 7)):
+        row = open_table(spark, tmp_path / "r.parquet", Layout(ids=ids)).first()
+        assert (row["user"], row["item"]) == (user, 3)
+
+
 def test_the_command_line_says_what_a_cluster_is_for(spark, tmp_path):
-    master = master_of(spark)
-    assert "give --all and -o FOLDER" in run("recommend", tmp_path, "1", *master, code=2).output
-    assert "leave out --negatives" in run("evaluate", tmp_path, "x.csv", "--negatives", 9, *master, code=2).output
+    def refusal(*arguments):
+        return " ".join(run(*arguments, *master_of(spark), code=2).output.replace("│", " ").split())
+
+    assert "give --all and -o FOLDER" in refusal("recommend", tmp_path, "1")
+    assert "leave out --negatives" in refusal("evaluate", tmp_path, "x.csv", "--negatives", 9)

@@ -13,8 +13,8 @@ import pytest
 from processes import free_port, python
 
 from cofactor.errors import ClusterError, DataError, SettingError
+from cofactor.spark.distributed_lists import recommend_all
 from cofactor.spark.failures import explained
-from cofactor.spark.lists import recommend_all
 from cofactor.spark.session import check_java, check_master, java_version
 from cofactor.spark.solver import SparkALS
 
@@ -186,8 +186,8 @@ def test_a_session_whose_java_died_is_said_to_have_ended():
         ("ExecutorLostFailure (executor 1 exited: java.lang.OutOfMemoryError)", ClusterError, "out of memory"),
         ("Container killed by YARN for exceeding memory limits. 1.5 GB", ClusterError, r"spark\.executor\.memory"),
         ("[UNABLE_TO_ACQUIRE_MEMORY] Unable to acquire 65536 bytes of memory, got 0.", ClusterError, "out of memory"),
-        ("Job 3 cancelled because SparkContext was shut down", ClusterError, "whether its master still runs"),
-        ("ExecutorLostFailure (executor 1 exited unrelated to the tasks)", ClusterError, "executors were lost"),
+        ("Job 3 cancelled because SparkContext was shut down", ClusterError, "check that its master is running"),
+        ("ExecutorLostFailure (executor 1 exited unrelated to the tasks)", ClusterError, "executors failed"),
         ("ClassNotFoundException: Class org.example.ShopFileSystem not found", ClusterError, r"spark\.jars\.packages"),
         ("java.net.ConnectException: Call From a to b:9 failed: Connection refused", ClusterError, "host and its port"),
         ("[FAILED_READ_FILE.NO_HINT] Encountered error while reading file", DataError, "cannot be read"),

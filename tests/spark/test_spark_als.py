@@ -15,7 +15,7 @@ from cofactor.model.factors import score_rows
 from cofactor.model.folder import open_folder
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
 from cofactor.solvers import ImplicitALS, SparkALS
-from cofactor.spark.lists import recommend_all
+from cofactor.spark.distributed_lists import recommend_all
 from cofactor.spark.measuring import evaluate
 from cofactor.spark.reading import Layout
 
@@ -207,10 +207,11 @@ def test_a_folder_larger_than_memory_says_how_it_can_be_used(folder, monkeypatch
     ("change", "reason"),
     [
         ({"kind": "diary"}, "says 'diary'"),
-        ({"format": 9}, "format 9"),
+        ({"format": 9}, "format version 9"),
         ({"n_users": 61}, "60 rows where 61"),
         ({"rank": "three"}, "rank is 'three'"),
-        ({"objective": {"loss": "none"}}, "unknown loss"),
+        ({"objective": {"kind": "none"}}, "unknown objective"),
+        ({"format": 1, "objective": {"loss": "none"}}, "unknown loss"),
     ],
 )
 def test_a_folder_that_lies_is_refused(folder, tmp_path, change, reason):
@@ -237,9 +238,7 @@ def test_nothing_is_left_beside_a_model_and_nothing_else_is_overwritten(spark, f
     [
         ([",b,5", "a,b,nan", "a,c,many"], {}, "3 rows have no id or no finite number"),
         (["a,b,5", "a,b,4"], {}, "1 pairs .* no time says which is the last"),
-        pytest.param(
-            ["a,b,5", "a,b,5"], {"duplicates": "error"}, "1 pairs .* stand more than once", marks=pytest.mark.long
-        ),
+        pytest.param(["a,b,5", "a,b,5"], {"duplicates": "error"}, "1 pairs .* are repeated", marks=pytest.mark.long),
         ([], {}, "no interactions to learn from"),
         (
             ["a,b,5"],
@@ -262,7 +261,7 @@ def test_an_empty_file_is_called_empty(spark, tmp_path):
 
 
 def test_a_table_that_is_not_there_is_named(spark, tmp_path):
-    with pytest.raises(cf.DataError, match=r"nowhere\.parquet is not there"):
+    with pytest.raises(cf.DataError, match=r"nowhere\.parquet does not exist"):
         SparkALS().fit_table(tmp_path / "nowhere.parquet", tmp_path / "model")
 
 

@@ -13,12 +13,12 @@ from cofactor.data import catalog
 from cofactor.errors import SettingError
 from cofactor.evaluation.report import Report
 from cofactor.spark import measuring
-from cofactor.spark.items import read_card
-from cofactor.spark.lists import recommend_all
+from cofactor.spark.distributed_lists import recommend_all
+from cofactor.spark.hadoop_files import url_of
+from cofactor.spark.item_broadcast import read_card
 from cofactor.spark.reading import Layout
 from cofactor.spark.session import session
 from cofactor.spark.solver import SparkALS
-from cofactor.spark.storage import url_of
 
 __all__ = ["evaluate", "fit_table", "recommend_everyone"]
 
@@ -43,7 +43,7 @@ def fit_table(
         )
     _without_tracebacks()
     start = time.perf_counter()
-    target, layout = _url_of(output), _layout(data, options)
+    target, layout = _url_of(output), _layout(options)
     if is_named(data):
         written = solver.fit_named(open_data(data, ids=options.get("ids")), target)
     else:
@@ -74,7 +74,7 @@ def evaluate(
 ) -> Report:
     """Measure a model folder on a table by URL, path or name, on a cluster."""
     _without_tracebacks()
-    table, layout = data, _layout(data, options)
+    table, layout = data, _layout(options)
     spark = session(master)
     if is_named(data):
         ratings = open_data(data, ids=options.get("ids")).to_frame().select("user", "item", "value")
@@ -104,7 +104,7 @@ def is_named(data: str) -> bool:
     return data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}
 
 
-def _layout(data: str, options: Mapping[str, Any]) -> Layout:
+def _layout(options: Mapping[str, Any]) -> Layout:
     """Turn the data options into a layout; what is not given keeps its default.
 
     Raises
@@ -112,7 +112,7 @@ def _layout(data: str, options: Mapping[str, Any]) -> Layout:
     SettingError
         If an option works on one machine only.
     """
-    for name in ("memory", "query", "encoding", *(() if is_named(data) else ("ids",))):
+    for name in ("memory", "query", "encoding"):
         if options.get(name) is not None:
             raise SettingError(
                 f"--{name} works on one machine only: leave it out, and give Spark a table by URL or path"

@@ -24,12 +24,13 @@ from cofactor.data.metadata import ItemMetadata
 from cofactor.data.preparation import preparation_from
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import CofactorError, ModelFileError
+from cofactor.files import checked_version
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Objective, objective_from
 from cofactor.model.origin import Origin
 from cofactor.model.upgrade import upgraded
 
-__all__ = ["CARD", "FOLDER_FORMAT", "KIND", "FolderModel", "is_model_folder", "load_folder", "open_folder"]
+__all__ = ["CARD", "FOLDER_FORMAT", "KIND", "FolderModel", "card_from", "is_model_folder", "load_folder", "open_folder"]
 
 CARD, FOLDER_FORMAT, KIND = "model.json", 2, "cofactor-factors"
 
@@ -182,7 +183,26 @@ def open_folder(path: str | PathLike[str]) -> FolderModel:
         raise ModelFileError(
             f"{source} is not a model folder, for there is no {CARD} in it: give one that SparkALS wrote"
         )
-    return FolderModel(source, _sound(source, lambda: _card(source)))
+    return FolderModel(source, card_from(_sound(source, (source / CARD).read_text), source))
+
+
+def card_from(text: str, source: str | PathLike[str]) -> dict[str, Any]:
+    """Check what a ``model.json`` says, and return it in the newest format.
+
+    Parameters
+    ----------
+    text : str
+        The contents of the file.
+    source : path or URL
+        The folder, for errors.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no sound card, or of a newer version.
+    """
+    card: dict[str, Any] = _sound(source, lambda: _parsed(text, source))
+    return card
 
 
 def load_folder(path: str | PathLike[str]) -> Factors:
@@ -232,16 +252,17 @@ def _figures(file: Path) -> dict[str, str]:
     return {name: value for name, value, *_ in map(str.split, file.read_text().splitlines())}
 
 
-def _card(source: Path) -> dict[str, Any]:
-    card = json.loads((source / CARD).read_text())
+def _parsed(text: str, source: str | PathLike[str]) -> dict[str, Any]:
+    card = json.loads(text)
     if card.get("kind") != KIND:
         raise ValueError(f"{CARD} says {str(card.get('kind'))[:40]!r}, not {KIND!r}")
-    if card["format"] > FOLDER_FORMAT:
-        raise ValueError(f"it has format {card['format']}, this cofactor reads up to {FOLDER_FORMAT}: upgrade it")
+    version = checked_version(
+        card["format"], FOLDER_FORMAT, source, ModelFileError, remedy="copy it whole or train it again"
+    )
     for name in ("rank", "n_users", "n_items", "n_seen"):
         if not isinstance(card[name], int) or card[name] < 0:
             raise ValueError(f"{name} is {card[name]!r}")
-    card = upgraded(card, card["format"])
+    card = upgraded(card, version)
     objective_from(card["objective"])
     preparation_from(card["preparation"])
     Origin(**card["origin"])
@@ -261,12 +282,12 @@ def _vectors(frame: pl.DataFrame, rank: int) -> np.ndarray:
     return np.asarray(frame["vector"].list.to_array(rank).to_numpy(), np.float32).reshape(len(frame), rank)
 
 
-def _sound(source: Path, read: Any) -> Any:
+def _sound(source: str | PathLike[str], read: Any) -> Any:
     try:
         return read()
     except ModelFileError:
         raise
     except OSError as error:
-        raise ModelFileError(f"{source} cannot be read ({error}): check its rights, and the disk") from error
+        raise ModelFileError(f"{source} cannot be read ({error}): check its permissions and the disk") from error
     except _UNSOUND as error:
         raise ModelFileError(f"{source} is not a sound model folder ({error}): copy or train it again") from error

@@ -1,4 +1,4 @@
-"""What runs on a Spark cluster: training, lists for everyone, and evaluation, all on folders of Parquet.
+"""Training, lists for all users and evaluation on a Spark cluster, on folders of Parquet.
 
 pyspark is imported only where a session is asked for, so that everything else works without it.
 """

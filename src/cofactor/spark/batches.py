@@ -1,4 +1,4 @@
-"""What arrives in an executor: Arrow batches as NumPy arrays, and how many cores there are for them."""
+"""Arrow batches as NumPy arrays in an executor, and the number of cores to use."""
 
 import numba
 import numpy as np
@@ -8,11 +8,11 @@ import cofactor.lists.index  # noqa: F401  (once it is loaded, it is used howeve
 from cofactor.errors import ModelFileError
 from cofactor.spark.arrow import pa
 
-__all__ = ["compressed", "lengths_of", "rows_of", "use_own_cores", "vectors_of"]
+__all__ = ["compressed", "lengths_of", "seen_of", "use_own_cores", "vectors_of"]
 
 
 def use_own_cores() -> None:
-    """Compute on as many threads as Spark gives a task: beside it stand the others of the same executor."""
+    """Compute on as many threads as Spark gives a task, since an executor runs several tasks."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
@@ -27,15 +27,15 @@ def vectors_of(batch: pa.RecordBatch, rank: int) -> np.ndarray:
     numbers = column.flatten().to_numpy(zero_copy_only=False)
     there = np.ones(batch.num_rows, bool) if not column.null_count else ~column.is_null().to_numpy(zero_copy_only=False)
     if len(numbers) != there.sum() * rank:
-        raise ModelFileError(f"a vector is not {rank} numbers long: the folder is not sound, train the model again")
+        raise ModelFileError(f"a vector is not {rank} numbers long: the folder is damaged, train the model again")
     vectors[there] = numbers.reshape(-1, rank)
     return vectors
 
 
-def rows_of(column: pa.ListArray, n_items: int) -> sparse.csr_array:
-    """Return a column of lists of item rows as compressed rows; null is an empty one."""
-    indices = column.flatten().to_numpy(zero_copy_only=False)
-    return compressed(lengths_of(column), indices, np.ones(len(indices), np.float32), n_items)
+def seen_of(batch: pa.RecordBatch, n_items: int) -> sparse.csr_array:
+    """Return what each user has seen, from the columns of lists ``seen`` and ``values``; null is an empty list."""
+    indices, values = (batch[name].flatten().to_numpy(zero_copy_only=False) for name in ("seen", "values"))
+    return compressed(lengths_of(batch["seen"]), indices, values.astype(np.float32), n_items)
 
 
 def lengths_of(column: pa.ListArray) -> np.ndarray:
@@ -45,7 +45,7 @@ def lengths_of(column: pa.ListArray) -> np.ndarray:
 
 
 def compressed(lengths: np.ndarray, indices: np.ndarray, values: np.ndarray, n_items: int) -> sparse.csr_array:
-    """Return compressed rows, each sorted by item, from entries that stand row by row."""
+    """Return compressed rows, each sorted by item, from entries in row order."""
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     table = sparse.csr_array((values, indices.astype(np.int32), indptr), shape=(len(lengths), n_items))
     table.sort_indices()

@@ -1,4 +1,4 @@
-"""What breaks on a cluster, each in one clear error: lost executors, their memory, a master that is gone."""
+"""Turn failures of a cluster (lost executors, too little memory, a lost master) into clear errors."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cofactor.errors import ClusterError, CofactorError, DataError
-from cofactor.spark.session import executors, said_by_java
+from cofactor.spark.session import executors, first_java_error
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -46,12 +46,12 @@ _BROKEN_FILES = (
 
 
 def explained(text: str) -> CofactorError | None:
-    """Return the error that says what a failure of Spark means and what helps; None where it means nothing known.
+    """Return a clear error with a remedy for a failure of Spark, or None if the failure is not a known one.
 
     >>> explained("Job aborted: ExecutorLostFailure (executor 1 exited: java.lang.OutOfMemoryError)")
     ClusterError('an executor ran out of memory: give executors more ...')
     """
-    line = said_by_java(text)
+    line = first_java_error(text)
     if any(sign in text for sign in _MEMORY):
         return ClusterError(
             "an executor ran out of memory: give executors more (spark.executor.memory, and "
@@ -69,13 +69,13 @@ def explained(text: str) -> CofactorError | None:
         )
     if any(sign in text for sign in _GONE):
         return ClusterError(
-            "Spark ended before the work was done: look whether its master still runs, and start again. "
+            "Spark stopped before the work was done: check that its master is running, and start again. "
             f"Spark says: {line}"
         )
     if any(sign in text for sign in _LOST):
         return ClusterError(
-            "executors were lost more often than Spark repeats their work: look at their logs for what ended them, "
-            f"memory above all. Spark says: {line}"
+            "executors failed more often than Spark retries: check their logs, and their memory first. "
+            f"Spark says: {line}"
         )
     if any(sign in text for sign in _BROKEN_FILES):
         return DataError(f"a file of the table cannot be read: {line}")
@@ -84,10 +84,9 @@ def explained(text: str) -> CofactorError | None:
 
 @contextmanager
 def clear_errors(spark: "SparkSession", patience: float = _PATIENCE_SECONDS) -> Iterator[None]:
-    """Turn what breaks in the block into errors that say what helps, and end it where no executor is left.
+    """Turn failures of Spark in the block into clear errors, and stop it if no executor is left.
 
-    Spark itself waits for executors for ever, as it must where a master that was restarted has forgotten the
-    application and gives it no other.
+    Spark itself waits for executors without end, for instance after the master was restarted and lost the application.
     """
     watch = _Watch(spark, patience)
     watch.start()
@@ -98,8 +97,8 @@ def clear_errors(spark: "SparkSession", patience: float = _PATIENCE_SECONDS) -> 
     except Exception as error:
         if watch.gave_up:
             raise ClusterError(
-                f"there has been no executor for {patience:.0f} seconds: the workers are gone, or the master was "
-                "restarted and knows this application no more. Bring workers back, and start again"
+                f"there has been no executor for {patience:.0f} seconds: the workers are down, or the master was "
+                "restarted and lost this application. Start workers, and run it again"
             ) from error
         clear = explained(str(error))
         if clear is None:
@@ -110,7 +109,7 @@ def clear_errors(spark: "SparkSession", patience: float = _PATIENCE_SECONDS) -> 
 
 
 class _Watch(threading.Thread):
-    """Looks after a session's executors while it works; cancels its jobs where there has been none for too long."""
+    """Watches a session's executors and cancels its jobs if there has been none for too long."""
 
     def __init__(self, spark: "SparkSession", patience: float) -> None:
         super().__init__(name="cofactor-executors", daemon=True)
@@ -129,7 +128,7 @@ class _Watch(threading.Thread):
                     self.gave_up = True
                     self._spark.sparkContext.cancelAllJobs()
                     without = 0.0  # what comes next is cancelled too
-            except Exception:  # the session is gone, which the work itself will meet
+            except Exception:  # the session has ended, which the block itself will raise
                 return
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""What each executor does in an evaluation: place newcomers, predict, rank, and add up what is measured."""
+"""The executors' part of an evaluation: fold in newcomers, predict, rank, and sum the metrics."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,19 +11,22 @@ from cofactor.data.passes import stores
 from cofactor.evaluation import metrics
 from cofactor.evaluation.held_out import Group
 from cofactor.evaluation.report import measured_columns
-from cofactor.model.factors import exact_of, prepared_for
+from cofactor.model.factors import exact_of, has_history
 from cofactor.model.fold_in import laid_over, place_rows
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import compressed, lengths_of, use_own_cores, vectors_of
-from cofactor.spark.items import Items
+from cofactor.spark.item_broadcast import Items
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
 
-__all__ = ["COUNTS", "SCHEMA", "Wanted", "listed_name", "measure"]
+__all__ = ["COUNTS", "SCHEMA", "TESTED", "Wanted", "listed_name", "measure"]
 
 SCHEMA = "name string, item long, total double, weight double"
 """Sums as they leave an executor; the item is null but where it is counted how often one is listed."""
+
+TESTED = "tested"
+"""The name of the counts of how many test ratings each item has, of users that the model knows."""
 
 COUNTS = ("test", "unknown", "users", "without history", "irrelevant", "repeated", "trained on", "unusable")
 """The sums that are no metrics."""
@@ -57,6 +60,7 @@ class Sums:
 
     def __init__(self, n_items: int, cut_offs: np.ndarray | None) -> None:
         self.names = [] if cut_offs is None else [listed_name(k) for k in cut_offs]
+        self.tested = np.zeros(n_items, np.int64)
         self.listed = np.zeros((len(self.names), n_items), np.int64)
         self.figures: dict[str, tuple[float, float]] = {}
 
@@ -68,7 +72,7 @@ class Sums:
     def to_batch(self) -> pa.RecordBatch:
         """Return what is not zero, as Spark is told to expect it."""
         rows: list[tuple[str, int | None, float, float]] = [(name, None, *both) for name, both in self.figures.items()]
-        for name, counts in zip(self.names, self.listed, strict=True):
+        for name, counts in [(TESTED, self.tested), *zip(self.names, self.listed, strict=True)]:
             rows += [(name, int(item), float(counts[item]), 0.0) for item in np.flatnonzero(counts)]
         kinds = (pa.string(), pa.int64(), pa.float64(), pa.float64())
         columns = [pa.array([row[k] for row in rows], kind) for k, kind in enumerate(kinds)]
@@ -86,25 +90,26 @@ def _measure_users(items: Items, wanted: Wanted, batch: pa.RecordBatch, sums: Su
     tested = _ratings(batch["tested"], len(items.vectors), sums)
     users = _placed(items, batch, sums)
     lengths = np.diff(tested.indptr)
-    history = users.known & (np.diff(prepared_for(items.model, users.seen).indptr) > 0)
+    everyone = items.with_users(users.vectors, users.bias, users.seen)
+    history = users.known & has_history(everyone, np.arange(batch.num_rows))
+    at_known = np.repeat(users.known, lengths)
+    at = np.repeat(np.arange(batch.num_rows), lengths)
+    sums.add("trained on", stores(users.seen, at, tested.indices).sum())
+    sums.tested += np.bincount(tested.indices[at_known], minlength=len(items.vectors))
     sums.add("unknown", lengths_of(batch["tested"]).sum() - lengths[history].sum())
     sums.add("without history", (~history & (lengths > 0)).sum())
     chosen = np.flatnonzero(history & (lengths > 0))
     if not len(chosen):
         return
     table = tested[chosen]
-    bias = None if users.bias is None else users.bias[chosen]
-    model = items.with_users(users.vectors[chosen], bias, users.seen[chosen])
-    rows = np.arange(len(chosen))
-    sums.add("trained on", stores(model.seen, np.repeat(rows, np.diff(table.indptr)), table.indices).sum())
-    group = Group(model, rows, table)
+    group = Group(everyone, chosen, table)
     relevant = group.relevant(wanted.relevant_from)
     columns, listed = measured_columns(group, relevant, wanted.popularity, wanted.cut_offs, clip=wanted.clip)
     for name, column in columns.items():
         sums.add(name, column.total.sum(), column.weight.sum())
     sums.listed += listed
     sums.add("test", table.nnz)
-    sums.add("users", len(rows))
+    sums.add("users", len(chosen))
     sums.add("irrelevant", (np.diff(relevant.indptr) == 0).sum())
 
 

@@ -47,7 +47,7 @@ def index_ids(ids: "DataFrame", folder: str, kind: str) -> "tuple[DataFrame, int
     place = f.monotonically_increasing_id().bitwiseAND(f.lit(_WITHIN_PARTITION))
     distinct = ids.distinct()
     numbered = distinct.sort(_order(distinct)).select("id", f.spark_partition_id().alias("part"), place.alias("place"))
-    numbered.write.parquet(folder)  # frozen: what sort gives anew after a lost executor may be cut elsewhere
+    numbered.write.parquet(folder)  # to files: sorted again after a lost executor, partitions might differ
     kept = ids.sparkSession.read.parquet(folder)
     sizes = {row["part"]: row["count"] for row in kept.groupBy("part").count().collect()}
     _check_number(sum(sizes.values()), kind)

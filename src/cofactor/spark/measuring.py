@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from cofactor.errors import DataError
 from cofactor.evaluation import metrics, ranking
 from cofactor.evaluation.metrics import finished
 from cofactor.evaluation.report import FULL, Report, of_all_lists
-from cofactor.spark import storage
+from cofactor.spark import hadoop_files
 from cofactor.spark.failures import clear_errors
-from cofactor.spark.figures import COUNTS, SCHEMA, Wanted, listed_name, measure
-from cofactor.spark.items import Items, broadcast_items, read_part
+from cofactor.spark.figures import COUNTS, SCHEMA, TESTED, Wanted, listed_name, measure
+from cofactor.spark.item_broadcast import Items, broadcast_items, read_part
 from cofactor.spark.reading import Layout, Source, open_table
 from cofactor.spark.session import session
 
@@ -37,9 +38,9 @@ def evaluate(
 ) -> Report:
     """Measure a model folder on ratings that were held out from its training, on all executors of a cluster.
 
-    The figures are those of `cofactor.evaluation.evaluate` on the same data, up to the last digits of sums. No figure
-    is ever NaN for the sake of a user or an item that the model does not know: such ratings are left out and counted,
-    and ``known_share`` says how many are not.
+    The figures are those of `cofactor.evaluation.evaluate` on the same data, up to the last digits of sums. Ratings
+    of users or items that the model does not know are left out and counted, so that no figure is NaN; ``known_share``
+    is the share of the others.
 
     Parameters
     ----------
@@ -67,13 +68,13 @@ def evaluate(
     Raises
     ------
     DataError
-        If a test rating was in the training data or stands twice, has no id or no number, or none can be predicted.
+        If a test rating was in the training data, is repeated or has no id or number, or if none can be predicted.
     ModelFileError
-        If ``folder`` is not a whole model folder.
+        If ``folder`` is not a complete model folder.
     SettingError
         If a length is below 1.
     """
-    source, spark = storage.url_of(folder), spark or session()
+    source, spark = hadoop_files.url_of(folder), spark or session()
     cut_offs = ranking.cut_offs_of(10 if k is None else k)
     with clear_errors(spark), broadcast_items(spark, source) as items:
         model = items.value.model
@@ -81,11 +82,11 @@ def evaluate(
         part = functools.partial(read_part, spark, source)
         tested = _ratings(open_table(spark, test, layout or Layout()), part)
         more = None if given is None else _ratings(open_table(spark, given, layout or Layout()), part)
-        audience = _audience(part, more, items.value) if lists_too else metrics.ItemPopularity.of(np.zeros(0), 0)
-        wanted = Wanted(cut_offs if lists_too else None, clip, relevant_from, audience)
+        training = _training(part, more, items.value)
+        wanted = Wanted(cut_offs if lists_too else None, clip, relevant_from, training.popularity)
         frame = _by_user(part, tested, more)
         sums = frame.mapInArrow(functools.partial(measure, items=items, wanted=wanted), SCHEMA)
-        return _report(_added_up(sums), wanted, model.n_items)
+        return _report(_added_up(sums), wanted, training)
 
 
 def _ratings(table: "DataFrame", part: Callable[[str], "DataFrame"]) -> "DataFrame":
@@ -110,23 +111,43 @@ def _comparable(table: "DataFrame", side: str, known: "DataFrame") -> Any:
     return table[side].cast(ours)
 
 
-def _audience(part: Callable[[str], "DataFrame"], given: "DataFrame | None", items: Items) -> metrics.ItemPopularity:
-    """Count how many users had each item, what was given since included."""
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What the model was trained on, what was given since included.
+
+    Parameters
+    ----------
+    popularity : ItemPopularity
+    without_history : numpy.ndarray of bool, shape (items,)
+        Of which items nothing was learnt, although of others something was.
+    """
+
+    popularity: metrics.ItemPopularity
+    without_history: np.ndarray
+
+
+def _training(part: Callable[[str], "DataFrame"], given: "DataFrame | None", items: Items) -> _Training:
+    """Count how many users had each item."""
     from pyspark.sql import functions as F  # noqa: N812
 
-    pairs, n_users = part("seen").select("user_row", "item_row"), int(items.card["n_users"])
+    pairs, n_users = part("seen"), int(items.card["n_users"])
     if given is not None:
         users = part("users").select(F.col("id").alias("user"), F.col("row").alias("user_row"))
         met = given.where("row >= 0").join(users, "user", "left")
         n_users += met.where("user_row is null").select("user").distinct().count()
-        news = met.select("user", "user_row", F.col("row").alias("item_row")).distinct()
-        pairs = pairs.select("item_row").unionAll(
-            news.join(pairs, ["user_row", "item_row"], "left_anti").select("item_row")
-        )
-    counts = np.zeros(len(items.vectors), np.int64)
-    table = pairs.groupBy("item_row").count().toArrow()
-    counts[table["item_row"].to_numpy()] = table["count"].to_numpy()
-    return metrics.ItemPopularity.of(counts, n_users)
+        news = met.select("user_row", F.col("row").alias("item_row"), "value")
+        pairs = pairs.join(news, ["user_row", "item_row"], "left_anti").select(*news.columns).unionAll(news)
+    counted = pairs.groupBy("item_row").agg(
+        F.count("*").alias("users"), F.min("value").alias("least"), F.max("value").alias("greatest")
+    )
+    table = counted.toArrow()
+    rows, n_items = table["item_row"].to_numpy(), len(items.vectors)
+    counts, without = np.zeros(n_items, np.int64), np.full(n_items, bool(len(rows)))
+    counts[rows], without[rows] = table["users"].to_numpy(), False
+    if items.model.objective.goal == "ranking":  # a prepared 0 says nothing; preparations keep the order of values
+        ends = [items.model.preparation.apply(table[name].to_numpy()) for name in ("least", "greatest")]
+        without[rows] = (ends[0] == 0) & (ends[1] == 0)
+    return _Training(metrics.ItemPopularity.of(counts, n_users), without)
 
 
 def _by_user(part: Callable[[str], "DataFrame"], tested: "DataFrame", given: "DataFrame | None") -> "DataFrame":
@@ -156,7 +177,7 @@ def _added_up(sums: "DataFrame") -> Mapping[str, Any]:
     return found
 
 
-def _report(sums: Mapping[str, Any], wanted: Wanted, n_items: int) -> Report:
+def _report(sums: Mapping[str, Any], wanted: Wanted, training: _Training) -> Report:
     counts = {name: int(sums[name][0][1]) if name in sums else 0 for name in COUNTS}
     _refuse(counts)
     averages = {
@@ -164,24 +185,31 @@ def _report(sums: Mapping[str, Any], wanted: Wanted, n_items: int) -> Report:
         for name, rows in sums.items()
         if name not in COUNTS and rows[0][0] is None
     }
-    catalogue: dict[str, float] = {}
+    n_items, catalog = len(training.without_history), {}
     if wanted.cut_offs is not None:
-        listed = np.zeros((len(wanted.cut_offs), n_items), np.int64)
-        for place, length in enumerate(wanted.cut_offs):
-            for item, total, _ in sums.get(listed_name(length), []):
-                listed[place, item] = total
-        catalogue = of_all_lists(listed, wanted.cut_offs)
+        listed = np.stack([_by_item(sums, listed_name(length), n_items) for length in wanted.cut_offs])
+        catalog = of_all_lists(listed, wanted.cut_offs)
+    tested = _by_item(sums, TESTED, n_items) > 0
     known = {"known_share": counts["test"] / (counts["test"] + counts["unknown"])}
     return Report(
-        {**averages, **catalogue, **known},
+        {**averages, **catalog, **known},
         counts["test"],
         counts["unknown"],
         counts["users"],
         counts["irrelevant"],
         "" if wanted.cut_offs is None else FULL,
         n_without_history=counts["without history"],
+        n_items_without_history=int((tested & training.without_history).sum()),
         relevant_from=wanted.relevant_from,
     )
+
+
+def _by_item(sums: Mapping[str, Any], name: str, n_items: int) -> np.ndarray:
+    """Return the sums of a name for each item."""
+    found = np.zeros(n_items, np.int64)
+    for item, total, _ in sums.get(name, []):
+        found[item] = total
+    return found
 
 
 def _refuse(counts: Mapping[str, int]) -> None:
@@ -192,7 +220,7 @@ def _refuse(counts: Mapping[str, int]) -> None:
         )
     if counts["repeated"]:
         raise DataError(
-            f"{counts['repeated']:,} of the ratings are of a user and an item that stand there already: keep one of "
+            f"{counts['repeated']:,} of the ratings repeat a user and an item: keep one of "
             "each, such as with ratings.dropDuplicates(['user', 'item'])"
         )
     if counts["trained on"]:

@@ -1,4 +1,4 @@
-"""Tables by URL → a frame of user, item, value and time, clean and frozen on disk before anything is learnt from it."""
+"""Tables by URL → a frame of user, item, value and time, cleaned and written to files before training."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from cofactor.errors import DataError, SettingError
-from cofactor.spark import storage
+from cofactor.spark import hadoop_files
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -25,7 +25,7 @@ _INTEGERS = ("tinyint", "smallint", "int", "bigint")
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table is laid out, and what becomes of what is wrong in it.
+    """The columns of a table, and how its duplicates and bad rows are treated.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ class Layout:
     separator : str or None
         Between the columns of a text file; tabs for ``.tsv``, else commas, where not given.
     ids : {"str", "int"}
-        How ids in text files are read.
+        What strings are read as; integers of Parquet files and frames stay integers.
     duplicates : {"last", "first", "sum", "mean", "error"}
-        What becomes of a pair that stands more than once. Rows of a distributed table have no order: the first and the
+        How repeated pairs are combined. Rows of a distributed table have no order: the first and the
         last need a ``time``, unless all values of the pair are equal.
     on_bad_rows : {"error", "skip"}
-        What becomes of rows without an id or a finite number.
+        How rows without an id or a finite number are treated.
     """
 
     user: str = "user"
@@ -69,28 +69,28 @@ def open_table(spark: "SparkSession", source: Source, layout: Layout) -> "DataFr
     DataError
         If there is nothing, a column is missing, or ids are neither strings nor integers.
     """
-    frame, text = (source, False) if hasattr(source, "sparkSession") else _read(spark, source, layout.separator)
+    frame = source if hasattr(source, "sparkSession") else _read(spark, source, layout.separator)
     _check_columns(frame, layout, source)
     chosen = frame.select([frame[name].alias(role) for role, name in layout.columns().items()])
-    return _typed(chosen, text and layout.ids == "int", layout)
+    return _typed(chosen, layout)
 
 
-def _read(spark: "SparkSession", source: str | PathLike[str], separator: str | None) -> "tuple[DataFrame, bool]":
-    url = storage.url_of(source)
-    if not storage.exists(spark, url):
-        raise DataError(f"{source} is not there: give the URL or path of a table")
+def _read(spark: "SparkSession", source: str | PathLike[str], separator: str | None) -> "DataFrame":
+    url = hadoop_files.url_of(source)
+    if not hadoop_files.exists(spark, url):
+        raise DataError(f"{source} does not exist: give the URL or path of a table")
     if url.startswith("file:") and not os.access(url2pathname(urlsplit(url).path), os.R_OK):
-        raise DataError(f"{source} is closed to you: check its rights")
+        raise DataError(f"{source} cannot be read: permission denied")
     if _is_parquet(spark, url):
-        return spark.read.parquet(url), False
+        return spark.read.parquet(url)
     between = separator or ("\t" if ".tsv" in url.rpartition("/")[2] else ",")
-    return spark.read.csv(url, sep=between, header=True, escape='"', mode="PERMISSIVE"), True
+    return spark.read.csv(url, sep=between, header=True, escape='"', mode="PERMISSIVE")
 
 
 def _is_parquet(spark: "SparkSession", url: str) -> bool:
     if url.endswith(_PARQUET):
         return True
-    names = [name for name in storage.names_in(spark, url) if name[0] not in "._"]
+    names = [name for name in hadoop_files.names_in(spark, url) if name[0] not in "._"]
     if not names:
         return False
     if any(name.endswith(_TEXT) for name in names):
@@ -112,11 +112,11 @@ def _check_columns(frame: "DataFrame", layout: Layout, source: Source) -> None:
     raise DataError(f"{where} has no column {name!r}, but {there}: {remedy}")
 
 
-def _typed(frame: "DataFrame", numeric_ids: bool, layout: Layout) -> "DataFrame":
+def _typed(frame: "DataFrame", layout: Layout) -> "DataFrame":
     from pyspark.sql import functions as f
 
     kinds = dict(frame.dtypes)
-    chosen = [_id(frame, role, kinds[role], numeric_ids) for role in ("user", "item")]
+    chosen = [_id(frame, role, kinds[role], layout.ids == "int") for role in ("user", "item")]
     value = f.lit(1.0) if layout.value is None else f.col("value").try_cast("double")
     chosen.append(value.alias("value"))
     if layout.time is not None:
@@ -145,7 +145,7 @@ def _moment(kind: str) -> "Column":
 
 
 def frozen(table: "DataFrame", folder: str, layout: Layout) -> "DataFrame":
-    """Write the sound rows of a table to a folder and return them from there, so that every later pass sees the same.
+    """Write the valid rows of a table to a folder and read them from there, so that every later pass sees the same.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def _refuse_bad(bad: "DataFrame") -> None:
 
 
 def check_choices(layout: Layout) -> None:
-    """Refuse choices that there are not.
+    """Refuse unknown choices.
 
     Raises
     ------

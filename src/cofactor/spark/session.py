@@ -1,4 +1,4 @@
-"""The one place that makes or finds a Spark session, and says at once what stands in its way."""
+"""Start or find the Spark session, and raise clear errors at once if Java or the master is missing."""
 
 import contextlib
 import importlib.util
@@ -22,7 +22,7 @@ from cofactor.errors import ClusterError, SettingError, missing_extra
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["LEAST_JAVA", "check_java", "check_master", "executors", "java_version", "said_by_java", "session"]
+__all__ = ["LEAST_JAVA", "check_java", "check_master", "executors", "first_java_error", "java_version", "session"]
 
 LEAST_JAVA = 17
 _CONNECT_SECONDS = 5.0
@@ -73,7 +73,7 @@ def session(master: str | None = None) -> "SparkSession":
 
 
 def check_java(environment: Mapping[str, str]) -> None:
-    """Refuse to go on without a Java that Spark can run on.
+    """Check that there is a Java that Spark can run on.
 
     Raises
     ------
@@ -108,12 +108,12 @@ def java_version(text: str) -> int | None:
 
 
 def check_master(master: str) -> None:
-    """Refuse what is no master, and a standalone one that nobody answers for, within seconds; of several one is enough.
+    """Refuse an invalid master URL, or a standalone master that does not answer; one of several suffices.
 
     Raises
     ------
     SettingError
-        If no master is written so.
+        If it is not a valid master URL.
     ClusterError
         Naming the master and the reason.
     """
@@ -157,7 +157,7 @@ def _start(master: str) -> "SparkSession":
             made: SparkSession = builder.getOrCreate()
     except Exception as error:  # py4j's errors and pyspark's have no common parent
         where = master or "the master of spark-submit"
-        raise ClusterError(f"Spark could not be started on {where}: {said_by_java(str(error))}") from error
+        raise ClusterError(f"Spark could not be started on {where}: {first_java_error(str(error))}") from error
     if made.conf.get("spark.log.level", None) is None:  # here the errors of tasks come back in ours
         made.sparkContext.setLogLevel("FATAL" if master.startswith("local") else "ERROR")
     if master.startswith("spark://"):
@@ -167,7 +167,7 @@ def _start(master: str) -> "SparkSession":
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold the first Ctrl-C back while Java starts: half begun, it would stay behind alone."""
+    """Delay the first Ctrl-C while Java starts, which would otherwise keep running on its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -196,7 +196,7 @@ def _paths(master: str) -> dict[str, str]:
 
 
 def _for_this_machine(master: str) -> dict[str, str]:
-    """Bind to loopback where all is on this machine, as a laptop's own name often leads nowhere; cut work in less."""
+    """Bind to loopback and use few partitions on one machine; the host name of a laptop often does not resolve."""
     if not master.startswith(("local", "spark://127.0.0.1", "spark://localhost")):
         return {}
     parts = str(4 * (os.cpu_count() or 1))
@@ -205,13 +205,13 @@ def _for_this_machine(master: str) -> dict[str, str]:
 
 
 def _await_executors(made: "SparkSession", master: str) -> None:
-    """Wait until the master has given an executor: without one, the first job would wait for ever."""
+    """Wait until the master has given an executor: without one, the first job would wait without end."""
     give_up = time.monotonic() + _EXECUTOR_SECONDS
     while executors(made) < 1:
         if time.monotonic() > give_up:
             made.stop()
             raise ClusterError(
-                f"the Spark master {master} gave no executor within {_EXECUTOR_SECONDS:.0f} seconds: check that it "
+                f"the Spark master {master} provided no executor within {_EXECUTOR_SECONDS:.0f} seconds: check that it "
                 "has workers, that they have cores and memory to spare, and that it is a Spark master of this version"
             )
         time.sleep(0.2)
@@ -230,9 +230,9 @@ def _running(master: str | None) -> "SparkSession":
         running: SparkSession = SparkSession.builder.getOrCreate()
         current = running.sparkContext.master
         executors(running)
-    except Exception as error:  # its Java is gone, which py4j tells in many ways
+    except Exception as error:  # its Java has ended, which py4j reports in many ways
         raise ClusterError(
-            f"the Spark session of this process has ended ({said_by_java(str(error))}): start a new process"
+            f"the Spark session of this process has ended ({first_java_error(str(error))}): start a new process"
         ) from error
     if master is not None and master != current:
         raise SettingError(
@@ -241,7 +241,7 @@ def _running(master: str | None) -> "SparkSession":
     return running
 
 
-def said_by_java(text: str) -> str:
-    """Return the first line that says something of one of Java's long complaints."""
+def first_java_error(text: str) -> str:
+    """Return the first line of a Java error that has content."""
     lines = (line.lstrip(": ").rstrip() for line in text.splitlines())
     return next((line for line in lines if line and not line.startswith("An error occurred while calling")), "nothing")

@@ -15,10 +15,10 @@ from cofactor.model.objectives import Goal, Objective
 from cofactor.model.objectives.confidence import Confidence
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.solvers.base import Callback, Epoch, check_choice, check_settings, check_train, origin_of
-from cofactor.spark import storage
-from cofactor.spark.als import Learnt, Recipe, learn
+from cofactor.spark import hadoop_files
 from cofactor.spark.failures import clear_errors
-from cofactor.spark.folder import check_target, write_folder
+from cofactor.spark.mllib import Learnt, Recipe, learn
+from cofactor.spark.model_writer import check_target, write_folder
 from cofactor.spark.reading import Layout, Source, check_choices, open_table
 from cofactor.spark.session import session
 
@@ -112,7 +112,7 @@ class SparkALS:
         ----------
         train : Interactions
         callback : callable, optional
-            Called once, with an `Epoch` that stands for all: MLlib does not report in between.
+            Called once, at the end: MLlib does not report single epochs.
 
         Raises
         ------
@@ -124,8 +124,8 @@ class SparkALS:
         check_train(train)
         spark = session(self.master)
         with tempfile.TemporaryDirectory(prefix="cofactor-spark-") as folder, clear_errors(spark):
-            beside = f"{self.working or storage.url_of(folder)}/fit"
-            with storage.working_folder(spark, beside) as working:
+            beside = f"{self.working or hadoop_files.url_of(folder)}/fit"
+            with hadoop_files.working_folder(spark, beside) as working:
                 learnt = self._learn(spark.createDataFrame(_rows_of(train)), _ROWS, working)
                 model = self._factors(train, learnt)
         if callback is not None:
@@ -141,7 +141,7 @@ class SparkALS:
         metadata: Any = None,
         name: str | None = None,
     ) -> str:
-        """Learn from a table of any size and write the model as a folder, whole or not at all.
+        """Learn from a table of any size and write the model as a folder, atomically.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class SparkALS:
         output : str or path
             The folder to write, by URL or path; a model folder that is there is replaced.
         layout : Layout, optional
-            Which columns are what, and what becomes of duplicates and bad rows.
+            Which columns are what, and how duplicates and bad rows are treated.
         metadata : pyspark.sql.DataFrame, optional
             Columns id (of the items, each once), title, and perhaps genres.
         name : str, optional
@@ -172,12 +172,12 @@ class SparkALS:
         """
         layout = layout or Layout()
         check_choices(layout)
-        spark, url = session(self.master), storage.url_of(output)
+        spark, url = session(self.master), hadoop_files.url_of(output)
         with clear_errors(spark):
             check_target(spark, url)
             table = open_table(spark, source, layout)
             beside = f"{self.working}/{url.rpartition('/')[2]}" if self.working else url
-            with storage.working_folder(spark, beside) as working:
+            with hadoop_files.working_folder(spark, beside) as working:
                 learnt = self._learn(table, layout, working)
                 if metadata is not None:
                     learnt = replace(learnt, items=learnt.items.join(metadata, "id", "left"))

@@ -1,12 +1,11 @@
 """The item side of a model folder, as every executor holds it: vectors, ids, titles, and what users are placed by.
 
 Users stay where they are, in Parquet, however many there are. Items go to every executor: a catalogue of ten million
-items at rank 64 takes about 3 GB there, and as much again for the index that lists are found with.
+items at rank 64 takes about 3 GB there, and as much again for the index for lists.
 """
 
 import contextlib
 import functools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.preparation import preparation_from
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.model.factors import Factors, evolved
-from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND
+from cofactor.model.folder import CARD, card_from
 from cofactor.model.objectives import objective_from
+from cofactor.model.origin import Origin
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import vectors_of
 
@@ -31,7 +32,7 @@ __all__ = ["Items", "broadcast_items", "read_card", "read_part"]
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """What an executor knows of a model: its card and its items in row order.
+    """An executor's part of a model: its card and its items in row order.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ class Items:
             self.bias,
             float(self.card["mean"]),
             objective=objective_from(self.card["objective"]),
+            origin=Origin(**self.card["origin"]),
+            preparation=preparation_from(self.card["preparation"]),
         )
 
     def with_users(self, vectors: np.ndarray, bias: np.ndarray | None, seen: sparse.csr_array) -> Factors:
@@ -78,28 +81,20 @@ class Items:
 
 
 def read_card(spark: "SparkSession", folder: str) -> dict[str, Any]:
-    """Return what ``model.json`` says.
+    """Return what ``model.json`` says, in the newest format; see `cofactor.model.folder.card_from`.
 
     Raises
     ------
     ModelFileError
-        If it is not there, not whole, or from a newer version.
+        If it is not there, not sound, or from a newer version.
     """
     from pyspark.errors import AnalysisException
 
     try:
-        text = spark.read.text(f"{folder}/{CARD}", wholetext=True).first()
-        card: dict[str, Any] = json.loads(text[0])
+        card = spark.read.text(f"{folder}/{CARD}", wholetext=True).first()
     except AnalysisException:
         raise ModelFileError(f"{folder} holds no {CARD}: give the folder that fit_table() or fit -o wrote") from None
-    except (ValueError, TypeError):
-        raise ModelFileError(f"{folder}/{CARD} is not whole: train the model again") from None
-    if card.get("kind") != KIND or card.get("format") != FOLDER_FORMAT:
-        raise ModelFileError(
-            f"{folder} is a {card.get('kind')!r} of format {card.get('format')!r}, and this version reads "
-            f"{KIND!r} of format {FOLDER_FORMAT}: update cofactor, or train the model again"
-        )
-    return card
+    return card_from("" if card is None else card[0], folder)
 
 
 def read_part(spark: "SparkSession", folder: str, part: str) -> "DataFrame":
@@ -137,7 +132,9 @@ def _read_items(spark: "SparkSession", folder: str) -> Items:
     table = read_part(spark, folder, "items").toArrow().combine_chunks().sort_by("row")
     count = int(card["n_items"])
     if not np.array_equal(table["row"].to_numpy(), np.arange(count)):
-        raise ModelFileError(f"{folder}/items is not whole: it should hold {count:,} rows; train the model again")
+        raise ModelFileError(
+            f"{folder}/items should have {count:,} rows numbered from 0: copy it again or train the model again"
+        )
     batch = table.to_batches()[0] if count else pa.RecordBatch.from_pylist([], schema=table.schema)
     known = "title" in table.column_names
     return Items(

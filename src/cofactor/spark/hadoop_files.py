@@ -1,4 +1,4 @@
-"""Folders by URL, wherever Spark's own file systems reach: ``file://``, ``hdfs://``, ``s3a://``."""
+"""Files and folders by URL, in Spark's file systems: ``file://``, ``hdfs://``, ``s3a://``."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""Top n for everyone on Spark: users in blocks where they are, items at every executor, our own search in between."""
+"""Lists for all users on Spark: users stay partitioned, items are broadcast, and executors run the exact search."""
 
 import functools
 import os
@@ -10,13 +10,13 @@ import numpy as np
 from cofactor.errors import SettingError
 from cofactor.lists.answer import positions_of, rank
 from cofactor.lists.request import ListRequest
-from cofactor.lists.retriever import Filter, Users
-from cofactor.model.factors import exact_of
-from cofactor.spark import storage
+from cofactor.lists.retriever import Filter
+from cofactor.model.factors import exact_of, has_history, users_of
+from cofactor.spark import hadoop_files
 from cofactor.spark.arrow import pa
-from cofactor.spark.batches import rows_of, use_own_cores, vectors_of
+from cofactor.spark.batches import seen_of, use_own_cores, vectors_of
 from cofactor.spark.failures import clear_errors
-from cofactor.spark.items import Items, broadcast_items, read_part
+from cofactor.spark.item_broadcast import Items, broadcast_items, read_part
 from cofactor.spark.session import session
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def recommend_all(
     """Write everyone's ``n`` best items to a folder of Parquet files, on all executors of a cluster.
 
     The lists are those of `Factors.recommend_all` on the same vectors, ties included, however the users are
-    partitioned. Users and what they have seen never pass through the driver.
+    partitioned. Users without history are left out. Users and what they have seen never pass through
+    the driver.
 
     Parameters
     ----------
@@ -49,8 +50,8 @@ def recommend_all(
         A model folder, as `SparkALS.fit_table` writes it.
     output : path or URL
         The folder to write; it has the columns user, position (from 1), item, title (null where not known) and score.
-        Its files are not in the order of users, but each user's list stands in one of them, in order. Spark's mark
-        ``_SUCCESS`` is in it once it is whole; what a stopped run has left is written over.
+        Its files are not in the order of users, but each user's list is in one of them, in order. Spark's file
+        ``_SUCCESS`` marks it as complete; an incomplete folder of a stopped run is replaced.
     n : int
         The length of a list. A user with fewer items left gets fewer rows.
     exclude_seen : bool
@@ -68,14 +69,14 @@ def recommend_all(
     Raises
     ------
     ModelFileError
-        If ``folder`` is not a whole model folder.
+        If ``folder`` is not a complete model folder.
     SettingError
         If ``n`` is not a whole number, or ``output`` holds something already.
     """
     request, source, target = (
         ListRequest(n=n, exclude_seen=exclude_seen),
-        storage.url_of(folder),
-        storage.url_of(output),
+        hadoop_files.url_of(folder),
+        hadoop_files.url_of(output),
     )
     if partitions is not None and partitions < 1:
         raise SettingError(f"partitions is {partitions!r}: divide the users into 1 part or more")
@@ -84,7 +85,7 @@ def recommend_all(
         _refuse_to_overwrite(spark, target)
     with clear_errors(spark), broadcast_items(spark, source) as items:
         parts = partitions or _partitions(spark, int(items.value.card["n_users"]))
-        users = _users(spark, source, parts, exclude_seen)
+        users = _users(spark, source, parts)
         kinds = [dict(table.dtypes)["id"] for table in (users, read_part(spark, source, "items"))]
         schema = f"user {kinds[0]}, position int, item {kinds[1]}, title string, score float"
         ranked = users.mapInArrow(functools.partial(_ranked, items=items, request=request), schema)
@@ -96,23 +97,22 @@ def _partitions(spark: "SparkSession", n_users: int) -> int:
     return max(spark.sparkContext.defaultParallelism, -(-n_users // USERS_IN_A_PARTITION))
 
 
-def _users(spark: "SparkSession", folder: str, partitions: int, exclude_seen: bool) -> "DataFrame":
-    """Return id, vector, bias and the item rows that each user has seen, divided by user."""
+def _users(spark: "SparkSession", folder: str, partitions: int) -> "DataFrame":
+    """Return id, vector, bias, and the item rows and values that each user has seen, divided by user."""
     from pyspark.sql import functions as F  # noqa: N812  (its usual name)
 
     users = read_part(spark, folder, "users").repartition(partitions, "row")
-    if not exclude_seen:
-        return users
     pairs = read_part(spark, folder, "seen").withColumnRenamed("user_row", "row").repartition(partitions, "row")
-    return users.join(pairs.groupBy("row").agg(F.collect_list("item_row").alias("seen")), "row", "left")
+    lists = (F.collect_list("item_row").alias("seen"), F.collect_list("value").alias("values"))
+    return users.join(pairs.groupBy("row").agg(*lists), "row", "left")
 
 
 def _refuse_to_overwrite(spark: "SparkSession", target: str) -> None:
-    """Go on only where nothing is, or what a stopped job of Spark left."""
-    if storage.exists(spark, target):
-        there = storage.names_in(spark, target)
-        if any(name != "_temporary" for name in there) or storage.is_file(spark, target):
-            raise SettingError(f"{target} is there already: give the name of another folder, or remove this one")
+    """Refuse a target that exists, unless a stopped job of Spark left it."""
+    if hadoop_files.exists(spark, target):
+        there = hadoop_files.names_in(spark, target)
+        if any(name != "_temporary" for name in there) or hadoop_files.is_file(spark, target):
+            raise SettingError(f"{target} already exists: give another folder, or remove this one")
 
 
 def _ranked(
@@ -126,14 +126,14 @@ def _ranked(
 
 def _lists(items: Items, batch: pa.RecordBatch, request: ListRequest) -> pa.RecordBatch:
     """Return the lists of a batch of users: user, position, item, title, score."""
-    model = items.model
     vectors = vectors_of(batch, items.vectors.shape[1])
     bias = batch["bias"].to_numpy(zero_copy_only=False).astype(np.float32) if items.card["user_bias"] else None
-    excluded = rows_of(batch["seen"], model.n_items) if "seen" in batch.schema.names else None
-    users, rows = Users(vectors, bias, model.mean), np.arange(batch.num_rows)
-    best = rank(exact_of(model), users, rows, request, Filter(excluded=excluded))
+    model = items.with_users(vectors, bias, seen_of(batch, len(items.vectors)))
+    rows = np.flatnonzero(has_history(model, np.arange(batch.num_rows)))
+    excluded = model.seen[rows] if request.exclude_seen else None
+    best = rank(exact_of(items.model), users_of(model), rows, request, Filter(excluded=excluded))
     columns = {
-        "user": batch["id"].take(pa.array(best.users)),
+        "user": batch["id"].take(pa.array(rows[best.users])),
         "position": pa.array(positions_of(best.users, batch.num_rows)),
         "item": items.ids.take(pa.array(best.items)),
         "title": items.titles.take(pa.array(best.items)),

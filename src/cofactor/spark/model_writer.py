@@ -1,4 +1,4 @@
-"""Write what was learnt as a model folder, whole or not at all; `cofactor.model.folder` reads it."""
+"""Write a trained model as a folder, atomically; `cofactor.model.folder` reads it."""
 
 import dataclasses
 import json
@@ -10,8 +10,8 @@ from cofactor.errors import ModelFileError
 from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND
 from cofactor.model.objectives import Objective
 from cofactor.model.origin import Origin
-from cofactor.spark import storage
-from cofactor.spark.als import Learnt
+from cofactor.spark import hadoop_files
+from cofactor.spark.mllib import Learnt
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -44,25 +44,27 @@ def write_folder(spark: "SparkSession", learnt: Learnt, objective: Objective, or
         for side in ("users", "items"):
             _write(getattr(learnt, side), ("row",), f"{beside}/{side}")
         _write(learnt.seen, ("user_row", "item_row"), f"{beside}/seen")
-        storage.write_text(spark, f"{beside}/{CARD}", json.dumps(_card(learnt, objective, origin), allow_nan=False))
+        hadoop_files.write_text(
+            spark, f"{beside}/{CARD}", json.dumps(_card(learnt, objective, origin), allow_nan=False)
+        )
         _exchange(spark, beside, url)
     finally:
-        storage.delete(spark, beside)
+        hadoop_files.delete(spark, beside)
 
 
 def check_target(spark: "SparkSession", url: str) -> None:
-    """Refuse to write over what is not a model folder: hours of training must not end in it.
+    """Refuse to replace what is not a model folder; called before training, so that no hours are lost.
 
     Raises
     ------
     ModelFileError
         If there is a file, or a folder with something else in it.
     """
-    if not storage.exists(spark, url):
+    if not hadoop_files.exists(spark, url):
         return
-    names = storage.names_in(spark, url)
-    if CARD not in names and (names or storage.is_file(spark, url)):
-        raise ModelFileError(f"{url} is there, and is not a model folder: give another name")
+    names = hadoop_files.names_in(spark, url)
+    if CARD not in names and (names or hadoop_files.is_file(spark, url)):
+        raise ModelFileError(f"{url} exists and is not a model folder: give another name")
 
 
 def _write(frame: "DataFrame", order: tuple[str, ...], url: str) -> None:
@@ -72,12 +74,12 @@ def _write(frame: "DataFrame", order: tuple[str, ...], url: str) -> None:
 
 def _exchange(spark: "SparkSession", new: str, url: str) -> None:
     old = f"{url}.old-{secrets.token_hex(4)}"
-    replaces = storage.exists(spark, url)
+    replaces = hadoop_files.exists(spark, url)
     if replaces:
-        storage.rename(spark, url, old)
-    storage.rename(spark, new, url)
+        hadoop_files.rename(spark, url, old)
+    hadoop_files.rename(spark, new, url)
     if replaces:
-        storage.delete(spark, old)
+        hadoop_files.delete(spark, old)
 
 
 def _card(learnt: Learnt, objective: Objective, origin: Origin) -> dict[str, object]:

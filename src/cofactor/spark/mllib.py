@@ -1,7 +1,7 @@
-"""MLlib's alternating least squares on frames of any size: ids in, vectors out, what people stumble over taken care of.
+"""MLlib's alternating least squares on frames of any size, from raw ids to vectors, without its usual pitfalls.
 
-Rows are dense and 32 bits wide whatever the ids are; every table that is used twice is written down first, so that a
-task that is repeated sees the same rows in the same order; checkpoints have a place to go.
+Row numbers are dense 32-bit integers whatever the ids are. Every table that is used twice is written to files first, so
+that a repeated task sees the same rows in the same order. Checkpoints are enabled.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _BIAS_ROUNDS = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """What MLlib is told; ``regularization`` and ``alpha`` are meant as MLlib means them."""
+    """Settings of MLlib; ``regularization`` and ``alpha`` are meant as MLlib means them."""
 
     rank: int
     epochs: int
@@ -76,7 +76,7 @@ def learn(table: "DataFrame", recipe: Recipe, layout: Layout, folder: str) -> Le
         Columns user, item, value, perhaps time, as `cofactor.spark.reading.open_table` makes them.
     recipe : Recipe
     layout : Layout
-        What becomes of duplicates and bad rows.
+        How duplicates and bad rows are treated.
     folder : str
         The URL of a folder for intermediate results, which the frames that are returned are read from.
 
@@ -114,7 +114,7 @@ def learn(table: "DataFrame", recipe: Recipe, layout: Layout, folder: str) -> Le
 def _seen(
     rows: "DataFrame", users: "DataFrame", items: "DataFrame", recipe: Recipe, layout: Layout, folder: str
 ) -> "DataFrame":
-    """Return each pair once, by row numbers, sorted and written down: user_row, item_row, value, conflict."""
+    """Return each pair once, by row numbers, sorted and written to files: user_row, item_row, value, conflict."""
     from pyspark.sql import functions as f
 
     keyed = (
@@ -141,7 +141,7 @@ def _kept_value(layout: Layout) -> "Column":
 
 
 def _conflict(layout: Layout) -> "Column":
-    """Say whether a pair stands more than once in a way that nothing decides."""
+    """Return whether a pair is repeated and the layout does not say which value to keep."""
     from pyspark.sql import functions as f
 
     if layout.duplicates == "error":
@@ -162,16 +162,16 @@ def _checked(seen: "DataFrame", recipe: Recipe, layout: Layout) -> _Summary:
     ).collect()[0]
     if row["conflicts"] and layout.duplicates == "error":
         raise DataError(
-            f"{row['conflicts']:,} pairs of a user and an item stand more than once: "
-            "choose what becomes of them with duplicates 'last', 'first', 'sum' or 'mean'"
+            f"{row['conflicts']:,} pairs of a user and an item are repeated: "
+            "choose how to combine them with duplicates 'last', 'first', 'sum' or 'mean'"
         )
     if row["conflicts"]:
         raise DataError(
-            f"{row['conflicts']:,} pairs of a user and an item stand more than once with different values, and no time "
+            f"{row['conflicts']:,} pairs of a user and an item are repeated with different values, and no time "
             f"says which is the {layout.duplicates}: name a time column, or choose duplicates 'sum' or 'mean'"
         )
     if recipe.alpha is not None and row["low"] < 0:
-        raise DataError("a value is negative, and here values say how sure it is that a user chose an item")
+        raise DataError("a value is negative, but values are confidences here: leave such rows out")
     return _Summary(row["count"], row["mean"], row["low"], row["high"])
 
 
@@ -241,6 +241,6 @@ def _with_vectors(ids: "DataFrame", factors: "DataFrame", biases: "DataFrame | N
 
 
 def _frozen(frame: "DataFrame", folder: str) -> "DataFrame":
-    """Write a frame down and return it from there: whatever is lost later, it is not computed another way."""
+    """Write a frame to files and read it from there, so that a retry after a lost executor gives the same rows."""
     frame.write.parquet(folder)
     return frame.sparkSession.read.parquet(folder)
