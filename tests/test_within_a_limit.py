@@ -212,7 +212,7 @@ def test_a_limit_does_not_change_what_the_data_may_be(folder, tmp_path, monkeypa
         run(*fit, path, *limit)
         for named in (["--time-column", "time"], ["--separator", ";"]):
             refused = said(*fit, path, *limit, *named, code=2)
-            assert "is a folder of interactions, whose columns are known: leave out" in refused
+            assert "a folder of interactions: leave it out" in refused
         wrong = said("fit", tmp_path / "writen", *limit, code=1)
         assert "neither a file nor a named data set: did you mean" in wrong
         assert wrong.replace(" ", "").endswith("written?")
@@ -231,7 +231,7 @@ def test_a_synthetic_set_can_be_written_and_trained_on(tmp_path, monkeypatch):
     assert as_json("synthesize", STAGE, "-o", tmp_path / "set")["n_ratings"] == 6000
     fit = ("fit", tmp_path / "set", "--memory", "16MB", "--time-column", "time", "--test-fraction", 0)
     run(*fit, "--rank", 2, "--epochs", 1)
-    assert "is there already: remove it or name another folder" in " ".join(
+    assert "exists already: remove it or name another folder" in " ".join(
         run("synthesize", STAGE, "-o", tmp_path / "set", code=1).output.split()
     )
 

@@ -79,14 +79,17 @@ def test_stars_become_a_model_for_lists_unless_ratings_are_asked_for(tmp_path):
     small = ["--rank", "3", "--epochs", "2"]
     ranking = as_json("fit", DATA, *small, "-o", tmp_path / "ranking.safetensors")
     assert (ranking["solver"], ranking["goal"], ranking["mse"]) == ("ImplicitALS", "ranking", None)
-    weights = cf.load(ranking["model"]).seen.data
-    assert weights.mean() == pytest.approx(1)
-    assert len(set(weights)) == 5  # a star more weighs more
+    model = cf.load(ranking["model"])
+    stars = np.unique(model.seen.data)
+    assert stars.tolist() == [1, 2, 3, 4, 5]  # they are kept as they were given
+    weights = model.preparation.apply(stars)
+    assert weights[0] < 0  # one star is a dislike
+    assert np.all(np.diff(weights) > 0)  # a star more weighs more
     rating = as_json("fit", DATA, *small, "--goal", "rating")
     assert (rating["solver"], rating["goal"]) == ("ALS", "rating")
     assert rating["mse"] > 0
     popular = as_json("fit", DATA, "--solver", "popularity", "-o", tmp_path / "popular.safetensors")
-    assert set(cf.load(popular["model"]).seen.data) == {1.0}
+    assert set(cf.load(popular["model"]).preparation.apply(stars)) == {1.0}
 
 
 def test_nmf_learns_for_either_goal():

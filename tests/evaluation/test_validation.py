@@ -43,7 +43,7 @@ def test_time_decides_where_it_is_asked_to(ratings):
         ("random", 0.2, 0, "folds is 0: it must be at least 1"),
         ("per-user", 0.0, 1, "validation_fraction is 0: it must lie between 0 and 1"),
         ("time", 1.5, 1, r"validation_fraction is 1\.5: it must lie between 0 and 1"),
-        ("random", 0.3, 4, "4 parts of 0.3 each are more than there is"),
+        ("random", 0.3, 4, "4 parts of 0.3 each exceed the whole"),
         ("random", 0.0, 1, "must lie between 0 and 1"),
     ],
 )

@@ -172,7 +172,7 @@ def test_arrays_from_elsewhere_need_no_ids():
         ({"user_vectors": np.ones(2)}, "two-dimensional"),
         ({"item_bias": np.ones(2)}, r"item_bias has the shape \(2,\) where \(3,\) is needed"),
         ({"users": ["a"]}, "user_vectors has the shape"),
-        ({"users": ["a", "a"]}, "stands twice"),
+        ({"users": ["a", "a"]}, "is duplicated"),
         ({"mean": np.inf}, "mean is inf"),
         ({"seen": sparse.csr_array((9, 3))}, "seen has the shape"),
         ({"seen": np.ones((2, 3))}, "sparse matrix"),

@@ -196,7 +196,7 @@ HOSTILE = {
     ),
     "offsets too far": (lambda p: changed_tensors(p, users__offsets=np.array([0, 1, 2, 4, 4, 999])), "offsets outside"),
     "offsets empty": (lambda p: changed_tensors(p, users__offsets=np.array([], np.int64)), "wrong shape"),
-    "ids repeated": (lambda p: changed_tensors(p, items=np.array([1, 1, 2, 3], np.int64)), "stands twice"),
+    "ids repeated": (lambda p: changed_tensors(p, items=np.array([1, 1, 2, 3], np.int64)), "is duplicated"),
     "ids of floats": (lambda p: changed_tensors(p, items=np.array([1.0, 2, 3, 4])), "items are of type float64"),
     "too many titles": (
         lambda p: changed_tensors(

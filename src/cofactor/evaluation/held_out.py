@@ -15,7 +15,7 @@ from cofactor.data.passes import as_csr, at_least, counts_of, entries_of, has_ze
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError, SettingError
 from cofactor.model.checks import check_interactions
-from cofactor.model.factors import Factors, has_history, learnt_by, popularity_of
+from cofactor.model.factors import Factors, has_history, learnt_counts, popularity_of
 
 __all__ = [
     "Group",
@@ -182,8 +182,7 @@ def matched(model: Factors, test: Interactions, on_unknown: OnUnknown = "skip") 
             "users keep a part of their ratings, such as split_per_user()"
         )
     n_test = known.matrix.nnz + (0 if newcomers is None else newcomers.matrix.nnz)
-    learnt = learnt_by(model)
-    had = counts if learnt.nnz == model.seen.nnz else counts_of(learnt.indices, model.n_items)
+    had = learnt_counts(model).by_item
     n_items = int(np.count_nonzero(tested & (had == 0))) if model.seen.nnz else 0
     return HeldOut(known, newcomers, len(test) - n_test, n_without, n_items, counts)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 import polars as pl
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Factors", "Origin"]
 
+_PAIRS_AT_ONCE = 2**20
 _FEW = 256  # up to so many users, what was learnt of everyone need not be known
 _ARRAYS = ("user_vectors", "item_vectors", "user_bias", "item_bias")
 
@@ -561,8 +562,8 @@ class Factors:
         return nearest(vectors, row, checked_n(n))
 
     def _learnt_of(self, side: Side, row: int) -> bool:
-        learnt = learnt_by(self)
-        return bool(learnt.indptr[row + 1] > learnt.indptr[row] if side == "user" else (learnt.indices == row).any())
+        counts = learnt_counts(self)
+        return bool((counts.by_user if side == "user" else counts.by_item)[row])
 
     def describe(self) -> pl.DataFrame:
         """Describe both tables of vectors, factor by factor: count, mean, std, min, quartiles, max.
@@ -647,14 +648,46 @@ def learnt_by(model: Factors) -> sparse.csr_array:
     return learnt
 
 
+class LearntCounts(NamedTuple):
+    """How many pairs of each user and each item a model learnt from, and how many users chose each item."""
+
+    by_user: np.ndarray
+    by_item: np.ndarray
+    chosen: np.ndarray
+
+
+def learnt_counts(model: Factors) -> LearntCounts:
+    """Count what a model learnt from, part by part: no table is made beside the one of what was seen."""
+    counts: LearntCounts = model._once("learnt counts", lambda: _counted(model))
+    return counts
+
+
+def _counted(model: Factors) -> LearntCounts:
+    indptr, indices = model.seen.indptr, model.seen.indices
+    if model.objective.goal == "rating":  # a rating of 0 is a rating
+        by_item = counts_of(indices, model.n_items)
+        return LearntCounts(np.diff(indptr), by_item, by_item)
+    by_user, by_item, chosen = (np.zeros(n, np.int64) for n in (model.n_users, model.n_items, model.n_items))
+    first = 0
+    while first < model.n_users:
+        last = max(first + 1, int(np.searchsorted(indptr, indptr[first] + _PAIRS_AT_ONCE, side="right")) - 1)
+        part = slice(int(indptr[first]), int(indptr[last]))
+        values = model.preparation.apply(model.seen.data[part])
+        before = np.concatenate([[0], np.cumsum(values != 0)])
+        by_user[first:last] = np.diff(before[indptr[first : last + 1] - indptr[first]])
+        by_item += np.bincount(indices[part][values != 0], minlength=model.n_items)
+        chosen += np.bincount(indices[part][values > 0], minlength=model.n_items)
+        first = last
+    return LearntCounts(by_user, by_item, chosen)
+
+
 def has_history(model: Factors, user_rows: np.ndarray) -> np.ndarray:
     """Return of which users something was learnt: a mask.
 
     Vectors that came from elsewhere are something; those that a solver drew at random and never trained are nothing.
     """
     if len(user_rows) > _FEW:
-        indptr = learnt_by(model).indptr
-        known: np.ndarray = indptr[user_rows + 1] > indptr[user_rows]
+        known: np.ndarray = learnt_counts(model).by_user[user_rows] > 0
     else:
         known = np.diff(prepared_for(model, model.seen[user_rows]).indptr) > 0
     if not known.all() and model.origin.solver in ("", "from_arrays"):
@@ -664,14 +697,7 @@ def has_history(model: Factors, user_rows: np.ndarray) -> np.ndarray:
 
 def popularity_of(model: Factors) -> np.ndarray:
     """Return how many users chose each item: int64, shape (items,)."""
-
-    def counted() -> np.ndarray:
-        learnt = learnt_by(model)
-        chosen = learnt.indices if model.objective.goal == "rating" else learnt.indices[learnt.data > 0]
-        return counts_of(chosen, model.n_items)
-
-    counts: np.ndarray = model._once("popularity", counted)
-    return counts
+    return learnt_counts(model).chosen
 
 
 def users_of(model: Factors) -> Users:
