@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import cofactor as cf
-from cofactor.model.factors import evolved
+from cofactor.model.factors import evolved, exact_of, has_history
 from cofactor.solvers import ALS, NMF, ImplicitALS
 
 
@@ -140,3 +140,18 @@ def test_a_model_that_loses_its_biases_places_newcomers_without_them():
     biased.fold_in({99: {1: 4.0}})  # makes the equations of users with a bias
     bare = evolved(biased, user_bias=None)
     assert bare.fold_in({99: {1: 4.0}}).user_vectors.shape == (61, 3)
+
+
+def test_copies_with_the_same_items_share_what_a_search_makes_of_them(model):
+    placed = model.place({99: [1, 2]})
+    assert exact_of(placed) is exact_of(model) is exact_of(model.fold_in({98: [3]}))
+    assert exact_of(model.fold_in_items({999: {int(model.users.ids[0]): 1.0}})) is not exact_of(model)
+
+
+def test_users_with_history_are_told_whether_few_or_many_are_asked(model):
+    everyone = model.fold_in({900: {1: 0.0}, 901: {}, 902: {2: 1.0}, **{user: {3: 1.0} for user in range(1000, 1300)}})
+    rows = np.arange(everyone.n_users)
+    told = has_history(everyone, rows)
+    assert np.array_equal(told, [bool(has_history(everyone, rows[[row]])[0]) for row in rows])
+    assert told[everyone.users.rows([900, 901, 902])].tolist() == [False, False, True]
+    assert not len(has_history(everyone, rows[:0]))

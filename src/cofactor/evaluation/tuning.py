@@ -520,8 +520,8 @@ class _Search:
         """Return what identifies this search, for JSON."""
         settings = {field.name: repr(getattr(self.base, field.name)) for field in dataclasses.fields(self.base)}
         if getattr(self.base, "goal", None) == "rating":
-            settings.pop("values", None)  # it is for lists only, and studies of 0.1.0 did not have it
-        if offset := getattr(self.base, "count_offset", 0):  # a penalty that studies of 0.1.0 did not have
+            settings.pop("values", None)  # it is for lists only, and older studies do not have it
+        if offset := getattr(self.base, "count_offset", 0):  # a penalty that older studies do not have
             settings["count_offset"] = repr(offset)
         space = {name: repr(given) for name, given in self.space.items()}
         kind = type(self.base).__name__

@@ -79,6 +79,7 @@ def top_n(
     excluded_rows: np.ndarray | None = None,
     candidates: np.ndarray | None = None,
     index: "Callable[[], Index] | None" = None,
+    reach: Callable[[], float] | None = None,
 ) -> Ranked:
     """Find each user's ``n`` items of highest score.
 
@@ -98,13 +99,15 @@ def top_n(
         Sorted item rows to choose from; all of them if not given.
     index : callable, optional
         Returns ``cofactor.lists.index.build(items)``, made now or before; called only where `scan_pays`.
+    reach : callable, optional
+        Returns ``rounding_reach(items)``, found now or before; called only where all items are multiplied.
     """
     offsets = np.zeros(len(users)) if offsets is None else offsets
     chosen = len(items) if candidates is None else len(candidates)
     suits = 0 < n <= SCAN_TO and chosen * SCAN_SHARE >= len(items) > 0 and users.dtype == items.dtype == np.float32
     if index is not None and suits and scan_pays(len(users), len(items)):
         return _scanned(index(), users, items, n, offsets, excluded, excluded_rows, candidates)
-    return joined(list(_blocks(users, items, n, offsets, _rows(excluded, excluded_rows), candidates)))
+    return joined(list(_blocks(users, items, n, offsets, _rows(excluded, excluded_rows), candidates, reach)))
 
 
 def scan_pays(n_users: int, n_items: int) -> bool:
@@ -199,19 +202,20 @@ def _blocks(
     offsets: np.ndarray,
     excluded: "Callable[[slice], sparse.csr_array] | None",
     candidates: np.ndarray | None,
+    reach: Callable[[], float] | None = None,
 ) -> Iterator[Ranked]:
     rows = np.arange(len(items)) if candidates is None else candidates
     chosen = items if candidates is None else items[candidates]
     if n < 1 or not len(rows):
         return
-    reach = rounding_reach(chosen)
+    off = rounding_reach(chosen) if reach is None or candidates is not None else reach()
     block = max(1, SCORES_AT_ONCE // len(rows))
     for start in range(0, len(users), block):
         part = slice(start, start + block)
         scores = users[part] @ chosen.T  # (block, candidates)
         if excluded is not None:
             _mask(scores, excluded(part), candidates, len(items))
-        margin = reach * np.linalg.norm(users[part].astype(np.float64), axis=1) + 1e-6 * np.abs(offsets[part])
+        margin = off * np.linalg.norm(users[part].astype(np.float64), axis=1) + 1e-6 * np.abs(offsets[part])
         margin += users.shape[1] * LOST_BELOW
         yield _best(users[part], chosen, offsets[part], scores, margin, n, rows, start)
 

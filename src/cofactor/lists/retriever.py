@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy import sparse
 
+from cofactor.kernels.rounding import rounding_reach
 from cofactor.lists.exact import first_places, pair_scores, scan_pays, top_n, top_of
 from cofactor.lists.rerank import Ranked
 
@@ -111,6 +112,11 @@ class ExactRetriever:
 
         return build(self.items)
 
+    @functools.cached_property
+    def reach(self) -> float:
+        """How far single-precision products may be off; finding it takes as long as a product."""
+        return rounding_reach(self.items)
+
     def prepare(self, n_users: int) -> None:
         """Lay the items out for the scan, if it pays for so many users."""
         if scan_pays(n_users, self.n_items):
@@ -135,6 +141,7 @@ class ExactRetriever:
             excluded_rows=chosen.excluded_rows,
             candidates=chosen.candidates,
             index=(lambda: self.index) if self._scans else None,
+            reach=lambda: self.reach,
         )
 
     def scores(self, users: Users, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:

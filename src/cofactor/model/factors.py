@@ -607,8 +607,8 @@ class Factors:
 def evolved(model: Factors, *, checked: bool = False, **changes: Any) -> Factors:
     """Return a copy with some fields changed; only what changes is checked, so it is cheap in a large model.
 
-    What objectives and searches made of one side's vectors stays of use where these do not change. Numbers that are
-    known to be sound, such as rows of a model, are not looked at again where ``checked`` is true.
+    What objectives and searches make of one side's vectors, the copies share where these do not change. Numbers that
+    are known to be sound, such as rows of a model, are not looked at again where ``checked`` is true.
     """
     if not checked:
         changes |= {name: checks.frozen(changes[name], name) for name in _ARRAYS if changes.get(name) is not None}
@@ -623,17 +623,21 @@ def evolved(model: Factors, *, checked: bool = False, **changes: Any) -> Factors
     if "item" in touched and "retriever" not in changes:
         new.__dict__["retriever"] = None
     if not other_form and not {"objective", "mean"} & set(changes):
-        made = model.__dict__.get("_made", {})
-        new.__dict__["_made"] = {key: value for key, value in made.items() if key[1] not in touched}
+        new.__dict__["_made"] = {side: {} if side in touched else made for side, made in _made_of(model).items()}
     _check_shapes(new)
     return new
+
+
+def _made_of(model: Factors) -> dict[Side, dict[str, Any]]:
+    made: dict[Side, dict[str, Any]] = model.__dict__.setdefault("_made", {"user": {}, "item": {}})
+    return made
 
 
 def parameters_of(model: Factors) -> Parameters:
     """Return the numbers of a model as objectives take them."""
     return Parameters(
         model.user_vectors, model.item_vectors, model.user_bias, model.item_bias, model.mean, model.extras,
-        lambda: learnt_by(model), model.objective.draws, model.__dict__.setdefault("_made", {}),
+        lambda: learnt_by(model), model.objective.draws, _made_of(model),
     )  # fmt: skip
 
 
@@ -689,7 +693,13 @@ def has_history(model: Factors, user_rows: np.ndarray) -> np.ndarray:
     if len(user_rows) > _FEW:
         known: np.ndarray = learnt_counts(model).by_user[user_rows] > 0
     else:
-        known = np.diff(prepared_for(model, model.seen[user_rows]).indptr) > 0
+        starts, ends = model.seen.indptr[user_rows], model.seen.indptr[user_rows + 1]
+        known = ends > starts
+        if model.objective.goal != "rating":  # a rating of 0 is a rating
+            parts = (
+                model.preparation.apply(model.seen.data[start:end]) for start, end in zip(starts, ends, strict=True)
+            )
+            known &= np.fromiter((part.any() for part in parts), bool, len(known))
     if not known.all() and model.origin.solver in ("", "from_arrays"):
         known[~known] = model.user_vectors[user_rows[~known]].any(axis=1)
     return known

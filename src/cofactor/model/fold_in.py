@@ -45,12 +45,14 @@ def place_rows(model: Factors, matrix: sparse.csr_array, side: Side) -> Placed:
 def fold_in(model: Factors, newcomers: Newcomers, side: Side, *, alone: bool) -> Factors:
     """Return a model with the newcomers in it, or with them alone on their side."""
     ids, matrix = _rows_of(model, newcomers, side)
-    model.objective.check_values(ids, prepared_for(model, matrix))
+    learnt = prepared_for(model, matrix)
+    model.objective.check_values(ids, learnt)
     own: Vocabulary = getattr(model, f"{side}s")
     known = own.find(ids)
     if (known >= 0).any():
         matrix = laid_over(_seen_of(model, side), known, matrix)
-    placed = place_rows(model, matrix, side)
+        learnt = prepared_for(model, matrix)
+    placed = model.objective.place(parameters_of(model), learnt, side)
     if alone:
         return _with_rows(model, side, Vocabulary(ids, kind=side), placed, matrix, None)
     extended = own.extended(ids)

@@ -39,7 +39,7 @@ class Parameters:
     draws : int
         How many draws of a posterior are side by side in a vector.
     made : dict
-        What was made of these numbers before; `once` fills it.
+        What was made of each side's numbers before; `once` fills it.
     """
 
     user_vectors: np.ndarray
@@ -50,7 +50,7 @@ class Parameters:
     extras: Mapping[str, np.ndarray]
     learnt: Callable[[], sparse.csr_array]
     draws: int = 1
-    made: dict[tuple[str, Side], Any] = field(default_factory=dict)
+    made: dict[Side, dict[str, Any]] = field(default_factory=lambda: {"user": {}, "item": {}})
 
     def vectors(self, side: Side) -> np.ndarray:
         """Return the vectors of one side."""
@@ -62,9 +62,9 @@ class Parameters:
 
     def once(self, name: str, side: Side, make: Callable[[], _Made]) -> _Made:
         """Return what ``make`` makes of the vectors and biases of ``side``, made once for as long as these last."""
-        if (name, side) not in self.made:
-            self.made[name, side] = make()
-        made: _Made = self.made[name, side]
+        if name not in self.made[side]:
+            self.made[side][name] = make()
+        made: _Made = self.made[side][name]
         return made
 
 
