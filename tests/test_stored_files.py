@@ -1,4 +1,4 @@
-"""Files that every release wrote open with today's code and give the answers they gave then."""
+"""Files of every version of the formats open with today's code and give the answers they gave then."""
 
 import contextlib
 import json
@@ -55,8 +55,8 @@ def test_stored_interactions_hold_what_they_held(version, path):
     check(stored_files.table_answers(cf.Interactions.open(stored)), stored.with_name(f"{stored.name}.json"))
 
 
-TRAINED_OTHERWISE = {("0.1.0", "implicit-als")}
-"""Of which version and solver no training goes on: today's takes other steps."""
+TRAINED_OTHERWISE = {("format-1", "implicit-als")}
+"""Of which folder and solver no training goes on: today's takes other steps."""
 
 
 @pytest.mark.parametrize("name", stored_files.CHECKPOINTS)

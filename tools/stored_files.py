@@ -1,7 +1,8 @@
 """Write a small file of every stored format with the code as it is now, and beside each the answers it must give.
 
-``python tools/stored_files.py tests/stored/VERSION`` writes the files of a release into a new folder. They are kept for
-ever: tests/test_stored_files.py opens those of every release with today's code and compares the answers.
+``python tools/stored_files.py tests/stored/format-N`` writes the files into a new folder, named after the version of
+the model file's format; write one whenever a format changes. They are kept for ever: tests/test_stored_files.py opens
+all of them with today's code and compares the answers.
 """
 
 import json

@@ -33,7 +33,7 @@ def made_by(solver, settings, objective=SquaredError()):
     ],
 )
 def test_settings_of_older_files_keep_their_meaning(name, setting, value):
-    model = cf.load(Path(__file__).parents[1] / "stored" / "0.1.0" / "models" / f"{name}.safetensors")
+    model = cf.load(Path(__file__).parents[1] / "stored" / "format-1" / "models" / f"{name}.safetensors")
     assert getattr(solver_of(model), setting) == value
 
 
