@@ -159,6 +159,9 @@ def write_cache(folder: Path) -> None:
     _tell(folder / "arrays.json", table_answers(opened))
     del opened
     manifest = next(cache.rglob("interactions.json"))
+    manifest.write_text(
+        manifest.read_text(encoding="utf-8").replace(str(source.absolute()), source.name), encoding="utf-8"
+    )
     manifest.parent.rename(folder / "arrays")
     for left in (*(folder / "cache").rglob("*"), source):
         if left.is_file():
