@@ -364,7 +364,7 @@ def item_map(content: ReportData) -> Section | None:
     shown = plots.map_of(content.model, content.ratings)
     chart = plots.map_chart(content.model, shown)
     one = _figure(chart, _neighbours(content, shown), note=f"{chart.note} Point at one for its title.")
-    lead = "Items that the same people like are near each other. Nobody told the model what they are."
+    lead = "Nobody told the model what the items are: it learnt from who rated what."
     return Section("map", "Map", "The items, as the model sees them", lead, one)
 
 
