@@ -1,8 +1,9 @@
 """I have star ratings and want a top-n list: which solver, and what to make of the stars?
 
 Claims: a model of predicted ratings ranks far worse than one of what was chosen; among the ways to turn stars into
-feedback, weights in proportion to the stars are at or near the best whether a list
-counts as good when it holds what people went on to rate, or only what they went on to like.
+feedback, weights in proportion to the stars are at or near the best whether a list counts as good when it holds what
+people went on to rate, or only what they went on to like; taking low ones as dislikes besides is the best for what
+they like.
 
 How: for each data set a quarter of each user's ratings is the test part, and a quarter of what is left is held out to
 choose the settings of every row from the same grid; the row is then trained on all but the test part. What a user
