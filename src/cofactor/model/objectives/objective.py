@@ -1,5 +1,6 @@
 """What every objective can do with arrays: place rows, split scores into shares, write itself down."""
 
+import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class Placed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class Objective(abc.ABC):
     """What the vectors of a model minimize, row by row.
 
     Parameters
@@ -105,6 +106,7 @@ class Objective:
         """The names of the fields that count something, and so are at least 1."""
         return ()
 
+    @abc.abstractmethod
     def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
         """Return the vectors that rows of prepared values get while the other side is held.
 
@@ -120,8 +122,8 @@ class Objective:
         SettingError
             If a row's equation is singular, for want of regularization.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def shares(
         self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
     ) -> np.ndarray:
@@ -140,9 +142,8 @@ class Objective:
         -------
         numpy.ndarray of float64, shape (ratings, items)
         """
-        raise NotImplementedError
 
-    def check_values(self, ids: pl.Series, rows: sparse.csr_array) -> None:
+    def check_values(self, ids: pl.Series, rows: sparse.csr_array) -> None:  # noqa: B027 - most take any value
         """Refuse prepared values that it cannot place anyone by.
 
         Raises

@@ -1,5 +1,6 @@
 """Squared error of ratings around mean and biases: the objective of `ALS`, `NMF` for ratings and `BiasOnly`."""
 
+import abc
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,17 +55,17 @@ class LeastSquares(Objective):
     nu: float = 1.0
     non_negative: bool = False
 
+    @abc.abstractmethod
     def problem(self, parameters: Parameters, side: Side) -> "Equations":
         """Return the normal equations that place rows of a side against the other side."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def holding(self, fixed: "Floats", mean: float) -> "contextlib.AbstractContextManager[Equations]":
         """Lend a side's array of training to the equations of the other's; it is as it was after the block."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def measure(self, by_user: "Rows", by_item: "Rows", users: "Floats", items: "Floats", mean: float) -> Measured:
         """Return the exact loss of a model, in double precision."""
-        raise NotImplementedError
 
     def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
         """Solve each row's equations; see `Objective.place`."""
