@@ -191,8 +191,6 @@ def test_constant_ratings_are_learnt(name):
 def test_the_same_ratings_on_another_scale_give_the_same_model_up_to_scale(name, scale, ratings):
     if small_solver(name).goal == "ranking":
         pytest.skip(f"{name} does not predict ratings")
-    if name == "spark-als":
-        pytest.xfail("MLlib's penalty does not grow with the ratings")
     scaled = dataclasses.replace(ratings, matrix=ratings.matrix * np.float32(scale))
     solver = dataclasses.replace(
         small_solver(name), **{"regularization": 1.0} if SMALL[name].get("regularization") else {}

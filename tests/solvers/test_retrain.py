@@ -11,7 +11,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.model.factors import Factors
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
-from cofactor.solvers import ALS, NMF, KerasMF
+from cofactor.solvers import ALS, NMF, KerasMF, SparkALS
 from cofactor.solvers.retrain import solver_of, trained_on
 
 
@@ -37,7 +37,7 @@ def test_settings_of_older_files_keep_their_meaning(name, setting, value):
     assert getattr(solver_of(model), setting) == value
 
 
-@pytest.mark.parametrize("kind", [ALS, NMF, KerasMF])
+@pytest.mark.parametrize("kind", [ALS, NMF, KerasMF, SparkALS])
 def test_a_penalty_of_an_older_file_is_brought_to_the_unit_that_it_has_now(kind):
     older = made_by(kind.__name__, {"regularization": 2.0}, SquaredError(regularization=2.0))
     assert solver_of(older).regularization == pytest.approx(0.5)

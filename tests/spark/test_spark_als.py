@@ -94,7 +94,8 @@ def test_the_vectors_of_explicit_ratings_are_those_of_our_own_equations(folder):
     left = model.seen.copy()
     users = np.repeat(np.arange(model.n_users), np.diff(left.indptr))
     left.data = (left.data - model.mean - model.user_bias[users] - model.item_bias[left.indices]).astype(np.float32)
-    ours = solve_rows(Rows.of(left), equations(model.item_vectors, SMALL["regularization"], nu=1.0))
+    assert model.objective.regularization == pytest.approx(SMALL["regularization"] * model.seen.data.std())
+    ours = solve_rows(Rows.of(left), equations(model.item_vectors, model.objective.regularization, nu=1.0))
     assert np.abs(ours - model.user_vectors).max() < BOUND
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "parted",
     "positives",
     "started",
+    "unit_of_ratings",
 ]
 
 
@@ -231,18 +232,23 @@ def check_held_out(solver: Any, ratings: int, held_out: int) -> None:
 
 
 def mean_and_spread(train: Interactions) -> tuple[float, float]:
-    """Return the mean of the ratings and their standard deviation, which is the unit that a rating model learns in.
+    """Return the mean of the ratings and the unit that a rating model learns in; see `unit_of_ratings`.
 
-    Where all ratings are equal the unit is a third of their size, about what it is for stars; for zeros it is 1. The
-    sums do not depend on where the data are kept.
+    The sums do not depend on where the data are kept.
     """
     values = train.matrix.data
     mean = np.float64(values.mean(dtype=np.float64))
     parts = (values[first : first + _VALUES_AT_ONCE] for first in range(0, len(values), _VALUES_AT_ONCE))
-    spread = np.sqrt(sum(float(np.square(part - mean).sum()) for part in parts) / len(values))
-    if spread <= _EQUAL * abs(mean):
-        spread = abs(mean) / 3 or 1.0
-    return float(mean), float(spread)
+    deviation = np.sqrt(sum(float(np.square(part - mean).sum()) for part in parts) / len(values))
+    return float(mean), unit_of_ratings(float(mean), float(deviation))
+
+
+def unit_of_ratings(mean: float, deviation: float) -> float:
+    """Return the standard deviation of ratings, which is the unit that a rating model learns in.
+
+    Where all ratings are equal it is a third of their size, about what it is for stars; for zeros it is 1.
+    """
+    return deviation if deviation > _EQUAL * abs(mean) else abs(mean) / 3 or 1.0
 
 
 def positives(train: Interactions) -> Interactions:

@@ -11,7 +11,7 @@ from cofactor.solvers.base import mean_and_spread
 
 __all__ = ["solver_of", "trained_on"]
 
-_STANDARDIZED = ("ALS", "KerasMF", "NMF")
+_STANDARDIZED = ("ALS", "KerasMF", "NMF", "SparkALS")
 """Solvers whose regularization was in units of the ratings, and is in units of their standard deviation."""
 
 
@@ -44,7 +44,7 @@ def _settings_of(model: Factors) -> dict[str, Any]:
 
 
 def _is_in_units_of_ratings(model: Factors) -> bool:
-    """Return whether a model of ratings comes from a file of format 1; later ones hold the setting times the spread."""
+    """Return whether a model of ratings is older than today's unit; newer ones hold the setting times the spread."""
     standardized = model.origin.solver in _STANDARDIZED and model.objective.goal == "rating"
     used = getattr(model.objective, "regularization", None)
     return bool(standardized and used == model.origin.settings.get("regularization") and model.seen.nnz)

@@ -7,7 +7,10 @@ that a repeated task sees the same rows in the same order. Checkpoints are enabl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cofactor.errors import DataError
+from cofactor.solvers.base import unit_of_ratings
 from cofactor.spark.indexing import index_ids
 from cofactor.spark.reading import Layout, frozen
 
@@ -21,7 +24,7 @@ _BIAS_ROUNDS = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of MLlib; ``regularization`` and ``alpha`` are meant as MLlib means them."""
+    """Settings of MLlib, which is given ratings in units of their spread; confidences as they are."""
 
     rank: int
     epochs: int
@@ -44,6 +47,8 @@ class Learnt:
     seen : pyspark.sql.DataFrame
         Columns user_row, item_row, value.
     mean : float
+    spread : float
+        The unit that ratings are learnt in, their standard deviation; 1 for implicit feedback.
     scale : tuple of float
         The least and the greatest value.
     n_users, n_items, n_seen : int
@@ -53,6 +58,7 @@ class Learnt:
     items: "DataFrame"
     seen: "DataFrame"
     mean: float
+    spread: float
     scale: tuple[float, float]
     n_users: int
     n_items: int
@@ -63,6 +69,7 @@ class Learnt:
 class _Summary:
     count: int
     mean: float
+    spread: float
     low: float
     high: float
 
@@ -98,12 +105,14 @@ def learn(table: "DataFrame", recipe: Recipe, layout: Layout, folder: str) -> Le
         mean = summary.mean
         user_bias, item_bias = _biases(rated, mean, recipe.bias_regularization, folder)
         rated = _without_biases(rated, mean, user_bias, item_bias)
-    model = _estimator(recipe).fit(_frozen(rated, f"{folder}/residuals"))
+    standardized = rated.withColumn("value", (f.col("value") / summary.spread).cast("float"))
+    model = _estimator(recipe).fit(_frozen(standardized, f"{folder}/residuals"))
     return Learnt(
-        _with_vectors(users, model.userFactors, user_bias),
-        _with_vectors(items, model.itemFactors, item_bias),
+        _with_vectors(users, model.userFactors, user_bias, summary.spread),
+        _with_vectors(items, model.itemFactors, item_bias, summary.spread),
         seen.select("user_row", "item_row", "value"),
         mean,
+        summary.spread,
         (summary.low, summary.high),
         n_users,
         n_items,
@@ -156,6 +165,7 @@ def _checked(seen: "DataFrame", recipe: Recipe, layout: Layout) -> _Summary:
     row = seen.agg(
         f.count("*").alias("count"),
         f.avg("value").alias("mean"),
+        f.stddev_pop("value").alias("deviation"),
         f.min("value").alias("low"),
         f.max("value").alias("high"),
         f.sum(f.col("conflict").cast("long")).alias("conflicts"),
@@ -172,7 +182,9 @@ def _checked(seen: "DataFrame", recipe: Recipe, layout: Layout) -> _Summary:
         )
     if recipe.alpha is not None and row["low"] < 0:
         raise DataError("a value is negative, but values are confidences here: leave such rows out")
-    return _Summary(row["count"], row["mean"], row["low"], row["high"])
+    spread = 1.0 if recipe.alpha is not None else unit_of_ratings(row["mean"], row["deviation"])
+    spread = float(np.float32(spread))  # its last digits depend on the order in which Spark adds the parts
+    return _Summary(row["count"], row["mean"], spread, row["low"], row["high"])
 
 
 def _biases(rated: "DataFrame", mean: float, regularization: float, folder: str) -> "tuple[DataFrame, DataFrame]":
@@ -231,10 +243,11 @@ def _estimator(recipe: Recipe) -> Any:
     )
 
 
-def _with_vectors(ids: "DataFrame", factors: "DataFrame", biases: "DataFrame | None") -> "DataFrame":
+def _with_vectors(ids: "DataFrame", factors: "DataFrame", biases: "DataFrame | None", spread: float) -> "DataFrame":
     from pyspark.sql import functions as f
 
-    vectors = factors.select(f.col("id").alias("row"), f.col("features").alias("vector"))
+    entries = f.transform("features", lambda entry: (entry * spread**0.5).cast("float"))
+    vectors = factors.select(f.col("id").alias("row"), entries.alias("vector"))
     joined = ids.join(vectors, "row")
     joined = joined if biases is None else joined.join(biases, "row")
     return joined.select("id", "row", "vector", *([] if biases is None else ["bias"]))

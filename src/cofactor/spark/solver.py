@@ -35,12 +35,13 @@ class SparkALS:
     item vector, near 1 for what a user would choose.
 
     **Loss**: for ratings: the squared errors of all ratings, plus for each row with n ratings
-    :math:`n \lambda |x|^2`: that of `ALS` with ``nu=1``, but the biases are found first and then held, and cost
-    :math:`n \lambda_b b^2`. For ranking: :math:`\sum_{seen} (\alpha_0 + c_{ui}) (\hat s_{ui} - 1)^2 + \alpha_0
-    \sum_{unseen} \hat s_{ui}^2` plus :math:`n \lambda |x|^2`: that of `ImplicitALS` with ``nu=1``, but that a seen
-    pair's own share of the unseen weight aims at 1 too, and that the penalty leaves the unseen pairs out.
+    :math:`n \lambda s |x|^2`, where s is the standard deviation of the ratings: that of `ALS` with ``nu=1``, but the
+    biases are found first and then held, and cost :math:`n \lambda_b b^2`. For ranking:
+    :math:`\sum_{seen} (\alpha_0 + c_{ui}) (\hat s_{ui} - 1)^2 + \alpha_0 \sum_{unseen} \hat s_{ui}^2` plus
+    :math:`n \lambda |x|^2`: that of `ImplicitALS` with ``nu=1``, but that a seen pair's own share of the unseen weight
+    aims at 1 too, and that the penalty leaves the unseen pairs out.
 
-    MLlib's ``regParam`` is scaled by a row's number of ratings as here, and is :math:`\lambda` for ratings. For
+    MLlib's ``regParam`` is scaled by a row's number of ratings as here, and is :math:`\lambda s` for ratings. For
     ranking MLlib's confidence is :math:`1 + \alpha r`: that is the loss above divided by :math:`\alpha_0`, so
     ``alpha`` = :math:`1 / \alpha_0` and ``regParam`` = :math:`\lambda / \alpha_0`.
 
@@ -56,7 +57,8 @@ class SparkALS:
     rank : int
         Length of the vectors.
     regularization : float
-        Weight of the vectors' squared norms, for each rating.
+        Weight of the vectors' squared norms, for each rating; with ``goal="rating"`` in units of the ratings' standard
+        deviation.
     epochs : int
         How often both sides are solved.
     goal : {"rating", "ranking"}
@@ -86,7 +88,7 @@ class SparkALS:
     """
 
     rank: int = 20
-    regularization: float = 0.1
+    regularization: float = 0.09
     epochs: int = 12
     goal: Goal = "rating"
     unobserved_weight: float = 0.1
@@ -182,7 +184,7 @@ class SparkALS:
                 if metadata is not None:
                     learnt = replace(learnt, items=learnt.items.join(metadata, "id", "left"))
                 origin = origin_of(self, name or _name_of(source))
-                write_folder(spark, learnt, self._objective(learnt.scale), origin, url)
+                write_folder(spark, learnt, self._objective(learnt), origin, url)
         return url
 
     def fit_named(self, train: Interactions, output: str | PathLike[str]) -> str:
@@ -208,7 +210,7 @@ class SparkALS:
         )
         return learn(table, recipe, layout, working)
 
-    def _objective(self, scale: tuple[float, float]) -> Objective:
+    def _objective(self, learnt: Learnt) -> Objective:
         if self.goal == "ranking":
             return Confidence(
                 goal="ranking",
@@ -219,10 +221,10 @@ class SparkALS:
             )
         return SquaredError(
             bias_first=self.biased,
-            regularization=self.regularization,
+            regularization=self.regularization * learnt.spread,
             bias_regularization=self.bias_regularization,
             nu=1.0,
-            scale=scale,
+            scale=learnt.scale,
         )
 
     def _factors(self, train: Interactions, learnt: Learnt) -> Factors:
@@ -239,7 +241,7 @@ class SparkALS:
             learnt.mean,
             train.matrix,
             train.metadata,
-            self._objective(train.value_range),
+            self._objective(learnt),
             origin_of(self, train),
         )
 
