@@ -48,7 +48,8 @@ class BayesianMF:
 
     **Model**: rating = mean + user bias + item bias + user vector · item vector + noise. A row's vector and bias
     are normal with a mean and a precision matrix that all rows of its side share and that have a Normal-Wishart
-    prior. Noise is normal, its precision the product of a global, a user's and an item's, all with gamma priors.
+    prior. Noise is normal, its precision the product of a global, a user's and an item's, all with gamma priors. The
+    priors are for ratings in units of their standard deviation, so that they suit any scale.
     With ``svdpp``, which items a row has rated shifts its prior mean, whatever the ratings:
 
     .. math:: \mu + |N(u)|^{-1/2} \sum_{i \in N(u)} y_i,

@@ -122,7 +122,7 @@ class KerasMF:
         Whether to learn a number for each user and item besides their vectors, around the mean rating; for lists, for
         each item.
     regularization : float, optional
-        Strength of the penalty on vectors.
+        Strength of the penalty on vectors; with ``loss="mse"`` in units of the ratings' standard deviation.
     bias_regularization : float, optional
         Strength of the penalty on biases.
     nu : float

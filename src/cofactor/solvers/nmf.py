@@ -51,7 +51,8 @@ class NMF:
     rank : int
         Length of the vectors.
     regularization : float
-        Weight of the squared norms of vectors, for ratings in units of their standard deviation, and of biases.
+        Weight of the vectors' squared norms, in units of the ratings' standard deviation with ``goal="rating"``; and of
+        the biases' squares, without a unit.
     nu : float
         How a row's penalty grows with its number of ratings: 0 not at all, 1 in proportion.
     goal : {"rating", "ranking"}
