@@ -137,10 +137,9 @@ def titles_of(titles: pl.Series | None, item_rows: np.ndarray) -> pl.Series:
     return taken
 
 
-def nearest(vectors: np.ndarray, row: np.ndarray, n: int, excluded: np.ndarray | None = None) -> Ranked:
-    """Return the rows whose vectors have the largest cosine with one row's, itself and ``excluded`` rows left out."""
+def nearest(vectors: np.ndarray, row: np.ndarray, n: int) -> Ranked:
+    """Return the other rows whose vectors have the largest cosine with one row's; ``row`` holds its number alone."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0).astype(np.float32)
-    left_out = np.unique(np.concatenate([row, np.empty(0, np.int64) if excluded is None else excluded]))
-    table = sparse.csr_array((np.ones(len(left_out)), left_out, [0, len(left_out)]), shape=(1, len(vectors)))
-    return top_n(unit[row], unit, n, excluded=table)
+    itself = sparse.csr_array((np.ones(1), row, [0, 1]), shape=(1, len(vectors)))
+    return top_n(unit[row], unit, n, excluded=itself)

@@ -55,11 +55,6 @@ class ItemFilter:
         chosen = None if allowed is None else np.flatnonzero(allowed)
         return cls(len(items), chosen, own.get("candidates"), own.get("exclude"))
 
-    @property
-    def is_common(self) -> bool:
-        """Whether it is the same for every user."""
-        return self.own_candidates is None and self.own_exclusions is None
-
     def for_users(self, ids: pl.Series, rows: np.ndarray, seen: sparse.csr_array | None) -> Filter:
         """Return what some users may be shown.
 

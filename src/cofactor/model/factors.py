@@ -742,12 +742,14 @@ def ranked_rows(
     user_rows: np.ndarray,
     n: int,
     *,
-    exclude_seen: bool = True,
     candidates: np.ndarray | None = None,
     by: By = "mean",
 ) -> Ranked:
-    """Return the lists of some user rows as rows; ``candidates`` are the sorted item rows to choose from."""
-    chosen = Filter(candidates, None, model.seen if exclude_seen else None, user_rows if exclude_seen else None)
+    """Return the lists of some user rows, without what they have seen, as rows of items.
+
+    ``candidates`` are the sorted item rows to choose from.
+    """
+    chosen = Filter(candidates, None, model.seen, user_rows)
     return rank(retriever_of(model, by), users_of(model), user_rows, ListRequest(n=n, by=by), chosen)
 
 
