@@ -8,8 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cofactor.apps.sources import open_data
-from cofactor.data import catalog
+from cofactor.apps.sources import is_named, open_data
 from cofactor.errors import SettingError
 from cofactor.evaluation.report import Report
 from cofactor.spark import measuring
@@ -97,11 +96,6 @@ def _url_of(path: Path) -> str:
     """Return the URL that was given; as a path it lost one of its slashes."""
     text = str(path)
     return url_of(re.sub(r"^([a-zA-Z]\w+):/+", r"\1://", text))
-
-
-def is_named(data: str) -> bool:
-    """Return whether data are given by a name, not by a path or URL."""
-    return data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}
 
 
 def _layout(options: Mapping[str, Any]) -> Layout:

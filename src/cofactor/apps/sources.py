@@ -16,7 +16,7 @@ from cofactor.data.ondisk import MANIFEST
 from cofactor.data.outofcore import open_parquet
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["open_data"]
+__all__ = ["is_named", "open_data"]
 
 _COLUMNS = {"user_column": "user", "item_column": "item", "value_column": "value", "time_column": "time"}
 _TABLE = {*_COLUMNS, "duplicates", "on_bad_rows"}
@@ -40,7 +40,7 @@ def open_data(
     given = {name: value for name, value in options.items() if value is not None}
     if given.get("query") or re.match(r"\w[\w+]*://", data):
         return _read_sql(data, given)
-    if data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}:
+    if is_named(data):
         return _load_named(data, given, progress, notify)
     path = _existing(data)
     if (path / MANIFEST).is_file():
@@ -56,6 +56,11 @@ def open_data(
     if "memory" in given:
         return open_parquet(path, **_arguments(given), notify=notify)
     return readers.read_parquet(path, **_arguments(given))
+
+
+def is_named(data: str) -> bool:
+    """Return whether data are given by a name, not by a path or URL."""
+    return data.startswith("synthetic:") or data in {entry.name for entry in catalog.datasets()}
 
 
 def _read_sql(url: str, given: Mapping[str, Any]) -> Interactions:

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from cofactor.data.arguments import check_choice
 from cofactor.data.times import seconds_column
 from cofactor.errors import DataError, SettingError
 
@@ -19,7 +18,6 @@ __all__ = [
     "IdType",
     "OnBadRows",
     "Typed",
-    "check_choice",
     "position_of",
     "positions_of",
     "shortened",

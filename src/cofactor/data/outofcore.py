@@ -30,10 +30,10 @@ from cofactor.data.ingest import Titles, as_table
 from cofactor.data.interactions import Interactions, open_folder
 from cofactor.data.metadata import ItemMetadata
 from cofactor.data.ondisk import ARRAYS, MANIFEST, TRANSPOSED, ArrayFile, write_manifest, write_sides
-from cofactor.data.readers import parquet_columns, parquet_files
+from cofactor.data.readers import parquet_columns, parquet_errors, parquet_files
 from cofactor.data.times import TimeUnit
 from cofactor.data.vocabulary import Vocabulary, id_series
-from cofactor.errors import DataError, SettingError, first_line
+from cofactor.errors import DataError, SettingError
 from cofactor.files import new_folder
 
 __all__ = ["open_parquet"]
@@ -236,12 +236,8 @@ class ParquetParts:
     def __iter__(self) -> Iterator[Part]:
         kinds: dict[str, tuple[Path, pl.DataType]] = {}
         for file in self.files:
-            try:
+            with parquet_errors(file):
                 yield from self._parts_of(file, kinds)
-            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-                raise DataError(
-                    f"{file} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
-                ) from error
 
     def _parts_of(self, file: Path, kinds: dict[str, tuple[Path, pl.DataType]]) -> Iterator[Part]:
         table = pl.scan_parquet(file)

@@ -4,8 +4,9 @@ By default a bad row is an error, which says where it is, what is wrong, and how
 ``on_bad_rows="skip"`` leaves them out and logs how many.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = [
     "is_parquet",
     "looks_like_movielens",
     "parquet_columns",
+    "parquet_errors",
     "parquet_files",
     "read_csv",
     "read_movielens",
@@ -162,24 +164,27 @@ def read_parquet(
     source = path_of(path)
     files = parquet_files(source)
     wanted = parquet_columns(files, wanted_columns(user, item, value, time))
-    try:
+    with parquet_errors(source):
         chosen = [pl.col(column).alias(role) for role, column in wanted.items()]
         frame = pl.scan_parquet(files).select(chosen).collect()
+    return from_columns(frame, str(source), on_bad_rows, duplicates, source.name if name is None else name, titles)
+
+
+@contextlib.contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """Turn a failure to read Parquet in the block into one error that names the path."""
+    try:
+        yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
-            f"{source} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
+            f"{path} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
         ) from error
-    return from_columns(frame, str(source), on_bad_rows, duplicates, source.name if name is None else name, titles)
 
 
 def parquet_columns(files: Sequence[Path], wanted: Mapping[str, Column]) -> dict[str, str]:
     """Return the names of the wanted columns by role, as the first of some Parquet files has them."""
-    try:
+    with parquet_errors(files[0]):
         schema = pl.scan_parquet(files[0]).collect_schema()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(
-            f"{files[0]} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
-        ) from error
     names = schema.names()
     numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
     return {role: names[at] for role, at in positions_of(wanted, names, files[0], numeric).items()}

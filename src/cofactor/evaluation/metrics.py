@@ -19,6 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.passes import stores
+from cofactor.lists.answer import positions_of
 from cofactor.lists.rerank import Ranked
 
 __all__ = [
@@ -416,7 +417,7 @@ def list_sums(
         In the order of `SUMS`.
     """
     n_users = relevant.shape[0]
-    position = _positions(ranked.users, n_users)
+    position = positions_of(ranked.users, n_users) - 1
     hits = stores(relevant, ranked.users, ranked.items).astype(np.float64)
     so_far = np.cumsum(hits) - _before(ranked.users, hits, n_users)
     discounts = position_discounts(int(max(cut_offs)))
@@ -439,12 +440,6 @@ def list_sums(
     return sums
 
 
-def _positions(users: np.ndarray, n_users: int) -> np.ndarray:
-    """Return the position of each entry of lists that follow each other, from 0."""
-    lengths = np.bincount(users, minlength=n_users)
-    return np.arange(len(users)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
 def _before(users: np.ndarray, hits: np.ndarray, n_users: int) -> np.ndarray:
     """Return for each entry how many hits the lists of earlier users have."""
     of_user = np.bincount(users, weights=hits, minlength=n_users)
@@ -454,7 +449,7 @@ def _before(users: np.ndarray, hits: np.ndarray, n_users: int) -> np.ndarray:
 
 def listed_counts(ranked: Ranked, n_users: int, n_items: int, cut_offs: np.ndarray) -> np.ndarray:
     """Count how often each item is listed: shape (cut-offs, items)."""
-    position = _positions(ranked.users, n_users)
+    position = positions_of(ranked.users, n_users) - 1
     return np.stack([np.bincount(ranked.items[position < k], minlength=n_items) for k in cut_offs])
 
 

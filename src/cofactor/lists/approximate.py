@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.passes import stores
 from cofactor.errors import SettingError, missing_extra
 from cofactor.lists.exact import SCORES_AT_ONCE, first_places, joined, pair_scores
 from cofactor.lists.request import checked_n
 from cofactor.lists.rerank import Ranked
-from cofactor.lists.retriever import ExactRetriever, Filter, Users, stored_in
+from cofactor.lists.retriever import ExactRetriever, Filter, Users
 
 __all__ = ["LONGEST", "ApproximateRetriever", "approximated"]
 
@@ -120,7 +121,7 @@ class ApproximateRetriever:
         who, place = np.nonzero(found >= 0)
         what = found[who, place]
         if excluded is not None:
-            fresh = ~stored_in(excluded, who, what)
+            fresh = ~stores(excluded, who, what)
             who, what = who[fresh], what[fresh]
         starts = np.searchsorted(who, np.arange(len(users)))
         near = np.arange(len(who)) - starts[who] < n + SPARE

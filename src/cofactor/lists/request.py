@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from cofactor.data.columns import check_choice
+from cofactor.data.arguments import check_choice
 from cofactor.data.vocabulary import Id
 from cofactor.errors import SettingError
 

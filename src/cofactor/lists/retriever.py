@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.passes import stores
 from cofactor.kernels.rounding import rounding_reach
 from cofactor.lists.exact import first_places, pair_scores, scan_pays, top_n, top_of
 from cofactor.lists.rerank import Ranked
@@ -200,19 +201,6 @@ def best_of_pairs(
         who, what = who[kept], what[kept]
     if chosen.excluded is not None:
         excluded = chosen.excluded if chosen.excluded_rows is None else chosen.excluded[chosen.excluded_rows]
-        kept = ~stored_in(excluded, who, what)
+        kept = ~stores(excluded, who, what)
         who, what = who[kept], what[kept]
     return first_places(who, what, score(who, what), n, 0, n_users)
-
-
-def stored_in(matrix: sparse.csr_array, who: np.ndarray, what: np.ndarray) -> np.ndarray:
-    """Tell which pairs a matrix stores."""
-    if not matrix.nnz:
-        return np.zeros(len(who), bool)
-    n_users, n_items = matrix.shape
-    marks = np.repeat(np.arange(n_users), np.diff(matrix.indptr)) * n_items + matrix.indices
-    marks.sort(kind="stable")
-    pairs = who * n_items + what
-    place = np.minimum(np.searchsorted(marks, pairs), len(marks) - 1)
-    found: np.ndarray = marks[place] == pairs
-    return found

@@ -73,11 +73,8 @@ def recommend_all(
     SettingError
         If ``n`` is not a whole number, or ``output`` holds something already.
     """
-    request, source, target = (
-        ListRequest(n=n, exclude_seen=exclude_seen),
-        hadoop_files.url_of(folder),
-        hadoop_files.url_of(output),
-    )
+    request = ListRequest(n=n, exclude_seen=exclude_seen)
+    source, target = hadoop_files.url_of(folder), hadoop_files.url_of(output)
     if partitions is not None and partitions < 1:
         raise SettingError(f"partitions is {partitions!r}: divide the users into 1 part or more")
     spark = spark or session()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from cofactor.errors import DataError, SettingError
+from cofactor.data.arguments import check_choice
+from cofactor.errors import DataError
 from cofactor.spark import hadoop_files
 
 if TYPE_CHECKING:
@@ -195,5 +196,4 @@ def check_choices(layout: Layout) -> None:
         "on_bad_rows": ("error", "skip"),
     }
     for name, choices in allowed.items():
-        if getattr(layout, name) not in choices:
-            raise SettingError(f"{name}={getattr(layout, name)!r}: it must be {' or '.join(map(repr, choices))}")
+        check_choice(name, getattr(layout, name), choices)
