@@ -666,3 +666,31 @@ def test_users_without_history_are_an_error_or_get_what_is_asked_for(tmp_path):
     everyone = json.loads(run("recommend", model, "--all", "-o", tmp_path / "all.parquet", "--json").stdout)
     assert everyone["n_users"] == 21
     assert "v" not in pl.read_parquet(tmp_path / "all.parquet")["user"]
+
+
+def test_popularity_of_late_is_fitted_by_its_options(tmp_path):
+    path = tmp_path / "late.safetensors"
+    told = as_json("fit", DATA, "--solver", "popularity", "--window", "7d", "-o", path)
+    assert told["solver"] == "Popularity"
+    assert cf.load(path).origin.settings["window"] == "7d"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--window", "7"], "--window is '7': it must be a length of time above 0, such as '30d', '12h', '2w', "),
+        (["--half-life", "soon"], "--half-life is 'soon': it must be"),
+        (["--window", "7d", "--half-life", "7d"], "give either --window … or --half-life …, not both"),
+    ],
+)
+def test_a_length_of_time_that_is_none_is_refused_by_its_option(options, says):
+    failed = run("fit", DATA, "--solver", "popularity", *options, code=2)
+    assert says in failed.stderr
+    assert "timedelta" not in failed.stderr
+
+
+def test_late_popularity_of_a_file_without_times_says_how_to_name_them(tmp_path):
+    (tmp_path / "plays.csv").write_text("user,item\na,x\nb,y\na,y\nb,x\n")
+    failed = run("fit", tmp_path / "plays.csv", "--solver", "popularity", "--half-life", "7d", code=1)
+    assert "--half-life 7d needs the times" in failed.stderr
+    assert "--time-column" in failed.stderr

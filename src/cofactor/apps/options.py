@@ -85,6 +85,7 @@ DATA_OPTIONS = [
 
 
 _COLUMNS = ("user", "item", "value", "time")
+_LENGTHS = ("window", "half_life", "trend", "horizon")
 _NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory|values|on_unknown"
 
 
@@ -106,6 +107,9 @@ def in_options(text: str) -> str:
     text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
     text = text.replace("and fold_in() places users by ratings", "and 'cofactor serve' takes the ratings of new users")
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
+    text = re.sub(rf"^({'|'.join(_LENGTHS)}) is ", lambda found: f"{flag(found[1])} is ", text)
+    text = re.sub(rf"\b({'|'.join(_LENGTHS)})='?([^ ,):']+)'?", lambda found: f"{flag(found[1])} {found[2]}", text)
+    text = text.replace(", a timedelta, or a number of seconds", "")
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=…", r"--\1-column …", text)
     text = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag(found[1])} {shlex.quote(found[2])}", text)
@@ -158,6 +162,10 @@ def chosen(arguments: list[str], flag: str, default: str) -> str:
 
 
 def _option_type(hint: Any) -> Any:
+    """Return what a field is read as: as text where that is one of several types, such as a length of time."""
+    parts = typing.get_args(hint)
+    if str in parts:
+        return str | None if type(None) in parts else str
     return str if hint is Any else hint
 
 

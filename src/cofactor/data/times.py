@@ -13,7 +13,7 @@ import polars as pl
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["Duration", "Moment", "TimeUnit", "as_seconds", "duration", "moment", "seconds_column"]
+__all__ = ["Duration", "Moment", "TimeUnit", "as_seconds", "duration", "length_setting", "moment", "seconds_column"]
 
 logger = logging.getLogger(__name__)
 
@@ -221,6 +221,18 @@ def duration(length: object, name: str = "duration") -> float:
         f"{name} is {length!r}: it must be a length of time above 0, such as '30d', '12h', '2w', '90m' or '45s', "
         "a timedelta, or a number of seconds"
     )
+
+
+def length_setting(length: object, name: str) -> str | float:
+    """Return a length of time as a setting that a model's file can hold: a timedelta becomes its seconds.
+
+    Raises
+    ------
+    SettingError
+        See `duration`.
+    """
+    seconds = duration(length, name)
+    return length if isinstance(length, str) else seconds
 
 
 def _seconds_of(length: object) -> float:
