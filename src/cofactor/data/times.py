@@ -13,7 +13,17 @@ import polars as pl
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["Duration", "Moment", "TimeUnit", "as_seconds", "duration", "length_setting", "moment", "seconds_column"]
+__all__ = [
+    "Duration",
+    "Moment",
+    "TimeUnit",
+    "as_seconds",
+    "duration",
+    "length_setting",
+    "moment",
+    "seconds_column",
+    "shown_length",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +44,7 @@ _FORMATS = (
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 """How many seconds the unit of a length of time has, by its letter."""
 
+_NAMES = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 _FIRST_OF_UNIT = 10.0 ** np.array([11, 14, 17])
 """From here on a number is of the next smaller unit: 10^11 seconds are the year 5138, 10^11 milliseconds 1973."""
@@ -247,3 +258,14 @@ def _seconds_of(length: object) -> float:
         return length.total_seconds()
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([smhdw])\s*", str(length), re.ASCII)
     return float(found[1]) * _SECONDS[found[2]] if found and isinstance(length, str) else math.nan
+
+
+def shown_length(seconds: float) -> str:
+    """Return a length of time in words.
+
+    >>> shown_length(1_209_600), shown_length(86_400), shown_length(5400), shown_length(0.25)
+    ('14 days', '1 day', '1.5 hours', '0.25 seconds')
+    """
+    name, unit = next(((name, unit) for name, unit in _NAMES if seconds >= unit), _NAMES[-1])
+    number = f"{seconds / unit:,.0f}" if seconds >= 10 * unit else f"{seconds / unit:.2g}"
+    return f"{number} {name}{'' if number == '1' else 's'}"
