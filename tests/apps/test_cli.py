@@ -273,7 +273,9 @@ def test_a_format_that_is_not_written_is_refused(model, tmp_path):
 def test_the_next_command_works_as_it_is_printed(tmp_path, monkeypatch):
     """The first id looks like an option, and the user before it has nothing in the training part."""
     monkeypatch.chdir(tmp_path)
-    rows = [("-a", "i0", 9)] + [(f"-{u}", f"i{i}", i % 5) for u in "bcdefg" for i in range(6) if i != ord(u) % 6]
+    rows = [("-a", "i0", 9)] + [
+        (f"-{u}", f"i{i}", (i + ord(u)) % 5) for u in "bcdefg" for i in range(6) if i != ord(u) % 6
+    ]
     pl.DataFrame(rows, ["user", "item", "timestamp"], orient="row").write_csv("plays.csv")
     columns = ["--value-column", "none", "--time-column", "timestamp", "--split", "time"]
     said = run("fit", "plays.csv", *columns, "--rank", "2", "-o", "m.safetensors").stdout
@@ -694,3 +696,41 @@ def test_late_popularity_of_a_file_without_times_says_how_to_name_them(tmp_path)
     failed = run("fit", tmp_path / "plays.csv", "--solver", "popularity", "--half-life", "7d", code=1)
     assert "--half-life 7d needs the times" in failed.stderr
     assert "--time-column" in failed.stderr
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory):
+    """A file of plays over a hundred days, in which users and items appear one after the other."""
+    random = np.random.default_rng(0)
+    users, items = random.integers(0, 60, 1500), random.integers(0, 40, 1500)
+    born = np.maximum(users * 1.6, items * 2.4)
+    days = born + random.random(1500) * (100 - born)
+    frame = pl.DataFrame({"user": users, "item": items, "time": 1_700_000_000 + (86_400 * days).astype(np.int64)})
+    path = tmp_path_factory.mktemp("dated") / "plays.csv"
+    frame.unique(["user", "item"], keep="last", maintain_order=True).write_csv(path)
+    return path
+
+
+def test_what_comes_after_the_cut_is_counted_in_the_line_that_says_what_was_measured(dated, tmp_path):
+    path = tmp_path / "early.safetensors"
+    fitted = as_json(
+        "fit", dated, "--solver", "svd", "--rank", "3", "--split", "time", "--test-fraction", 0.6, "-o", path
+    )
+    told = as_json("evaluate", path, dated)
+    assert told["n_test"] == fitted["n_test"]
+    assert told["ndcg@10"] == fitted["ndcg@10"]
+    assert told["n_items_without_history"] > 0
+    words = f"({told['n_without_history']} users and {told['n_items_without_history']} items without history)"
+    assert words in run("evaluate", path, dated).stdout
+    assert told["notes"] == []
+
+
+def test_a_model_that_has_seen_the_future_says_so_beside_its_figures(dated, tmp_path):
+    path = tmp_path / "shuffled.safetensors"
+    run("fit", dated, "--solver", "svd", "--rank", "3", "-o", path)
+    (note,) = as_json("evaluate", path, dated)["notes"]
+    assert "days into the test period" in note
+    assert note in run("evaluate", path, dated).stdout
+    page = tmp_path / "report.html"
+    run("report", path, dated, "-o", page)
+    assert f"{note[:1].upper()}{note[1:]}." in page.read_text()

@@ -70,6 +70,8 @@ def evaluate(
     show.table(_report_table(report, names), right=("95 % interval",), decimals=4)
     if coverage is not None:
         show.table(coverage, title="intervals: the share of held-out ratings inside them")
+    for line in report.notes:
+        show.say(line)
     for path in written:
         show.say(f"wrote {path}")
     if trained_on:
@@ -146,10 +148,13 @@ def _evaluate_on_spark(
 def measured_on(report: "Report") -> str:
     """Say what a report was measured on."""
     unknown = f", {report.n_unknown:,} more of users or items unknown to the model" if report.n_unknown else ""
-    cold = f" ({report.n_without_history:,} users without history)" if report.n_without_history else ""
+    new = [(report.n_without_history, "users")]
+    new += [(report.n_items_without_history, "items")] if report.on_new_items == "skip" else []
+    without = " and ".join(f"{number:,} {what}" for number, what in new if number)
+    cold = f" ({without} without history)" if without else ""
     protocol = f"; lists: {report.protocol}" if report.protocol else ""
-    without = report.n_without_relevant if report.protocol else 0
-    left_out = f", {without:,} users without a relevant item left out" if without else ""
+    nothing = report.n_without_relevant if report.protocol else 0
+    left_out = f", {nothing:,} users without a relevant item left out" if nothing else ""
     return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{cold}{protocol}{left_out}"
 
 
@@ -181,6 +186,7 @@ def figures(report: "Report", names: Sequence[str] | None = None) -> dict[str, A
         **{name: report[name] for name in shown},
         **report.counts,
         "protocol": report.protocol,
+        "notes": report.notes,
         "intervals": {name: list(report.interval(name)) for name in shown if name in averaged},
     }
 

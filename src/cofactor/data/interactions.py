@@ -164,6 +164,13 @@ class Interactions:
         return (float(self.matrix.data.min()), float(self.matrix.data.max())) if len(self) else (0.0, 0.0)
 
     @property
+    def period(self) -> tuple[float, float] | None:
+        """The first and the last time, in seconds since 1970; None without times."""
+        if self.timestamps is None or not len(self):
+            return None
+        return (self.timestamps.min().item(), self.timestamps.max().item())
+
+    @property
     def is_binary(self) -> bool:
         """Whether every value is 1, as for feedback without ratings."""
         return self.value_range == (1.0, 1.0) or not len(self)
