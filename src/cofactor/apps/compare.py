@@ -17,6 +17,7 @@ from cofactor.apps.options import (
     DATA_OPTIONS,
     Data,
     Fraction,
+    Horizon,
     How,
     Json,
     K,
@@ -45,6 +46,7 @@ def compare(
     rank: Annotated[list[int] | None, typer.Option(help="A rank; repeat for more.", show_default="5, 10, 20")] = None,
     test_fraction: Fraction = 0.2,
     split: How = "random",
+    horizon: Horizon = None,
     seed: Seed = 0,
     k: K = None,
     relevant_from: RelevantFrom = None,
@@ -63,7 +65,7 @@ def compare(
     measured = lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
     with show.progress_bar("comparing", hidden=json_output) as bar:
         comparison, test = compare_ranks(
-            ratings, names, ranks, test_fraction, seed, split, measured, relevant_from, bar
+            ratings, names, ranks, test_fraction, seed, split, measured, relevant_from, bar, horizon=horizon
         )
     written = [] if output is None else _write_comparison(comparison, k, output)
     lead = _lead(comparison, k)
@@ -97,6 +99,8 @@ def compare_ranks(
     k: Sequence[int] | None = None,
     relevant_from: float | None = None,
     done: show.Progress = lambda *_: None,
+    *,
+    horizon: str | None = None,
 ) -> "tuple[Comparison, Interactions]":
     """Train each solver at each rank on the same split; return the comparison and the held-out part.
 
@@ -105,7 +109,7 @@ def compare_ranks(
     from cofactor.evaluation import report
     from cofactor.solvers import solver_class
 
-    train, test = split_data(ratings, how, fraction, seed)
+    train, test = split_data(ratings, how, fraction, seed, horizon)
     if test is None:
         raise SettingError("compare needs a held-out part: give --test-fraction, such as 0.2")
     tried = []

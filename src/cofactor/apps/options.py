@@ -16,6 +16,7 @@ __all__ = [
     "DATA_OPTIONS",
     "Data",
     "Fraction",
+    "Horizon",
     "How",
     "Json",
     "K",
@@ -44,7 +45,15 @@ Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, 
 ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
 Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for testing; 0 trains on all.")]
 Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
-How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
+How = Annotated[
+    str, typer.Option(help="How to hold out: random, per-user, last (of each user), time or rolling (by date).")
+]
+Horizon = Annotated[
+    str | None,
+    typer.Option(
+        help="With rolling: how long a test part lasts, such as 14d", show_default="as long as the share takes"
+    ),
+]
 
 
 def _option(name: str, kind: Any, default: Any, help_text: str, shown: bool | str = True) -> inspect.Parameter:

@@ -20,6 +20,7 @@ __all__ = [
     "contiguous_masks",
     "disjoint_parts",
     "fold_masks",
+    "horizon_of",
     "last_mask",
     "per_user_mask",
     "random_mask",
@@ -117,6 +118,29 @@ def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: object) -
             test_fraction,
         )
     return mask
+
+
+def horizon_of(times: np.ndarray | None, fraction: float, parts: int, store: ArrayStore = MEMORY) -> float:
+    """Return how many seconds each of several test parts lasts that together hold the latest share of interactions.
+
+    Raises
+    ------
+    DataError
+        If there are no times, or that share happened at one moment.
+    """
+    if times is None:
+        raise DataError("a split by time needs timestamps: name their column when reading (time=…)")
+    check_fraction("fraction", fraction)
+    store.require(17 * len(times), "the times of all ratings")
+    ordered = np.sort(times)
+    first = ordered[min(round(len(ordered) * (1 - fraction)), len(ordered) - 1)] if len(ordered) else 0
+    length = float(ordered[-1] - first) / parts if len(ordered) else 0.0
+    if not length:
+        raise DataError(
+            f"the latest {fraction:.3g} of the interactions happened at one moment: say how long a test part lasts, "
+            "with horizon=…"
+        )
+    return length
 
 
 def rolling_masks(
