@@ -11,9 +11,10 @@ import pytest
 import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.evaluation import better, compare, evaluate
-from cofactor.evaluation.held_out import known_part
+from cofactor.evaluation.held_out import known_part, training_part
 from cofactor.model.origin import Origin
 from cofactor.solvers import ALS, ImplicitALS, Popularity
+from cofactor.solvers.baselines import late_popularity
 
 DAY = 86_400
 
@@ -155,3 +156,34 @@ def test_the_period_of_a_table_is_in_seconds():
     table = Interactions.from_columns(["a", "b"], ["x", "y"], timestamps=[noon, noon + datetime.timedelta(seconds=9)])
     assert table.period == (noon.timestamp(), noon.timestamp() + 9)
     assert Interactions.from_columns(["a"], ["x"]).period is None
+
+
+def test_what_a_model_was_trained_on_is_found_among_ratings_with_its_times_and_own_values(plays):
+    train, _ = plays.split_random(test_fraction=0.3, seed=1)
+    model = Popularity().fit(train.binary())
+    shuffled = cf.from_frame(plays.to_frame().filter(pl.col("item") != 39).sample(fraction=1.0, shuffle=True, seed=0))
+    assert training_part(model, shuffled) is None, "a part of it is not there"
+    more = pl.DataFrame({"user": [-5], "item": [-7], "value": [1.0], "timestamp": [0]}).cast(plays.to_frame().schema)
+    for ratings in (
+        plays,
+        cf.from_frame(pl.concat([plays.to_frame(), more]).sample(fraction=1.0, shuffle=True, seed=0)),
+    ):
+        found = training_part(model, ratings)
+        assert (found.users, found.items) == (train.users, train.items)
+        assert (found.matrix != train.binary().matrix).nnz == 0
+        assert np.array_equal(found.timestamps, train.timestamps)
+    assert training_part(model, dataclasses.replace(plays, timestamps=None)) is None
+
+
+def test_popularity_of_late_is_no_baseline_where_nothing_late_was_chosen(plays):
+    assert late_popularity(plays) == [Popularity(window="7d")]
+    assert late_popularity(dataclasses.replace(plays, timestamps=None)) == []
+    old = Interactions.from_columns(["a", "b"], ["x", "y"], np.array([1.0, 0.0]), np.array([0, 30 * DAY]))
+    assert late_popularity(old) == []
+
+
+def test_tables_tell_popularities_apart(parts):
+    solvers = [Popularity(), Popularity(window="14d"), Popularity(half_life=DAY)]
+    assert compare(solvers, *parts, k=5).to_frame()["solver"].to_list() == [
+        "Popularity", "Popularity of the last 14 days", "Popularity with a half-life of 1 day",
+    ]  # fmt: skip

@@ -73,11 +73,12 @@ def fit(
     learnt, test = _split(ratings, split, 0.2 if test_fraction is None else test_fraction, seed, horizon)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
         fitted = train(made, learnt, test, lambda epoch: bar(epoch.number / epoch.planned, _figures(epoch)))
+        notes = _notes(fitted, learnt, test)
     result = fitted.to_json(None if output is None else fitted.model.save(output))
     if json_output:
-        show.as_json(result)
+        show.as_json({**result, "notes": notes})
     else:
-        _say(ratings, result, _user_with_history(fitted.model))
+        _say(ratings, result, _user_with_history(fitted.model), notes)
 
 
 def _fit_on_spark(
@@ -222,7 +223,23 @@ def _user_with_history(model: "Factors") -> "Id":
     return model.users[int(has_history(model, np.arange(model.n_users)).argmax())]
 
 
-def _say(ratings: "Interactions", result: Mapping[str, Any], user: "Id") -> None:
+def _notes(fitted: Fitted, learnt: "Interactions", test: "Interactions | None") -> list[str]:
+    """Return what to know before a model is used: that it has seen the future, or that what is new does better."""
+    from cofactor.evaluation.report import evaluate, unbeaten
+    from cofactor.solvers.baselines import Popularity, late_popularity
+
+    report = fitted.report
+    if report is None or test is None:
+        return []
+    advice = "; --split time tests on the latest ratings instead"
+    notes = [f"{line}{advice}" for line in report.notes]
+    if not report.protocol or fitted.model.origin.solver == Popularity.__name__:
+        return notes
+    late = [(one.label, evaluate(one.fit(learnt), test)) for one in late_popularity(learnt)]
+    return notes + [line for one in late for line in unbeaten(report, *one)]
+
+
+def _say(ratings: "Interactions", result: Mapping[str, Any], user: "Id", notes: list[str]) -> None:
     show.say(f"{ratings!r}")
     show.say(f"trained {result['solver']} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
     shown = ("mse", "rmse", "mae", "ndcg@", "recall@", "hit@")
@@ -230,6 +247,8 @@ def _say(ratings: "Interactions", result: Mapping[str, Any], user: "Id") -> None
     if result["n_test"]:
         figures = ", ".join(f"{name.upper()} {value:.4f}" for name, value in measured.items())
         show.say(f"on {result['n_test']:,} held-out ratings: {figures}")
+    for line in notes:
+        show.say(line)
     if result["model"] is None:
         show.say("not saved: give -o MODEL.safetensors to save it")
         return

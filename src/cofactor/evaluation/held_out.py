@@ -1,5 +1,6 @@
 """Held-out ratings as a model sees them: ids matched, who can be measured and who cannot, overlap refused."""
 
+import dataclasses
 import functools
 import sys
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ __all__ = [
     "popular_group",
     "relevant_among",
     "table_in_rows_of",
+    "training_part",
     "without_training_rows",
 ]
 
@@ -377,8 +379,28 @@ def without_training_rows(model: Factors, ratings: Interactions) -> Interactions
     >>> len(without_training_rows(ImplicitALS(rank=2, epochs=1).fit(train), ratings)) == len(test)
     True
     """
+    kept = _trained_mask(model, ratings)
+    return ratings.where(np.logical_not(kept, out=kept))
+
+
+def training_part(model: Factors, ratings: Interactions) -> Interactions | None:
+    """Return what a model was trained on, with the times that ratings have; None unless they have all of it."""
+    if ratings.timestamps is None or not model.seen.nnz:
+        return None
+    part = ratings.where(_trained_mask(model, ratings))
+    if len(part) != model.seen.nnz:
+        return None
+    if ratings.users != model.users or ratings.items != model.items:
+        frame = part.to_frame()
+        rows = model.users.rows(frame["user"]), model.items.rows(frame["item"])
+        part = Interactions.from_rows(model.users, model.items, *rows, timestamps=frame["timestamp"].to_numpy())
+    return dataclasses.replace(part, matrix=model.seen, metadata=model.metadata, name=model.origin.data)
+
+
+def _trained_mask(model: Factors, ratings: Interactions) -> np.ndarray:
+    """Return which of some ratings a model was trained on, as a mask over the stored ones."""
     user_of, item_of = _rows_in(ratings.users, model.users), _rows_in(ratings.items, model.items)
-    kept = ratings.array_store.zeros(len(ratings), bool)
+    mask: np.ndarray = ratings.array_store.zeros(len(ratings), bool)
     lengths = np.diff(ratings.matrix.indptr) + _lengths_of(model.seen, user_of)
     for part in ratings.array_store.row_parts(lengths):
         some, known_users = rows_between(ratings.matrix, part.start, part.stop), user_of[part] >= 0
@@ -388,8 +410,8 @@ def without_training_rows(model: Factors, ratings: Interactions) -> Interactions
         seen, place = _rows_of(model.seen, user_of[part][known_users]), np.cumsum(known_users) - 1
         trained = np.zeros(len(known), bool)
         trained[known] = stores(seen, place[user_rows[known]], item_rows[known])
-        kept[ratings.matrix.indptr[part.start] : ratings.matrix.indptr[part.stop]] = ~trained
-    return ratings.where(kept)
+        mask[ratings.matrix.indptr[part.start] : ratings.matrix.indptr[part.stop]] = trained
+    return mask
 
 
 def known_part(train: Interactions, test: Interactions) -> Interactions:

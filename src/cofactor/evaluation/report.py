@@ -32,10 +32,12 @@ __all__ = [
     "Report",
     "compare",
     "evaluate",
+    "label_of_solver",
     "list_columns",
     "measured_columns",
     "of_all_lists",
     "report_of",
+    "unbeaten",
     "with_popular",
 ]
 
@@ -187,6 +189,11 @@ class Report:
         return {"protocol": self.protocol} if self.protocol else {}
 
 
+def label_of_solver(solver: Any) -> str:
+    """Return what tables call a solver: its name, or what it says of itself."""
+    return str(getattr(solver, "label", type(solver).__name__))
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Several solvers on one split: for each its settings, its model, its report and how many seconds its fit took."""
@@ -206,7 +213,7 @@ class Comparison:
         any_without = any(report.n_without_history for report in self.reports)
         rows = [
             {
-                "solver": type(solver).__name__,
+                "solver": label_of_solver(solver),
                 "rank": model.rank,
                 **report.metrics,
                 **({"n_without_history": report.n_without_history} if any_without else {}),
@@ -301,6 +308,15 @@ def evaluate(
         columns["auc"] = Column.of(np.concatenate(areas))
     protocol = with_popular(FULL, on_unknown) if lists_too or further else ""
     return report_of(held_out, columns, protocol, of_all_lists(counts, cut_offs), relevant, relevant_from)
+
+
+def unbeaten(report: Report, label: str, baseline: Report, k: int = 10) -> list[str]:
+    """Return what is to be said of lists that are no better than those of a baseline; nothing if they are."""
+    metric = f"ndcg@{k}"
+    if not (metric in report.metrics and metric in baseline.metrics and report[metric] <= baseline[metric]):
+        return []
+    values = f"{report[metric]:.4f} against {baseline[metric]:.4f}"
+    return [f"these lists do not beat {label[:1].lower()}{label[1:]}: {metric} {values}"]
 
 
 def with_popular(protocol: str, on_unknown: OnUnknown) -> str:

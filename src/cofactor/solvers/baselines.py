@@ -9,7 +9,7 @@ from scipy import sparse
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of
 from cofactor.data.preparation import Alike, AsGiven, Preparation, prepared
-from cofactor.data.times import Duration, duration, length_setting
+from cofactor.data.times import Duration, duration, length_setting, shown_length
 from cofactor.errors import DataError, SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
@@ -27,8 +27,11 @@ from cofactor.solvers.base import (
     positives,
 )
 
-__all__ = ["BiasOnly", "Popularity", "PureSVD"]
+__all__ = ["BiasOnly", "Popularity", "PureSVD", "late_popularity"]
 
+
+LATE = "7d"
+"""The window of the popularity that models are compared with where there are times."""
 
 _TIE = 1e-6
 """The weight of the popularity of all time beside that of late, so that it decides between equals only."""
@@ -82,6 +85,15 @@ class Popularity:
                 object.__setattr__(self, name, length_setting(getattr(self, name), name))
         if self.window is not None and self.half_life is not None:
             raise SettingError("give either window=… or half_life=…, not both")
+
+    @property
+    def label(self) -> str:
+        """What tables call it: its name, and of what time."""
+        if self.window is not None:
+            return f"Popularity of the last {shown_length(duration(self.window))}"
+        if self.half_life is not None:
+            return f"Popularity with a half-life of {shown_length(duration(self.half_life))}"
+        return "Popularity"
 
     def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
         """Count how many users have each item.
@@ -157,6 +169,17 @@ class Popularity:
             return ages < duration(self.window, "window")
         fresh: np.ndarray = np.exp2(-ages / duration(self.half_life, "half_life"))
         return fresh
+
+
+def late_popularity(train: Interactions) -> list[Popularity]:
+    """Return what models are to beat where there are times, popularity of the last week; else nothing."""
+    if train.timestamps is None or not len(train):
+        return []
+    since, values = train.timestamps.max() - duration(LATE), train.matrix.data
+    for part in train.array_store.parts(len(train)):
+        if ((train.timestamps[part] > since) & (values[part] > 0)).any():
+            return [Popularity(window=LATE)]
+    return []
 
 
 @dataclass(frozen=True)
