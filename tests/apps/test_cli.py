@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from clisupport import as_json, run
 import cofactor as cf
 from cofactor.__main__ import main as from_anywhere
 from cofactor.data.metadata import ItemMetadata
+from cofactor.evaluation import evaluate as measure
 from cofactor.lists import everyone
+from cofactor.solvers import Popularity
 
 DATA = "synthetic:80x50x1600:3"
+LATE = "Popularity of the last 7 days"
 QUICK = ["--solver", "keras", "--rank", "3", "--epochs", "2"]
 
 
@@ -273,7 +277,9 @@ def test_a_format_that_is_not_written_is_refused(model, tmp_path):
 def test_the_next_command_works_as_it_is_printed(tmp_path, monkeypatch):
     """The first id looks like an option, and the user before it has nothing in the training part."""
     monkeypatch.chdir(tmp_path)
-    rows = [("-a", "i0", 9)] + [(f"-{u}", f"i{i}", i % 5) for u in "bcdefg" for i in range(6) if i != ord(u) % 6]
+    rows = [("-a", "i0", 9)] + [
+        (f"-{u}", f"i{i}", (i + ord(u)) % 5) for u in "bcdefg" for i in range(6) if i != ord(u) % 6
+    ]
     pl.DataFrame(rows, ["user", "item", "timestamp"], orient="row").write_csv("plays.csv")
     columns = ["--value-column", "none", "--time-column", "timestamp", "--split", "time"]
     said = run("fit", "plays.csv", *columns, "--rank", "2", "-o", "m.safetensors").stdout
@@ -394,7 +400,8 @@ def test_a_comparison_of_lists_is_printed_written_and_drawn(tmp_path):
     pictures = {"error-by-rank.svg", "recall-by-length.svg", "accuracy-against-popularity.svg"}
     assert names == pictures | {"report.json", "report.csv"}
     assert {path.rsplit("/", 1)[1] for path in result["pictures"]} == pictures
-    assert set(pl.read_csv(tmp_path / "report.csv")["model"]) == {"ALS", "ImplicitALS", "BiasOnly", "Popularity"}
+    compared = {"ALS", "ImplicitALS", "BiasOnly", "Popularity", LATE}
+    assert set(pl.read_csv(tmp_path / "report.csv")["model"]) == compared
     told = run(*arguments).stdout
     assert f"{row['ndcg@5']:.4f}" in told
     assert f"{lead['best']} against {lead['next']}: ndcg@5 +" in told
@@ -402,11 +409,11 @@ def test_a_comparison_of_lists_is_printed_written_and_drawn(tmp_path):
 
 def test_baselines_stand_beside_what_is_compared():
     rows = as_json("compare", DATA, "--solver", "als", "--rank", "2", "-k", "5")["rows"]
-    assert [row["solver"] for row in rows] == ["ALS", "BiasOnly", "Popularity"]
+    assert [row["solver"] for row in rows] == ["ALS", "BiasOnly", "Popularity", LATE]
     assert rows[2]["mse"] is None
     assert 0 <= rows[0]["ndcg@5"] <= 1
     rows = as_json("compare", DATA, "--solver", "implicit-als", "--rank", "2")["rows"]
-    assert [row["solver"] for row in rows] == ["ImplicitALS", "Popularity"]
+    assert [row["solver"] for row in rows] == ["ImplicitALS", "Popularity", LATE]
 
 
 @pytest.mark.parametrize("solver", ["als", "implicit-als", "nmf", "svd", "popularity", "bias"])
@@ -666,3 +673,132 @@ def test_users_without_history_are_an_error_or_get_what_is_asked_for(tmp_path):
     everyone = json.loads(run("recommend", model, "--all", "-o", tmp_path / "all.parquet", "--json").stdout)
     assert everyone["n_users"] == 21
     assert "v" not in pl.read_parquet(tmp_path / "all.parquet")["user"]
+
+
+def test_popularity_of_late_is_fitted_by_its_options(tmp_path):
+    path = tmp_path / "late.safetensors"
+    told = as_json("fit", DATA, "--solver", "popularity", "--window", "7d", "-o", path)
+    assert told["solver"] == "Popularity"
+    assert cf.load(path).origin.settings["window"] == "7d"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--window", "7"], "--window is '7': it must be a length of time above 0, such as '30d', '12h', '2w', "),
+        (["--half-life", "soon"], "--half-life is 'soon': it must be"),
+        (["--window", "7d", "--half-life", "7d"], "give either --window … or --half-life …, not both"),
+    ],
+)
+def test_a_length_of_time_that_is_none_is_refused_by_its_option(options, says):
+    failed = run("fit", DATA, "--solver", "popularity", *options, code=2)
+    assert says in failed.stderr
+    assert "timedelta" not in failed.stderr
+
+
+def test_late_popularity_of_a_file_without_times_says_how_to_name_them(tmp_path):
+    (tmp_path / "plays.csv").write_text("user,item\na,x\nb,y\na,y\nb,x\n")
+    failed = run("fit", tmp_path / "plays.csv", "--solver", "popularity", "--half-life", "7d", code=1)
+    assert "--half-life 7d needs the times" in failed.stderr
+    assert "--time-column" in failed.stderr
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory):
+    """A file of plays over a hundred days, in which users and items appear one after the other."""
+    random = np.random.default_rng(0)
+    users, items = random.integers(0, 60, 1500), random.integers(0, 40, 1500)
+    born = np.maximum(users * 1.6, items * 2.4)
+    days = born + random.random(1500) * (100 - born)
+    frame = pl.DataFrame({"user": users, "item": items, "time": 1_700_000_000 + (86_400 * days).astype(np.int64)})
+    path = tmp_path_factory.mktemp("dated") / "plays.csv"
+    frame.unique(["user", "item"], keep="last", maintain_order=True).write_csv(path)
+    return path
+
+
+def test_what_comes_after_the_cut_is_counted_in_the_line_that_says_what_was_measured(dated, tmp_path):
+    path = tmp_path / "early.safetensors"
+    fitted = as_json(
+        "fit", dated, "--solver", "svd", "--rank", "3", "--split", "time", "--test-fraction", 0.6, "-o", path
+    )
+    told = as_json("evaluate", path, dated)
+    assert told["n_test"] == fitted["n_test"]
+    assert told["ndcg@10"] == fitted["ndcg@10"]
+    assert told["n_items_without_history"] > 0
+    words = f"({told['n_without_history']} users and {told['n_items_without_history']} items without history)"
+    assert words in run("evaluate", path, dated).stdout
+    assert not any("test period" in note for note in told["notes"])
+
+
+def test_a_model_that_has_seen_the_future_says_so_beside_its_figures(dated, tmp_path):
+    path = tmp_path / "shuffled.safetensors"
+    run("fit", dated, "--solver", "svd", "--rank", "3", "-o", path)
+    note = as_json("evaluate", path, dated)["notes"][0]
+    assert "days into the test period" in note
+    assert note in run("evaluate", path, dated).stdout
+    page = tmp_path / "report.html"
+    run("report", path, dated, "-o", page)
+    assert f"{note[:1].upper()}{note[1:]}." in page.read_text()
+
+
+def test_popularity_of_late_stands_beside_popularity_wherever_there_are_times(dated, tmp_path):
+    path = tmp_path / "model.safetensors"
+    learnt = cf.read_csv(dated, value=None).split_by_time(test_fraction=0.3)[0]
+    fit = ["fit", dated, "--solver", "svd", "--rank", "3", "--split", "time", "--test-fraction", 0.3, "-o", path]
+    fitted = as_json(*fit)
+    told = as_json("evaluate", path, dated, "-k", 5, "-k", 10)
+    for label, solver in (("Popularity", Popularity()), (LATE, Popularity(window="7d"))):
+        test = cf.read_csv(dated, value=None).split_by_time(test_fraction=0.3)[1]
+        report = measure(solver.fit(learnt), test, k=[5, 10])
+        assert told["baselines"][label] == pytest.approx({name: report[name] for name in told["baselines"][label]})
+    late = told["baselines"][LATE]["ndcg@10"]
+    assert fitted["ndcg@10"] <= late
+    line = f"these lists do not beat popularity of the last 7 days: ndcg@10 {fitted['ndcg@10']:.4f} against {late:.4f}"
+    assert fitted["notes"] == told["notes"] == [line]
+    said = run("evaluate", path, dated).stdout
+    assert LATE in " ".join(said.split())
+    assert line in said
+    assert line in run(*fit).stdout
+    page = tmp_path / "report.html"
+    run("report", path, dated, "-o", page)
+    text = re.sub(r"<[^>]*>", "", page.read_text())
+    assert re.search(rf"popularity of the last 7 days\s+{late:.4f}", text)
+
+
+def test_where_the_training_data_are_not_at_hand_no_baseline_is_made_up(dated, tmp_path):
+    path, test = tmp_path / "model.safetensors", tmp_path / "test.csv"
+    run("fit", dated, "--solver", "svd", "--rank", "3", "--split", "time", "-o", path)
+    pl.read_csv(dated).sort("time").tail(150).write_csv(test)
+    told = as_json("evaluate", path, test)
+    assert (told["baselines"], told["notes"]) == ({}, [])
+
+
+def test_a_random_split_of_dated_ratings_suggests_a_split_by_date(dated):
+    arguments = ["fit", dated, "--solver", "svd", "--rank", "3"]
+    for split in ("random", "per-user", "last"):
+        said = run(*arguments, "--split", split).stdout
+        assert "days into the test period" in said
+        assert "--split time tests on the latest ratings instead" in said
+    assert "--split time" not in run(*arguments, "--split", "time").stdout
+    assert "--split time" not in run(*arguments, "--time-column", "none").stdout
+    assert "--split time" not in run(*arguments, "--test-fraction", 0).stdout
+    assert run(*arguments).stdout.count("--split time") == 1
+
+
+def test_a_model_that_beats_what_is_new_is_not_told_otherwise(dated):
+    fitted = as_json("fit", dated, "--solver", "popularity", "--half-life", "3d", "--split", "time")
+    assert fitted["notes"] == []
+
+
+@pytest.mark.parametrize("command", ["fit", "compare"])
+def test_the_last_stretch_of_time_is_held_out_by_its_length(dated, command):
+    table = cf.read_csv(dated, value=None)
+    latest = int((table.timestamps > table.timestamps.max() - 20 * 86_400).sum())
+    arguments = [command, dated, "--split", "rolling", "--solver", "svd", "--rank", "3"]
+
+    def held_out(*options):
+        told = as_json(*arguments, *options)
+        return len(table) - told["n_train"] if command == "fit" else told["n_test"]
+
+    assert held_out("--horizon", "20d") == latest
+    assert held_out("--test-fraction", 0.25) == pytest.approx(0.25 * len(table), abs=1)

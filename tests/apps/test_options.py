@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import pytest
 
 from cofactor.apps.options import chosen, solver_options, taking
-from cofactor.solvers import SOLVERS, solver_class
+from cofactor.solvers import SOLVERS, Popularity, solver_class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,13 @@ def test_an_option_has_the_fields_type_default_and_help():
     assert helps["warm"] == helps["cold"] == "Two at once, over two lines."[:-1]
     assert helps["rank"].startswith("Length of the vectors")
     assert get_args(options["pattern"].annotation)[0] is str
+
+
+def test_a_length_of_time_is_read_as_text_and_may_be_left_out():
+    options = {option.name: option for option in solver_options(Popularity)}
+    for name in ("window", "half_life"):
+        assert options[name].default is None
+        assert get_args(get_args(options[name].annotation)[0]) == (str, type(None))
 
 
 @pytest.mark.parametrize("name", SOLVERS)

@@ -3,6 +3,7 @@
 import json
 import shlex
 
+import numpy as np
 import polars as pl
 import pytest
 from clisupport import as_json, run
@@ -10,6 +11,7 @@ from tablesupport import row_pairs
 
 import cofactor as cf
 from cofactor.solvers.als import ImplicitALS
+from cofactor.solvers.baselines import PureSVD
 
 DATA = "synthetic:80x50x1600:3"
 QUICK = ["--trials", "5", "--space", "rank=2:5", "--space", "epochs=1:4"]
@@ -157,3 +159,54 @@ def test_ctrl_c_says_where_the_trials_are_and_the_same_command_goes_on(tmp_path,
         stopped = "".join(run(*command, code=130).stderr.split())
     assert f"stopped:thesamecommandresumesafterthetrialsin{tmp_path / 'study.log'}" in stopped
     assert as_json(*command)["trials"]["complete"] >= 2
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory):
+    """A file of plays over a hundred days."""
+    random = np.random.default_rng(0)
+    rows = {"user": random.integers(0, 30, 900), "item": random.integers(0, 40, 900), "time": np.arange(900) * 9600}
+    path = tmp_path_factory.mktemp("dated") / "plays.csv"
+    pl.DataFrame(rows).unique(["user", "item"], keep="last", maintain_order=True).write_csv(path)
+    return path
+
+
+def test_tuned_by_date_all_parts_are_by_date_and_the_command_has_the_same_test_part(dated, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fitted, fit = [], PureSVD.fit
+    monkeypatch.setattr(PureSVD, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more))
+    options = ["--solver", "svd", "--space", "rank=2:4", "--trials", 1]
+    told = as_json("tune", dated, *options, "--split", "rolling", "--horizon", "14d", "--folds", 2)
+    latest, day = 899 * 9600, 86_400
+    ends = [table.timestamps.max() for table in fitted]
+    for end, days in zip(ends, (42, 28, 14), strict=True):
+        assert end == pytest.approx(latest - days * day, abs=9600)
+    assert "--split rolling --horizon 14d" in told["command"]
+    again = as_json(*shlex.split(told["command"])[1:])
+    assert again["n_test"] == told["n_test"]
+    assert {name: again[name] for name in told["test"]} == told["test"]
+
+
+def test_tuned_by_one_cut_there_is_one_validation_part_by_date(dated, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fitted, fit = [], PureSVD.fit
+    monkeypatch.setattr(PureSVD, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more))
+    told = as_json("tune", dated, "--solver", "svd", "--space", "rank=2:4", "--trials", 1, "--split", "time")
+    part, whole = fitted
+    assert len(part) == pytest.approx(0.9 * len(whole), abs=1)
+    assert set(part.timestamps.tolist()) == set(np.sort(whole.timestamps)[: len(part)].tolist())
+    assert told["n_unknown"] == 0
+
+
+@pytest.mark.parametrize("split", ["time", "random"])
+def test_a_horizon_is_for_rolling_splits_only(dated, split):
+    for command in ("tune", "fit", "compare"):
+        failed = run(command, dated, "--split", split, "--horizon", "9d", code=2)
+        assert f"--horizon 9d: it is for --split rolling, not for --split {split}" in failed.stderr
+
+
+def test_ratings_of_one_moment_stay_together_and_the_share_is_said(tmp_path):
+    rows = [(f"u{k % 9}", f"i{k // 9}", (k // 9 + k % 9) % 10) for k in range(90)]
+    pl.DataFrame(rows, ["user", "item", "time"], orient="row").write_csv(tmp_path / "plays.csv")
+    words = ["fit", tmp_path / "plays.csv", "--solver", "popularity", "--split", "time", "--test-fraction", 0.15]
+    assert "the test part holds 0.2 of the ratings, not 0.15: those of one moment stay" in run(*words).stderr

@@ -39,6 +39,7 @@ METHODS = {
     "split_per_user": (),
     "split_last": (),
     "split_by_time": (),
+    "split_rolling": (),
     "split_users": (),
     "folds": (2,),
     "contiguous_folds": (2,),

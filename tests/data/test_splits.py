@@ -1,6 +1,7 @@
 """Every way to hold ratings out, against what NumPy or polars makes of the same rule."""
 
 import dataclasses
+import datetime
 import tracemalloc
 
 import numpy as np
@@ -57,6 +58,68 @@ def test_a_split_by_time_holds_out_the_future(ratings):
     assert keys(ratings.split_by_time(at=float(test.timestamps.min()))[1]) == keys(test)
 
 
+def timed(times):
+    """Return one interaction at each time, of a user and an item of its own."""
+    return Interactions.from_columns(range(len(times)), range(len(times)), timestamps=np.array(times))
+
+
+def test_ties_at_the_cut_are_all_held_out_and_the_share_is_said(caplog):
+    caplog.set_level("INFO")
+    train, test = timed([1, 2, 3, 4, 5, 5, 5, 5, 5, 6]).split_by_time(test_fraction=0.2)
+    assert train.timestamps.tolist() == [1, 2, 3, 4]
+    assert test.timestamps.tolist() == [5, 5, 5, 5, 5, 6]
+    assert "the test part holds 0.6 of the interactions, not 0.2" in caplog.text
+    caplog.clear()
+    timed(range(10)).split_by_time(test_fraction=0.2)
+    assert not caplog.records
+
+
+def test_a_rolling_split_tests_one_horizon_after_the_other_up_to_the_end():
+    parts = list(timed([0, 5, 10, 15, 20, 25, 30, 35, 40]).split_rolling(3, horizon=10))
+    assert [test.timestamps.tolist() for _, test in parts] == [[15, 20], [25, 30], [35, 40]]
+    assert [train.timestamps.max() for train, _ in parts] == [10, 20, 30]
+    assert [len(train) for train, _ in parts] == [3, 5, 7]
+
+
+def test_a_rolling_split_keeps_users_items_and_the_reading_order(ratings):
+    for horizon in ("100s", datetime.timedelta(seconds=100), 100):
+        parts = list(ratings.split_rolling(2, horizon=horizon))
+        latest = ratings.timestamps.max()
+        for (train, test), end in zip(parts, (latest - 100, latest), strict=True):
+            when = pl.col("timestamp")
+            assert train.to_frame().equals(ratings.to_frame().filter(when <= end - 100))
+            assert test.to_frame().equals(ratings.to_frame().filter((when > end - 100) & (when <= end)))
+            assert train.users == test.users == ratings.users
+
+
+def test_a_rolling_split_has_no_pair_on_both_sides():
+    """A repeated pair is stored once, by default at its latest time."""
+    plays = Interactions.from_columns(["a", "a", "b", "a"], ["x", "y", "x", "x"], timestamps=np.array([1, 2, 3, 9]))
+    ((train, test),) = plays.split_rolling(1, horizon=5)
+    assert train.to_frame().select("user", "item").rows() == [("a", "y"), ("b", "x")]
+    assert test.to_frame().select("user", "item").rows() == [("a", "x")]
+
+
+@pytest.mark.parametrize(
+    ("times", "n", "horizon", "kind", "says"),
+    [
+        (range(10), 3, 5, cf.DataError, "3 test parts of 5 seconds leave nothing to train on, .* span 9 seconds"),
+        ([0, 1, 2, 100], 2, 20, cf.DataError, "nothing happened in test part 1 of 2, .*20 seconds: give a longer"),
+        (range(10), 0, 1, cf.SettingError, "n is 0"),
+        (range(10), 1, "soon", cf.SettingError, "horizon is 'soon'"),
+        ([], 1, 5, cf.DataError, "leave nothing to train on"),
+    ],
+)
+def test_a_rolling_split_with_an_empty_part_is_refused_at_once(times, n, horizon, kind, says):
+    with pytest.raises(kind, match=says):
+        timed(times).split_rolling(n, horizon=horizon)
+
+
+def test_a_rolling_split_needs_times():
+    with pytest.raises(cf.DataError, match=r"split_rolling needs timestamps.*\(time=…\)"):
+        Interactions.from_columns(["a"], ["x"]).split_rolling()
+
+
 def test_folds_hold_out_everything_once(ratings):
     held_out = [key for _, test in ratings.folds(5, seed=3) for key in keys(test)]
     assert sorted(held_out) == sorted(keys(ratings))
@@ -81,6 +144,7 @@ WITHIN_A_LIMIT = {
     "split_per_user": lambda table: [*table.split_per_user(seed=3)],
     "split_last": lambda table: [*table.split_last()],
     "split_by_time": lambda table: [*table.split_by_time(test_fraction=0.1)],
+    "split_rolling": lambda table: [part for parts in table.split_rolling(2, horizon="400d") for part in parts],
     "filter": lambda table: [table.filter(pl.col("value") > 3)],
     "split_rows, of unknown number": lambda table: [*table.split_rows(iter(range(9, 100)))],
 }

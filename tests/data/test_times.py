@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import cofactor as cf
-from cofactor.data.times import TimeUnit, as_seconds, moment
+from cofactor.data.times import TimeUnit, as_seconds, duration, moment
 
 NOON = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC)
 EVENTS = pl.DataFrame(
@@ -142,3 +142,57 @@ def test_a_table_read_from_its_own_frame_is_the_same(tmp_path):
         frame.write_csv(tmp_path / "again.csv")
         ids = "int" if table.users.holds_integers else "str"
         assert cf.read_csv(tmp_path / "again.csv", ids=ids).to_frame().equals(frame.drop("title"))
+
+
+@pytest.mark.parametrize(
+    ("length", "seconds"),
+    [
+        ("30d", 30 * 86_400),
+        ("12h", 12 * 3600),
+        ("2w", 14 * 86_400),
+        ("90m", 5400),
+        (" 45 s ", 45),
+        ("0.5d", 43_200),
+        (datetime.timedelta(days=1, seconds=0.5), 86_400.5),
+        (3600, 3600),
+        (0.25, 0.25),
+        (np.int64(7), 7),
+    ],
+    ids=repr,
+)
+def test_a_length_of_time_may_be_a_text_a_timedelta_or_seconds(length, seconds):
+    assert duration(length) == seconds
+
+
+@pytest.mark.parametrize("length", [datetime.timedelta(0), datetime.timedelta(days=-1), datetime.date(2024, 1, 1)])
+def test_a_timedelta_that_is_no_length_is_refused(length):
+    with pytest.raises(cf.SettingError, match="above 0"):
+        duration(length)
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        "",
+        "30",
+        "d",
+        "30 days",
+        "-3d",
+        "0d",
+        "1e3s",
+        "3D",
+        [1],
+        np.timedelta64(3, "ns"),
+        0,
+        -1,
+        True,
+        None,
+        float("nan"),
+        float("inf"),
+        10**400,
+    ],
+    ids=lambda length: repr(length)[:20],
+)
+def test_what_is_no_length_of_time_is_refused(length):
+    with pytest.raises(cf.SettingError, match=r"half_life is .*above 0, such as '30d'.*or a number of seconds"):
+        duration(length, "half_life")

@@ -374,3 +374,47 @@ def test_a_search_in_which_all_failed_does_not_stand_in_the_way_of_the_corrected
         tune(ImplicitALS, likes, **same, space={"rank": (-3, 0)}, fixed={"epochs": 1})
     tuned = tune(ImplicitALS, likes, **same, space={"rank": (3, 4)}, fixed={"epochs": 1})
     assert tuned.trials_frame()["state"].to_list() == ["complete"]
+
+
+@pytest.fixture(scope="module")
+def arriving():
+    """Plays of a hundred days, in which users and items appear one after the other."""
+    random = np.random.default_rng(0)
+    users, items = random.integers(0, 60, 1500), random.integers(0, 40, 1500)
+    born = np.maximum(users * 1.6, items * 2.4)
+    times = 86_400 * (born + random.random(1500) * (100 - born))
+    return cf.Interactions.from_columns(users, items, timestamps=times)
+
+
+@pytest.mark.parametrize(("how", "parts"), [({"split": "time"}, 1), ({"split": "rolling", "horizon": "9d"}, 3)])
+def test_by_date_what_is_measured_is_later_and_could_be_known(arriving, how, parts, monkeypatch):
+    fitted, measured = [], []
+    fit, measure = PureSVD.fit, tuning.evaluate
+    monkeypatch.setattr(PureSVD, "fit", lambda self, table, **more: fitted.append(table) or fit(self, table, **more))
+    monkeypatch.setattr(
+        tuning, "evaluate", lambda model, table, **more: measured.append(table) or measure(model, table, **more)
+    )
+    tuned = tune(PureSVD, arriving, metric="ndcg@5", trials=1, space={"rank": (2, 4)}, validation_fraction=0.3, **how)
+    assert len(fitted) == len(measured) == parts
+    whole = tuning.validation_parts(arriving, how["split"], 0.3, horizon=how.get("horizon"))
+    for train, test, (rest, held_out) in zip(fitted, measured, whole, strict=True):
+        assert row_pairs(train) == row_pairs(rest)
+        assert train.timestamps.max() < test.timestamps.min()
+        before, after = rest.to_frame(), held_out.to_frame()
+        known = pl.col("user").is_in(before["user"].implode()) & pl.col("item").is_in(before["item"].implode())
+        assert test.to_frame().equals(after.filter(known))
+    assert tuned.n_unknown == sum(len(held_out) for _, held_out in whole) - sum(map(len, measured)) > 0
+
+
+def test_a_study_of_other_stretches_of_time_is_another_search(arriving, tmp_path):
+    same = {"metric": "ndcg@5", "trials": 1, "space": {"rank": (2, 4)}, "study": tmp_path / "study.log"}
+    tune(PureSVD, arriving, split="rolling", horizon="9d", **same)
+    tune(PureSVD, arriving, split="rolling", horizon=9 * 86_400, **same)
+    with pytest.raises(cf.SettingError, match="another search"):
+        tune(PureSVD, arriving, split="rolling", horizon="8d", **same)
+
+
+def test_where_all_that_is_held_out_comes_after_the_cut_the_error_says_so():
+    late = cf.Interactions.from_columns(range(20), range(20), timestamps=np.arange(20))
+    with pytest.raises(cf.DataError, match="validation part 1 of 1 has only users and items that come after"):
+        tune(PureSVD, late, metric="ndcg@5", trials=1, split="time", space={"rank": (2, 4)})

@@ -1,5 +1,7 @@
 """Held-out parts within the training data, metrics by name, and when to look at a training."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tablesupport import row_pairs
@@ -35,10 +37,38 @@ def test_time_decides_where_it_is_asked_to(ratings):
     assert np.diff(last.matrix.indptr).max() == 1
 
 
+def test_how_many_parts_there_are_suits_the_split(ratings):
+    counts = {
+        split: len(validation_parts(ratings, split)) for split in ("per-user", "random", "rolling", "last", "time")
+    }
+    assert counts == {"per-user": 3, "random": 3, "rolling": 3, "last": 1, "time": 1}
+
+
+def test_rolling_parts_hold_the_share_together_or_last_as_long_as_is_said(ratings):
+    shares = validation_parts(ratings, "rolling", 0.3)
+    assert sum(len(held_out) for _, held_out in shares) == pytest.approx(0.3 * len(ratings), abs=1)
+    for parts, length in ((shares, 90), (validation_parts(ratings, "rolling", folds=2, horizon="50s"), 50)):
+        for rest, held_out in parts:
+            assert rest.timestamps.max() < held_out.timestamps.min()
+            assert held_out.timestamps.max() - rest.timestamps.max() == pytest.approx(length, abs=1)
+        assert parts[-1][1].timestamps.max() == ratings.timestamps.max()
+
+
+def test_rolling_parts_need_times_and_a_stretch(ratings):
+    with pytest.raises(cf.DataError, match="needs timestamps"):
+        validation_parts(dataclasses.replace(ratings, timestamps=None), "rolling")
+    with pytest.raises(cf.DataError, match=r"happened at one moment: say how long.*horizon=…"):
+        validation_parts(dataclasses.replace(ratings, timestamps=np.zeros(len(ratings))), "rolling")
+    with pytest.raises(cf.SettingError, match="horizon is '9d': it is for the split 'rolling', not for 'time'"):
+        validation_parts(ratings, "time", horizon="9d")
+
+
 @pytest.mark.parametrize(
     ("split", "fraction", "folds", "message"),
     [
-        ("weekly", 0.2, 1, "unknown split 'weekly'"),
+        ("weekly", 0.2, 1, "unknown split 'weekly': choose one of per-user, random, last, time, rolling"),
+        ("time", 0.2, 3, "folds is 3: it must be 1 with split='time'; 'rolling' has several parts by date"),
+        ("rolling", 0.2, 0, "folds is 0: it must be at least 1"),
         ("last", 0.2, 2, "folds is 2: it must be 1 with split='last'"),
         ("random", 0.2, 0, "folds is 0: it must be at least 1"),
         ("per-user", 0.0, 1, "validation_fraction is 0: it must lie between 0 and 1"),

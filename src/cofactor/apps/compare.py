@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from cofactor.apps.options import (
     DATA_OPTIONS,
     Data,
     Fraction,
+    Horizon,
     How,
     Json,
     K,
@@ -45,6 +46,7 @@ def compare(
     rank: Annotated[list[int] | None, typer.Option(help="A rank; repeat for more.", show_default="5, 10, 20")] = None,
     test_fraction: Fraction = 0.2,
     split: How = "random",
+    horizon: Horizon = None,
     seed: Seed = 0,
     k: K = None,
     relevant_from: RelevantFrom = None,
@@ -56,6 +58,7 @@ def compare(
     check_folder(output)
     from cofactor.apps.sources import open_data
     from cofactor.evaluation.ranking import lengths_for_pictures
+    from cofactor.solvers.baselines import late_popularity
 
     names, ranks, k = [*(solver or ["keras"])], rank or [5, 10, 20], lengths(k, relevant_from)
     names += [name for name in _baselines_for(names, k) if name not in names]
@@ -63,12 +66,14 @@ def compare(
     measured = lengths_for_pictures(k, ratings.n_items) if output is not None and k else k
     with show.progress_bar("comparing", hidden=json_output) as bar:
         comparison, test = compare_ranks(
-            ratings, names, ranks, test_fraction, seed, split, measured, relevant_from, bar
-        )
+            ratings, names, ranks, test_fraction, seed, split, measured, relevant_from, bar, horizon=horizon,
+            baselines=late_popularity if "popularity" in names else lambda _: (),
+        )  # fmt: skip
     written = [] if output is None else _write_comparison(comparison, k, output)
     lead = _lead(comparison, k)
     if json_output:
-        show.as_json({"rows": _as_rows(comparison, k), "lead": lead, "n_test": len(test), **written_files(written)})
+        told = {"rows": _as_rows(comparison, k), "lead": lead, "n_test": len(test)}
+        show.as_json({**told, "notes": comparison.reports[0].notes, **written_files(written)})
         return
     table = _comparison_table(comparison, k)
     show.say(f"{measured_on(comparison.reports[0])}; below each value its 95 % interval over users")
@@ -77,6 +82,8 @@ def compare(
         low, high = lead["interval"]
         between = f"{lead['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
         show.say(f"{lead['best']} against {lead['next']}: {lead['metric']} {between}, p = {lead['p_value']:.4f}")
+    for line in comparison.reports[0].notes:
+        show.say(line)
     for path in written:
         show.say(f"wrote {path}")
 
@@ -97,15 +104,19 @@ def compare_ranks(
     k: Sequence[int] | None = None,
     relevant_from: float | None = None,
     done: show.Progress = lambda *_: None,
+    *,
+    horizon: str | None = None,
+    baselines: "Callable[[Interactions], Iterable[Any]]" = lambda _: (),
 ) -> "tuple[Comparison, Interactions]":
     """Train each solver at each rank on the same split; return the comparison and the held-out part.
 
-    ``done`` is called with the share that is done, from 0 to 1, and a few words.
+    ``done`` is called with the share that is done, from 0 to 1, and a few words. ``baselines`` returns more solvers to
+    compare with for the training part.
     """
     from cofactor.evaluation import report
     from cofactor.solvers import solver_class
 
-    train, test = split_data(ratings, how, fraction, seed)
+    train, test = split_data(ratings, how, fraction, seed, horizon)
     if test is None:
         raise SettingError("compare needs a held-out part: give --test-fraction, such as 0.2")
     tried = []
@@ -114,6 +125,7 @@ def compare_ranks(
         settings: list[dict[str, Any]]
         settings = [{"seed": seed, "rank": rank} for rank in ranks] if has_rank and ranks else [{"seed": seed}]
         tried += [solver_from(name, setting) for setting in settings]
+    tried += baselines(train)
     count = itertools.count(1)
 
     def tell(solver: Any, _: "Report") -> None:
@@ -140,12 +152,14 @@ def _comparison_table(comparison: "Comparison", k: Sequence[int] | None) -> "pl.
     """Return a table to print: one row per solver, in each cell a value with its interval below it."""
     import polars as pl
 
+    from cofactor.evaluation.report import label_of_solver
+
     names = dict.fromkeys(name for report in comparison.reports for name in shown_metrics(report, k))
     places = {name: place for name in names if (place := _column_order(name)) is not None}
     parts = zip(comparison.solvers, comparison.models, comparison.reports, comparison.seconds, strict=True)
     rows = [
         {
-            "solver": type(solver).__name__,
+            "solver": label_of_solver(solver),
             "rank": model.rank,
             **{name: _cell(report, name) for name in sorted(places, key=places.__getitem__)},
             "seconds": f"{seconds:.2f}",
@@ -181,7 +195,9 @@ def _short(number: float) -> str:
 
 def _labels(comparison: "Comparison") -> list[str]:
     """Return a name for each compared model: its solver, and its rank where the solver occurs more than once."""
-    names = [type(solver).__name__ for solver in comparison.solvers]
+    from cofactor.evaluation.report import label_of_solver
+
+    names = [label_of_solver(solver) for solver in comparison.solvers]
     return [
         f"{name} {model.rank}" if model.rank and names.count(name) > 1 else name
         for name, model in zip(names, comparison.models, strict=True)

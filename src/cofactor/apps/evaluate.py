@@ -50,6 +50,7 @@ def evaluate(
     check_folder(output)
     from cofactor.apps.sources import open_data
     from cofactor.evaluation.ranking import lengths_for_pictures
+    from cofactor.evaluation.report import unbeaten
     from cofactor.model.storage import open_model
 
     loaded = open_model(model)
@@ -58,18 +59,25 @@ def evaluate(
     measured = lengths_for_pictures(k, loaded.n_items) if output is not None and with_lists else k
     report, trained_on = _evaluate_held_out(loaded, ratings, measured, negatives, relevant_from)
     coverage = _interval_coverage(loaded, ratings)
+    beside = {} if negatives is not None else _baselines(loaded, ratings, report, measured, relevant_from)
+    late = [one for one in beside.items() if one[0] != "Popularity"]
+    notes = report.notes + [line for one in late for line in unbeaten(report, *one, k=max(k or (10,)))]
     written = [] if output is None else _write_report(report, coverage, model.stem, output)
     names = shown_metrics(report, k)
     if relevant_from is not None and report.n_without_relevant == report.n_users:
         show.note(f"no held-out rating is {relevant_from:g} or higher, so lists have no metrics: lower --relevant-from")
     if json_output:
         more = {} if coverage is None else {"calibration": show.rows_of(coverage)}
-        show.as_json({**figures(report, names), "n_trained_on": trained_on, **more, **written_files(written)})
+        known = {label: {name: one[name] for name in names if name in one.metrics} for label, one in beside.items()}
+        told = {**figures(report, names), "notes": notes, "baselines": known, "n_trained_on": trained_on}
+        show.as_json({**told, **more, **written_files(written)})
         return
     show.say(measured_on(report))
-    show.table(_report_table(report, names), right=("95 % interval",), decimals=4)
+    show.table(_report_table(report, names, beside), right=("95 % interval",), decimals=4)
     if coverage is not None:
         show.table(coverage, title="intervals: the share of held-out ratings inside them")
+    for line in notes:
+        show.say(line)
     for path in written:
         show.say(f"wrote {path}")
     if trained_on:
@@ -110,6 +118,30 @@ def _evaluate_held_out(
     return evaluate_all(model, held_out, k=k, relevant_from=relevant_from), left_out
 
 
+def _baselines(
+    model: "Factors",
+    ratings: "Interactions",
+    report: "Report",
+    k: Sequence[int] | None,
+    relevant_from: float | None,
+) -> "dict[str, Report]":
+    """Measure popularity, of all time and of late, on the same held-out ratings; nothing without times or lists.
+
+    What was popular of late is known only where DATA hold the ratings that the model was trained on.
+    """
+    from cofactor.evaluation.held_out import held_out_of, training_part
+    from cofactor.evaluation.report import compare, label_of_solver
+    from cofactor.solvers.baselines import Popularity, late_popularity
+
+    learnt = training_part(model, ratings) if report.protocol else None
+    late = [] if learnt is None else late_popularity(learnt)
+    if learnt is None or not late:
+        return {}
+    tried = [Popularity(), *late]
+    found = compare(tried, learnt, held_out_of(model, ratings), k=k or 10, relevant_from=relevant_from)
+    return dict(zip(map(label_of_solver, tried), found.reports, strict=True))
+
+
 def _interval_coverage(model: "Factors", ratings: "Interactions") -> "pl.DataFrame | None":
     """Return the share of held-out ratings inside a Bayesian model's intervals; None for other models."""
     from cofactor.evaluation.calibration import calibration
@@ -146,10 +178,13 @@ def _evaluate_on_spark(
 def measured_on(report: "Report") -> str:
     """Say what a report was measured on."""
     unknown = f", {report.n_unknown:,} more of users or items unknown to the model" if report.n_unknown else ""
-    cold = f" ({report.n_without_history:,} users without history)" if report.n_without_history else ""
+    new = [(report.n_without_history, "users")]
+    new += [(report.n_items_without_history, "items")] if report.on_new_items == "skip" else []
+    without = " and ".join(f"{number:,} {what}" for number, what in new if number)
+    cold = f" ({without} without history)" if without else ""
     protocol = f"; lists: {report.protocol}" if report.protocol else ""
-    without = report.n_without_relevant if report.protocol else 0
-    left_out = f", {without:,} users without a relevant item left out" if without else ""
+    nothing = report.n_without_relevant if report.protocol else 0
+    left_out = f", {nothing:,} users without a relevant item left out" if nothing else ""
     return f"{report.n_test:,} held-out ratings of {report.n_users:,} users{unknown}{cold}{protocol}{left_out}"
 
 
@@ -160,13 +195,17 @@ def shown_metrics(report: "Report", k: Sequence[int] | None) -> list[str]:
     return chosen or list(report.metrics)
 
 
-def _report_table(report: "Report", names: Sequence[str]) -> "pl.DataFrame":
-    """Return a table to print: each metric with its 95 % interval."""
+def _report_table(report: "Report", names: Sequence[str], beside: "Mapping[str, Report]") -> "pl.DataFrame":
+    """Return a table to print: each metric with its 95 % interval, and beside it what baselines reach."""
     import polars as pl
 
     rows = report.intervals().filter(pl.col("metric").is_in(list(names)))
     texts = [_interval_text(low, high) for low, high in rows.select("low", "high").iter_rows()]
-    return rows.select("metric", "value", pl.Series("95 % interval", texts, dtype=pl.String))
+    others = [
+        pl.Series(label, [one.metrics.get(name) for name in rows["metric"]], dtype=pl.Float64)
+        for label, one in beside.items()
+    ]
+    return rows.select("metric", "value", pl.Series("95 % interval", texts, dtype=pl.String), *others)
 
 
 def _interval_text(low: float | None, high: float | None) -> str:
@@ -181,6 +220,7 @@ def figures(report: "Report", names: Sequence[str] | None = None) -> dict[str, A
         **{name: report[name] for name in shown},
         **report.counts,
         "protocol": report.protocol,
+        "notes": report.notes,
         "intervals": {name: list(report.interval(name)) for name in shown if name in averaged},
     }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cofactor.apps import show
-from cofactor.apps.options import Data, How, Json, Seed, data_options
+from cofactor.apps.options import Data, Horizon, How, Json, Seed, data_options
 from cofactor.apps.outputs import check_output
 from cofactor.errors import SettingError
 
@@ -27,7 +27,7 @@ __all__ = ["Fitted", "fit", "solver_from", "split", "train", "with_metrics"]
 
 Goal = Literal["ranking", "rating"]
 
-SPLITS = ("random", "per-user", "last", "time")
+SPLITS = ("random", "per-user", "last", "time", "rolling")
 
 _ADAPTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("nmf", "ranking"): {"goal": "ranking"},
@@ -55,6 +55,7 @@ def fit(
         ),
     ] = None,
     split: How = "random",
+    horizon: Horizon = None,
     seed: Seed = 0,
     json_output: Json = False,
     **options: Any,
@@ -69,14 +70,15 @@ def fit(
         _fit_on_spark(made, data, output, test_fraction, split, json_output, data_options(options))
         return
     ratings = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-    learnt, test = _split(ratings, split, 0.2 if test_fraction is None else test_fraction, seed)
+    learnt, test = _split(ratings, split, 0.2 if test_fraction is None else test_fraction, seed, horizon)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
         fitted = train(made, learnt, test, lambda epoch: bar(epoch.number / epoch.planned, _figures(epoch)))
+        notes = _notes(fitted, learnt, test)
     result = fitted.to_json(None if output is None else fitted.model.save(output))
     if json_output:
-        show.as_json(result)
+        show.as_json({**result, "notes": notes})
     else:
-        _say(ratings, result, _user_with_history(fitted.model))
+        _say(ratings, result, _user_with_history(fitted.model), notes)
 
 
 def _fit_on_spark(
@@ -124,18 +126,39 @@ def solver_from(name: str, settings: Mapping[str, Any], goal: str | None = None)
     return dataclasses.replace(made, **_ADAPTED[name, goal])
 
 
-def split(ratings: "Interactions", how: str, fraction: float, seed: int) -> "tuple[Interactions, Interactions | None]":
+def split(
+    ratings: "Interactions", how: str, fraction: float, seed: int, horizon: str | None = None
+) -> "tuple[Interactions, Interactions | None]":
     """Hold out a part for testing; a fraction of 0 holds out nothing."""
     if how not in SPLITS:
         raise SettingError(f"unknown split {how!r}: choose one of {', '.join(SPLITS)}")
+    if horizon is not None and how != "rolling":
+        raise SettingError(f"--horizon {horizon}: it is for --split rolling, not for --split {how}")
     if fraction == 0:
         return ratings, None
     if how == "last":
         return ratings.split_last()
-    if how == "time":
-        return ratings.split_by_time(test_fraction=fraction)
+    if how in ("time", "rolling"):
+        return _split_by_date(ratings, how, fraction, horizon)
     by = ratings.split_per_user if how == "per-user" else ratings.split_random
     return by(test_fraction=fraction, seed=seed)
+
+
+def _split_by_date(
+    ratings: "Interactions", how: str, fraction: float, horizon: str | None
+) -> "tuple[Interactions, Interactions]":
+    """Hold out the latest ratings: a share of them, or those of one horizon."""
+    from cofactor.data.splits import horizon_of
+
+    if how == "rolling":
+        length = horizon_of(ratings.timestamps, fraction, 1, ratings.array_store) if horizon is None else horizon
+        return next(ratings.split_rolling(1, horizon=length))
+    learnt, test = ratings.split_by_time(test_fraction=fraction)
+    reached = len(test) / max(len(ratings), 1)
+    if abs(reached - fraction) > 0.1 * fraction:
+        held = f"the test part holds {reached:.3g} of the ratings, not {fraction:g}"
+        show.note(f"{held}: those of one moment stay together")
+    return learnt, test
 
 
 _split = split  # `fit` has an option of that name
@@ -200,7 +223,23 @@ def _user_with_history(model: "Factors") -> "Id":
     return model.users[int(has_history(model, np.arange(model.n_users)).argmax())]
 
 
-def _say(ratings: "Interactions", result: Mapping[str, Any], user: "Id") -> None:
+def _notes(fitted: Fitted, learnt: "Interactions", test: "Interactions | None") -> list[str]:
+    """Return what to know before a model is used: that it has seen the future, or that what is new does better."""
+    from cofactor.evaluation.report import evaluate, unbeaten
+    from cofactor.solvers.baselines import Popularity, late_popularity
+
+    report = fitted.report
+    if report is None or test is None:
+        return []
+    advice = "; --split time tests on the latest ratings instead"
+    notes = [f"{line}{advice}" for line in report.notes]
+    if not report.protocol or fitted.model.origin.solver == Popularity.__name__:
+        return notes
+    late = [(one.label, evaluate(one.fit(learnt), test)) for one in late_popularity(learnt)]
+    return notes + [line for one in late for line in unbeaten(report, *one)]
+
+
+def _say(ratings: "Interactions", result: Mapping[str, Any], user: "Id", notes: list[str]) -> None:
     show.say(f"{ratings!r}")
     show.say(f"trained {result['solver']} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
     shown = ("mse", "rmse", "mae", "ndcg@", "recall@", "hit@")
@@ -208,6 +247,8 @@ def _say(ratings: "Interactions", result: Mapping[str, Any], user: "Id") -> None
     if result["n_test"]:
         figures = ", ".join(f"{name.upper()} {value:.4f}" for name, value in measured.items())
         show.say(f"on {result['n_test']:,} held-out ratings: {figures}")
+    for line in notes:
+        show.say(line)
     if result["model"] is None:
         show.say("not saved: give -o MODEL.safetensors to save it")
         return

@@ -16,6 +16,7 @@ __all__ = [
     "DATA_OPTIONS",
     "Data",
     "Fraction",
+    "Horizon",
     "How",
     "Json",
     "K",
@@ -44,7 +45,15 @@ Data = Annotated[str, typer.Argument(help="A data set's name, a file or folder, 
 ModelPath = Annotated[Path, typer.Argument(help="A model that 'fit -o' wrote.")]
 Fraction = Annotated[float, typer.Option(help="Share of the ratings held out for testing; 0 trains on all.")]
 Seed = Annotated[int, typer.Option(help="Seed of the split and of the solver.")]
-How = Annotated[str, typer.Option(help="How to hold out: random, per-user, last (in time) or time.")]
+How = Annotated[
+    str, typer.Option(help="How to hold out: random, per-user, last (of each user), time or rolling (by date).")
+]
+Horizon = Annotated[
+    str | None,
+    typer.Option(
+        help="With rolling: how long a test part lasts, such as 14d", show_default="as long as the share takes"
+    ),
+]
 
 
 def _option(name: str, kind: Any, default: Any, help_text: str, shown: bool | str = True) -> inspect.Parameter:
@@ -85,6 +94,7 @@ DATA_OPTIONS = [
 
 
 _COLUMNS = ("user", "item", "value", "time")
+_LENGTHS = ("window", "half_life", "trend", "horizon")
 _NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory|values|on_unknown"
 
 
@@ -106,6 +116,9 @@ def in_options(text: str) -> str:
     text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
     text = text.replace("and fold_in() places users by ratings", "and 'cofactor serve' takes the ratings of new users")
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
+    text = re.sub(rf"^({'|'.join(_LENGTHS)}) is ", lambda found: f"{flag(found[1])} is ", text)
+    text = re.sub(rf"\b({'|'.join(_LENGTHS)})='?([^ ,):']+)'?", lambda found: f"{flag(found[1])} {found[2]}", text)
+    text = text.replace(", a timedelta, or a number of seconds", "")
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=…", r"--\1-column …", text)
     text = re.sub(rf"\b({_NAMES})='([^']*)'", lambda found: f"{flag(found[1])} {shlex.quote(found[2])}", text)
@@ -158,6 +171,10 @@ def chosen(arguments: list[str], flag: str, default: str) -> str:
 
 
 def _option_type(hint: Any) -> Any:
+    """Return what a field is read as: as text where that is one of several types, such as a length of time."""
+    parts = typing.get_args(hint)
+    if str in parts:
+        return str | None if type(None) in parts else str
     return str if hint is Any else hint
 
 

@@ -8,14 +8,14 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.fit import split as split_data
-from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, How, Json, Seed, data_options, flag, taking
+from cofactor.apps.options import DATA_OPTIONS, Data, Fraction, Horizon, How, Json, Seed, data_options, flag, taking
 from cofactor.apps.outputs import check_folder, write_json, write_table
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
     from cofactor.data.interactions import Interactions
     from cofactor.evaluation.report import Report
-    from cofactor.evaluation.tuning import Tuned
+    from cofactor.evaluation.tuning import Split, Tuned
 
 __all__ = ["tune"]
 
@@ -37,14 +37,23 @@ def tune(
     ] = None,
     test_fraction: Fraction = 0.2,
     split: How = "random",
+    horizon: Horizon = None,
     validation_split: Annotated[
-        Literal["per-user", "random", "last", "time"],
-        typer.Option(help="How to hold out validation parts of the training part."),
-    ] = "per-user",
+        Literal["per-user", "random", "last", "time", "rolling"] | None,
+        typer.Option(
+            help="How to hold out validation parts of the training part",
+            show_default="per-user; as --split where that is by date",
+        ),
+    ] = None,
     validation_fraction: Annotated[
         float, typer.Option(help="Share of the training part in each validation part.")
     ] = 0.1,
-    folds: Annotated[int, typer.Option(help="How many validation parts; more are slower and more reliable.")] = 3,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="How many validation parts; more are slower and more reliable", show_default="3; 1 for last and time"
+        ),
+    ] = None,
     seed: Seed = 0,
     study: Annotated[
         Path | None,
@@ -66,22 +75,33 @@ def tune(
     tried, fixed = _ranges(kind, space or []), _fixed(kind, fix or [])
     given = data_options(options)
     ratings = open_data(data, progress=not json_output, notify=show.note, **given)
-    train, test = split_data(ratings, split, test_fraction, seed)
+    within = _within(split, validation_split)
+    rolling = horizon if split == "rolling" or within != "rolling" else None
+    train, test = split_data(ratings, split, test_fraction, seed, rolling)
     kept = study or output / "study.log"
     try:
         with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
             best = search(
-                kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=validation_split,
-                validation_fraction=validation_fraction, folds=folds, seed=seed, study=kept,
+                kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=within,
+                validation_fraction=validation_fraction, folds=folds, horizon=horizon if within == "rolling" else None,
+                seed=seed, study=kept,
                 done=lambda done: bar(done.done / done.planned, _progress(done)),
             )  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped: the same command resumes after the trials in {kept}") from None
     report = _tested(best, train, test)
-    words = [*_options_given(given), *_splitting(split, test_fraction, seed, best.solver), "-o", "model.safetensors"]
+    splitting = _splitting(split, test_fraction, rolling, seed, best.solver)
+    words = [*_options_given(given), *splitting, "-o", "model.safetensors"]
     result = _result(best, report, best.command(data, *words), len(train))
     result["files"] = [str(path) for path in _written(best, result, output)]
     show.as_json(result) if json_output else _say(best, result, len(train))
+
+
+def _within(split: str, asked: "Split | None") -> "Split":
+    """Return how validation parts are held out: by date where the test part is, unless another way is asked for."""
+    if asked is not None:
+        return asked
+    return "rolling" if split == "rolling" else "time" if split == "time" else "per-user"
 
 
 def _progress(done: Any) -> str:
@@ -108,6 +128,7 @@ def _result(best: "Tuned", report: "Report | None", command: str, n_train: int) 
         "test": None if report is None else dict(report.metrics),
         "trials": dict(counts.iter_rows()),
         "importances": best.importances(),
+        "n_unknown": best.n_unknown,
         "n_train": n_train,
         "n_test": 0 if report is None else report.n_test,
         "command": command,
@@ -132,6 +153,8 @@ def _say(best: "Tuned", result: dict[str, Any], n_train: int) -> None:
     top = trials.sort("value", descending=best.maximize, maintain_order=True).head(_SHOWN).drop("state", "error")
     ended = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
     show.table(top, title=f"{best.metric} on validation parts of {n_train:,} training ratings ({ended})", decimals=4)
+    if best.n_unknown:
+        show.say(f"left out of the validation parts: {best.n_unknown:,} ratings of users or items that come later")
     if result["test"] is None:
         show.say(f"validation {best.metric} {best.value:.4f}; there is no test part")
     else:
@@ -150,9 +173,10 @@ def _options_given(given: dict[str, Any]) -> list[str]:
     return [word for option in words for word in option]
 
 
-def _splitting(split: str, test_fraction: float, seed: int, solver: Any) -> list[str]:
+def _splitting(split: str, test_fraction: float, horizon: str | None, seed: int, solver: Any) -> list[str]:
     """Return the options that make ``fit`` use the same test part; the seed, where the solver has none."""
     words = ["--split", split] if split != "random" else []
+    words += ["--horizon", horizon] if horizon is not None else []
     words += ["--test-fraction", f"{test_fraction:g}"] if test_fraction != 0.2 else []
     return words + (["--seed", str(seed)] if seed and not hasattr(solver, "seed") else [])
 

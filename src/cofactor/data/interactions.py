@@ -18,7 +18,7 @@ from cofactor.data.arguments import check_count
 from cofactor.data.array_store import MEMORY, ArrayStore, Disk, bytes_of, scratch_folder
 from cofactor.data.building import Duplicates
 from cofactor.data.metadata import ItemMetadata
-from cofactor.data.times import Moment, as_seconds
+from cofactor.data.times import Duration, Moment, as_seconds
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError, SettingError, first_line
 
@@ -162,6 +162,13 @@ class Interactions:
     def value_range(self) -> tuple[float, float]:
         """The smallest and the largest value."""
         return (float(self.matrix.data.min()), float(self.matrix.data.max())) if len(self) else (0.0, 0.0)
+
+    @property
+    def period(self) -> tuple[float, float] | None:
+        """The first and the last time, in seconds since 1970; None without times."""
+        if self.timestamps is None or not len(self):
+            return None
+        return (self.timestamps.min().item(), self.timestamps.max().item())
 
     @property
     def is_binary(self) -> bool:
@@ -351,7 +358,8 @@ class Interactions:
         Parameters
         ----------
         test_fraction : float, optional
-            The share of interactions after that point.
+            The share of interactions after that point. Those of the very moment of the cut are all held out, so the
+            test part can be larger than that; the log says so if it is by more than a tenth.
         at : datetime, date, str or float, optional
             The point in time: a text such as ``"2024-05-31"`` or ``"2024-05-31T12:30"``, UTC where no zone is named,
             or seconds since 1970.
@@ -364,6 +372,39 @@ class Interactions:
             If the fraction is not between 0 and 1, ``at`` is not a time, or both or neither are given.
         """
         return self._split(splits.time_mask(self._times("split_by_time"), test_fraction, at))
+
+    def split_rolling(self, n: int = 3, *, horizon: Duration = "14d") -> "Iterator[tuple[Interactions, Interactions]]":
+        """Hold out several stretches of time, one after the other: pairs (train, test), the earliest first.
+
+        Each test part is one horizon long, the last ends with the latest interaction, and its training part is
+        everything before it, as if a model had been trained on that day. Since a table has every pair of user and item
+        once, no test part has a pair that is in its training part.
+
+        Parameters
+        ----------
+        n : int
+            How many pairs.
+        horizon : str, float or datetime.timedelta
+            How long a test part lasts: a text such as ``"14d"``, ``"12h"`` or ``"2w"``, a timedelta, or seconds.
+
+        Raises
+        ------
+        DataError
+            If the table has no times, there is nothing before the first stretch, or nothing in one of them.
+        SettingError
+            If ``n`` is below 1, or the horizon is no length of time.
+
+        Examples
+        --------
+        >>> import cofactor as cf
+        >>> ratings = cf.load_dataset("synthetic:60x40x600")
+        >>> parts = ratings.split_rolling(2, horizon="90d")
+        >>> all(train.timestamps.max() < test.timestamps.min() for train, test in parts)
+        True
+        """
+        times, store = self._stored_times("split_rolling"), self.array_store
+        masks = splits.rolling_masks(times, n, horizon, store)
+        return ((self.where(before), self.where(within)) for before, within in masks)
 
     def split_users(
         self, *, n_users: int | None = None, test_fraction: float | None = None, seed: int = 0
@@ -392,11 +433,15 @@ class Interactions:
         for mask in splits.contiguous_masks(len(self), n, self.array_store):
             yield self._split(mask)
 
-    def _times(self, caller: str) -> np.ndarray:
+    def _stored_times(self, caller: str) -> np.ndarray:
         if self.timestamps is None:
             raise DataError(f"{caller} needs timestamps: name their column when reading (time=…)")
+        return self.timestamps
+
+    def _times(self, caller: str) -> np.ndarray:
+        times = self._stored_times(caller)
         self.array_store.require(17 * len(self), "the times of all ratings", _AT_RANDOM)
-        return self._as_read(self.timestamps)
+        return self._as_read(times)
 
     def _need_columns(self, otherwise: str = "") -> None:
         self.array_store.require(64 * len(self), "the ratings as columns", otherwise)

@@ -3,27 +3,36 @@
 All of them work in reading order, so anyone with the file and NumPy can reproduce a split.
 """
 
+import logging
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 
 from cofactor.data.arguments import check_count, check_fraction, check_seed
 from cofactor.data.array_store import MEMORY, ArrayStore
-from cofactor.data.times import moment
-from cofactor.errors import SettingError
+from cofactor.data.times import duration, moment, shown_length
+from cofactor.errors import DataError, SettingError
 
 __all__ = [
     "Mask",
     "contiguous_masks",
     "disjoint_parts",
     "fold_masks",
+    "horizon_of",
     "last_mask",
     "per_user_mask",
     "random_mask",
+    "rolling_masks",
     "time_mask",
     "user_mask",
 ]
+
+logger = logging.getLogger(__name__)
+
+_NOTABLE = 0.1
+"""From which relative difference on the log says that a share is not the one asked for."""
 
 Mask: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -87,7 +96,10 @@ def last_mask(user_rows: np.ndarray, timestamps: np.ndarray, n: int) -> Mask:
 
 
 def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: object) -> Mask:
-    """Hold out what happened at or after a point in time, given directly or as the share of interactions after it."""
+    """Hold out what happened at or after a point in time, given directly or as the share of interactions after it.
+
+    What happened at the same moment stays together, in the held-out part, which so may be larger than asked for.
+    """
     if (at is None) == (test_fraction is None):
         raise SettingError("give either test_fraction or at (a moment), not both")
     if at is not None:
@@ -97,7 +109,81 @@ def time_mask(timestamps: np.ndarray, test_fraction: float | None, at: object) -
     if not len(timestamps):
         return np.zeros(0, bool)
     first = np.sort(timestamps)[min(round(len(timestamps) * (1 - test_fraction)), len(timestamps) - 1)]
-    return np.asarray(timestamps >= first)
+    mask: Mask = np.asarray(timestamps >= first)
+    reached = np.count_nonzero(mask) / len(mask)
+    if abs(reached - test_fraction) > _NOTABLE * test_fraction:
+        logger.info(
+            "the test part holds %.3g of the interactions, not %.3g: those of one moment stay together",
+            reached,
+            test_fraction,
+        )
+    return mask
+
+
+def horizon_of(times: np.ndarray | None, fraction: float, parts: int, store: ArrayStore = MEMORY) -> float:
+    """Return how many seconds each of several test parts lasts that together hold the latest share of interactions.
+
+    Raises
+    ------
+    DataError
+        If there are no times, or that share happened at one moment.
+    """
+    if times is None:
+        raise DataError("a split by time needs timestamps: name their column when reading (time=…)")
+    check_fraction("fraction", fraction)
+    store.require(17 * len(times), "the times of all ratings")
+    ordered = np.sort(times)
+    first = ordered[min(round(len(ordered) * (1 - fraction)), len(ordered) - 1)] if len(ordered) else 0
+    length = float(ordered[-1] - first) / parts if len(ordered) else 0.0
+    if not length:
+        raise DataError(
+            f"the latest {fraction:.3g} of the interactions happened at one moment: say how long a test part lasts, "
+            "with horizon=…"
+        )
+    return length
+
+
+def rolling_masks(
+    times: np.ndarray, n: int, horizon: object, store: ArrayStore = MEMORY
+) -> Iterator[tuple[Mask, Mask]]:
+    """Return masks of what to train on and what to test on, for several stretches of time, the earliest first.
+
+    The stretches are equally long and follow each other up to the latest time, which the last one includes. Each is
+    tested after training on everything before it.
+
+    Raises
+    ------
+    DataError
+        If there is nothing before the first stretch, or nothing in one of them.
+    SettingError
+        If ``n`` or the horizon is out of range.
+    """
+    length = duration(horizon, "horizon")
+    check_count("n", n)
+    latest = float(times.max()) if len(times) else 0.0
+    cuts = [latest - (n - k) * length for k in range(n)] + [latest]
+    until = [sum(int(np.count_nonzero(times[part] <= cut)) for part in store.parts(len(times))) for cut in cuts]
+    if not until[0]:
+        span = shown_length(latest - float(times.min())) if len(times) else "no time"
+        raise DataError(
+            f"{n} test parts of {shown_length(length)} leave nothing to train on, since the interactions span "
+            f"{span}: give a shorter horizon, or fewer parts"
+        )
+    for number, (before, after) in enumerate(pairwise(until), 1):
+        if before == after:
+            raise DataError(
+                f"nothing happened in test part {number} of {n}, which lasts {shown_length(length)}: give a longer "
+                "horizon"
+            )
+    return ((_between(times, -np.inf, cut, store), _between(times, cut, end, store)) for cut, end in pairwise(cuts))
+
+
+def _between(times: np.ndarray, cut: float, end: float, store: ArrayStore) -> Mask:
+    """Return which times are after one moment and not after another."""
+    mask: Mask = store.zeros(len(times), bool)
+    for part in store.parts(len(times)):
+        mask[part] = (times[part] > cut) & (times[part] <= end)
+    return mask
 
 
 def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int) -> Mask:

@@ -2,6 +2,9 @@
 
 import datetime
 import logging
+import math
+import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,12 +13,25 @@ import polars as pl
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["Moment", "TimeUnit", "as_seconds", "moment", "seconds_column"]
+__all__ = [
+    "Duration",
+    "Moment",
+    "TimeUnit",
+    "as_seconds",
+    "duration",
+    "length_setting",
+    "moment",
+    "seconds_column",
+    "shown_length",
+]
 
 logger = logging.getLogger(__name__)
 
 Moment = float | str | datetime.date | np.datetime64
 """Seconds since 1970, a text such as "2024-05-31", a date, a datetime."""
+
+Duration = str | float | datetime.timedelta
+"""A length of time: a text such as "30d", a number of seconds, a timedelta."""
 
 _FORMATS = (
     ("%Y-%m-%d", None),
@@ -25,6 +41,10 @@ _FORMATS = (
     ("%Y-%m-%dT%H:%M", None),
     ("%+", "UTC"),
 )
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+"""How many seconds the unit of a length of time has, by its letter."""
+
+_NAMES = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 _FIRST_OF_UNIT = 10.0 ** np.array([11, 14, 17])
 """From here on a number is of the next smaller unit: 10^11 seconds are the year 5138, 10^11 milliseconds 1973."""
@@ -183,3 +203,69 @@ def moment(at: object) -> float:
         if found is not None:
             return found
     raise SettingError(f"at is {at!r}: {advice}")
+
+
+def duration(length: object, name: str = "duration") -> float:
+    """Return a length of time in seconds: from a text such as "30d", a timedelta, or a number of seconds.
+
+    Parameters
+    ----------
+    length : str, datetime.timedelta or float
+        A text is a number and a unit: w, d, h, m (minutes) or s.
+    name : str
+        What an error calls it.
+
+    Raises
+    ------
+    SettingError
+        If it is none of these, or not above 0.
+
+    Examples
+    --------
+    >>> duration("2w"), duration("1.5h"), duration(datetime.timedelta(minutes=1)), duration(45)
+    (1209600.0, 5400.0, 60.0, 45.0)
+    """
+    seconds = _seconds_of(length)
+    if 0 < seconds < math.inf:
+        return seconds
+    raise SettingError(
+        f"{name} is {length!r}: it must be a length of time above 0, such as '30d', '12h', '2w', '90m' or '45s', "
+        "a timedelta, or a number of seconds"
+    )
+
+
+def length_setting(length: object, name: str) -> str | float:
+    """Return a length of time as a setting that a model's file can hold: a timedelta becomes its seconds.
+
+    Raises
+    ------
+    SettingError
+        See `duration`.
+    """
+    seconds = duration(length, name)
+    return length if isinstance(length, str) else seconds
+
+
+def _seconds_of(length: object) -> float:
+    """Return a length of time in seconds, and NaN where it is none."""
+    if isinstance(length, np.timedelta64 | bool):
+        return math.nan
+    if isinstance(length, np.integer | np.floating):
+        return _seconds_of(length.item())
+    if isinstance(length, int | float):
+        return float(length) if length < sys.float_info.max else math.inf
+    if isinstance(length, datetime.timedelta):
+        return length.total_seconds()
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([smhdw])\s*", str(length), re.ASCII)
+    return float(found[1]) * _SECONDS[found[2]] if found and isinstance(length, str) else math.nan
+
+
+def shown_length(seconds: float) -> str:
+    """Return a length of time in words.
+
+    >>> shown_length(1_209_600), shown_length(86_400), shown_length(5400), shown_length(0.25)
+    ('14 days', '1 day', '1.5 hours', '0.25 seconds')
+    """
+    name, unit = next(((name, unit) for name, unit in _NAMES if seconds >= unit), _NAMES[-1])
+    number = f"{seconds / unit:,.0f}" if seconds >= 10 * unit else f"{seconds / unit:.2g}"
+    return f"{number} {name}{'' if number == '1' else 's'}"

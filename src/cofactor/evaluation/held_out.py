@@ -1,5 +1,6 @@
 """Held-out ratings as a model sees them: ids matched, who can be measured and who cannot, overlap refused."""
 
+import dataclasses
 import functools
 import sys
 from dataclasses import dataclass
@@ -20,20 +21,27 @@ from cofactor.model.factors import Factors, has_history, learnt_counts, populari
 __all__ = [
     "Group",
     "HeldOut",
+    "OnNewItems",
     "OnUnknown",
     "check_on_unknown",
     "chosen_rows",
     "held_out_of",
+    "is_later",
     "kernels_for",
+    "known_part",
     "matched",
     "popular_group",
     "relevant_among",
     "table_in_rows_of",
+    "training_part",
     "without_training_rows",
 ]
 
 OnUnknown: TypeAlias = Literal["skip", "popular"]
 """What to do with users without history: leave them out, or measure them by the popular items they would be shown."""
+
+OnNewItems: TypeAlias = Literal["miss", "skip"]
+"""What to do with held-out items that nobody had in training: no list has them, or they are left out."""
 
 COMPILED_FROM = {"nothing": 8_000_000, "numba": 2_000_000, "loaded": 200_000}
 """From how many numbers on compiled loops are worth loading, by what this process has loaded already."""
@@ -92,13 +100,19 @@ class HeldOut:
     newcomers : Group, or None
         The others, if they are measured: by the popular items.
     n_unknown : int
-        How many ratings were left out, because nothing was learnt of the user or the model does not know the item.
+        How many ratings were left out, because nothing was learnt of the user, the model does not know the item, or
+        nobody had it in training and such items are left out.
     n_without_history : int
         How many users with held-out ratings have no history.
     n_items_without_history : int
         How many of the held-out items nobody had in training.
     counts : numpy.ndarray of int64, shape (items,)
         How many users had each item in training.
+    on_new_items : {"miss", "skip"}
+        Whether these items are missed by every list, or were left out.
+    seconds_ahead : float
+        How far the training data reach into the period of the held-out ratings; 0 if they end before it, or times are
+        not known.
     """
 
     known: Group
@@ -107,6 +121,8 @@ class HeldOut:
     n_without_history: int
     n_items_without_history: int
     counts: np.ndarray
+    on_new_items: OnNewItems = "miss"
+    seconds_ahead: float = 0.0
 
     @property
     def groups(self) -> list[Group]:
@@ -132,6 +148,17 @@ def check_on_unknown(on_unknown: Any) -> None:
         raise SettingError(f"on_unknown is {on_unknown!r}: choose 'skip' or 'popular'")
 
 
+def is_later(model: Factors, test: Interactions) -> bool:
+    """Return whether all held-out ratings are later than the training data, as in a split by time."""
+    return model.origin.period is not None and test.period is not None and test.period[0] > model.origin.period[1]
+
+
+def _seconds_ahead(model: Factors, test: Interactions) -> float:
+    """Return how far the training data reach into the period of the held-out ratings."""
+    trained, tested = model.origin.period, test.period
+    return 0.0 if trained is None or tested is None else max(0.0, min(trained[1], tested[1]) - tested[0])
+
+
 def relevant_among(
     table: sparse.csr_array, relevant_from: float | None, store: ArrayStore = MEMORY
 ) -> sparse.csr_array:
@@ -146,8 +173,13 @@ def relevant_among(
     return stored_where(table, chosen, store)
 
 
-def matched(model: Factors, test: Interactions, on_unknown: OnUnknown = "skip") -> HeldOut:
+def matched(
+    model: Factors, test: Interactions, on_unknown: OnUnknown = "skip", on_new_items: OnNewItems | None = None
+) -> HeldOut:
     """Match held-out ratings with a model by their ids, and tell users with history from those without.
+
+    Items that nobody had in training are left out if ``on_new_items`` says so, or if it is None and all held-out
+    ratings are later than the training data.
 
     Raises
     ------
@@ -156,6 +188,8 @@ def matched(model: Factors, test: Interactions, on_unknown: OnUnknown = "skip") 
     """
     check_interactions(test)
     check_on_unknown(on_unknown)
+    if on_new_items is not None and on_new_items not in get_args(OnNewItems):
+        raise SettingError(f"on_new_items is {on_new_items!r}: choose 'miss' or 'skip'")
     table = table_in_rows_of(model.users, model.items, test)
     strangers = _strangers(model, test)
     if not table.nnz and not (on_unknown == "popular" and strangers.matrix.nnz and _same_kind(model, test)):
@@ -167,7 +201,15 @@ def matched(model: Factors, test: Interactions, on_unknown: OnUnknown = "skip") 
             "flattering: evaluate on held-out ratings, or leave those out with "
             "cofactor.evaluation.without_training_rows(model, test)"
         )
-    store, tested_rows = test.array_store, np.flatnonzero(np.diff(table.indptr))
+    had, store = learnt_counts(model).by_item, test.array_store
+    n_items = int(np.count_nonzero(tested & (had == 0))) if model.seen.nnz else 0
+    if on_new_items is None:
+        on_new_items = "skip" if is_later(model, test) else "miss"
+    if on_new_items == "skip" and n_items:
+        table, strangers = _of_items(table, had > 0, store), strangers.of_items(had > 0, store)
+        if on_unknown == "skip":
+            _check_knowable(model, table)
+    tested_rows = np.flatnonzero(np.diff(table.indptr))
     history = has_history(model, tested_rows)
     rows, without = tested_rows[history], tested_rows[~history]
     known = Group(model, rows, _kept_rows(table, rows, store) if len(without) else chosen_rows(table, rows), store)
@@ -182,9 +224,17 @@ def matched(model: Factors, test: Interactions, on_unknown: OnUnknown = "skip") 
             "users keep a part of their ratings, such as split_per_user()"
         )
     n_test = known.matrix.nnz + (0 if newcomers is None else newcomers.matrix.nnz)
-    had = learnt_counts(model).by_item
-    n_items = int(np.count_nonzero(tested & (had == 0))) if model.seen.nnz else 0
-    return HeldOut(known, newcomers, len(test) - n_test, n_without, n_items, counts)
+    ahead = _seconds_ahead(model, test)
+    return HeldOut(known, newcomers, len(test) - n_test, n_without, n_items, counts, on_new_items, ahead)
+
+
+def _check_knowable(model: Factors, table: sparse.csr_array) -> None:
+    """Refuse held-out ratings of which none is left, once those of items that nobody had are left out."""
+    if not has_history(model, np.flatnonzero(np.diff(table.indptr))).any():
+        raise DataError(
+            "none of the test ratings has both a user and an item that had anything in training, so no model can "
+            'know them: hold out less, or take on_new_items="miss", by which every list misses such items'
+        )
 
 
 def _same_kind(model: Factors, test: Interactions) -> bool:
@@ -198,6 +248,22 @@ class _Strangers:
 
     users: Vocabulary
     matrix: sparse.csr_array
+
+    def of_items(self, kept: np.ndarray, store: ArrayStore) -> "_Strangers":
+        """Return them with their ratings of some items; ``kept`` is a mask over all."""
+        return _Strangers(self.users, _of_items(self.matrix, kept, store))
+
+
+def _of_items(table: sparse.csr_array, kept: np.ndarray, store: ArrayStore) -> sparse.csr_array:
+    """Return a table's values of some items; ``kept`` is a mask over all."""
+    return stored_where(table, _masked_by(table.indices, kept, store), store)
+
+
+def _masked_by(columns: np.ndarray, kept: np.ndarray, store: ArrayStore) -> np.ndarray:
+    mask: np.ndarray = store.zeros(len(columns), bool)
+    for part in store.parts(len(columns)):
+        mask[part] = kept[columns[part]]
+    return mask
 
 
 def _strangers(model: Factors, ratings: Interactions) -> _Strangers:
@@ -313,8 +379,28 @@ def without_training_rows(model: Factors, ratings: Interactions) -> Interactions
     >>> len(without_training_rows(ImplicitALS(rank=2, epochs=1).fit(train), ratings)) == len(test)
     True
     """
+    kept = _trained_mask(model, ratings)
+    return ratings.where(np.logical_not(kept, out=kept))
+
+
+def training_part(model: Factors, ratings: Interactions) -> Interactions | None:
+    """Return what a model was trained on, with the times that ratings have; None unless they have all of it."""
+    if ratings.timestamps is None or not model.seen.nnz:
+        return None
+    part = ratings.where(_trained_mask(model, ratings))
+    if len(part) != model.seen.nnz:
+        return None
+    if ratings.users != model.users or ratings.items != model.items:
+        frame = part.to_frame()
+        rows = model.users.rows(frame["user"]), model.items.rows(frame["item"])
+        part = Interactions.from_rows(model.users, model.items, *rows, timestamps=frame["timestamp"].to_numpy())
+    return dataclasses.replace(part, matrix=model.seen, metadata=model.metadata, name=model.origin.data)
+
+
+def _trained_mask(model: Factors, ratings: Interactions) -> np.ndarray:
+    """Return which of some ratings a model was trained on, as a mask over the stored ones."""
     user_of, item_of = _rows_in(ratings.users, model.users), _rows_in(ratings.items, model.items)
-    kept = ratings.array_store.zeros(len(ratings), bool)
+    mask: np.ndarray = ratings.array_store.zeros(len(ratings), bool)
     lengths = np.diff(ratings.matrix.indptr) + _lengths_of(model.seen, user_of)
     for part in ratings.array_store.row_parts(lengths):
         some, known_users = rows_between(ratings.matrix, part.start, part.stop), user_of[part] >= 0
@@ -324,8 +410,19 @@ def without_training_rows(model: Factors, ratings: Interactions) -> Interactions
         seen, place = _rows_of(model.seen, user_of[part][known_users]), np.cumsum(known_users) - 1
         trained = np.zeros(len(known), bool)
         trained[known] = stores(seen, place[user_rows[known]], item_rows[known])
-        kept[ratings.matrix.indptr[part.start] : ratings.matrix.indptr[part.stop]] = ~trained
-    return ratings.where(kept)
+        mask[ratings.matrix.indptr[part.start] : ratings.matrix.indptr[part.stop]] = trained
+    return mask
+
+
+def known_part(train: Interactions, test: Interactions) -> Interactions:
+    """Return the held-out ratings of users and items that have something in training; both are parts of one table.
+
+    What comes after a cut in time cannot be known to any model that was trained before it.
+    """
+    store = test.array_store
+    users, items = np.diff(train.matrix.indptr) > 0, counts_of(train.matrix.indices, train.n_items) > 0
+    kept, of_items = entries_of(test.matrix, users, store), _masked_by(test.matrix.indices, items, store)
+    return test.where(np.logical_and(kept, of_items, out=kept))
 
 
 def held_out_of(model: Factors, ratings: Interactions) -> Interactions:

@@ -12,9 +12,10 @@ from scipy import sparse
 from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import rows_between
+from cofactor.data.times import shown_length
 from cofactor.errors import SettingError
 from cofactor.evaluation import ranking
-from cofactor.evaluation.held_out import Group, HeldOut, OnUnknown, matched
+from cofactor.evaluation.held_out import Group, HeldOut, OnNewItems, OnUnknown, matched
 from cofactor.evaluation.metrics import (
     CATALOG_METRICS,
     ERROR_METRICS,
@@ -31,10 +32,12 @@ __all__ = [
     "Report",
     "compare",
     "evaluate",
+    "label_of_solver",
     "list_columns",
     "measured_columns",
     "of_all_lists",
     "report_of",
+    "unbeaten",
     "with_popular",
 ]
 
@@ -53,7 +56,8 @@ class Report:
     n_test : int
         How many held-out ratings were used.
     n_unknown : int
-        How many were left out, because nothing was learnt of the user or the model does not know the item.
+        How many were left out, because nothing was learnt of the user, the model does not know the item, or nobody had
+        it in training and ``on_new_items`` is ``"skip"``.
     n_users : int
         How many users were measured.
     n_without_relevant : int
@@ -65,9 +69,15 @@ class Report:
         How many users with held-out ratings had nothing in training, so that nothing was learnt of them. They are left
         out, or with ``on_unknown="popular"`` measured by the popular items.
     n_items_without_history : int
-        How many of the held-out items nobody had in training. They stay relevant: lists that miss them are charged.
+        How many of the held-out items nobody had in training.
     relevant_from : float, optional
         From which value on a held-out rating was relevant in lists; None if all but those of 0 were.
+    on_new_items : {"miss", "skip"}
+        Whether items that nobody had in training stayed relevant, so that lists that miss them are charged, or were
+        left out.
+    seconds_ahead : float
+        How far the training data reach into the period of the held-out ratings, as with a random split; 0 if they end
+        before it, or times are not known.
     users : PerUser, optional
         What was measured of each user, from which intervals are computed; a report from Spark has averages only.
     """
@@ -81,6 +91,8 @@ class Report:
     n_without_history: int = 0
     n_items_without_history: int = 0
     relevant_from: float | None = None
+    on_new_items: OnNewItems = "miss"
+    seconds_ahead: float = 0.0
     users: PerUser | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> float:
@@ -93,7 +105,8 @@ class Report:
         left_out = f", {self.n_unknown:,} left out as unknown" if self.n_unknown else ""
         without = f", {self.n_without_history:,} users without history" if self.n_without_history else ""
         title = f"Report: {self.protocol}" if self.protocol else "Report"
-        return notebook.table(title, ("metric", "value"), self.metrics.items(), held_out + left_out + without)
+        below = "; ".join([held_out + left_out + without, *self.notes])
+        return notebook.table(title, ("metric", "value"), self.metrics.items(), below)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -101,6 +114,16 @@ class Report:
         always = {"n_test": self.n_test, "n_unknown": self.n_unknown, "n_users": self.n_users}
         sometimes = ("n_without_relevant", "n_without_history", "n_items_without_history")
         return always | {name: getattr(self, name) for name in sometimes if getattr(self, name)}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know before believing the figures, in sentences: that the model has seen the future."""
+        if not self.seconds_ahead:
+            return []
+        return [
+            f"the training data reach {shown_length(self.seconds_ahead)} into the test period: these are figures of a "
+            "split that is not by date, so expect less tomorrow"
+        ]
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row with a column for each metric, the counts, and the protocol if lists were measured."""
@@ -166,6 +189,11 @@ class Report:
         return {"protocol": self.protocol} if self.protocol else {}
 
 
+def label_of_solver(solver: Any) -> str:
+    """Return what tables call a solver: its name, or what it says of itself."""
+    return str(getattr(solver, "label", type(solver).__name__))
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Several solvers on one split: for each its settings, its model, its report and how many seconds its fit took."""
@@ -185,7 +213,7 @@ class Comparison:
         any_without = any(report.n_without_history for report in self.reports)
         rows = [
             {
-                "solver": type(solver).__name__,
+                "solver": label_of_solver(solver),
                 "rank": model.rank,
                 **report.metrics,
                 **({"n_without_history": report.n_without_history} if any_without else {}),
@@ -206,6 +234,7 @@ def evaluate(
     clip: bool = True,
     relevant_from: float | None = None,
     on_unknown: OnUnknown = "skip",
+    on_new_items: OnNewItems | None = None,
     also: Iterable[str] = (),
 ) -> Report:
     """Measure a model on ratings that were held out from its training.
@@ -230,6 +259,10 @@ def evaluate(
         What to do with users of whom nothing was learnt, because they had nothing in training: leave them out, or
         measure the lists of popular items that they would be shown. They are counted either way. Errors of predicted
         ratings are always of the other users.
+    on_new_items : {"miss", "skip"}, optional
+        What to do with held-out items that nobody had in training: keep them, though no list is likely to have them, or
+        leave them out. They are counted either way. By default, they are left out if all held-out ratings are later
+        than the training data, as in a split by time: nobody could know of them before.
     also : iterable of str
         What is measured on request only: ``"auc"``, since it takes the scores of all items for every user.
 
@@ -242,7 +275,7 @@ def evaluate(
     DataError
         If a test rating was in the training data, or no user can be measured.
     SettingError
-        If a length is below 1, or ``also`` or ``on_unknown`` is not one of the choices.
+        If a length is below 1, or ``also``, ``on_unknown`` or ``on_new_items`` is not one of the choices.
 
     Examples
     --------
@@ -259,7 +292,7 @@ def evaluate(
     further, possible = ({also} if isinstance(also, str) else set(also)), [metric.name for metric in SCORE_METRICS]
     if unknown := sorted(further - set(possible)):
         raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, possible))}")
-    held_out = matched(model, test, on_unknown)
+    held_out = matched(model, test, on_unknown, on_new_items)
     lists_too = k is not None or model.objective.goal == "ranking"
     cut_offs = ranking.cut_offs_of(10 if k is None else k) if lists_too else None
     relevant = [group.relevant(relevant_from) for group in held_out.groups]
@@ -275,6 +308,15 @@ def evaluate(
         columns["auc"] = Column.of(np.concatenate(areas))
     protocol = with_popular(FULL, on_unknown) if lists_too or further else ""
     return report_of(held_out, columns, protocol, of_all_lists(counts, cut_offs), relevant, relevant_from)
+
+
+def unbeaten(report: Report, label: str, baseline: Report, k: int = 10) -> list[str]:
+    """Return what is to be said of lists that are no better than those of a baseline; nothing if they are."""
+    metric = f"ndcg@{k}"
+    if not (metric in report.metrics and metric in baseline.metrics and report[metric] <= baseline[metric]):
+        return []
+    values = f"{report[metric]:.4f} against {baseline[metric]:.4f}"
+    return [f"these lists do not beat {label[:1].lower()}{label[1:]}: {metric} {values}"]
 
 
 def with_popular(protocol: str, on_unknown: OnUnknown) -> str:
@@ -303,6 +345,8 @@ def report_of(
         n_without_history=held_out.n_without_history,
         n_items_without_history=held_out.n_items_without_history,
         relevant_from=relevant_from,
+        on_new_items=held_out.on_new_items,
+        seconds_ahead=held_out.seconds_ahead,
         users=users,
     )
 
@@ -385,6 +429,7 @@ def compare(
     k: int | Sequence[int] | None = None,
     relevant_from: float | None = None,
     on_unknown: OnUnknown = "skip",
+    on_new_items: OnNewItems | None = None,
     done: Callable[[Any, Report], None] | None = None,
 ) -> Comparison:
     """Train several solvers on the same data and measure each on the same held-out ratings.
@@ -399,6 +444,8 @@ def compare(
         From which value on a held-out rating is relevant in lists; see `evaluate`.
     on_unknown : {"skip", "popular"}
         What to do with users who had nothing in training; see `evaluate`.
+    on_new_items : {"miss", "skip"}, optional
+        What to do with held-out items that nobody had in training; see `evaluate`.
     done : callable, optional
         Called with each solver and its report when it is finished.
     """
@@ -407,9 +454,12 @@ def compare(
         start = time.perf_counter()
         model = solver.fit(train)
         seconds.append(time.perf_counter() - start)
-        reports.append(evaluate(model, test, k=k, relevant_from=relevant_from, on_unknown=on_unknown))
+        report = evaluate(
+            model, test, k=k, relevant_from=relevant_from, on_unknown=on_unknown, on_new_items=on_new_items
+        )
+        reports.append(report)
         tried.append(solver)
         models.append(model)
         if done is not None:
-            done(solver, reports[-1])
+            done(solver, report)
     return Comparison(tried, models, reports, seconds)

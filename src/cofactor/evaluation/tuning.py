@@ -8,15 +8,17 @@ import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import polars as pl
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.splits import disjoint_parts
+from cofactor.data.splits import disjoint_parts, horizon_of
+from cofactor.data.times import Duration, duration
 from cofactor.errors import DataError, SettingError
 from cofactor.evaluation import studies
+from cofactor.evaluation.held_out import known_part
 from cofactor.evaluation.metrics import METRICS, SCORE_METRICS, ErrorMetric, ListMetric
 from cofactor.evaluation.report import Report, evaluate
 from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space, value_of
@@ -24,12 +26,26 @@ from cofactor.model.factors import Factors
 from cofactor.solvers import SOLVERS
 from cofactor.solvers.base import Epoch
 
-__all__ = ["Curve", "Parts", "Split", "Target", "Tried", "Tuned", "fitted_curve", "looks", "tune", "validation_parts"]
+__all__ = [
+    "Curve",
+    "Parts",
+    "Split",
+    "Target",
+    "Tried",
+    "Tuned",
+    "fitted_curve",
+    "folds_of",
+    "looks",
+    "tune",
+    "validation_parts",
+]
 
-Split: TypeAlias = Literal["per-user", "random", "last", "time"]
+Split: TypeAlias = Literal["per-user", "random", "last", "time", "rolling"]
 Parts: TypeAlias = Sequence[tuple[Interactions, Interactions]]
 """Pairs of what to train on and what to measure on."""
 
+BY_DATE = ("time", "rolling")
+"""The splits by which everything that is measured is later than what is learnt from."""
 
 Curve: TypeAlias = Mapping[int, float]
 """The metric after some epochs; the last entry is that of the finished model."""
@@ -121,38 +137,53 @@ def _tunable() -> list[str]:
     return [f"{metric.name}@10" if isinstance(metric, ListMetric) else metric.name for metric in known]
 
 
-def validation_parts(train: Interactions, split: Split, fraction: float, folds: int, seed: int) -> Parts:
+def validation_parts(
+    train: Interactions,
+    split: Split,
+    fraction: float = 0.1,
+    folds: int | None = None,
+    seed: int = 0,
+    *,
+    horizon: Duration | None = None,
+) -> Parts:
     """Hold out parts of the training data to measure on; no two of them overlap.
 
     Parameters
     ----------
     train : Interactions
-    split : {"per-user", "random", "last", "time"}
-        A share of each user's at random, a share of all at random, each user's last one, or the latest.
+    split : {"per-user", "random", "last", "time", "rolling"}
+        A share of each user's at random, a share of all at random, each user's last one, the latest, or the latest in
+        several stretches of time, each after training on everything before it.
     fraction : float
-        Size of a held-out part; ignored for "last".
-    folds : int
-        How many parts; more than one only if they are random.
+        Size of a held-out part, and with "rolling" of all together; ignored for "last", and where ``horizon`` is given.
+    folds : int, optional
+        How many parts: 3, but 1 for "last" and "time", which have no more.
     seed : int
         Of the random parts.
+    horizon : str, float or datetime.timedelta, optional
+        How long each part of "rolling" lasts; by default, together they hold ``fraction`` of the interactions.
 
     Raises
     ------
     SettingError
-        If the split is unknown, or there is not enough for so many parts of this size.
+        If the split is unknown, the horizon is none or of another split, or there is not enough for so many parts of
+        this size.
     DataError
         If a part would be empty, or timestamps are needed and there are none.
     """
-    if split not in ("per-user", "random", "last", "time"):
-        raise SettingError(f"unknown split {split!r}: choose one of per-user, random, last, time")
-    if folds < 1 or (folds > 1 and split in ("last", "time")):
-        raise SettingError(f"folds is {folds}: it must be {'at least 1' if folds < 1 else f'1 with split={split!r}'}")
-    if split != "last" and not 0 < fraction < 1:
+    folds = folds_of(split, folds)
+    if horizon is not None and split != "rolling":
+        raise SettingError(f"horizon is {horizon!r}: it is for the split 'rolling', not for {split!r}")
+    if split != "last" and horizon is None and not 0 < fraction < 1:
         raise SettingError(f"validation_fraction is {fraction:g}: it must lie between 0 and 1, such as 0.1")
     if split == "last":
         parts = [train.split_last()]
     elif split == "time":
         parts = [train.split_by_time(test_fraction=fraction)]
+    elif split == "rolling":
+        if horizon is None:
+            horizon = horizon_of(train.timestamps, fraction, folds, train.array_store)
+        parts = list(train.split_rolling(folds, horizon=horizon))
     else:
         groups = train.triplets().user_rows if split == "per-user" else np.zeros(len(train), dtype=np.int64)
         parts = [train.split_rows(rows) for rows in disjoint_parts(groups, fraction, folds, seed)]
@@ -160,6 +191,43 @@ def validation_parts(train: Interactions, split: Split, fraction: float, folds: 
         if not len(rest) or not len(held_out):
             raise DataError(f"{len(train):,} interactions are too few to hold out a validation part of them")
     return parts
+
+
+def folds_of(split: Split, folds: int | None) -> int:
+    """Return how many parts are held out: as many as asked for, or what suits the split.
+
+    Raises
+    ------
+    SettingError
+        If the split is unknown, or has no such number of parts.
+    """
+    if split not in get_args(Split):
+        raise SettingError(f"unknown split {split!r}: choose one of {', '.join(get_args(Split))}")
+    single = split in ("last", "time")
+    if folds is None:
+        return 1 if single else 3
+    if folds < 1 or (folds > 1 and single):
+        instead = "; 'rolling' has several parts by date" if folds > 1 and split == "time" else ""
+        raise SettingError(f"folds is {folds}: it must be {'at least 1' if folds < 1 else f'1 with {split=}'}{instead}")
+    return folds
+
+
+def _knowable(parts: Parts) -> Parts:
+    """Return the parts without what no model of their training part can know: users and items that come after it.
+
+    Raises
+    ------
+    DataError
+        If nothing is left of one.
+    """
+    known = [(rest, known_part(rest, held_out)) for rest, held_out in parts]
+    for number, (_, held_out) in enumerate(known, 1):
+        if not len(held_out):
+            raise DataError(
+                f"validation part {number} of {len(known)} has only users and items that come after what is trained "
+                "on: hold out less"
+            )
+    return known
 
 
 def looks(epochs: int) -> list[int]:
@@ -241,12 +309,15 @@ class Tuned:
         The metric.
     study : optuna.Study
         All trials.
+    n_unknown : int
+        How many held-out interactions were left out, because their user or item comes after the cut in time.
     """
 
     solver: Any
     value: float
     metric: str
     study: Any
+    n_unknown: int = 0
 
     @property
     def maximize(self) -> bool:
@@ -334,7 +405,8 @@ def tune(
     fixed: Mapping[str, Any] | None = None,
     split: Split = "per-user",
     validation_fraction: float = 0.1,
-    folds: int = 3,
+    folds: int | None = None,
+    horizon: Duration | None = None,
     study: str | os.PathLike[str] | None = None,
     seed: int = 0,
     done: Callable[[Tried], None] | None = None,
@@ -371,14 +443,18 @@ def tune(
         A range ``(low, high)`` or a list of choices for some fields, instead of what `search_space` derives.
     fixed : mapping of str to value, optional
         Fields that are not searched, with their values.
-    split : {"per-user", "random", "last", "time"}
-        What to hold out: some of each user's at random, some of all at random, each user's last one, the latest.
+    split : {"per-user", "random", "last", "time", "rolling"}
+        What to hold out: some of each user's at random, some of all at random, each user's last one, the latest, or the
+        latest in several stretches of time, each after training on everything before it. Where lists are for tomorrow,
+        choose one of the last two; users and items that come after the cut are left out and counted.
     validation_fraction : float
-        Size of a held-out part. A small one, since the best regularization depends on how much there is to learn from,
-        and the result is trained on all of it.
-    folds : int
+        Size of a held-out part; with "rolling", of all together. A small one, since the best regularization depends on
+        how much there is to learn from, and the result is trained on all of it.
+    folds : int, optional
         How many parts to hold out, no two of which overlap; the metric is their average. More are slower and less
-        noisy.
+        noisy. 3 by default; 1 with "last" and "time", which have no more.
+    horizon : str, float or datetime.timedelta, optional
+        How long each part of "rolling" lasts, such as "14d"; by default, together they hold ``validation_fraction``.
     study : path, optional
         A file for the trials, from which a run that was killed continues.
     seed : int
@@ -415,16 +491,19 @@ def tune(
     Target.of(metric).check_fits(base)
     search = _Search.of(base, search_space(base, space, held), Target.of(metric), set(space or {}))
     average_row = _average_row(train)
-    parts = validation_parts(train, split, validation_fraction, folds, seed)
-    protocol = {"split": split, "validation_fraction": validation_fraction, "folds": folds, "seed": seed}
+    parts = validation_parts(train, split, validation_fraction, folds, seed, horizon=horizon)
+    measured = _knowable(parts) if split in BY_DATE else parts
+    n_unknown = sum(len(whole) - len(known) for (_, whole), (_, known) in zip(parts, measured, strict=True))
+    protocol = {"split": split, "validation_fraction": validation_fraction, "folds": len(parts), "seed": seed}
+    protocol |= {} if horizon is None else {"horizon": duration(horizon, "horizon")}
     described = {**search.described(), **protocol, "data": _digest(train)}
     maximize, warm_up = search.metric.maximize, max(search.looks) // 4
     with studies.opened(study, described, maximize=maximize, warm_up=warm_up) as kept:
         while (number := len(studies.finished(kept))) < trials:
-            value = _try(kept, search, parts, average_row, seed)
+            value = _try(kept, search, measured, average_row, seed)
             if done is not None:
                 done(Tried(number + 1, trials, value, studies.best_value(kept)))
-    return _result(kept, search)
+    return dataclasses.replace(_result(kept, search), n_unknown=n_unknown)
 
 
 def _try(study: Any, search: "_Search", parts: Parts, average_row: float, seed: int) -> float | None:

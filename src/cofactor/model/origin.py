@@ -9,7 +9,11 @@ __all__ = ["Origin"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model comes from: solver and settings, data, time, library version, figures on held-out data."""
+    """Where a model comes from: solver and settings, data, time, library version, figures on held-out data.
+
+    ``period`` is the first and the last time of the training data, in seconds since 1970; None where they have no
+    times, or the model was made before this was kept.
+    """
 
     solver: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -17,3 +21,15 @@ class Origin:
     trained_at: str = ""
     version: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    period: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.period is not None:
+            object.__setattr__(self, "period", _checked(self.period))  # from a file it comes as a list
+
+
+def _checked(period: Any) -> tuple[float, float]:
+    first, last = period
+    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (first, last)):
+        raise TypeError("the period of the training data is not made of numbers")
+    return (first, last)

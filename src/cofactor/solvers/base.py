@@ -356,8 +356,9 @@ def known_biases(start: Factors | None, train: Interactions, side: str) -> np.nd
 
 
 def origin_of(solver: Any, train: Interactions | str) -> Origin:
-    """Return the origin of a model: solver, settings, the name of the data, date and version."""
+    """Return the origin of a model: solver, settings, the name and the period of the data, date and version."""
     settings = {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    name = train if isinstance(train, str) else train.name
-    return Origin(type(solver).__name__, settings, name, now, __version__)
+    if isinstance(train, str):
+        return Origin(type(solver).__name__, settings, train, now, __version__)
+    return Origin(type(solver).__name__, settings, train.name, now, __version__, period=train.period)

@@ -9,37 +9,91 @@ from scipy import sparse
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of
 from cofactor.data.preparation import Alike, AsGiven, Preparation, prepared
-from cofactor.errors import DataError
+from cofactor.data.times import Duration, duration, length_setting, shown_length
+from cofactor.errors import DataError, SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, solve_rows
 from cofactor.model.objectives import Goal
 from cofactor.model.objectives.complete import Complete
 from cofactor.model.objectives.squared import SquaredError
-from cofactor.solvers.base import Callback, Epoch, check_choice, check_settings, check_train, origin_of, positives
+from cofactor.solvers.base import (
+    Callback,
+    Epoch,
+    check_choice,
+    check_confidences,
+    check_settings,
+    check_train,
+    origin_of,
+    positives,
+)
 
-__all__ = ["BiasOnly", "Popularity", "PureSVD"]
+__all__ = ["BiasOnly", "Popularity", "PureSVD", "late_popularity"]
+
+
+LATE = "7d"
+"""The window of the popularity that models are compared with where there are times."""
+
+_TIE = 1e-6
+"""The weight of the popularity of all time beside that of late, so that it decides between equals only."""
 
 
 @dataclass(frozen=True)
 class Popularity:
-    """The same ranking for everyone: the items that most users have.
+    """The same ranking for everyone: the items that most users have, of all time or lately.
 
-    **Model**: score = the share of users who have the item.
+    **Model**: score = the share of users who have the item. With a window, the share among those users who have
+    anything of that time; with a half-life, every interaction counts by its age. Items that are equal then are ordered
+    by their popularity of all time.
 
     **Loss**: none.
 
     **Algorithm**: counting.
 
-    **Reference**: Cremonesi, Koren, Turrin (2010), Performance of recommender algorithms on top-n recommendation tasks.
+    **Reference**: Cremonesi, Koren, Turrin (2010), Performance of recommender algorithms on top-n recommendation tasks;
+    with a window or a half-life: Ji, Sun, Zhang, Li (2020), A re-visit of the popularity baseline in recommender
+    systems.
+
+    Parameters
+    ----------
+    window : str, float or datetime.timedelta, optional
+        Count only what happened in this time before the latest interaction, such as 7d.
+    half_life : str, float or datetime.timedelta, optional
+        The age at which an interaction counts half as much as the latest one, such as 7d.
+    values : {"alike", "as given"}
+        Whether every value above 0 counts 1, or values are weights.
 
     Examples
     --------
     >>> import cofactor as cf
-    >>> Popularity().fit(cf.load_dataset("synthetic:60x40x600")).recommend([1], n=1)["position"].to_list()
+    >>> plays = cf.load_dataset("synthetic:60x40x600")
+    >>> Popularity().fit(plays).recommend([1], n=1)["position"].to_list()
     [1]
+    >>> Popularity(window="7d").fit(plays).origin.settings["window"]
+    '7d'
     """
 
     goal: ClassVar[Goal] = "ranking"
+
+    window: Duration | None = None
+    half_life: Duration | None = None
+    values: Literal["alike", "as given"] = "alike"
+
+    def __post_init__(self) -> None:
+        check_choice(self, "values", ("alike", "as given"))
+        for name in ("window", "half_life"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, length_setting(getattr(self, name), name))
+        if self.window is not None and self.half_life is not None:
+            raise SettingError("give either window=… or half_life=…, not both")
+
+    @property
+    def label(self) -> str:
+        """What tables call it: its name, and of what time."""
+        if self.window is not None:
+            return f"Popularity of the last {shown_length(duration(self.window))}"
+        if self.half_life is not None:
+            return f"Popularity with a half-life of {shown_length(duration(self.half_life))}"
+        return "Popularity"
 
     def fit(self, train: Interactions, *, callback: Callback | None = None) -> Factors:
         """Count how many users have each item.
@@ -47,22 +101,85 @@ class Popularity:
         Raises
         ------
         DataError
-            If there is nothing to count, or no value is above 0.
+            If there is nothing to count, no value is above 0, or times are needed and there are none.
         """
         check_train(train)
-        counts = counts_of(positives(train).matrix.indices, train.n_items)
+        preparation: Preparation = Alike() if self.values == "alike" else AsGiven()
+        if self.values == "as given":
+            check_confidences(train)
+        learnt = positives(train)
+        overall = counts_of(learnt.matrix.indices, train.n_items) / train.n_users
         return Factors(
             np.zeros((train.n_users, 0)),
             np.zeros((train.n_items, 0)),
             train.users,
             train.items,
-            item_bias=counts / train.n_users,
+            item_bias=self._shares(train, preparation, overall),
             seen=train.matrix,
             metadata=train.metadata,
             objective=Complete(goal="ranking"),
             origin=origin_of(self, train),
-            preparation=Alike(),
+            preparation=preparation,
         )
+
+    def _shares(self, train: Interactions, preparation: Preparation, overall: np.ndarray) -> np.ndarray:
+        """Return the share of each item, from 0 to 1: its weight over the most that all users could give to one."""
+        if self._length is None and self.values == "alike":
+            return overall
+        by_item, most = self._weights(train, preparation)
+        if self._length is None:
+            return by_item / most
+        tie = 0.5 / (most + 1) if self.window is not None and self.values == "alike" else _TIE  # less than one user
+        shares: np.ndarray = (1 - tie) * by_item / most + tie * overall
+        return shares
+
+    @property
+    def _length(self) -> Duration | None:
+        return self.half_life if self.window is None else self.window
+
+    def _weights(self, train: Interactions, preparation: Preparation) -> tuple[np.ndarray, float]:
+        """Sum the weights of each item's interactions; the sum over users of their greatest weight comes second."""
+        matrix, latest = train.matrix, self._latest(train)
+        by_item, most = np.zeros(train.n_items), 0.0
+        for part in train.array_store.row_parts(np.diff(matrix.indptr)):
+            first, last = (int(matrix.indptr[row]) for row in (part.start, part.stop))
+            weights = preparation.apply(matrix.data[first:last]).astype(np.float64)
+            if train.timestamps is not None and latest is not None:
+                weights *= self._freshness(latest - train.timestamps[first:last])
+            by_item += np.bincount(matrix.indices[first:last], weights=weights, minlength=train.n_items)
+            starts = np.unique(matrix.indptr[part] - first)
+            most += float(np.maximum.reduceat(weights, starts[starts < len(weights)]).sum()) if len(weights) else 0.0
+        if not by_item.any():
+            raise DataError("no value of the window is above 0, so there is nothing to count: give a longer window")
+        return by_item, most
+
+    def _latest(self, train: Interactions) -> float | None:
+        if self._length is None:
+            return None
+        if train.timestamps is None:
+            name = "half_life" if self.window is None else "window"
+            raise DataError(
+                f"{name}={self._length!r} needs the times of the interactions: name their column when reading (time=…)"
+            )
+        return float(train.timestamps.max())
+
+    def _freshness(self, ages: np.ndarray) -> np.ndarray:
+        """Return what interactions count by their age in seconds, beside what they count by their value."""
+        if self.window is not None:
+            return ages < duration(self.window, "window")
+        fresh: np.ndarray = np.exp2(-ages / duration(self.half_life, "half_life"))
+        return fresh
+
+
+def late_popularity(train: Interactions) -> list[Popularity]:
+    """Return what models are to beat where there are times, popularity of the last week; else nothing."""
+    if train.timestamps is None or not len(train):
+        return []
+    since, values = train.timestamps.max() - duration(LATE), train.matrix.data
+    for part in train.array_store.parts(len(train)):
+        if ((train.timestamps[part] > since) & (values[part] > 0)).any():
+            return [Popularity(window=LATE)]
+    return []
 
 
 @dataclass(frozen=True)

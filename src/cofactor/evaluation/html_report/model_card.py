@@ -4,6 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from cofactor.evaluation import plots
 from cofactor.evaluation.html_report.report_data import ReportData
 from cofactor.evaluation.html_report.sections import Section, with_interval
 from cofactor.evaluation.markup import Markup, count, data, isolated, joined, table, tag
@@ -80,11 +83,20 @@ def _identity(content: ReportData) -> Mapping[str, Any]:
         "biases": "yes" if model.item_bias is not None else "no",
         "trained on": f"{origin.data or 'unnamed data'}, {count(model.seen.nnz)} pairs",
         "users, items": f"{count(model.n_users)}, {count(model.n_items)}",
+        "their period": _days(origin.period),
         "trained at": origin.trained_at.replace("T", " ").replace("+00:00", " UTC"),
         "cofactor": origin.version,
         "digest": model.digest,
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _days(period: tuple[float, float] | None) -> str:
+    """Return from what day to what day the training data are."""
+    if period is None:
+        return ""
+    first, last = np.datetime_as_string(np.array(period).astype("datetime64[s]"), unit="D")
+    return f"{first} to {last}"
 
 
 def _setting(value: Any) -> str:
@@ -106,13 +118,17 @@ def _purpose(content: ReportData) -> str:
 
 def _protocol(content: ReportData) -> str:
     report = content.report
-    cold = f", among them {count(report.n_without_history)} users without history" if report.n_without_history else ""
+    new = report.n_items_without_history
+    cold = [f"{count(report.n_without_history)} users"] if report.n_without_history else []
+    cold += [f"{count(new)} items"] if new and report.on_new_items == "skip" else []
+    among = f", among them {' and '.join(cold)} without history" if cold else ""
     unknown = (
-        f" {count(report.n_unknown)} more are of users or items unknown to the model{cold}." if report.n_unknown else ""
+        f" {count(report.n_unknown)} more are of users or items unknown to the model{among}."
+        if report.n_unknown
+        else ""
     )
-    unheard = report.n_items_without_history
-    if unheard:
-        unknown += f" {count(unheard)} of the held-out items nobody had in training, so no list is likely to have them."
+    if new and report.on_new_items == "miss":
+        unknown += f" {count(new)} of the held-out items nobody had in training, so no list is likely to have them."
     clipped = " Predictions are clipped to the range of the training ratings." if content.model.objective.scale else ""
     without = report.n_without_relevant
     left_out = f"; {count(without)} users have none, and are in no mean over lists" if without else ""
@@ -126,6 +142,7 @@ def _protocol(content: ReportData) -> str:
 def _limits(content: ReportData) -> list[str]:
     held = len(content.held_out) - content.report.n_unknown
     return [
+        *(f"{plots.capital(note)}." for note in content.report.notes),
         f"It knows the {count(content.model.n_users)} users and {count(content.model.n_items)} items of its "
         "training; fold_in adds others by what they rate.",
         f"The {count(held)} held-out ratings are of what users came across: an item that a user would like but never "

@@ -10,11 +10,12 @@ import polars as pl
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.evaluation.calibration import calibration
-from cofactor.evaluation.held_out import held_out_of
+from cofactor.evaluation.held_out import held_out_of, training_part
 from cofactor.evaluation.ranking import lengths_for_pictures
-from cofactor.evaluation.report import Report, compare, evaluate
+from cofactor.evaluation.report import Report, compare, evaluate, label_of_solver
 from cofactor.model.factors import Factors
 from cofactor.solvers import BiasOnly, Popularity
+from cofactor.solvers.baselines import late_popularity
 from cofactor.solvers.retrain import solver_of, trained_on
 
 __all__ = ["Contender", "ReportData", "collect"]
@@ -45,7 +46,8 @@ class ReportData:
     this : Contender
         The model itself.
     baselines, ranks : sequence of Contender
-        Popularity, and biases alone for ratings; the same solver at other ranks. Trained on what the model was.
+        Popularity, of all time and of late, and biases alone for ratings; the same solver at other ranks. Trained on
+        what the model was.
     calibration : polars.DataFrame, or None
         If the model gives intervals; see `cofactor.evaluation.calibration`.
     length : int
@@ -109,20 +111,21 @@ def collect(
     SettingError
         If other ranks are asked of a model that has none, or whose solver is not known.
     """
-    tried = _to_train(model, ranks)
+    dated = training_part(model, ratings)
+    learnt = trained_on(model) if dated is None else dated
+    baselines, others = _baselines(model, learnt), _at_other_ranks(model, ranks)
     lengths = sorted({*lengths_for_pictures(k, model.n_items), max(k or (10,))})
     held_out = held_out_of(model, ratings)
     done(0, "measuring")
     this = Contender(name, model, evaluate(model, held_out, k=lengths, relevant_from=relevant_from))
-    others = _trained(tried, model, held_out, lengths, relevant_from, done)
-    of_solver = [other for other in others if other.model.origin.solver == model.origin.solver]
+    tried = _trained([*baselines, *others], learnt, held_out, this.report, lengths, done)
     return ReportData(
         name,
         ratings,
         held_out,
         this,
-        [other for other in others if other.model.origin.solver != model.origin.solver],
-        sorted([this, *of_solver], key=lambda one: one.model.rank) if ranks else [],
+        tried[: len(baselines)],
+        sorted([this, *tried[len(baselines) :]], key=lambda one: one.model.rank) if ranks else [],
         calibration(model, held_out) if model.objective.draws > 1 else None,
         max(k or (10,)),
         examples,
@@ -130,38 +133,54 @@ def collect(
     )
 
 
-def _to_train(model: Factors, ranks: Sequence[int]) -> list[Any]:
-    """Return the solvers to compare with: baselines, and the model's own at other ranks than it has."""
-    baselines: list[Any] = [BiasOnly()] if model.objective.goal == "rating" else []
-    baselines.append(Popularity())
-    tried = [one for one in baselines if type(one).__name__ != model.origin.solver and model.seen.nnz]
+def _baselines(model: Factors, learnt: Interactions) -> list[Any]:
+    """Return the baselines to compare with: biases for ratings, popularity, and where there are times, that of late."""
+    if not model.seen.nnz:
+        return []
+    tried: list[Any] = [BiasOnly()] if model.objective.goal == "rating" else []
+    tried += [Popularity(), *late_popularity(learnt)]
+    return [one for one in tried if type(one).__name__ != model.origin.solver]
+
+
+def _at_other_ranks(model: Factors, ranks: Sequence[int]) -> list[Any]:
+    """Return the model's own solver at other ranks than it has."""
     if not ranks:
-        return tried
+        return []
     solver = solver_of(model)
     if "rank" not in {field.name for field in dataclasses.fields(solver)}:
         raise SettingError(f"{type(solver).__name__} has no rank: leave the ranks to compare out")
-    return tried + [dataclasses.replace(solver, rank=rank) for rank in sorted({*ranks} - {model.rank})]
+    return [dataclasses.replace(solver, rank=rank) for rank in sorted({*ranks} - {model.rank})]
 
 
 def _trained(
     tried: Sequence[Any],
-    model: Factors,
+    learnt: Interactions,
     held_out: Interactions,
+    report: Report,
     lengths: Sequence[int],
-    relevant_from: float | None,
     done: Done,
 ) -> list[Contender]:
-    """Train each on what the model was trained on, and measure it on the same held-out part."""
+    """Train each on what the model was trained on, and measure it on the same held-out part in the same way."""
     if not tried:
         return []
     finished = iter(range(1, len(tried) + 1))
     tell = lambda solver, _: done(next(finished) / len(tried), type(solver).__name__)  # noqa: E731
-    found = compare(tried, trained_on(model), held_out, k=lengths, relevant_from=relevant_from, done=tell)
+    found = compare(
+        tried,
+        learnt,
+        held_out,
+        k=lengths,
+        relevant_from=report.relevant_from,
+        on_new_items=report.on_new_items,
+        done=tell,
+    )
     labels = [_label(solver, one) for solver, one in zip(found.solvers, found.models, strict=True)]
     return [Contender(*parts) for parts in zip(labels, found.models, found.reports, strict=True)]
 
 
 def _label(solver: Any, model: Factors) -> str:
     words = {"Popularity": "popularity alone", "BiasOnly": "biases alone"}
-    name = type(solver).__name__
+    name = label_of_solver(solver)
+    if isinstance(solver, Popularity):
+        return words.get(name, name.lower())
     return words.get(name, f"{name}, rank {model.rank}")
