@@ -152,11 +152,14 @@ def taking(*groups: Iterable[inspect.Parameter]) -> Callable[[Callable[..., Any]
 
 def solver_options(solver: type[Any]) -> list[inspect.Parameter]:
     """Return an option for every field of a solver, its help taken from the docstring."""
-    help_texts = _described_parameters(inspect.getdoc(solver) or "")
+    help_texts: dict[str, str] = {}
+    for kind in reversed(solver.__mro__):
+        help_texts |= _described_parameters(inspect.cleandoc(kind.__doc__ or ""))
     hints = typing.get_type_hints(solver)
+    own_first = sorted(dataclasses.fields(solver), key=lambda field: field.kw_only is True)
     return [
         _option(field.name, _option_type(hints[field.name]), field.default, help_texts.get(field.name, ""))
-        for field in dataclasses.fields(solver)
+        for field in own_first
     ]
 
 

@@ -98,3 +98,15 @@ def check_metadata(metadata: ItemMetadata, n_items: int) -> None:
         texts = getattr(metadata, name)
         if texts is not None and len(texts) != n_items:
             raise DataError(f"there are {len(texts):,} {name} for {n_items:,} items: give one an item")
+
+
+def check_times(times: np.ndarray | None, seen: sparse.csr_array) -> None:
+    """Refuse times that do not fit the pairs that were seen.
+
+    Raises
+    ------
+    DataError
+        Naming both lengths.
+    """
+    if times is not None and times.shape != (seen.nnz,):
+        raise DataError(f"there are {len(times):,} times for {seen.nnz:,} seen pairs: give one for each")

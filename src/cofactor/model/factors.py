@@ -17,15 +17,16 @@ from scipy import sparse
 from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import ItemMetadata
-from cofactor.data.passes import counts_of
+from cofactor.data.passes import as_csr, counts_of
 from cofactor.data.preparation import AsGiven, Preparation, prepared
+from cofactor.data.timing import Timing, latest_first
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import SettingError, UnknownIdError
 from cofactor.lists.answer import Catalog, answer, nearest, rank, titles_of
 from cofactor.lists.request import By, ItemChoice, ListRequest, OnUnknown, checked_n
 from cofactor.lists.rerank import Ranked
 from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
-from cofactor.model import checks
+from cofactor.model import checks, trend
 from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
@@ -73,6 +74,10 @@ class Factors:
         Whatever else a solver needs kept.
     preparation : Preparation
         What was made of the raw values before the solver learnt from them.
+    timing : Timing, optional
+        How the model heeds time, if it does.
+    seen_times : numpy.ndarray, shape (seen pairs,), optional
+        When each pair of ``seen`` was, in seconds since 1970; kept where there is a ``timing``.
     retriever : Retriever, optional
         What finds lists, if not the exact search; `approximate` sets it, and a saved file does not hold it.
 
@@ -96,6 +101,8 @@ class Factors:
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
     preparation: Preparation = AsGiven()
+    timing: Timing | None = None
+    seen_times: np.ndarray | None = None
     retriever: Retriever | None = None
 
     def __post_init__(self) -> None:
@@ -490,11 +497,34 @@ class Factors:
 
         return fold_in(self, newcomers, "item", alone=False)
 
-    def place(self, newcomers: "Newcomers") -> "Factors":
-        """Return a model of the new users alone; unlike `fold_in`, its time does not depend on the number of users."""
+    def place(self, newcomers: "Newcomers", *, recency: float | None = None) -> "Factors":
+        """Return a model of the new users alone; unlike `fold_in`, its time does not depend on the number of users.
+
+        Parameters
+        ----------
+        newcomers : Interactions, or mapping of ids
+            As in `fold_in`. Their order is that of the times, or in a mapping that in which items are listed.
+        recency : float, optional
+            What each choice weighs against the next later one, from 0 to 1: with 0.8 the latest choice counts 1, the
+            one before it 0.8, then 0.64, and so on, over their mean. As the model was trained, if not given.
+
+        Raises
+        ------
+        SettingError
+            If ``recency`` is not above 0 and at most 1, or the model was trained by a solver that lets all choices of
+            a user count alike; otherwise as `fold_in`.
+
+        Examples
+        --------
+        >>> import cofactor as cf
+        >>> from cofactor.solvers import ImplicitALS
+        >>> model = ImplicitALS(rank=4, epochs=2).fit(cf.load_dataset("synthetic:60x40x600").binary())
+        >>> model.place({"visitor": [1, 2, 3]}, recency=0.8).n_users
+        1
+        """
         from cofactor.model.fold_in import fold_in  # brings numba
 
-        return fold_in(self, newcomers, "user", alone=True)
+        return fold_in(self, newcomers, "user", alone=True, recency=recency)
 
     def update(self, news: Interactions) -> "Factors":
         """Return the model with new users, new items and new ratings in it, instead of a retrain.
@@ -620,6 +650,8 @@ def evolved(model: Factors, *, checked: bool = False, **changes: Any) -> Factors
         name in changes and (changes[name] is None) != (getattr(model, name) is None)
         for name in ("user_bias", "item_bias")
     )
+    if trend.differs(model.extras, new.__dict__["extras"]):
+        touched.add("item")
     if "item" in touched and "retriever" not in changes:
         new.__dict__["retriever"] = None
     if not other_form and not {"objective", "mean"} & set(changes):
@@ -641,14 +673,35 @@ def parameters_of(model: Factors) -> Parameters:
     )  # fmt: skip
 
 
-def prepared_for(model: Factors, table: sparse.csr_array) -> sparse.csr_array:
-    """Return a table of raw values as the model's solver would learn from it."""
-    return prepared(table, model.preparation, zeros_count=model.objective.goal == "rating")
+def prepared_for(
+    model: Factors, table: sparse.csr_array, times: np.ndarray | None = None, *, recency: float = 1.0
+) -> sparse.csr_array:
+    """Return a table of raw values as the model's solver would learn from it.
+
+    Parameters
+    ----------
+    model : Factors
+    table : scipy.sparse.csr_array
+    times : numpy.ndarray, shape (values,), optional
+        When each value was; without them, all are as old as the average.
+    recency : float
+        What each value of a row weighs against the one after it.
+    """
+    learnt = prepared(table, model.preparation, zeros_count=model.objective.goal == "rating")
+    decays = model.timing is not None and model.timing.half_life is not None
+    if times is None or not (decays or recency < 1):
+        return learnt
+    if learnt.nnz < table.nnz:
+        times = times[model.preparation.apply(table.data) != 0]
+    weights = np.ones(learnt.nnz, np.float32) if model.timing is None else model.timing.decay(times)
+    if recency < 1:
+        weights *= latest_first(learnt.indptr, times, recency)
+    return as_csr(learnt.data * weights, learnt.indices, learnt.indptr, learnt.shape)
 
 
 def learnt_by(model: Factors) -> sparse.csr_array:
     """Return what a model was trained on, as prepared values: shape (users, items)."""
-    learnt: sparse.csr_array = model._once("learnt", lambda: prepared_for(model, model.seen))
+    learnt: sparse.csr_array = model._once("learnt", lambda: prepared_for(model, model.seen, model.seen_times))
     return learnt
 
 
@@ -705,9 +758,13 @@ def has_history(model: Factors, user_rows: np.ndarray) -> np.ndarray:
     return known
 
 
-def popularity_of(model: Factors) -> np.ndarray:
-    """Return how many users chose each item: int64, shape (items,)."""
-    return learnt_counts(model).chosen
+def popularity_of(model: Factors, *, lately: bool = False) -> np.ndarray:
+    """Return how many users chose each item, shape (items,); how many of late, if the model knows what is rising."""
+    chosen = learnt_counts(model).chosen
+    if lately and model.timing is not None and model.timing.trend is not None:
+        late: np.ndarray = np.expm1(model.extras[trend.LEVELS].astype(np.float64)) + 1e-9 * chosen
+        return late
+    return chosen
 
 
 def users_of(model: Factors) -> Users:
@@ -719,7 +776,7 @@ def catalog_of(model: Factors) -> Catalog:
     """Return whom and what a model's lists are about."""
     return Catalog(
         model.users, model.items, model.metadata.titles, model.seen,
-        lambda rows: has_history(model, rows), lambda: popularity_of(model),
+        lambda rows: has_history(model, rows), lambda: popularity_of(model, lately=True),
     )  # fmt: skip
 
 
@@ -734,7 +791,14 @@ def retriever_of(model: Factors, by: By = "mean") -> Retriever:
 
 def exact_of(model: Factors) -> ExactRetriever:
     """Return the exact search through a model's items, made once for as long as these do not change."""
-    return parameters_of(model).once("retriever", "item", lambda: ExactRetriever(model.item_vectors, model.item_bias))
+    return parameters_of(model).once("retriever", "item", lambda: ExactRetriever(*ranked_items(model)))
+
+
+def ranked_items(model: Factors) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the items' vectors and biases whose products with users are scores, what is rising included."""
+    if model.timing is None or model.timing.trend is None:
+        return model.item_vectors, model.item_bias
+    return trend.ranked_items(model.item_vectors, model.extras, model.timing.trend_weight)
 
 
 def ranked_rows(
@@ -785,6 +849,7 @@ def _check_shapes(model: Factors) -> None:
     arrays = {name: getattr(model, name) for name in (*_ARRAYS, "seen")}
     checks.check_shapes(arrays, lengths, model.mean)
     checks.check_metadata(model.metadata, lengths["items"])
+    checks.check_times(model.seen_times, model.seen)
 
 
 def _described(vectors: np.ndarray, side: str) -> pl.DataFrame:
@@ -823,6 +888,8 @@ def digest_of(model: Factors) -> str:
 def _digested(model: Factors) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the arrays of a model, each of one type whatever made it."""
     settings = {"mean": model.mean, "objective": model.objective.to_dict(), "preparation": model.preparation.to_dict()}
+    if model.timing is not None:
+        settings["timing"] = model.timing.to_dict()
     yield "settings", np.frombuffer(json.dumps(settings, sort_keys=True).encode(), np.uint8)
     for name in ("user_vectors", "item_vectors", "user_bias", "item_bias"):
         if (array := getattr(model, name)) is not None:
@@ -830,6 +897,8 @@ def _digested(model: Factors) -> Iterator[tuple[str, np.ndarray]]:
     yield "seen.indptr", model.seen.indptr.astype(np.int64, copy=False)
     yield "seen.indices", model.seen.indices.astype(np.int32, copy=False)
     yield "seen.values", model.seen.data.astype(np.float32, copy=False)
+    if model.seen_times is not None:
+        yield "seen.times", model.seen_times.astype(np.float64, copy=False)
     texts = {"titles": model.metadata.titles, "genres": model.metadata.genres}
     series = {"users": model.users.ids, "items": model.items.ids, **texts}
     for name, values in series.items():

@@ -1,5 +1,6 @@
 """Fold-in, explanations and updates: newcomers in a trained model. Its objective and preparation are all it takes."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,21 +11,34 @@ from scipy import sparse
 from cofactor.data.columns import LARGEST
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import ItemMetadata
+from cofactor.data.timing import check_recency
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
-from cofactor.errors import DataError
+from cofactor.errors import DataError, SettingError
 from cofactor.kernels.compiling import readable
 from cofactor.lists.answer import titles_of
 from cofactor.model import checks
 from cofactor.model.factors import Factors, evolved, parameters_of, prepared_for, score_rows
 from cofactor.model.objectives.objective import Placed, Side
+from cofactor.model.seen import Seen
+from cofactor.model.trend import LEVELS, scales
 
-__all__ = ["Newcomers", "explain", "fold_in", "laid_over", "place_rows", "update"]
+__all__ = ["Newcomers", "explain", "fold_in", "place_rows", "update"]
+
+_MOMENT = 1e-3
+"""Seconds between two choices that were listed in order."""
 
 Newcomers = Interactions | Mapping[Id, Mapping[Id, float] | Iterable[Id]]
 """Interactions, or for each newcomer what they met: ids with values, or ids alone."""
 
 
-def place_rows(model: Factors, matrix: sparse.csr_array, side: Side) -> Placed:
+def place_rows(
+    model: Factors,
+    matrix: sparse.csr_array,
+    side: Side,
+    times: np.ndarray | None = None,
+    *,
+    recency: float | None = None,
+) -> Placed:
     """Return the vectors that rows of raw values get in a model.
 
     Parameters
@@ -33,45 +47,62 @@ def place_rows(model: Factors, matrix: sparse.csr_array, side: Side) -> Placed:
     matrix : scipy.sparse.csr_array, shape (newcomers, items) for users, (newcomers, users) for items
     side : {"user", "item"}
         What the newcomers are.
+    times : numpy.ndarray, shape (values,), optional
+        When each value was, for a model that heeds time.
+    recency : float, optional
+        What each choice of a user weighs against the next later one; as the model was trained, if not given.
 
     Raises
     ------
     SettingError
         If a row's equation is singular, for want of regularization.
     """
-    return model.objective.place(parameters_of(model), prepared_for(model, matrix), side)
+    return model.objective.place(parameters_of(model), _learnt(model, Seen(matrix, times), side, recency), side)
 
 
-def fold_in(model: Factors, newcomers: Newcomers, side: Side, *, alone: bool) -> Factors:
+def _learnt(model: Factors, rows: Seen, side: Side, recency: float | None) -> sparse.csr_array:
+    """Return raw values as the model would learn from them; of a user the latest choices count most."""
+    if recency is None:
+        recency = 1.0 if model.timing is None else model.timing.recency
+    return prepared_for(model, rows.table, rows.times, recency=recency if side == "user" else 1.0)
+
+
+def fold_in(model: Factors, newcomers: Newcomers, side: Side, *, alone: bool, recency: float | None = None) -> Factors:
     """Return a model with the newcomers in it, or with them alone on their side."""
-    ids, matrix = _rows_of(model, newcomers, side)
-    learnt = prepared_for(model, matrix)
-    model.objective.check_values(ids, learnt)
+    if recency is not None:
+        check_recency(recency, "recency")
+        if recency < 1 and not model.objective.heeds_weights:
+            raise SettingError(
+                f"recency is {recency:g}, and {model.origin.solver or 'this model'} lets all choices of a user count "
+                "alike: leave it out, or train ImplicitALS"
+            )
+    ids, given = _rows_of(model, newcomers, side)
+    model.objective.check_values(ids, prepared_for(model, given.table))
     own: Vocabulary = getattr(model, f"{side}s")
     known = own.find(ids)
     if (known >= 0).any():
-        matrix = laid_over(_seen_of(model, side), known, matrix)
-        learnt = prepared_for(model, matrix)
-    placed = model.objective.place(parameters_of(model), learnt, side)
+        given = _seen_of(model, side).laid_under(known, given)
+    placed = model.objective.place(parameters_of(model), _learnt(model, given, side, recency), side)
     if alone:
-        return _with_rows(model, side, Vocabulary(ids, kind=side), placed, matrix, None)
+        return _with_rows(model, side, Vocabulary(ids, kind=side), placed, given, None)
     extended = own.extended(ids)
-    grown = _with_rows(model, side, extended, placed, matrix, extended.find(ids))
+    grown = _with_rows(model, side, extended, placed, given, extended.find(ids))
     if side == "item" and isinstance(newcomers, Interactions):
         return evolved(grown, metadata=_joined_metadata(model, extended, newcomers))
     return grown
 
 
-def _rows_of(model: Factors, newcomers: Newcomers, side: Side) -> tuple[pl.Series, sparse.csr_array]:
+def _rows_of(model: Factors, newcomers: Newcomers, side: Side) -> tuple[pl.Series, Seen]:
     """Return the newcomers' ids, and their values as rows over the model's other side."""
     other: Vocabulary = getattr(model, "items" if side == "user" else "users")
     if isinstance(newcomers, Interactions):
-        table = newcomers.matrix if side == "user" else newcomers.by_item
+        told = Seen(newcomers.matrix, _times_for(model, newcomers))
+        told = told if side == "user" else told.transposed
         theirs, others = (newcomers.users, newcomers.items) if side == "user" else (newcomers.items, newcomers.users)
-        present = np.flatnonzero(np.diff(table.indptr))
-        told = table[present].tocoo()
-        places = other.rows(others.take(told.col))
-        return theirs.take(present), _compressed(told.row, places, told.data, (len(present), len(other)))
+        present = np.flatnonzero(np.diff(told.table.indptr))
+        entries = told.table[present].tocoo()
+        places = other.rows(others.take(entries.col))
+        return theirs.take(present), Seen.of(entries.row, places, entries.data, told.times, (len(present), len(other)))
     ids = id_series(list(newcomers), side)
     if not isinstance(newcomers, Mapping):
         raise DataError(f"{type(newcomers).__name__} in place of newcomers: give a mapping, as {{'new': ['a']}}")
@@ -79,7 +110,21 @@ def _rows_of(model: Factors, newcomers: Newcomers, side: Side) -> tuple[pl.Serie
     rows = np.repeat(np.arange(len(ids)), [len(pairs) for pairs in met])
     columns = other.rows([identifier for pairs in met for identifier in pairs])
     values = np.array([value for pairs in met for value in pairs.values()], dtype=np.float32)
-    return ids, _compressed(rows, columns, values, (len(ids), len(other)))
+    return ids, Seen.of(rows, columns, values, _in_order(model, [len(pairs) for pairs in met]), (len(ids), len(other)))
+
+
+def _times_for(model: Factors, newcomers: Interactions) -> np.ndarray | None:
+    """Return the times of newcomers' values; where they have none, and the model heeds time, they are all of today."""
+    if newcomers.timestamps is None and model.timing is not None:
+        return np.full(len(newcomers), model.timing.now)
+    return newcomers.timestamps
+
+
+def _in_order(model: Factors, lengths: list[int]) -> np.ndarray:
+    """Return times of choices that were listed in their order: today, each a little later than the one before."""
+    now = 0.0 if model.timing is None else model.timing.now
+    places = np.concatenate([np.arange(length) for length in lengths]) if lengths else np.zeros(0)
+    return now + _MOMENT * places
 
 
 def _met(model: Factors, newcomer: Id, given: Mapping[Id, float] | Iterable[Id]) -> dict[Id, float]:
@@ -105,27 +150,9 @@ def _met(model: Factors, newcomer: Id, given: Mapping[Id, float] | Iterable[Id])
     return dict(given)
 
 
-def _compressed(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    matrix = sparse.csr_array((values, (rows, columns)), shape=shape, dtype=np.float32)
-    matrix.sort_indices()
-    return matrix
-
-
-def _seen_of(model: Factors, side: Side) -> sparse.csr_array:
-    return model.seen if side == "user" else model.seen.T.tocsr()
-
-
-def laid_over(seen: sparse.csr_array, known: np.ndarray, news: sparse.csr_array) -> sparse.csr_array:
-    """Lay new values over those a known row has already; rows of -1 have none."""
-    old = seen[np.maximum(known, 0)].tocoo()
-    kept = known[old.row] >= 0
-    rows, columns, values = (
-        np.concatenate([getattr(old, name)[kept], getattr(news.tocoo(), name)]) for name in ("row", "col", "data")
-    )
-    order = np.lexsort((np.arange(len(rows)), columns, rows))  # of equal pairs the new one is last
-    rows, columns, values = rows[order], columns[order], values[order]
-    last = np.append((np.diff(rows) != 0) | (np.diff(columns) != 0), True) if len(rows) else np.empty(0, bool)
-    return _compressed(rows[last], columns[last], values[last], news.shape)
+def _seen_of(model: Factors, side: Side) -> Seen:
+    seen = Seen(model.seen, model.seen_times)
+    return seen if side == "user" else seen.transposed
 
 
 def _with_rows(
@@ -133,20 +160,20 @@ def _with_rows(
     side: Side,
     vocabulary: Vocabulary,
     placed: Placed,
-    matrix: sparse.csr_array,
+    given: Seen,
     places: np.ndarray | None,
 ) -> Factors:
     """Return the model with rows of one side put at ``places``, or with them alone where that is None."""
     length = len(vocabulary)
-    bias = np.zeros(matrix.shape[0], np.float32) if placed.bias is None else placed.bias
+    bias = np.zeros(given.table.shape[0], np.float32) if placed.bias is None else placed.bias
     news = {f"{side}_vectors": placed.vectors, f"{side}_bias": bias}
     changes: dict[str, Any] = {f"{side}s": vocabulary}
     for name, found in news.items():
         if (old := getattr(model, name)) is not None:
             new = checks.frozen(found, name)
             changes[name] = new if places is None else readable(_put(old, new, places, length))
-    seen = matrix if places is None else _replaced(_seen_of(model, side), matrix, places, length)
-    changes["seen"] = seen if side == "user" else seen.T.tocsr()
+    seen = given if places is None else _seen_of(model, side).replaced(given, places, length)
+    changes |= _stored(model, seen if side == "user" else seen.transposed)
     extras = {
         n: new if places is None else _put(model.extras[n], new, places, length) for n, new in placed.extras.items()
     }
@@ -154,7 +181,20 @@ def _with_rows(
     if side == "item":
         rows = np.arange(length)
         changes["metadata"] = model.metadata.take(np.where(rows < model.n_items, rows, -1))
+        changes["extras"] |= _levels(model, changes["seen"], changes["seen_times"])
     return evolved(model, checked=True, **changes)
+
+
+def _stored(model: Factors, seen: Seen) -> dict[str, Any]:
+    """Return what was seen as a model's fields; a model that does not heed time keeps no times."""
+    return {"seen": seen.table, "seen_times": None if model.timing is None else seen.times}
+
+
+def _levels(model: Factors, seen: sparse.csr_array, times: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return what is rising by what was seen, if the model heeds that."""
+    if model.timing is None or model.timing.trend is None or times is None:
+        return {}
+    return {LEVELS: model.timing.levels(seen.indices, times, seen.shape[1])}
 
 
 def _put(old: np.ndarray, new: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
@@ -165,42 +205,37 @@ def _put(old: np.ndarray, new: np.ndarray, places: np.ndarray, length: int) -> n
     return whole
 
 
-def _replaced(seen: sparse.csr_array, news: sparse.csr_array, places: np.ndarray, length: int) -> sparse.csr_array:
-    """Put new rows into the table of what was seen."""
-    counts = np.zeros(length, np.int64)
-    counts[: seen.shape[0]] = np.diff(seen.indptr)
-    if len(places) and places.min() >= seen.shape[0] and np.all(np.diff(places) == 1):  # they simply come last
-        counts[places] = np.diff(news.indptr)
-        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(seen.indptr.dtype)
-        arrays = (np.concatenate([seen.data, news.data]), np.concatenate([seen.indices, news.indices]), indptr)
-        return sparse.csr_array(arrays, shape=(length, seen.shape[1]))
-    old, new = seen.tocoo(), news.tocoo()
-    kept = ~np.isin(old.row, places)
-    rows, columns = np.concatenate([old.row[kept], places[new.row]]), np.concatenate([old.col[kept], new.col])
-    return _compressed(rows, columns, np.concatenate([old.data[kept], new.data]), (length, seen.shape[1]))
-
-
 def explain(model: Factors, user: Id, item: Id) -> pl.DataFrame:
     """Return each of a user's items with its share of a score; see `Factors.explain`."""
     user_row, item_row = int(model.users.rows([user])[0]), int(model.items.rows([item])[0])
-    history = model.seen[[user_row]]
+    history = _seen_of(model, "user").take(np.array([user_row]))
     score = float(score_rows(model, np.array([user_row]), np.array([item_row]))[0])
-    shares = shares_of(model, history, user_row, np.array([item_row]))[:, 0]
+    shares = shares_of(model, history.table, user_row, np.array([item_row]), history.times)[:, 0]
     order = np.argsort(-np.abs(shares), kind="stable")
-    rows = history.indices[order]
+    rows = history.table.indices[order]
     named = pl.DataFrame(
         {
             "item": model.items.take(rows),
             "title": titles_of(model.metadata.titles, rows),
-            "value": pl.Series(history.data[order], dtype=pl.Float32),
+            "value": pl.Series(history.table.data[order], dtype=pl.Float32),
             "share": shares[order],
         }
     )
-    rest = {"item": None, "title": "everything else", "value": None, "share": score - float(shares.sum())}
-    return pl.concat([named, pl.DataFrame([rest], schema=named.schema)])
+    others = {}
+    if model.timing is not None and model.timing.trend is not None:
+        others["how much it is chosen of late"] = model.timing.trend_weight * float(model.extras[LEVELS][item_row])
+    others["everything else"] = score - float(shares.sum()) - sum(others.values())
+    rest = [{"item": None, "title": title, "value": None, "share": share} for title, share in others.items()]
+    return pl.concat([named, pl.DataFrame(rest, schema=named.schema)])
 
 
-def shares_of(model: Factors, history: sparse.csr_array, user_row: int, item_rows: np.ndarray) -> np.ndarray:
+def shares_of(
+    model: Factors,
+    history: sparse.csr_array,
+    user_row: int,
+    item_rows: np.ndarray,
+    times: np.ndarray | None = None,
+) -> np.ndarray:
     """Split scores over the ratings that they come from.
 
     Parameters
@@ -211,16 +246,20 @@ def shares_of(model: Factors, history: sparse.csr_array, user_row: int, item_row
     user_row : int
     item_rows : numpy.ndarray of int, shape (items,)
         Whose scores are split.
+    times : numpy.ndarray, shape (ratings,), optional
+        When each was, for a model that heeds time.
 
     Returns
     -------
     numpy.ndarray of float64, shape (ratings, items)
         A row for each value of ``history``; zeros for those that the model does not learn from.
     """
-    learnt = prepared_for(model, history)
+    learnt = _learnt(model, Seen(history, times), "user", None)
     found = model.objective.shares(
         parameters_of(model), learnt.indices, learnt.data.astype(np.float64), user_row, item_rows
     )
+    if model.timing is not None and model.timing.trend is not None:
+        found = found / scales(model.item_vectors[item_rows], model.extras)
     if learnt.nnz == history.nnz:
         return found
     shares = np.zeros((history.nnz, len(item_rows)))
@@ -233,19 +272,25 @@ def update(model: Factors, news: Interactions) -> Factors:
     checks.check_interactions(news)
     users = model.users.extended(news.users.take(np.flatnonzero(np.diff(news.matrix.indptr))))
     items = model.items.extended(news.items.take(np.flatnonzero(np.diff(news.by_item.indptr))))
-    old, columns = model.seen.tocoo(), news.triplets()
-    merged = Interactions.from_rows(
-        users,
-        items,
-        np.concatenate([old.row, users.find(news.users.take(columns.user_rows))]),
-        np.concatenate([old.col, items.find(news.items.take(columns.item_rows))]),
-        np.concatenate([old.data, columns.values]),
+    model = _at_the_time_of(model, news)
+    known, columns = model.seen.tocoo(), news.matrix.tocoo()
+    old_rows, new_rows = known.row, users.find(news.users.take(columns.row))
+    old_columns, new_columns = known.col, items.find(news.items.take(columns.col))
+    times = None
+    if model.seen_times is not None:
+        times = np.concatenate([model.seen_times, _times_for(model, news)])
+    merged = Seen.of(
+        np.concatenate([old_rows, new_rows]),
+        np.concatenate([old_columns, new_columns]),
+        np.concatenate([known.data, columns.data]),
+        times,
+        (len(users), len(items)),
     )
     touched = {
-        "user": np.unique(users.find(news.users.take(columns.user_rows))),
-        "item": np.unique(items.find(news.items.take(columns.item_rows))),
+        "user": np.unique(new_rows),
+        "item": np.unique(new_columns),
     }
-    grown = _grown(model, users, items, merged.matrix, news)
+    grown = _grown(model, users, items, merged, news)
     fresh_items = touched["item"][touched["item"] >= model.n_items]
     turns: list[tuple[Side, np.ndarray]] = [
         ("item", fresh_items), ("user", touched["user"]), ("item", touched["item"]),
@@ -256,14 +301,23 @@ def update(model: Factors, news: Interactions) -> Factors:
     return grown
 
 
-def _grown(model: Factors, users: Vocabulary, items: Vocabulary, seen: sparse.csr_array, news: Interactions) -> Factors:
+def _at_the_time_of(model: Factors, news: Interactions) -> Factors:
+    """Return the model at the time of the latest news, from which ages are counted."""
+    if model.timing is None or news.timestamps is None or not len(news):
+        return model
+    now = max(model.timing.now, float(news.timestamps.max()))
+    return evolved(model, timing=dataclasses.replace(model.timing, now=now))
+
+
+def _grown(model: Factors, users: Vocabulary, items: Vocabulary, seen: Seen, news: Interactions) -> Factors:
     """Return the model with room for new rows, which are zeros, and the merged table."""
-    changes: dict[str, Any] = {"users": users, "items": items, "seen": seen}
+    changes: dict[str, Any] = {"users": users, "items": items, **_stored(model, seen)}
     for side, length in (("user", len(users)), ("item", len(items))):
         for name in (f"{side}_vectors", f"{side}_bias"):
             old = getattr(model, name)
             changes[name] = old if old is None else _put(old, old[:0], np.empty(0, int), length)
-    changes["extras"] = model.objective.grown(parameters_of(model), len(users), len(items))
+    grown = model.objective.grown(parameters_of(model), len(users), len(items))
+    changes["extras"] = {**grown, **_levels(model, seen.table, seen.times)}
     if model.metadata.titles is not None or news.metadata.titles is not None:
         changes["metadata"] = _joined_metadata(model, items, news)
     return evolved(model, **changes)
@@ -280,7 +334,8 @@ def _joined_metadata(model: Factors, items: Vocabulary, news: Interactions) -> I
 
 def _refreshed(model: Factors, side: Side, rows: np.ndarray) -> Factors:
     """Solve some rows of one side anew, all else held."""
-    placed = place_rows(model, _seen_of(model, side)[rows], side)
+    given = _seen_of(model, side).take(rows)
+    placed = place_rows(model, given.table, side, given.times)
     changes: dict[str, Any] = {}
     for name, new in ((f"{side}_vectors", placed.vectors), (f"{side}_bias", placed.bias)):
         if new is not None:

@@ -19,6 +19,7 @@ from scipy import sparse
 from cofactor.data.metadata import ItemMetadata
 from cofactor.data.passes import as_csr
 from cofactor.data.preparation import preparation_from
+from cofactor.data.timing import timing_from
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.files import replacing
@@ -30,7 +31,8 @@ from cofactor.model.upgrade import upgraded
 
 __all__ = ["FORMAT_VERSION", "load", "open_model", "save"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""Version 3 knows of time; a model that does not heed it is written as version 2, which older readers read."""
 
 LARGE = 2**26
 """From so many seen items on, their values are written even if all are 1, so that no reader has to make them."""
@@ -59,10 +61,11 @@ def save(model: Factors, path: str | os.PathLike[str]) -> Path:
 
     target = Path(path)
     card = {
-        "format_version": FORMAT_VERSION,
+        "format_version": 2 if model.timing is None else FORMAT_VERSION,
         "mean": model.mean,
         "objective": model.objective.to_dict(),
         "preparation": model.preparation.to_dict(),
+        **({} if model.timing is None else {"timing": model.timing.to_dict()}),
         "origin": dataclasses.asdict(model.origin),
         "history": {name: list(values) for name, values in model.history.items()},
     }
@@ -154,6 +157,8 @@ def _tensors(model: Factors) -> dict[str, np.ndarray]:
     tensors["seen.indices"] = model.seen.indices.astype(np.int32, copy=False)
     if model.seen.nnz >= LARGE or np.any(model.seen.data != 1):
         tensors["seen.values"] = model.seen.data.astype(np.float32, copy=False)
+    if model.seen_times is not None:
+        tensors["seen.times"] = model.seen_times
     for side in ("users", "items"):
         tensors |= _packed_ids(getattr(model, side), side)
     for name in ("titles", "genres"):
@@ -210,6 +215,7 @@ def _refuse(constant: str) -> None:
 def _model(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Factors:
     users, items = (_vocabulary(tensors, side) for side in ("users", "items"))
     bias = {name: _numbers(tensors, name, np.float32) for name in ("user_bias", "item_bias") if name in tensors}
+    timing = timing_from(card.get("timing"))
     return Factors(
         _numbers(tensors, "user_vectors", np.float32),
         _numbers(tensors, "item_vectors", np.float32),
@@ -222,6 +228,8 @@ def _model(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Factors:
         metadata=ItemMetadata(*(_texts_of_items(tensors, name, len(items)) for name in ("titles", "genres"))),
         objective=objective_from(card["objective"]),
         preparation=preparation_from(card["preparation"]),
+        timing=timing,
+        seen_times=None if timing is None else _times(tensors),
         origin=_origin(card["origin"]),
         history=_history(card["history"]),
         extras={name.removeprefix("extras."): array for name, array in tensors.items() if name.startswith("extras.")},
@@ -266,6 +274,14 @@ def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> sparse.c
         raise ValueError("the table of seen items has rows that overlap")
     check_rows(indptr, indices, values, shape[1])
     return as_csr(values, indices, indptr, shape)
+
+
+def _times(tensors: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    if (times := tensors.get("seen.times")) is None:
+        return None
+    if times.dtype not in (np.int64, np.float64) or not np.isfinite(times).all():
+        raise ValueError("the times of seen items are not numbers of seconds")
+    return times
 
 
 def _vocabulary(tensors: Mapping[str, np.ndarray], side: str) -> Vocabulary:

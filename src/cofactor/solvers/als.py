@@ -11,6 +11,7 @@ import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.preparation import Preparation, Values, confidences
+from cofactor.data.timing import Timing
 from cofactor.errors import CollapseWarning
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import (
@@ -40,6 +41,7 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
+from cofactor.solvers.timed import Timed, in_time, timing_of
 
 __all__ = ["ALS", "ImplicitALS"]
 
@@ -206,7 +208,7 @@ class ALS:
 
 
 @dataclass(frozen=True)
-class ImplicitALS:
+class ImplicitALS(Timed):
     r"""Vectors for putting items in order, learnt from what people chose rather than from how they rated it.
 
     **Model**: score = user vector · item vector, near 1 for what a user would choose and near 0 for the rest.
@@ -221,6 +223,8 @@ class ImplicitALS:
     conjugate gradients from the last epoch's vector; ``block`` solves for 64 coordinates at a time (iALS++). At ranks
     of 128 to 512, ``cg`` gets as low as the others soonest, and of the other two ``block`` is the faster from 256 on:
     ``benchmarks/large_ranks.py`` measures all three.
+
+    **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``.
 
     **Reference**: Hu, Koren, Volinsky (2008), Collaborative filtering for implicit feedback datasets; Rendle,
     Krichene, Zhang, Koren (2021), Revisiting the performance of iALS on item recommendation benchmarks, and iALS++.
@@ -272,6 +276,7 @@ class ImplicitALS:
         check_settings(self, regularization=0.0, unobserved_weight=0.0, nu=0.0)
         check_choice(self, "method", tuple(_METHODS))
         check_choice(self, "values", get_args(Values))
+        super().__post_init__()
 
     def fit(
         self,
@@ -297,7 +302,8 @@ class ImplicitALS:
         """
         check_train(train, start)
         preparation = confidences(train.matrix.data, self.values)
-        learnt = learnt_from(train, preparation)
+        timing = timing_of(self, train)
+        learnt = learnt_from(train, preparation, timing)
         by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
         loss = self._objective()
         improve = _METHODS[self.method]
@@ -318,10 +324,10 @@ class ImplicitALS:
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train, preparation),
+            model=partial(self._factors, train, preparation, timing),
         )
         self._warn_of_collapse(done.arrays["users"], done.arrays["items"])
-        return self._factors(train, preparation, done.arrays, done.history)
+        return self._factors(train, preparation, timing, done.arrays, done.history)
 
     def _warn_of_collapse(self, users: Floats, items: Floats) -> None:
         if self.rank < _JUDGED_RANK or min(len(users), len(items)) < _JUDGED_ROWS:
@@ -337,8 +343,15 @@ class ImplicitALS:
                 stacklevel=3,
             )
 
-    def _factors(self, train: Interactions, preparation: Preparation, arrays: Arrays, history: History) -> Factors:
-        return Factors(
+    def _factors(
+        self,
+        train: Interactions,
+        preparation: Preparation,
+        timing: Timing | None,
+        arrays: Arrays,
+        history: History,
+    ) -> Factors:
+        trained = Factors(
             arrays["users"],
             arrays["items"],
             train.users,
@@ -350,6 +363,7 @@ class ImplicitALS:
             history=history,
             preparation=preparation,
         )
+        return in_time(trained, timing, train.timestamps)
 
     def _objective(self) -> Confidence:
         return Confidence(

@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.passes import as_csr
 from cofactor.data.preparation import Alike, AsGiven, Preparation
+from cofactor.data.timing import Timing
 from cofactor.errors import DataError, SettingError
 from cofactor.model.checks import check_interactions
 from cofactor.model.factors import Factors
@@ -117,10 +119,11 @@ def check_confidences(train: Interactions) -> None:
         )
 
 
-def learnt_from(train: Interactions, preparation: Preparation) -> Interactions:
+def learnt_from(train: Interactions, preparation: Preparation, timing: Timing | None = None) -> Interactions:
     """Return what a solver for lists learns from: prepared values, without those that carry no weight.
 
-    A user has seen the others, and they are never recommended to them. How many they are is logged.
+    With a ``timing``, old values weigh less. A user has seen the others, and they are never recommended to them. How
+    many they are is logged.
 
     Raises
     ------
@@ -139,11 +142,23 @@ def learnt_from(train: Interactions, preparation: Preparation) -> Interactions:
             "no value is above 0, so nothing counts as chosen: check the column of values, "
             "or let every pair count alike with ratings.binary()"
         )
+    if timing is not None and timing.half_life is not None:
+        learnt = _decayed(learnt, timing)
     if kept.all():
         return learnt
     left = int(len(kept) - np.count_nonzero(kept))
     log.warning("%s of %s values are 0 and carry no weight", f"{left:,}", f"{len(kept):,}")
     return learnt.where(kept)
+
+
+def _decayed(learnt: Interactions, timing: Timing) -> Interactions:
+    """Return the table with values that weigh less with age."""
+    matrix, store, times = learnt.matrix, learnt.array_store, learnt.timestamps
+    assert times is not None
+    values: np.ndarray = store.zeros(len(learnt), np.float32)
+    for part in store.parts(len(learnt)):
+        values[part] = matrix.data[part] * timing.decay(times[part])
+    return dataclasses.replace(learnt, matrix=as_csr(values, matrix.indices, matrix.indptr, matrix.shape))
 
 
 def check_settings(solver: Any, **least: float) -> None:

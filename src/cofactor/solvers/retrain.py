@@ -55,5 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def trained_on(model: Factors) -> Interactions:
-    """Return what a model learnt from, its values as the solver was given them; times are not kept in a model."""
-    return Interactions(model.users, model.items, model.seen, metadata=model.metadata, name=model.origin.data)
+    """Return what a model learnt from, its values as the solver was given them; times where the model heeds them."""
+    return Interactions(
+        model.users, model.items, model.seen, model.seen_times, metadata=model.metadata, name=model.origin.data
+    )

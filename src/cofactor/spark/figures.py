@@ -12,7 +12,8 @@ from cofactor.evaluation import metrics
 from cofactor.evaluation.held_out import Group
 from cofactor.evaluation.report import measured_columns
 from cofactor.model.factors import exact_of, has_history
-from cofactor.model.fold_in import laid_over, place_rows
+from cofactor.model.fold_in import place_rows
+from cofactor.model.seen import Seen
 from cofactor.spark.arrow import pa
 from cofactor.spark.batches import compressed, lengths_of, use_own_cores, vectors_of
 from cofactor.spark.item_broadcast import Items
@@ -135,7 +136,7 @@ def _placed(items: Items, batch: pa.RecordBatch, sums: Sums) -> Users:
         return Users(vectors, bias, seen, known)
     given = _ratings(batch["given"], len(items.vectors), sums)
     met = np.flatnonzero(np.diff(given.indptr))
-    seen = laid_over(seen, np.arange(batch.num_rows), given)
+    seen = Seen(seen).laid_under(np.arange(batch.num_rows), Seen(given)).table
     placed = place_rows(items.model, seen[met], "user")
     vectors[met] = placed.vectors
     if bias is not None and placed.bias is not None:

@@ -55,6 +55,11 @@ class Confidence(LeastSquares):
     adds_unobserved: bool = False
     alike: bool = False
 
+    @property
+    def heeds_weights(self) -> bool:
+        """Whether some choices of a user can count more than others: their values are confidences."""
+        return not self.alike
+
     def equations(self, fixed: "Floats", mean: float = 0.0) -> "Equations":
         """Return the equations of a side's vectors, given the other's (n, rank); there is no mean to take off."""
         return self._equations(fixed, numerics().gram(fixed))

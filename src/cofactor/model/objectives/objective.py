@@ -102,6 +102,11 @@ class Objective(abc.ABC):
         return 1
 
     @property
+    def heeds_weights(self) -> bool:
+        """Whether some choices of a user can count more than others when the user is placed."""
+        return False
+
+    @property
     def whole_numbers(self) -> tuple[str, ...]:
         """The names of the fields that count something, and so are at least 1."""
         return ()

@@ -1,0 +1,106 @@
+"""Settings of time that solvers for lists share: decay, latest first, what is rising."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from cofactor.data.interactions import Interactions
+from cofactor.data.times import Duration, duration, length_setting
+from cofactor.data.timing import Timing, check_recency
+from cofactor.errors import DataError
+from cofactor.model.factors import Factors, evolved, learnt_counts
+from cofactor.model.fold_in import place_rows
+from cofactor.model.trend import extras_of
+from cofactor.solvers.base import check_settings
+
+__all__ = ["TIME_SETTINGS", "Timed", "in_time", "timing_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    r"""What a solver for lists makes of time. Every setting needs data with times.
+
+    With ``trend``, :math:`score = (\hat s_{ui} - \bar s_i) / \sigma_i + \beta \log(1 + \sum 2^{-a / trend})`. Mean and
+    standard deviation of an item's score are over the users, the sum is over the ages of its choices.
+
+    Parameters
+    ----------
+    half_life : str, float or datetime.timedelta, optional
+        The age at which a choice weighs half as much as the latest one, such as 30d; the least weight is 0.05.
+    recency : float
+        What each choice of a user weighs against the next later one when users are placed; 1 lets all count alike.
+    trend : str, float or datetime.timedelta, optional
+        The age at which a choice counts half as much for what is rising, such as 7d.
+    trend_weight : float
+        How much what is rising counts against the personal part of a score.
+    """
+
+    half_life: Duration | None = None
+    recency: float = 1.0
+    trend: Duration | None = None
+    trend_weight: float = 3.0
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for setting in ("half_life", "trend"):
+            if getattr(self, setting) is not None:
+                length = length_setting(getattr(self, setting), f"{name}({setting}=…)")
+                object.__setattr__(self, setting, length)
+        check_recency(self.recency, f"{name}(recency=…)")
+        object.__setattr__(self, "recency", float(self.recency))
+        check_settings(self, trend_weight=0.0)
+
+
+TIME_SETTINGS = tuple(field.name for field in dataclasses.fields(Timed))
+
+
+def timing_of(solver: Timed, train: Interactions) -> Timing | None:
+    """Return how a model of these data will heed time; None if the solver is not told to.
+
+    Raises
+    ------
+    DataError
+        If a setting needs times, and the data have none.
+    """
+    asked = [name for name in ("half_life", "trend") if getattr(solver, name) is not None]
+    asked += ["recency"] * (solver.recency < 1)
+    if not asked:
+        return None
+    if train.timestamps is None:
+        raise DataError(
+            f"{asked[0]} needs the times of the ratings, and the data have none: name their column when reading "
+            f"(time=…), or leave {asked[0]} out"
+        )
+    timing = Timing(
+        now=float(train.timestamps.max()),
+        half_life=None if solver.half_life is None else duration(solver.half_life),
+        recency=solver.recency,
+        trend=None if solver.trend is None else duration(solver.trend),
+        trend_weight=0.0 if solver.trend is None else solver.trend_weight,
+    )
+    return timing.measured(train.timestamps, train.array_store)
+
+
+def in_time(model: Factors, timing: Timing | None, times: np.ndarray | None) -> Factors:
+    """Return a trained model that heeds time: users placed by their latest choices, what is rising in scores.
+
+    Parameters
+    ----------
+    model : Factors
+    timing : Timing, optional
+        As `timing_of` returned it.
+    times : numpy.ndarray, shape (seen pairs,), optional
+        Of the training data.
+    """
+    if timing is None:
+        return model
+    assert times is not None
+    model = evolved(model, timing=timing, seen_times=times)
+    if timing.recency < 1:
+        model = evolved(model, user_vectors=place_rows(model, model.seen, "user", times).vectors)
+    if timing.trend is not None:
+        levels = timing.levels(model.seen.indices, times, model.n_items)
+        kept = extras_of(model.user_vectors, learnt_counts(model).by_user > 0, levels)
+        model = evolved(model, extras={**model.extras, **kept})
+    return model

@@ -1,0 +1,257 @@
+"""Decay, latest first and what is rising: what time makes of a model for lists."""
+
+import copy
+import dataclasses
+import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+import cofactor as cf
+from cofactor.data.timing import FLOOR, Timing, latest_first, timing_from
+from cofactor.errors import DataError, SettingError
+from cofactor.model.trend import LEVELS
+from cofactor.solvers import ImplicitALS
+
+DAY = 86_400
+NOW = 1_700_000_000
+
+
+def plays(seed: int = 0, users: int = 80, items: int = 40, each: int = 12) -> cf.Interactions:
+    """Return plays over 100 days; in the last ten, everybody also plays items 0 to 3."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for user in range(users):
+        taste = user % 4
+        likely = np.where(np.arange(items) % 4 == taste, 6.0, 1.0)
+        likely[:4] = 0
+        chosen = random.choice(items, each, replace=False, p=likely / likely.sum())
+        rows += [(user, int(item), NOW - int(random.integers(10, 100) * DAY)) for item in chosen]
+        rows += [(user, int(item), NOW - int(random.integers(0, 10) * DAY)) for item in random.choice(4, 2, False)]
+    users_, items_, times = zip(*rows, strict=True)
+    return cf.from_frame(
+        pl.DataFrame({"user": users_, "item": items_, "time": times}), user="user", item="item", value=None, time="time"
+    )
+
+
+SETTINGS = [
+    {"half_life": "30d"},
+    {"recency": 0.7},
+    {"trend": "5d"},
+    {"half_life": "30d", "recency": 0.8, "trend": "5d"},
+]
+
+
+def solver(**settings: object) -> ImplicitALS:
+    return ImplicitALS(rank=8, epochs=4, seed=0, **settings)
+
+
+def test_decay_halves_with_each_half_life_down_to_a_floor_and_has_a_mean_of_one() -> None:
+    times = NOW - DAY * np.array([0, 10, 20, 1000])
+    timing = Timing(now=NOW, half_life=10 * DAY).measured(times)
+    weights = timing.decay(times)
+    assert np.allclose(weights / weights[0], [1, 0.5, 0.25, FLOOR])
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_what_comes_after_now_is_as_fresh_as_can_be() -> None:
+    timing = Timing(now=NOW, half_life=DAY)
+    assert timing.decay(np.array([NOW, NOW + DAY])).tolist() == [1, 1]
+
+
+def test_the_latest_choice_of_a_row_weighs_most_and_rows_have_a_mean_of_one() -> None:
+    weights = latest_first(np.array([0, 3, 3, 5]), np.array([5, 9, 7, 2, 1]), 0.5)
+    assert np.argmax(weights[:3]) == 1
+    assert weights[0] / weights[1] == pytest.approx(0.25)
+    assert weights[:3].mean() == pytest.approx(1)
+    assert weights[3] == pytest.approx(2 * weights[4])
+
+
+def test_an_item_chosen_today_is_more_on_the_rise_than_one_chosen_as_often_long_ago() -> None:
+    levels = Timing(now=NOW, trend=5 * DAY).levels(
+        np.array([0, 0, 1, 1]), np.array([NOW, NOW, NOW - 50 * DAY, NOW - 50 * DAY]), 3
+    )
+    assert levels[0] == pytest.approx(np.log(3))
+    assert levels[0] > levels[1] > levels[2] == 0
+
+
+def test_training_on_decayed_plays_is_training_on_those_weights() -> None:
+    train = plays()
+    timing = Timing(now=float(train.timestamps.max()), half_life=30 * DAY).measured(train.timestamps)
+    weighted = dataclasses.replace(train, matrix=train.matrix.copy())
+    weighted.matrix.data = timing.decay(train.timestamps)
+    expected = solver(values="as given").fit(weighted)
+    assert np.array_equal(solver(half_life="30d").fit(train).item_vectors, expected.item_vectors)
+
+
+def test_recency_leaves_item_vectors_as_they_were_and_moves_users() -> None:
+    plain, recent = (solver(**settings).fit(plays()) for settings in ({}, {"recency": 0.5}))
+    assert np.array_equal(plain.item_vectors, recent.item_vectors)
+    assert not np.allclose(plain.user_vectors, recent.user_vectors)
+
+
+def test_what_is_rising_leads_lists_of_a_model_with_a_trend() -> None:
+    train = plays()
+    rising = {0, 1, 2, 3}
+    with_trend = solver(trend="5d").fit(train).recommend(train.users.ids, n=2)
+    without = solver().fit(train).recommend(train.users.ids, n=2)
+    hits = [sum(item in rising for item in lists["item"]) for lists in (with_trend, without)]
+    assert hits[0] > hits[1]
+
+
+def test_scores_are_the_formula_of_the_docstring() -> None:
+    train = plays()
+    plain, model = solver().fit(train), solver(trend="5d", trend_weight=2.0).fit(train)
+    products = plain.user_vectors.astype(np.float64) @ plain.item_vectors.T
+    levels = np.log1p(
+        np.bincount(
+            train.matrix.indices,
+            weights=0.5 ** ((train.timestamps.max() - train.timestamps) / (5 * DAY)),
+            minlength=train.n_items,
+        )
+    )
+    expected = (products - products.mean(axis=0)) / products.std(axis=0) + 2.0 * levels
+    users = np.repeat(np.arange(train.n_users), train.n_items)
+    items = np.tile(np.arange(train.n_items), train.n_users)
+    found = model.score(train.users.take(users), train.items.take(items)).reshape(expected.shape)
+    assert np.allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_shares_and_what_is_rising_add_up_to_the_score(settings: dict[str, object]) -> None:
+    model = solver(**settings).fit(plays())
+    listed = model.recommend([3], n=1)
+    shares = model.explain(3, listed["item"][0])
+    assert shares["share"].sum() == pytest.approx(listed["score"][0], abs=1e-3)
+    assert ("trend" in settings) == ("how much it is chosen of late" in shares["title"].to_list())
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_user_placed_by_their_own_plays_is_the_user_of_training(settings: dict[str, object]) -> None:
+    train = plays()
+    model = solver(**settings).fit(train)
+    if model.timing.recency == 1:  # else training ends with a half-step that users are placed by
+        model = dataclasses.replace(model, user_vectors=model.place(train).user_vectors)
+    again = model.place(train)
+    assert np.allclose(again.user_vectors, model.user_vectors, atol=1e-5)
+    assert np.allclose(model.fold_in(train).user_vectors, model.user_vectors, atol=1e-5)
+
+
+def test_a_visitor_gets_other_lists_when_their_latest_choices_count_most() -> None:
+    model = solver().fit(plays())
+    taste_0, taste_1 = [4, 8, 12, 16, 20], [5, 9, 13, 17, 21]
+    rest = {taste: [item for item in range(24, 40) if item % 4 == taste] for taste in (0, 1)}
+    leaning = []
+    for history in (taste_0 + taste_1, taste_1 + taste_0):
+        placed = model.place({"visitor": history}, recency=0.5)
+        mean_0, mean_1 = (placed.score(["visitor"] * len(items), items).mean() for items in rest.values())
+        leaning.append(mean_1 - mean_0)
+    assert leaning[0] > leaning[1]
+
+
+def test_recency_of_one_places_a_visitor_as_without_it() -> None:
+    model = solver().fit(plays())
+    one, other = model.place({"v": [4, 9]}, recency=1.0), model.place({"v": [4, 9]})
+    assert np.array_equal(one.user_vectors, other.user_vectors)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_saved_copied_or_pickled_model_answers_the_same(settings: dict[str, object], tmp_path) -> None:
+    model = solver(**settings).fit(plays())
+    users = model.users.ids[:5]
+    loaded = cf.load(model.save(tmp_path / "m.safetensors"))
+    for other in (loaded, copy.deepcopy(model)):
+        assert other.recommend(users).equals(model.recommend(users))
+        assert other.digest == model.digest
+        assert other.timing == model.timing
+        visitor = {"v": [4, 9, 13]}
+        assert other.place(visitor).recommend(["v"]).equals(model.place(visitor).recommend(["v"]))
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_training_again_on_the_same_plays_gives_the_same_model(settings: dict[str, object]) -> None:
+    from cofactor.solvers.retrain import solver_of, trained_on
+
+    model = solver(**settings).fit(plays())
+    again = solver_of(model).fit(trained_on(model))
+    assert again.digest == model.digest
+
+
+def test_news_move_the_present_on() -> None:
+    model = solver(half_life="30d", trend="5d", recency=0.8).fit(plays())
+    later = float(model.timing.now) + 5 * DAY
+    news = cf.from_frame(
+        pl.DataFrame({"user": [1, 2, 900], "item": [39, 39, 39], "time": [later] * 3}),
+        user="user", item="item", value=None, time="time",
+    )  # fmt: skip
+    updated = model.update(news)
+    assert updated.timing.now == later
+    row = int(model.items.rows([39])[0])
+    assert updated.extras[LEVELS][row] > model.extras[LEVELS][row]
+    others = np.delete(np.arange(model.n_items), row)
+    assert (updated.extras[LEVELS][others] <= model.extras[LEVELS][others]).all()
+    assert len(updated.seen_times) == updated.seen.nnz
+    assert 39 not in updated.recommend([1], n=40)["item"].to_list()
+
+
+def test_a_new_item_has_its_place_among_what_is_rising() -> None:
+    train = plays()
+    model = solver(trend="5d").fit(train)
+    news = cf.from_frame(
+        pl.DataFrame({"user": list(range(30)), "item": [777] * 30, "time": [NOW] * 30}),
+        user="user", item="item", value=None, time="time",
+    )  # fmt: skip
+    grown = model.fold_in_items(news)
+    assert grown.extras[LEVELS][-1] > np.median(grown.extras[LEVELS])
+    assert len(grown.seen_times) == grown.seen.nnz
+    assert 777 in grown.recommend([79], n=10)["item"].to_list()
+
+
+def test_somebody_without_history_is_shown_what_is_popular_of_late() -> None:
+    model = solver(trend="3d").fit(plays())
+    shown = model.recommend(["nobody"] if not model.users.holds_integers else [10_000], n=4, on_unknown="popular")
+    assert set(shown["item"]) == {0, 1, 2, 3}
+
+
+def test_data_without_times_are_refused_by_name() -> None:
+    train = dataclasses.replace(plays(), timestamps=None)
+    for settings, name in (({"half_life": "3d"}, "half_life"), ({"recency": 0.9}, "recency"), ({"trend": 9}, "trend")):
+        with pytest.raises(DataError, match=f"^{name} needs the times"):
+            solver(**settings).fit(train)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"half_life": "soon"},
+        {"trend": "-3d"},
+        {"recency": 0},
+        {"recency": 1.5},
+        {"recency": "0.8"},
+        {"trend_weight": -1},
+    ],
+)
+def test_settings_of_time_that_are_none_are_refused_by_name(settings: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=next(iter(settings))):
+        ImplicitALS(**settings)
+
+
+def test_lengths_of_time_may_be_objects() -> None:
+    assert ImplicitALS(half_life=datetime.timedelta(days=2)).half_life == 2 * DAY
+
+
+def test_recency_is_refused_where_a_model_lets_all_choices_count_alike() -> None:
+    from cofactor.solvers import BPR
+
+    with pytest.raises(SettingError, match=r"recency is 0\.5, and BPR"):
+        BPR(rank=4, epochs=2).fit(plays()).place({"v": [4]}, recency=0.5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"recency": 2.0}, {"half_life": -1.0}, {"now": "today"}, {"now": float("nan")}, {"mean": 0.0}]
+)
+def test_a_stored_timing_out_of_its_range_is_refused(wrong: dict[str, object]) -> None:
+    stored = Timing(now=1.0, half_life=2.0).to_dict() | wrong
+    with pytest.raises((TypeError, ValueError)):
+        timing_from(stored)
