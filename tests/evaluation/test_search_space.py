@@ -3,7 +3,7 @@
 import pytest
 
 import cofactor as cf
-from cofactor.evaluation.search_space import Choices, Range, search_space, value_of
+from cofactor.evaluation.search_space import Choices, Range, search_space, time_space, value_of
 from cofactor.solvers import SOLVERS, solver_class
 from cofactor.solvers.als import ALS, ImplicitALS
 
@@ -85,3 +85,19 @@ def test_what_cannot_be_searched_is_named(given, message):
 def test_a_choice_that_the_solver_does_not_have_is_refused():
     with pytest.raises(cf.SettingError, match="schedule: 'linear' is no choice: it must be 'cosine' or 'constant'"):
         search_space(solver_class("keras"), {"schedule": ["cosine", "linear"]})
+
+
+def test_settings_of_time_are_searched_where_what_is_held_out_comes_later() -> None:
+    assert set(time_space("time", 100 * 86_400)) == {"half_life", "trend", "recency", "trend_weight"}
+    assert set(time_space("last", 100 * 86_400)) == {"recency"}
+    assert not time_space("per-user", 100 * 86_400)
+
+
+def test_no_half_life_is_tried_that_the_data_cannot_tell_from_none() -> None:
+    lengths = time_space("rolling", 30 * 86_400)
+    assert lengths["half_life"].values == (None, "3d", "7d", "14d")
+    assert lengths["trend"].values[-1] == "5d"
+
+
+def test_solvers_without_settings_of_time_are_searched_as_ever() -> None:
+    assert search_space(ALS, also=time_space("time", 10**7)) == search_space(ALS)

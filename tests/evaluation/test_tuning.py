@@ -418,3 +418,15 @@ def test_where_all_that_is_held_out_comes_after_the_cut_the_error_says_so():
     late = cf.Interactions.from_columns(range(20), range(20), timestamps=np.arange(20))
     with pytest.raises(cf.DataError, match="validation part 1 of 1 has only users and items that come after"):
         tune(PureSVD, late, metric="ndcg@5", trials=1, split="time", space={"rank": (2, 4)})
+
+
+def test_by_date_the_first_trial_heeds_time_and_others_search_its_settings() -> None:
+    ratings = cf.load_dataset("synthetic:60x40x600")
+    times = np.random.default_rng(0).integers(0, 60 * 86_400, len(ratings))
+    dated = dataclasses.replace(ratings, timestamps=times)
+    best = tune(ImplicitALS(rank=2, epochs=2), dated, metric="ndcg@5", trials=3, split="time")
+    tried = best.trials_frame()
+    assert tried["trend"][0] == "3d"
+    assert tried["recency"][0] == 0.8
+    assert {"half_life", "trend", "recency", "trend_weight"} <= set(tried.columns)
+    assert "trend" not in tune(ImplicitALS(rank=2, epochs=2), dated, metric="ndcg@5", trials=1).trials_frame().columns

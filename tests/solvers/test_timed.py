@@ -186,7 +186,7 @@ def test_news_move_the_present_on() -> None:
         user="user", item="item", value=None, time="time",
     )  # fmt: skip
     updated = model.update(news)
-    assert updated.timing.now == later
+    assert updated.timing.now == updated.origin.period[1] == later
     row = int(model.items.rows([39])[0])
     assert updated.extras[LEVELS][row] > model.extras[LEVELS][row]
     others = np.delete(np.arange(model.n_items), row)

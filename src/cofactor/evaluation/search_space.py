@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from cofactor.data.times import duration
 from cofactor.errors import SettingError
 
-__all__ = ["Choices", "Range", "Space", "check_known", "field_types", "search_space", "value_of"]
+__all__ = ["Choices", "Range", "Space", "check_known", "field_types", "search_space", "time_space", "value_of"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,47 @@ _NEVER = {
 }
 
 
-def search_space(solver: Any, given: Mapping[str, Any] | None = None, fixed: Sequence[str] = ()) -> Space:
+_RECENCIES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.4)
+_HALF_LIVES = ("3d", "7d", "14d", "30d", "90d", "365d", "1000d")
+_TRENDS = ("12h", "1d", "2d", "3d", "5d", "7d", "14d", "30d", "90d")
+
+
+def time_space(split: str, span: float) -> Space:
+    """Return what to try for the settings of time, for a held-out part that comes after what is learnt from.
+
+    Parameters
+    ----------
+    split : str
+        With "time" and "rolling" all of them; with "last" how much the latest choices of a user count, since each
+        user's last one is of another time. With other splits the held-out part is of all times, and nothing can be
+        told.
+    span : float
+        From the first to the last time of the training data, in seconds: half-lives of up to a half of it, and trends
+        of up to a fifth are tried.
+
+    Examples
+    --------
+    >>> time_space("time", 60 * 86_400)["half_life"].values
+    (None, '3d', '7d', '14d', '30d')
+    """
+    if split == "last":
+        return {"recency": Choices(_RECENCIES)}
+    if split not in ("time", "rolling"):
+        return {}
+    lengths = {"half_life": (_HALF_LIVES, 2), "trend": (_TRENDS, 5)}
+    space: dict[str, Range | Choices] = {
+        name: Choices((None, *(length for length in all_of if duration(length) <= span / share)))
+        for name, (all_of, share) in lengths.items()
+    }
+    return {**space, "recency": Choices(_RECENCIES), "trend_weight": Range(1.0, 10.0, log=True)}
+
+
+def search_space(
+    solver: Any,
+    given: Mapping[str, Any] | None = None,
+    fixed: Sequence[str] = (),
+    also: Space | None = None,
+) -> Space:
     """Derive what to try from a solver's fields, by their names and types.
 
     Ranks go from a quarter to four times the default, regularization, learning rates and the weight of unseen pairs
@@ -82,6 +123,8 @@ def search_space(solver: Any, given: Mapping[str, Any] | None = None, fixed: Seq
         For some fields a range ``(low, high)`` or a list of choices, instead of what would be derived.
     fixed : sequence of str
         Fields that are not searched.
+    also : mapping of str to Range or Choices, optional
+        What to try for further fields, where the solver has them; see `time_space`.
 
     Returns
     -------
@@ -112,6 +155,8 @@ def search_space(solver: Any, given: Mapping[str, Any] | None = None, fixed: Seq
     for name in kinds:
         if name in given:
             space[name] = _as_given(name, given[name], kinds[name])
+        elif also and name in also and name not in fixed:
+            space[name] = also[name]
         elif (
             name not in fixed and name not in _NEVER and (derived := _derived(name, value_of(usual, name), kinds[name]))
         ):

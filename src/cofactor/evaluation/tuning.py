@@ -21,10 +21,11 @@ from cofactor.evaluation import studies
 from cofactor.evaluation.held_out import known_part
 from cofactor.evaluation.metrics import METRICS, SCORE_METRICS, ErrorMetric, ListMetric
 from cofactor.evaluation.report import Report, evaluate
-from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space, value_of
+from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space, time_space, value_of
 from cofactor.model.factors import Factors
 from cofactor.solvers import SOLVERS
 from cofactor.solvers.base import Epoch
+from cofactor.solvers.timed import TIME_SETTINGS
 
 __all__ = [
     "Curve",
@@ -49,6 +50,10 @@ BY_DATE = ("time", "rolling")
 
 Curve: TypeAlias = Mapping[int, float]
 """The metric after some epochs; the last entry is that of the finished model."""
+
+
+_FIRST_TREND, _FIRST_RECENCY = "3d", 0.8
+"""With a split by date, the settings of time in the first trial."""
 
 
 class UnfitMetric(SettingError):
@@ -413,7 +418,8 @@ def tune(
 ) -> Tuned:
     """Find a solver's settings by trying some on held-out parts of the training data.
 
-    The first trial has the solver's defaults, the next nine are random, the others are where a model of the trials so
+    The first trial has the solver's defaults, with a split by date also ``trend="3d"`` and ``recency=0.8``, and only
+    then are settings of time searched. The next nine are random, the others are where a model of the trials so
     far expects most (the tree-structured Parzen estimator: Bergstra, Bardenet, Bengio, Kégl 2011, Algorithms for
     hyper-parameter optimization). A trial is measured after some of its epochs, and is stopped if after a quarter of
     them its best value is worse than that of half of the completed trials at the same epoch. The median rule rather
@@ -489,7 +495,8 @@ def tune(
         raise SettingError(f"trials is {trials}: it must be at least 1")
     base, held = _based_on(solver, fixed or {}, space or {}, seed)
     Target.of(metric).check_fits(base)
-    search = _Search.of(base, search_space(base, space, held), Target.of(metric), set(space or {}))
+    of_time = {} if train.timestamps is None else time_space(split, float(np.ptp(train.timestamps)))
+    search = _Search.of(base, search_space(base, space, held, of_time), Target.of(metric), set(space or {}))
     average_row = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed, horizon=horizon)
     measured = _knowable(parts) if split in BY_DATE else parts
@@ -600,6 +607,9 @@ class _Search:
         settings = {field.name: repr(getattr(self.base, field.name)) for field in dataclasses.fields(self.base)}
         if getattr(self.base, "goal", None) == "rating":
             settings.pop("values", None)  # it is for lists only, and older studies do not have it
+        for name in TIME_SETTINGS:  # which older studies do not have either
+            if name in settings and getattr(self.base, name) == self.base.__dataclass_fields__[name].default:
+                del settings[name]
         if offset := getattr(self.base, "count_offset", 0):  # a penalty that older studies do not have
             settings["count_offset"] = repr(offset)
         space = {name: repr(given) for name, given in self.space.items()}
@@ -609,6 +619,8 @@ class _Search:
     def defaults(self) -> dict[str, Any]:
         """Return those of the base solver's settings that are in the space."""
         own = {name: value_of(self.base, name) for name in self.space}
+        if "trend" in own:  # by date, a model without these is rarely worth a trial
+            own |= {"trend": _FIRST_TREND, "recency": _FIRST_RECENCY}
         return {name: value for name, value in own.items() if self.space[name].holds(value)}
 
     def settings(self, suggested: Mapping[str, Any], average_row: float) -> dict[str, Any]:

@@ -303,10 +303,15 @@ def update(model: Factors, news: Interactions) -> Factors:
 
 def _at_the_time_of(model: Factors, news: Interactions) -> Factors:
     """Return the model at the time of the latest news, from which ages are counted."""
-    if model.timing is None or news.timestamps is None or not len(news):
+    if news.period is None or not len(news):
         return model
-    now = max(model.timing.now, float(news.timestamps.max()))
-    return evolved(model, timing=dataclasses.replace(model.timing, now=now))
+    changes: dict[str, Any] = {}
+    if model.timing is not None:
+        changes["timing"] = dataclasses.replace(model.timing, now=max(model.timing.now, news.period[1]))
+    if (known := model.origin.period) is not None:
+        period = (min(known[0], news.period[0]), max(known[1], news.period[1]))
+        changes["origin"] = dataclasses.replace(model.origin, period=period)
+    return evolved(model, **changes)
 
 
 def _grown(model: Factors, users: Vocabulary, items: Vocabulary, seen: Seen, news: Interactions) -> Factors:

@@ -1,0 +1,191 @@
+"""Lists for tomorrow: what are decay, latest choices and what is rising worth, when the test comes after the training?
+
+Claims: split by date, a factorization that does not heed time ranks worse than what was chosen most in the last seven
+days; one whose settings of time were chosen by `tune` alone ranks better. A user's next item is found more often when
+their latest choices count most. Heeding time costs next to nothing. A model grows old within days, and so do popular
+lists.
+
+How: the last tenth of each data set by time is the test part, with the users and items that are known by then.
+Settings are chosen by ``tune(split="time")`` on the last tenth of what is left, and the model is trained on all of it.
+For a user's next item, each one's last is the test, and ``tune(split="last")`` chooses on the one before. For the
+ageing, models of the same settings are trained before each stretch of the last third, or once before all of them.
+
+Run: ``python benchmarks/by_date.py [--small] [FOLDER ...]``; a folder holds ratings in a MovieLens layout.
+"""
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from results import FOLDER, Results, in_turn, short, versus
+from scipy import sparse
+
+import cofactor as cf
+from cofactor.apps.sources import open_data
+from cofactor.evaluation import evaluate, tune
+from cofactor.solvers import ImplicitALS, Popularity
+
+TIMELESS = {"half_life": None, "recency": 1.0, "trend": None, "trend_weight": 3.0}
+LATE = Popularity(window="7d")
+STRETCHES, DAYS = 6, 5
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="a smoke run: little data, short runs, no claim")
+    parser.add_argument("--trials", type=int, default=60, help="how many settings tune tries (%(default)s)")
+    parser.add_argument("data", nargs="*", default=[], help="folders of ratings, besides ml-100k")
+    return parser.parse_args()
+
+
+def ndcg(solver: Any, train: cf.Interactions, test: cf.Interactions) -> float:
+    return float(evaluate(solver.fit(train), test, k=10)["ndcg@10"])
+
+
+def chosen(train: cf.Interactions, split: str, trials: int, **fixed: Any) -> tuple[Any, float]:
+    """Return the solver that tune finds, and its figure on the validation part."""
+    base = ImplicitALS(rank=16, epochs=4) if trials < 5 else ImplicitALS()
+    tuned = tune(base, train, metric="ndcg@10", split=split, trials=trials, fixed=fixed)
+    return tuned.solver, tuned.value
+
+
+def tomorrow(results: Results, ratings: cf.Interactions, trials: int) -> Any:
+    """Compare on the last tenth by time; return the tuned solver that heeds time."""
+    train, test = ratings.split_by_time(test_fraction=0.1)
+    rows: list[tuple[str, Any, float | None]] = [("popularity", Popularity(), None), ("the last 7 days", LATE, None)]
+    rows.append(("factorization without time, tuned", *chosen(train, "time", trials, **TIMELESS)))
+    rows.append(("factorization with time, tuned", *chosen(train, "time", trials)))
+    for what, solver, value in rows:
+        report = evaluate(solver.fit(train), test, k=10)
+        add(results, f"nDCG@10 by date on {ratings.name}", what, solver, value, float(report["ndcg@10"]))
+    return rows[-1][1]
+
+
+def next_item(results: Results, ratings: cf.Interactions, trials: int) -> None:
+    """Compare on each user's last item."""
+    train, test = ratings.split_last(1)
+    for what, fixed in (("all choices count alike, tuned", {"recency": 1.0}), ("latest count most, tuned", {})):
+        solver, value = chosen(train, "last", trials, **fixed)
+        add(
+            results,
+            f"nDCG@10 of each user's last item on {ratings.name}",
+            what,
+            solver,
+            value,
+            ndcg(solver, train, test),
+        )
+
+
+def add(results: Results, table: str, what: str, solver: Any, value: float | None, found: float) -> None:
+    shown = {} if value is None else {"validation": short(value)}
+    results.add(table, ranked_by=what, **{"validation": "", **shown}, test=short(found), settings=settings_of(solver))
+
+
+def settings_of(solver: Any) -> str:
+    """Return a solver with the settings that are not its defaults."""
+    own = [
+        f"{field.name}={getattr(solver, field.name)!r}"
+        for field in dataclasses.fields(solver)
+        if getattr(solver, field.name) != field.default
+    ]
+    return f"{type(solver).__name__}({', '.join(own)})"
+
+
+def ageing(results: Results, ratings: cf.Interactions, solver: Any) -> dict[str, list[tuple[float, float]]]:
+    """Measure lists of models trained once, and of models trained anew, by the days since the first training."""
+    parts = list(ratings.split_rolling(n=STRETCHES, horizon=f"{DAYS}d"))
+    first = parts[0][0]
+    kinds = {
+        "trained anew, with time": (solver, True),
+        "trained once, with time": (solver, False),
+        "last 7 days, counted anew": (LATE, True),
+        "last 7 days, counted once": (LATE, False),
+    }
+    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
+    for place, (before, after) in enumerate(parts):
+        for name, (made, anew) in kinds.items():
+            model = made.fit(before if anew else first)
+            seen = model if anew else with_seen(model, before)
+            curves[name].append((DAYS * (place + 0.5), float(evaluate(seen, after, k=10)["ndcg@10"])))
+    for place in range(STRETCHES):
+        figures = {name: short(points[place][1]) for name, points in curves.items()}
+        results.add(f"Days since training on {ratings.name}", days=f"{DAYS * place} to {DAYS * (place + 1)}", **figures)
+    return curves
+
+
+def with_seen(model: cf.Factors, before: cf.Interactions) -> cf.Factors:
+    """Return an old model that knows what its users have had since, so that it does not list that again."""
+    rows, columns = model.users.find(before.users.ids), model.items.find(before.items.ids)
+    had = before.matrix.tocoo()
+    kept = (rows[had.row] >= 0) & (columns[had.col] >= 0)
+    pairs = rows[had.row[kept]], columns[had.col[kept]]
+    seen = sparse.csr_array((had.data[kept], pairs), shape=(model.n_users, model.n_items))
+    return dataclasses.replace(model, seen=seen, seen_times=None)
+
+
+def costs(results: Results, small: bool) -> None:
+    """Time a fit and a visitor's list with and without time, in turn."""
+    size = "synthetic:600x400x6000" if small else "synthetic:20000x8000x2000000"
+    ratings = cf.load_dataset(size)
+    ratings = dataclasses.replace(ratings, timestamps=np.random.default_rng(0).integers(0, 10**7, len(ratings)))
+    plain, timed = (ImplicitALS(epochs=4, values="alike", **more) for more in ({}, WITH_TIME))
+    models = [solver.fit(ratings) for solver in (plain, timed)]
+
+    def seconds(work: Callable[[], Any]) -> Callable[[], float]:
+        def run() -> float:
+            start = time.perf_counter()
+            work()
+            return time.perf_counter() - start
+
+        return run
+
+    rounds = 2 if small else 7
+    epochs = [seconds(lambda s=s: s.fit(ratings)) for s in (timed, plain)]
+    results.add("Costs", work="fit, 4 epochs", unit="s", **versus(*in_turn(rounds, *epochs)))
+    history = {"visitor": ratings.items.ids[:20].to_list()}
+    lists = [
+        seconds(lambda m=m: [m.place(history).recommend(["visitor"], n=10) for _ in range(50)]) for m in models[::-1]
+    ]
+    results.add("Costs", work="50 visitors' lists", unit="s", **versus(*in_turn(rounds, *lists)))
+
+
+WITH_TIME = {"half_life": "30d", "trend": "7d", "recency": 0.8}
+
+
+def draw(curves: dict[str, list[tuple[float, float]]], name: str, small: bool) -> None:
+    from cofactor.evaluation.charts import Chart, Series, lines, panels
+
+    series = [Series(label, [x for x, _ in points], [y for _, y in points]) for label, points in curves.items()]
+    words = f"nDCG@10 on {name} by the days since the first training"
+    image = lines(series, across="days since the first training", up="nDCG@10", words=words)
+    folder = FOLDER / "small" if small else FOLDER.parents[1] / "docs" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    panels("How lists grow old", name, [Chart(words, "", image, list(curves))], columns=1).save(folder / "ageing.svg")
+
+
+def data_of(args: argparse.Namespace) -> Iterator[cf.Interactions]:
+    for data in ["ml-100k", *args.data]:
+        yield open_data(data)
+
+
+def main() -> None:
+    args = arguments()
+    trials = 2 if args.small else args.trials
+    results = Results("by_date", args.small, {"trials": trials})
+    curves, name = {}, ""
+    for ratings in data_of(args):
+        if ratings.period is not None and ratings.period[1] - ratings.period[0] < 400 * 86_400:
+            solver = tomorrow(results, ratings, trials)
+            curves, name = ageing(results, ratings, solver), ratings.name
+        next_item(results, ratings, trials)
+    draw(curves, name, args.small)
+    costs(results, args.small)
+    results.note(f"Settings by the best of {trials} trials of tune on the stretch before the test, or the item before.")
+    results.write()
+
+
+if __name__ == "__main__":
+    main()
