@@ -36,7 +36,7 @@ STRETCHES, DAYS = 6, 5
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a smoke run: little data, short runs, no claim")
-    parser.add_argument("--trials", type=int, default=60, help="how many settings tune tries (%(default)s)")
+    parser.add_argument("--trials", type=int, default=40, help="how many settings tune tries (%(default)s)")
     parser.add_argument("data", nargs="*", default=[], help="folders of ratings, besides ml-100k")
     return parser.parse_args()
 
@@ -156,11 +156,12 @@ WITH_TIME = {"half_life": "30d", "trend": "7d", "recency": 0.8}
 
 
 def draw(curves: dict[str, list[tuple[float, float]]], name: str, small: bool) -> None:
-    from cofactor.evaluation.charts import Chart, Series, lines, panels
+    from cofactor.evaluation.charts import Chart, Series, linear, linear_from_zero, lines, panels
 
     series = [Series(label, [x for x, _ in points], [y for _, y in points]) for label, points in curves.items()]
     words = f"nDCG@10 on {name} by the days since the first training"
-    image = lines(series, across="days since the first training", up="nDCG@10", words=words)
+    axes = {"across": "days since the first training", "up": "nDCG@10", "scales": (linear, linear_from_zero)}
+    image = lines(series, **axes, words=words)
     folder = FOLDER / "small" if small else FOLDER.parents[1] / "docs" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     panels("How lists grow old", name, [Chart(words, "", image, list(curves))], columns=1).save(folder / "ageing.svg")

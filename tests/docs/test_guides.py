@@ -29,6 +29,7 @@ NEEDS = {
     "docs/guides/database.md": "sqlalchemy",
     "docs/guides/from-keras-rs.md": "keras",
     "docs/guides/spark.md": "pyspark",
+    "docs/guides/time.md": "optuna",
     "docs/guides/tune.md": "optuna",
 }
 """The package of an extra that a page needs."""
