@@ -58,9 +58,16 @@ def tomorrow(results: Results, ratings: cf.Interactions, trials: int) -> Any:
     rows: list[tuple[str, Any, float | None]] = [("popularity", Popularity(), None), ("the last 7 days", LATE, None)]
     rows.append(("factorization without time, tuned", *chosen(train, "time", trials, **TIMELESS)))
     rows.append(("factorization with time, tuned", *chosen(train, "time", trials)))
+    table = f"nDCG@10 by date on {ratings.name}"
     for what, solver, value in rows:
-        report = evaluate(solver.fit(train), test, k=10)
-        add(results, f"nDCG@10 by date on {ratings.name}", what, solver, value, float(report["ndcg@10"]))
+        add(results, table, what, solver, value, ndcg(solver, train, test))
+    foretold = dataclasses.replace(
+        Popularity().fit(train), item_bias=np.bincount(test.matrix.indices, minlength=train.n_items) / train.n_users
+    )
+    best = short(float(evaluate(foretold, test, k=10)["ndcg@10"]))
+    results.add(
+        table, ranked_by="most chosen in the test part, which nobody can know", validation="", test=best, settings=""
+    )
     return rows[-1][1]
 
 
