@@ -14,6 +14,7 @@ from tablesupport import in_files
 import cofactor as cf
 from cofactor.data import array_store, splits
 from cofactor.data.interactions import Interactions
+from cofactor.errors import SettingError
 
 
 def keys(part):
@@ -257,3 +258,19 @@ def test_whole_users_are_held_out(ratings):
 def test_how_many_users_are_held_out_must_make_sense(ratings, wanted):
     with pytest.raises(cf.SettingError, match=r"n_users"):
         ratings.split_users(**wanted)
+
+
+def test_items_are_held_out_whole_and_every_rating_is_in_one_part() -> None:
+    ratings = cf.load_dataset("synthetic:60x40x600")
+    train, new = ratings.split_items(test_fraction=0.25, seed=3)
+    assert not set(train.items.ids) & set(new.items.ids)
+    assert new.n_items == 10
+    assert len(train) + len(new) == len(ratings)
+    assert train.n_users == new.n_users == ratings.n_users
+    held = np.random.default_rng(3).permutation(40)[:10]
+    assert set(new.items.ids) == set(ratings.items.take(held))
+
+
+def test_as_many_items_as_there_are_cannot_be_held_out() -> None:
+    with pytest.raises(SettingError, match="n_items is 40"):
+        cf.load_dataset("synthetic:60x40x600").split_items(n_items=40)

@@ -4,16 +4,19 @@ import dataclasses
 import tracemalloc
 
 import numpy as np
+import polars as pl
 import pytest
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.data.passes import stores
 from cofactor.data.vocabulary import Vocabulary
+from cofactor.errors import DataError
 from cofactor.evaluation import compare, evaluate, held_out, metrics
 from cofactor.evaluation.held_out import without_training_rows
 from cofactor.evaluation.report import Report
 from cofactor.model.objectives.squared import SquaredError
+from cofactor.solvers import ImplicitALS
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +238,23 @@ def test_a_frame_in_place_of_ratings_is_refused_with_what_reads_it(parts):
             evaluate(model, frame)
         with pytest.raises(cf.DataError, match="where Interactions are needed: make them"):
             model.update(frame)
+
+
+def test_lists_among_given_items_are_those_of_a_model_of_these_items_alone() -> None:
+    train, test = cf.load_dataset("synthetic:90x60x1500").split_random(test_fraction=0.3, seed=0)
+    model = ImplicitALS(rank=4, epochs=3, seed=0).fit(train)
+    some = model.items.ids[10:30]
+    report = evaluate(model, test, k=5, candidates=some)
+    lists = model.recommend(report.per_user["user"], n=5, candidates=some)
+    held = test.to_frame().filter(pl.col("item").is_in(some.to_list()))
+    hits = lists.join(held, on=["user", "item"], how="semi")
+    relevant = held.group_by("user").len()
+    expected = relevant.join(hits.group_by("user").len(name="hits"), on="user", how="left").fill_null(0)
+    assert report["recall@5"] == pytest.approx((expected["hits"] / expected["len"]).mean())
+    assert report.protocol == "full ranking of 20 items"
+
+
+def test_candidates_that_the_model_lacks_are_refused() -> None:
+    train, test = cf.load_dataset("synthetic:90x60x1500").split_random(test_fraction=0.3, seed=0)
+    with pytest.raises(DataError, match="candidates names no item"):
+        evaluate(ImplicitALS(rank=4, epochs=3, seed=0).fit(train), test, candidates=[10**6])

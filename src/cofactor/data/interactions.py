@@ -420,6 +420,29 @@ class Interactions:
         train = self.where(others)._without_rows(held_out, no_item)
         return train, self.where(theirs)._without_rows(~held_out, no_item)
 
+    def split_items(
+        self, *, n_items: int | None = None, test_fraction: float | None = None, seed: int = 0
+    ) -> "tuple[Interactions, Interactions]":
+        """Hold out a number or a share of items with all their interactions: (train, their interactions).
+
+        Each part has its own items and all users. Items that nobody has rated yet can be tested so: place those of the
+        second part with `Factors.fold_in_items`, and rank them among themselves with ``evaluate(…, candidates=…)``.
+
+        Examples
+        --------
+        >>> import cofactor as cf
+        >>> train, new = cf.load_dataset("synthetic:60x40x600").split_items(n_items=10, seed=0)
+        >>> train.n_items, new.n_items, train.n_users == new.n_users
+        (30, 10, True)
+        """
+        held_out = splits.item_mask(self.n_items, n_items, test_fraction, seed)
+        theirs: np.ndarray = self.array_store.zeros(len(self), bool)
+        for part in self.array_store.parts(len(self)):
+            theirs[part] = held_out[self.matrix.indices[part]]
+        no_user = np.zeros(self.n_users, dtype=bool)
+        train = self.where(~theirs)._without_rows(no_user, held_out)
+        return train, self.where(theirs)._without_rows(no_user, ~held_out)
+
     def folds(self, n: int = 5, *, seed: int = 0) -> "Iterator[tuple[Interactions, Interactions]]":
         """Yield ``n`` pairs (train, test); every interaction is in exactly one test part."""
         for mask in splits.fold_masks(len(self), n, seed, self.array_store):

@@ -21,6 +21,7 @@ __all__ = [
     "disjoint_parts",
     "fold_masks",
     "horizon_of",
+    "item_mask",
     "last_mask",
     "per_user_mask",
     "random_mask",
@@ -188,16 +189,25 @@ def _between(times: np.ndarray, cut: float, end: float, store: ArrayStore) -> Ma
 
 def user_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int) -> Mask:
     """Hold out a number or a share of users: the first of ``default_rng(seed).permutation(n)``."""
+    return _rows_mask("user", n, wanted, test_fraction, seed)
+
+
+def item_mask(n: int, wanted: int | None, test_fraction: float | None, seed: int) -> Mask:
+    """Hold out a number or a share of items: the first of ``default_rng(seed).permutation(n)``."""
+    return _rows_mask("item", n, wanted, test_fraction, seed)
+
+
+def _rows_mask(what: str, n: int, wanted: int | None, test_fraction: float | None, seed: int) -> Mask:
     if (wanted is None) == (test_fraction is None):
-        raise SettingError("give either n_users or test_fraction, not both")
+        raise SettingError(f"give either n_{what}s or test_fraction, not both")
     check_seed(seed)
     if wanted is None:
         assert test_fraction is not None
         check_fraction("test_fraction", test_fraction)
         wanted = round(n * test_fraction)
-    check_count("n_users", wanted, 0)
+    check_count(f"n_{what}s", wanted, 0)
     if not 0 < wanted < n:
-        raise SettingError(f"n_users is {wanted}: hold out at least one of the {n:,} users, and not all of them")
+        raise SettingError(f"n_{what}s is {wanted}: hold out at least one of the {n:,} {what}s, and not all of them")
     mask = np.zeros(n, dtype=bool)
     mask[np.random.default_rng(seed).permutation(n)[:wanted]] = True
     return mask

@@ -76,6 +76,7 @@ def measured_lists(
     relevant: sparse.csr_array,
     cut_offs: np.ndarray,
     popularity: metrics.ItemPopularity,
+    candidates: np.ndarray | None = None,
 ) -> MeasuredLists:
     """Rank everything that was not seen for every user with a relevant item, and measure the lists.
 
@@ -88,6 +89,8 @@ def measured_lists(
         A row for each of ``users``.
     cut_offs : numpy.ndarray of int, rising
     popularity : ItemPopularity
+    candidates : numpy.ndarray of int, optional
+        Sorted item rows; only these are ranked.
     """
     asked = np.flatnonzero(np.diff(relevant.indptr))
     wanted, rows, n = chosen_rows(relevant, asked), users[asked], int(cut_offs[-1])
@@ -96,7 +99,7 @@ def measured_lists(
     counts = np.zeros((len(cut_offs), model.n_items), np.int64)
     block = max(1, NUMBERS_AT_ONCE // max(n, model.item_vectors.shape[1]))
     for first, last in _blocks(len(rows), block):
-        ranked = ranked_rows(model, rows[first:last], n)
+        ranked = ranked_rows(model, rows[first:last], n, candidates=candidates)
         part = rows_between(wanted, first, last)
         compiled = kernels_for(len(ranked.items) + part.nnz) or metrics
         sums = compiled.list_sums(ranked, part, cut_offs, popularity)

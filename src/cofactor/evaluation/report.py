@@ -11,9 +11,10 @@ from scipy import sparse
 
 from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
-from cofactor.data.passes import rows_between
+from cofactor.data.passes import rows_between, stored_where
 from cofactor.data.times import shown_length
-from cofactor.errors import SettingError
+from cofactor.data.vocabulary import Id, id_series
+from cofactor.errors import DataError, SettingError
 from cofactor.evaluation import ranking
 from cofactor.evaluation.held_out import Group, HeldOut, OnNewItems, OnUnknown, matched
 from cofactor.evaluation.metrics import (
@@ -235,6 +236,7 @@ def evaluate(
     relevant_from: float | None = None,
     on_unknown: OnUnknown = "skip",
     on_new_items: OnNewItems | None = None,
+    candidates: Iterable[Id] | None = None,
     also: Iterable[str] = (),
 ) -> Report:
     """Measure a model on ratings that were held out from its training.
@@ -263,6 +265,8 @@ def evaluate(
         What to do with held-out items that nobody had in training: keep them, though no list is likely to have them, or
         leave them out. They are counted either way. By default, they are left out if all held-out ratings are later
         than the training data, as in a split by time: nobody could know of them before.
+    candidates : iterable of str or int, optional
+        Only these items are ranked, and only they are relevant: the new items of a catalogue among themselves, say.
     also : iterable of str
         What is measured on request only: ``"auc"``, since it takes the scores of all items for every user.
 
@@ -296,18 +300,31 @@ def evaluate(
     lists_too = k is not None or model.objective.goal == "ranking"
     cut_offs = ranking.cut_offs_of(10 if k is None else k) if lists_too else None
     relevant = [group.relevant(relevant_from) for group in held_out.groups]
+    rows = None if candidates is None else _rows_of(model, candidates)
+    if rows is not None:
+        relevant = [stored_where(table, np.isin(table.indices, rows)) for table in relevant]
     popularity = ItemPopularity.of(held_out.counts, model.n_users)
-    columns, counts = measured_columns(held_out.known, relevant[0], popularity, cut_offs, clip=clip)
+    columns, counts = measured_columns(held_out.known, relevant[0], popularity, cut_offs, rows, clip=clip)
     if held_out.newcomers is not None:
-        more, listed = measured_columns(held_out.newcomers, relevant[1], popularity, cut_offs, lists_only=True)
+        more, listed = measured_columns(held_out.newcomers, relevant[1], popularity, cut_offs, rows, lists_only=True)
         columns, counts = _joined(columns, more, len(held_out.newcomers.users)), counts + listed
     if "auc" in further:
         areas = [
             ranking.areas_under(g.model, g.users, wanted) for g, wanted in zip(held_out.groups, relevant, strict=True)
         ]
         columns["auc"] = Column.of(np.concatenate(areas))
-    protocol = with_popular(FULL, on_unknown) if lists_too or further else ""
+    ranked = FULL if rows is None else f"{FULL} of {len(rows):,} items"
+    protocol = with_popular(ranked, on_unknown) if lists_too or further else ""
     return report_of(held_out, columns, protocol, of_all_lists(counts, cut_offs), relevant, relevant_from)
+
+
+def _rows_of(model: Factors, candidates: Iterable[Id]) -> np.ndarray:
+    """Return the sorted rows of items among which lists are made."""
+    found = model.items.find(id_series(candidates, "item"))
+    rows = np.unique(found[found >= 0])
+    if not len(rows):
+        raise DataError("candidates names no item of the model: give ids as the model has them, in model.items")
+    return rows
 
 
 def unbeaten(report: Report, label: str, baseline: Report, k: int = 10) -> list[str]:
@@ -362,6 +379,7 @@ def measured_columns(
     relevant: sparse.csr_array,
     popularity: ItemPopularity,
     cut_offs: np.ndarray | None,
+    candidates: np.ndarray | None = None,
     *,
     clip: bool = False,
     lists_only: bool = False,
@@ -378,7 +396,7 @@ def measured_columns(
     if model.objective.goal == "rating" and not lists_only:
         columns |= _errors(group, clip and model.objective.scale is not None)
     if cut_offs is not None:
-        of_lists = ranking.measured_lists(model, group.users, relevant, cut_offs, popularity)
+        of_lists = ranking.measured_lists(model, group.users, relevant, cut_offs, popularity, candidates)
         columns |= list_columns(of_lists.values, cut_offs)
         counts = of_lists.counts
     return columns, counts
