@@ -4,7 +4,6 @@ And the rule that what takes minutes waits to be asked for.
 """
 
 import contextlib
-import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -21,7 +20,6 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # numba's cache takes no lo
 
 import cofactor
 from cofactor.data.interactions import Interactions
-from cofactor.data.metadata import ItemMetadata
 from cofactor.data.vocabulary import Vocabulary
 
 
@@ -72,7 +70,7 @@ def ratings():
 @pytest.fixture(scope="session")
 def titled(ratings):
     titles = pl.Series([f"Film {k} ({1950 + k})" for k in range(ratings.n_items)])
-    return dataclasses.replace(ratings, metadata=ItemMetadata(titles))
+    return ratings.with_items(ratings.item_table.with_columns(title=titles))
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def tables() -> dict[str, Any]:
         }
     )
     return {
-        "ratings": cf.from_frame(frame, value="value", time="time", titles=titles, name="made-up"),
+        "ratings": cf.from_frame(frame, value="value", time="time", items=titles, name="made-up"),
         "counts": cf.from_frame(frame, value="count", time=None, name="made-up counts"),
         "choices": cf.from_frame(frame.select("user", "item"), value=None, name="made-up choices"),
     }

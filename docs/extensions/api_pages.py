@@ -33,7 +33,7 @@ PARTS = (
     Part("Charts", "cofactor.evaluation.plots"),
     Part("Chart: show and save", "cofactor.evaluation.charts", ("Chart",)),
     Part("More readers", "cofactor.data.readers", ("read_table", "read_movielens")),
-    Part("Titles", "cofactor.data.title_files", ("read_titles",)),
+    Part("Files of items and users", "cofactor.data.attribute_files", ("read_items", "read_users")),
     Part("Ids", "cofactor.data.vocabulary", ("Vocabulary",)),
     Part("Lists and re-rankers", "cofactor.lists"),
     Part("Origin of a model", "cofactor.model.origin", ("Origin",)),

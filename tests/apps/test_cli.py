@@ -16,7 +16,7 @@ from clisupport import as_json, run
 
 import cofactor as cf
 from cofactor.__main__ import main as from_anywhere
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.evaluation import evaluate as measure
 from cofactor.lists import everyone
 from cofactor.solvers import Popularity
@@ -343,7 +343,9 @@ def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):
     assert f"saved to {folder}" in told
     assert f"next: cofactor recommend '{folder}/m.safetensors' u0 -n 5" in told
     loaded = cf.load(folder / "m.safetensors")
-    titled = dataclasses.replace(loaded, metadata=ItemMetadata(pl.Series([f"[rec] {k} [/b]" for k in range(5)])))
+    titled = dataclasses.replace(
+        loaded, metadata=Metadata(pl.DataFrame({"title": [f"[rec] {k} [/b]" for k in range(5)]}))
+    )
     assert "like [rec] 1 [/b] (id i1)" in run("similar", titled.save(folder / "t.safetensors"), "i1").stdout
 
 

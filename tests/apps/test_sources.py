@@ -88,6 +88,23 @@ def test_movielens_is_known_by_its_header_not_its_name(here):
     assert open_data("ratings.csv").to_frame().rows() == [("a", "1", 5.0), ("b", "1", 4.0)]
 
 
+@pytest.mark.parametrize("data", ["plays.csv", "plays.parquet", "folder", "synthetic:10x10x50"])
+def test_files_of_items_and_users_go_with_data_of_any_kind(here, data):
+    named = {"synthetic:10x10x50": ("1", "1")}.get(data, ("x", "a"))
+    (here / "goods.csv").write_text(f"price,item,since\n2.5,{named[0]},2024-05-31\n9,nothing,2024-01-01\n")
+    (here / "people.csv").write_text(f"user,age\n{named[1]},31\n")
+    table = open_data(data, items="goods.csv", users="people.csv")
+    goods = table.item_table.select("item", "price", "since").row(0)
+    assert tuple(map(str, goods)) == (named[0], "2.5", "2024-05-31")
+    assert table.user_table["age"][0] == 31
+    assert table.user_table["age"].null_count() == table.n_users - 1
+
+
+def test_a_file_of_items_that_is_not_there_is_named_before_the_data_are_read(here):
+    with pytest.raises(cf.DataError, match=r"good\.csv does not exist"):
+        open_data("nothing.csv", items="good.csv")
+
+
 def test_a_separator_is_obeyed_where_a_movielens_file_has_another(here):
     (here / "u.data").write_text("1 31 2.5 10\n1 32 3 11\n2 31 4 12\n")
     assert open_data("u.data", separator=" ").to_frame().row(0) == ("1", "31", 2.5, 10)

@@ -34,6 +34,7 @@ METHODS = {
     "min_counts": (),
     "at_least": (2,),
     "with_items": (pl.DataFrame({"item": ["x"], "title": ["X"]}),),
+    "with_users": (pl.DataFrame({"user": ["a"], "age": [7]}),),
     "split_rows": ([0],),
     "split_random": (),
     "split_per_user": (),
@@ -123,9 +124,9 @@ def test_titles_may_be_a_frame_of_any_library():
     for frame in (pd.DataFrame({"item": ["x"], "title": ["The X"]}), {"item": ["x"]}):
         if isinstance(frame, dict):
             with pytest.raises(cf.DataError, match="dict is not a data frame"):
-                cf.from_frame(FRAME, titles=frame)
+                cf.from_frame(FRAME, items=frame)
         else:
-            assert cf.from_frame(FRAME, titles=frame).metadata.titles.to_list() == ["The X", None]
+            assert cf.from_frame(FRAME, items=frame).metadata.titles.to_list() == ["The X", None]
 
 
 def test_a_sparse_column_of_pandas_is_read():

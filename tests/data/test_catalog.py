@@ -21,9 +21,9 @@ import pytest
 
 from cofactor.data import catalog, download
 from cofactor.data.array_store import scratch_folder
+from cofactor.data.attribute_files import read_items
 from cofactor.data.catalog import Dataset, cache_folder, dataset_files, datasets, load_dataset
 from cofactor.data.readers import read_movielens
-from cofactor.data.title_files import read_titles
 from cofactor.errors import DataError, DownloadError, SettingError
 
 RATINGS = "".join(f"{user}\t{item}\t{(user + item) % 5 + 1}\t{user * item}\n" for user in (1, 2, 10) for item in (3, 4))
@@ -94,7 +94,7 @@ def toy(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset
     entry = Dataset(
         name="toy-set", title="Toy", subject="", users=3, items=2, ratings=6, licence="Toys are 100 % free.",
         readme="", url=server.address, download_bytes=len(server.content), folder="toy", ratings_file="u.data",
-        titles_file="u.item", md5=hashlib.md5(server.content).hexdigest(),
+        items_file="u.item", md5=hashlib.md5(server.content).hexdigest(),
     )  # fmt: skip
     use(entry, monkeypatch)
     return entry
@@ -104,7 +104,7 @@ def test_a_set_in_another_layout_takes_an_entry_alone(
     toy: Dataset, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading = {"user": "who", "item": "what", "value": "stars", "time": None, "columns": ["who", "what", "stars", "at"]}
-    entry = dataclasses.replace(toy, titles_file="", reading={**reading, "has_header": False, "separator": "\t"})
+    entry = dataclasses.replace(toy, items_file="", reading={**reading, "has_header": False, "separator": "\t"})
     use(entry, monkeypatch)
     table = load_dataset("toy-set", notify=lambda _: None)
     assert len(table) == 6
@@ -189,7 +189,7 @@ def test_files_put_there_by_hand_are_used_in_silence(
     (cache / folder).mkdir(parents=True)
     (cache / folder / "u.data").write_text(RATINGS)
     assert len(load_dataset("toy-set")) == 6
-    assert dataset_files("toy-set").titles is None
+    assert dataset_files("toy-set").items is None
     assert server.asked == 0
     assert not caplog.records
     assert left_in(cache) == [folder, f"{folder}/u.data"]
@@ -339,11 +339,12 @@ def test_two_processes_at_once_fetch_it_once(toy: Dataset, server: Server, cache
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 FILM = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+PEOPLE = "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\ttechnician\t85711\n"
 FILMS = {
-    "1\tToy Story\t1995\tAnimation Children's Comedy": ("1", "Toy Story (1995)", "Animation|Children's|Comedy"),
-    "267\tunkonwn\tunkonwn\tunknown": ("267", "unknown", "unknown"),
-    "1412\tThe Land (1995)\tV\tDrama": ("1412", "The Land (1995) (V)", "Drama"),
-    "1623\tCérémonie, La\t1995\tFilm-Noir Sci-Fi": ("1623", "Cérémonie, La (1995)", "Film-Noir|Sci-Fi"),
+    "1\tToy Story\t1995\tAnimation Children's Comedy": ("1", "Toy Story (1995)", "Animation|Children's|Comedy", 1995),
+    "267\tunkonwn\tunkonwn\tunknown": ("267", "unknown", "unknown", None),
+    "1412\tThe Land (1995)\tV\tDrama": ("1412", "The Land (1995) (V)", "Drama", 1995),
+    "1623\tCérémonie, La\t1995\tFilm-Noir Sci-Fi": ("1623", "Cérémonie, La (1995)", "Film-Noir|Sci-Fi", 1995),
 }
 
 
@@ -352,6 +353,7 @@ def wheel(inter: str = INTER, film: str = FILM) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("recbole/dataset_example/ml-100k/ml-100k.inter", inter + RATINGS)
         archive.writestr("recbole/dataset_example/ml-100k/ml-100k.item", film + "\n".join(FILMS) + "\n")
+        archive.writestr("recbole/dataset_example/ml-100k/ml-100k.user", PEOPLE)
     return buffer.getvalue()
 
 
@@ -359,7 +361,8 @@ def wheel(inter: str = INTER, film: str = FILM) -> bytes:
 def package(toy: Dataset, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Let the zip be out of reach and pip bring a made-up wheel; returns the commands that were run."""
     sha256 = hashlib.sha256(RATINGS.encode()).hexdigest()
-    use(dataclasses.replace(toy, url="http://127.0.0.1:9/", package="toy==1", ratings_sha256=sha256), monkeypatch)
+    entry = dataclasses.replace(toy, url="http://127.0.0.1:9/", package="toy==1", ratings_sha256=sha256)
+    use(dataclasses.replace(entry, users_file="u.user"), monkeypatch)
     return run_as_pip(monkeypatch, wheel())
 
 
@@ -382,7 +385,8 @@ def test_the_second_source_is_used_when_the_first_is_out_of_reach(package: list[
     table = load_dataset("toy-set")
     assert len(table) == 6
     assert dataset_files("toy-set").ratings.read_text() == RATINGS
-    assert left_in(cache) == WHOLE
+    assert left_in(cache) == [*WHOLE, "toy-set/u.user"]
+    assert table.user_table.row(0) == ("1", 24, "M", "technician", "85711")
     (command,) = package
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
     assert command[-1] == "toy==1"
@@ -422,8 +426,8 @@ def test_a_registry_that_hangs_is_given_up(package: Any, monkeypatch: pytest.Mon
 
 def test_the_films_of_the_second_source_read_like_those_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "toy.whl").write_bytes(wheel())
-    download.write_from_recbole(tmp_path / "toy.whl", tmp_path / "u.data", tmp_path / "u.item")
-    assert read_titles(tmp_path / "u.item").rows() == list(FILMS.values())
+    download.write_from_recbole(tmp_path / "toy.whl", *(tmp_path / name for name in ("u.data", "u.item", "u.user")))
+    assert read_items(tmp_path / "u.item").rows() == list(FILMS.values())
     assert "Cérémonie".encode("latin-1") in (tmp_path / "u.item").read_bytes()
 
 
@@ -443,6 +447,8 @@ def test_the_real_ml_100k_comes_from_either_source(cache: Path) -> None:
     entry = next(entry for entry in datasets() if entry.name == "ml-100k")
     assert hashlib.sha256(files.ratings.read_bytes()).hexdigest() == entry.ratings_sha256
     table = read_movielens(files.ratings)
+    assert table.user_table.row(0) == ("1", 24, "M", "technician", "85711")
+    assert table.item_table.columns == ["item", "title", "genres", "year"]
     assert (table.n_users, table.n_items, len(table)) == (entry.users, entry.items, entry.ratings)
     assert list(table.users)[:3] == ["1", "2", "3"]
     assert table.to_frame().row(0) == ("196", "242", 3.0, 881250949, "Kolya (1996)")

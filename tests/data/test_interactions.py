@@ -118,19 +118,11 @@ def test_a_users_history_is_best_first(titled):
 
 
 def test_titles_are_matched_by_id(ratings):
-    table = pl.DataFrame({"item": ["i3", "i1", "zz", "i3"], "title": ["Three", "One", "None", "again"]})
+    table = pl.DataFrame({"item": ["i3", "i1", "zz"], "title": ["Three", "One", "None"]})
     titles = ratings.with_items(table).metadata.titles
     assert titles[int(ratings.items.rows(["i3"])[0])] == "Three"
     assert titles[int(ratings.items.rows(["i2"])[0])] is None
     assert "title" in ratings.with_items(table).to_frame().columns
-    with pytest.raises(cf.DataError, match="the titles have the columns item, name: they must have item and title"):
-        ratings.with_items(table.rename({"title": "name"}))
-
-
-def test_titles_of_no_integer_are_no_items_of_integers():
-    numbered = cf.Interactions.from_columns([1, 2], [7, 8])
-    titled = numbered.with_items(pl.DataFrame({"item": ["7", "seven"], "title": ["Seven", "again"]}))
-    assert titled.metadata.titles.to_list() == ["Seven", None]
 
 
 def test_a_filter_keeps_what_its_conditions_allow(titled):

@@ -44,7 +44,7 @@ def test_interactions_show_their_size_and_values(objects):
     assert shown["users"] == "60"
     assert shown["ratings"] == "480"
     assert shown["values"] == "1 to 5"
-    assert shown["also known"] == "times, titles"
+    assert shown["also known"] == "times, title"
     assert "values" not in dict(texts_of(objects["interactions"].binary()._repr_html_()))
 
 

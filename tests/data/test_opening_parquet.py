@@ -115,7 +115,7 @@ def test_what_is_made_of_the_table_is_the_same_and_lies_in_files(tmp_path):
 def test_titles_come_with_it(tmp_path):
     folder = write(frame(), tmp_path / "ratings")
     titles = pl.DataFrame({"item": [3, 4], "title": ["Three", "Four"]})
-    table = opened(folder, titles=titles)
+    table = opened(folder, items=titles)
     assert table.metadata.titles[int(table.items.rows([4])[0])] == "Four"
     assert is_mapped(table.by_item.indices)  # the transpose that was found, not another
 
@@ -414,7 +414,7 @@ def test_a_single_file_without_rows_is_named_itself(tmp_path):
     [
         ({"duplicates": "never"}, r"duplicates is 'never': it must be 'last' or 'first' or 'sum' or 'mean' or 'error'"),
         ({"on_bad_rows": "maybe"}, r"on_bad_rows is 'maybe': it must be 'error' or 'skip'"),
-        ({"titles": "films.csv"}, r"films.csv does not exist: check the path"),
+        ({"items": "films.csv"}, r"films.csv does not exist: check the path"),
     ],
 )
 def test_what_can_be_known_to_be_wrong_is_refused_before_the_work(tmp_path, options, says):

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from processes import python
 
+from cofactor.data.attribute_files import read_items
 from cofactor.data.delimited import Choice, read_delimited
 from cofactor.data.readers import from_frame, read_csv, read_movielens, read_parquet, read_sql, read_table
-from cofactor.data.title_files import read_titles
 from cofactor.errors import DataError, MissingExtraError, SettingError
 
 ROWS = [("ann", "tea", 5.0, 30), ("bob", "tea", 4.0, 20), ("ann", "rye", 2.5, 10)]
@@ -402,15 +402,19 @@ TITLES = {
 @pytest.mark.parametrize("name", TITLES)
 def test_titles_are_read_from_every_layout_and_encoding(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(TITLES[name])
-    titles = read_titles(tmp_path / name)
-    assert titles.columns == ["item", "title", "genres"]
-    assert titles.row(0) == ("1", "Café (1995)", "Comedy|Thriller")
+    titles = read_items(tmp_path / name)
+    assert titles.row(0)[:3] == ("1", "Café (1995)", "Comedy|Thriller")
+    year = [] if name == "own.csv" else ["year"]
+    assert titles.columns[0] == "item"
+    assert set(titles.columns) == {"item", "title", "genres", *year}
+    if year:
+        assert titles["year"][0] == 1995
 
 
 def test_odd_titles_keep_their_separators(tmp_path: Path) -> None:
     for name, title in (("movies.dat", "A::B (1990)"), ("movies.csv", 'A, "B"')):
         (tmp_path / name).write_bytes(TITLES[name])
-        assert read_titles(tmp_path / name).row(1) == ("2", title, None)
+        assert read_items(tmp_path / name).row(1)[:3] == ("2", title, None)
 
 
 @pytest.mark.parametrize(
@@ -418,22 +422,22 @@ def test_odd_titles_keep_their_separators(tmp_path: Path) -> None:
     [
         ("u.item", b"1|Cafe\n", "line 1: only 2 of 24 fields"),
         ("movies.dat", b"1::a::b\n2::c\n", "line 2: only 2 of 3 fields"),
-        ("movies.csv", b"number,name\n1,a\n", "needs item"),
+        ("movies.csv", b"number,name\n1,a\n", "it needs item or movieId"),
         ("movies.csv", b"item,title\n1,a,b\n", "3 fields instead of 2"),
-        ("movies.csv", b"\n", "no titles"),
+        ("movies.csv", b"\n", "has no rows"),
     ],
 )
 def test_title_files_that_do_not_fit_say_where(name: str, content: bytes, says: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=says):
-        read_titles(tmp_path / name)
+        read_items(tmp_path / name)
 
 
 def test_titles_come_from_a_file_or_a_frame(tmp_path: Path) -> None:
     (tmp_path / "plays.csv").write_text("user,item,value\na,1,2\na,9,2\n")
     (tmp_path / "movies.csv").write_bytes(TITLES["movies.csv"])
     for titles in (tmp_path / "movies.csv", pl.DataFrame({"item": ["1"], "title": ["Café (1995)"]})):
-        table = read_csv(tmp_path / "plays.csv", titles=titles)
+        table = read_csv(tmp_path / "plays.csv", items=titles)
         assert table.metadata.titles is not None
         assert table.metadata.titles.to_list() == ["Café (1995)", None]
 

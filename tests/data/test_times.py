@@ -132,7 +132,7 @@ def test_a_column_that_holds_no_times_is_refused(times):
 
 def test_a_table_read_from_its_own_frame_is_the_same(tmp_path):
     titles = pl.DataFrame({"item": ["x", "y"], "title": ["The X", None]})
-    for table in (cf.from_frame(EVENTS, titles=titles), cf.load_dataset("synthetic:20x10x80")):
+    for table in (cf.from_frame(EVENTS, items=titles), cf.load_dataset("synthetic:20x10x80")):
         frame = table.to_frame()
         again = cf.from_frame(frame)
         assert again.to_frame().equals(frame)

@@ -42,7 +42,7 @@ def small():
     frame = table.to_frame().with_columns(pl.col("user", "item").cast(pl.String))
     titles = frame.select("item", "title").unique("item")
     columns = {"value": "value", "time": "timestamp"}
-    return cf.from_frame(frame, **columns, titles=titles, name="ml-100k")
+    return cf.from_frame(frame, **columns, items=titles, name="ml-100k")
 
 
 @pytest.fixture

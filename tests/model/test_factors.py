@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 import cofactor as cf
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.lists import everyone
 from cofactor.model.factors import evolved
@@ -129,8 +129,8 @@ def test_a_digest_names_what_a_model_answers(model, tmp_path):
         evolved(model, mean=1.5),
         evolved(model, seen=model.seen * 2),
         evolved(model, users=Vocabulary([f"v{k}" for k in range(30)], kind="user")),
-        evolved(model, metadata=ItemMetadata(pl.Series([None, *("t" * 49)], dtype=pl.String))),
-        evolved(model, metadata=ItemMetadata(pl.Series(["", *("t" * 49)], dtype=pl.String))),
+        evolved(model, metadata=Metadata(pl.DataFrame({"title": [None, *("t" * 49)]}))),
+        evolved(model, metadata=Metadata(pl.DataFrame({"title": ["", *("t" * 49)]}))),
         evolved(model, extras={"more": np.array([["a", "bc"]])}),
     ]
     assert len({digest, *(other.digest for other in others)}) == 8
@@ -177,7 +177,7 @@ def test_arrays_from_elsewhere_need_no_ids():
         ({"seen": sparse.csr_array((9, 3))}, "seen has the shape"),
         ({"seen": np.ones((2, 3))}, "sparse matrix"),
         ({"user_vectors": np.full((2, 2), 1e30), "item_vectors": np.full((3, 2), 1e30)}, "overflow"),
-        ({"titles": ["one"]}, "titles"),
+        ({"titles": ["one"]}, "1 rows of metadata for 3 items"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(changes, text):

@@ -16,12 +16,14 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from processes import python
 from safetensors.numpy import save_file
 from scipy import sparse
 from tablesupport import is_mapped
 
 import cofactor as cf
+from cofactor.data.metadata import Metadata
 from cofactor.model.factors import Factors
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
@@ -58,9 +60,8 @@ def assert_same(one, other):
     assert one.users == other.users
     assert one.items == other.items
     assert (one.seen != other.seen).nnz == 0
-    for name in ("titles", "genres"):
-        texts = getattr(one.metadata, name), getattr(other.metadata, name)
-        assert (texts[0] is texts[1] is None) or texts[0].equals(texts[1], null_equal=True)
+    for name in ("item_table", "user_table"):
+        assert_frame_equal(getattr(one, name), getattr(other, name))
     for name in ("mean", "objective", "origin", "history"):
         assert getattr(one, name) == getattr(other, name), name
     assert {name: array.tolist() for name, array in one.extras.items()} == {
@@ -202,7 +203,7 @@ HOSTILE = {
         lambda p: changed_tensors(
             p, titles__offsets=np.array([0, 1, 2]), titles__bytes=np.full(2, 65, np.uint8), titles__missing=None
         ),
-        "2 titles for 4 items",
+        "2 titles for 4 rows",
     ),
     "missing titles of the wrong shape": (
         lambda p: changed_tensors(p, titles__missing=np.ones(9, np.uint8)),
@@ -409,5 +410,54 @@ def test_rows_are_checked_part_by_part(monkeypatch, at_once):
 def test_titles_and_genres_both_survive(tmp_path):
     genres = pl.Series(["Comedy|Short", None, "", "Drama"])
     model = small()
-    model = dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, genres=genres))
+    model = dataclasses.replace(model, metadata=Metadata(model.metadata.items.with_columns(genres=genres)))
     assert_same(model, cf.load(model.save(tmp_path / "model.safetensors")))
+
+
+def with_tables():
+    goods = pl.DataFrame({"price": [1.5, None, 2.0, 3.0], "tags": [["a"], [], None, ["b", None]], "at": [1, 2, 3, 4]})
+    goods = goods.with_columns(pl.col("at").cast(pl.Time), title=pl.Series(["A", "B", None, "D"]))
+    people = pl.DataFrame({"seen": [0, 1, None, 3, 4]}).cast(pl.Datetime("ms", "Europe/Berlin"))
+    return small(metadata=Metadata(goods, people))
+
+
+def test_tables_survive(tmp_path):
+    path = with_tables().save(tmp_path / "model.safetensors")
+    for read in (cf.load, cf.open_model):
+        assert_same(with_tables(), read(path))
+
+
+def schema(side, columns):
+    return lambda path: changed_card(path, lambda card: card["tables"].update({side: columns}))
+
+
+HOSTILE_TABLES = {
+    "no schema of users": lambda p: changed_card(p, lambda card: card["tables"].pop("users")),
+    "a schema that is text": lambda p: changed_card(p, lambda card: card.update(tables="items")),
+    "a column that is not there": schema("items", [["price", "float64"]] * 9),
+    "the same name twice": schema("users", [["seen", ["datetime", "ms", None]], ["seen", "int64"]]),
+    "a name that is a number": schema("users", [[7, ["datetime", "ms", None]]]),
+    "a type that is none": schema("users", [["seen", "object"]]),
+    "a type of another width": schema("users", [["seen", "int32"]]),
+    "a unit that is none": schema("users", [["seen", ["datetime", "years", None]]]),
+    "a zone that is none": schema("users", [["seen", ["datetime", "ms", "../../etc/passwd"]]]),
+    "a type without a unit": schema("users", [["seen", ["datetime"]]]),
+    "lists of lists without end": schema("users", [["seen", json.loads('["list",' * 900 + '"int64"' + "]" * 900)]]),
+    "lists without offsets": schema("users", [["seen", ["list", "int64"]]]),
+    "too few rows": lambda p: changed_tensors(p, users__column__0=np.arange(4)),
+    "offsets beyond the entries": lambda p: changed_tensors(p, items__column__1__offsets=np.array([0, 1, 1, 1, 2**60])),
+    "offsets that fall": lambda p: changed_tensors(p, items__column__1__offsets=np.array([0, 3, 1, 1, 3])),
+    "too few offsets": lambda p: changed_tensors(p, items__column__1__offsets=np.array([0, 3])),
+    "times that no day has": lambda p: changed_tensors(p, items__column__2=np.array([0, 1, -5, 2**62])),
+    "missing of another length": lambda p: changed_tensors(p, items__column__0__missing=np.ones(2, np.uint8)),
+    "missing of another type": lambda p: changed_tensors(p, items__column__0__missing=np.ones(4)),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TABLES)
+def test_a_table_that_lies_gives_one_clear_error(tmp_path, name):
+    path = with_tables().save(tmp_path / "model.safetensors")
+    HOSTILE_TABLES[name](path)
+    for read in (cf.load, cf.open_model):
+        with pytest.raises(cf.ModelFileError, match="is not a sound model"):
+            read(path)

@@ -1,5 +1,6 @@
 """SparkALS on this machine: the same as the local solvers, whatever the partitions, the ids and the tasks that die."""
 
+import datetime
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from clisupport import as_json
+from polars.testing import assert_frame_equal
 
 import cofactor as cf
 from cofactor.apps.web.served_model import load_served
@@ -303,6 +305,22 @@ def test_a_table_in_memory_keeps_its_titles(spark, titled, tmp_path):
     shown = lazy.recommend(["u3"], n=40)
     known = dict(zip(titled.items, titled.metadata.titles, strict=True))
     assert shown["title"].to_list() == [known[item] for item in shown["item"]]
+
+
+@pytest.mark.long
+def test_a_folder_keeps_what_is_known_of_items_and_users(spark, titled, tmp_path):
+    goods = titled.item_table.select("item").with_columns(
+        price=pl.int_range(pl.len(), dtype=pl.UInt16) / 2,
+        row=pl.lit("a shelf"),
+        tags=pl.lit(["a", "b"], pl.List(pl.String)),
+    )
+    people = pl.DataFrame({"user": ["u3"], "vector": [datetime.date(2024, 5, 31)]})
+    known = titled.with_items(goods).with_users(people)
+    SparkALS(rank=1, epochs=1, partitions=1).fit_named(known, tmp_path / "model")
+    model = cf.load(tmp_path / "model")
+    there = known.item_table.filter(pl.col("item").is_in(model.items.ids.implode()))
+    assert_frame_equal(model.item_table, there, check_row_order=False, check_column_order=False)
+    assert model.user_table.filter(user="u3")["vector"].to_list() == [datetime.date(2024, 5, 31)]
 
 
 def test_settings_that_make_no_sense_are_refused():

@@ -89,6 +89,8 @@ DATA_OPTIONS = [
     _option("on_bad_rows", Literal["error", "skip"] | None, None, "How to treat rows that cannot be read", "error"),
     _option("memory", str | None, None, "How much of a Parquet folder to hold in memory, such as 4GB", "all"),
     _option("query", str | None, None, "SQL query, where DATA is a database URL"),
+    _option("items", str | None, None, "File of what is known of the items: .csv, .parquet, u.item", "beside DATA"),
+    _option("users", str | None, None, "File of what is known of the users, likewise", "beside DATA"),
 ]
 """How to read DATA where it is a file or a database."""
 

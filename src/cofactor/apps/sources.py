@@ -11,6 +11,7 @@ from typing import Any
 
 from cofactor.apps.options import flag
 from cofactor.data import catalog, readers
+from cofactor.data.ingest import Known
 from cofactor.data.interactions import Interactions
 from cofactor.data.ondisk import MANIFEST
 from cofactor.data.outofcore import open_parquet
@@ -28,7 +29,8 @@ def open_data(
 ) -> Interactions:
     """Open a catalogue name, a synthetic name, a file or folder, or a database URL with a query.
 
-    A limit of memory changes how DATA is held, not which DATA is meant: what cannot be held within one is refused.
+    Files of items and users go with any of them. A limit of memory changes how DATA is held, not which DATA is meant:
+    what cannot be held within one is refused.
 
     Raises
     ------
@@ -37,7 +39,12 @@ def open_data(
     DataError
         If the data cannot be read.
     """
+    known = Known.of(options.pop("items", None), options.pop("users", None))  # fails before the work, not after it
     given = {name: value for name, value in options.items() if value is not None}
+    return known.joined_to(_opened(data, given, progress, notify))
+
+
+def _opened(data: str, given: dict[str, Any], progress: bool, notify: Callable[[str], None] | None) -> Interactions:
     if given.get("query") or re.match(r"\w[\w+]*://", data):
         return _read_sql(data, given)
     if is_named(data):

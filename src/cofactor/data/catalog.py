@@ -89,7 +89,7 @@ def load_dataset(
     files, reading = dataset_files(name, progress=progress, notify=notify), _entry(name).reading
     if not reading:
         return read_movielens(files.ratings, ids=ids, name=name)
-    return read_csv(files.ratings, **reading, titles=files.titles, ids=ids, name=name)
+    return read_csv(files.ratings, **reading, items=files.items, users=files.users, ids=ids, name=name)
 
 
 def dataset_files(name: str, *, progress: bool = False, notify: Notify | None = None) -> DatasetFiles:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cofactor.data.columns import DEFAULTS, OnBadRows, position_of
-from cofactor.data.ingest import Titles, from_columns
+from cofactor.data.ingest import Attributes, Known, from_columns
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.errors import CofactorError, DataError, MissingExtraError, first_line, missing_extra
 
@@ -31,7 +31,8 @@ def read_sql(
     item: str | None = None,
     value: str | None = None,
     time: str | None = None,
-    titles: Titles | None = None,
+    items: Attributes | None = None,
+    users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     name: str | None = None,
@@ -48,7 +49,7 @@ def read_sql(
         The names of the query's columns. User and item, where not given, are the columns of those names, else the first
         and the second. Value and time are the columns that are given; where none at all is given, those of these names,
         else the next in order.
-    titles, duplicates, on_bad_rows, name
+    items, users, duplicates, on_bad_rows, name
         See `cofactor.data.readers.read_csv`.
 
     Raises
@@ -82,7 +83,8 @@ def read_sql(
         raise MissingExtraError(f"{place} needs {driver}, which is not installed: pip install {package}") from None
     except Exception as error:  # drivers raise their own errors, which may contain the password
         raise DataError(f"{place}: {_scrubbed(error, address)}") from None
-    return from_columns(raw, place, on_bad_rows, duplicates, (address.database or "") if name is None else name, titles)
+    name = (address.database or "") if name is None else name
+    return from_columns(raw, place, on_bad_rows, duplicates, name, Known.of(items, users))
 
 
 def _is_there(file: str | None) -> bool:

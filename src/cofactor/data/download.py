@@ -1,7 +1,7 @@
 """Where the files of a named data set are, and how they are fetched.
 
 From its own address first, then from the Python package that carries the same ratings. A download is verified
-before anything is kept, and only the two files that are needed are unpacked.
+before anything is kept, and only the files that are needed are unpacked.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cofactor.data.array_store import cache_folder
-from cofactor.data.title_files import GENRES
+from cofactor.data.attribute_files import GENRES
 from cofactor.errors import DownloadError
 
 __all__ = ["Dataset", "DatasetFiles", "cached_files", "fetch", "write_from_recbole"]
@@ -25,7 +25,8 @@ _CONNECT, _READ = 5, 30  # seconds to connect and to read
 _PACKAGE_SECONDS = 300
 _RECBOLE_FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
 _RATINGS_HEADER = b"user_id:token\titem_id:token\trating:float\ttimestamp:float"
-_TITLES_HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
+_ITEMS_HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
+_USERS_HEADER = "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token"
 _NAMELESS = "unkonwn"  # the spelling in that file
 
 
@@ -45,7 +46,7 @@ class Dataset:
         The address of the zip, and its checksum ("" if none is published).
     download_bytes : int
         The size of that file.
-    folder, ratings_file, titles_file : str
+    folder, ratings_file, items_file, users_file : str
         The folder in the zip, and the files in it that are kept.
     package, ratings_sha256 : str
         A Python package with the same ratings, and the checksum of the ratings file made from it.
@@ -65,7 +66,8 @@ class Dataset:
     download_bytes: int
     folder: str
     ratings_file: str
-    titles_file: str = ""
+    items_file: str = ""
+    users_file: str = ""
     md5: str = ""
     package: str = ""
     ratings_sha256: str = ""
@@ -79,23 +81,24 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """The files of a cached data set; titles may be missing if the files were put there by hand."""
+    """The files of a cached data set; those of items and users may be missing if they were put there by hand."""
 
     ratings: Path
-    titles: Path | None
+    items: Path | None
+    users: Path | None
 
 
 def cached_files(entry: Dataset) -> DatasetFiles | None:
     """Find the files in the folder named after the data set or after the folder in its zip."""
     for folder in dict.fromkeys((cache_folder() / entry.name, cache_folder() / entry.folder)):
-        ratings, titles = folder / entry.ratings_file, folder / entry.titles_file
+        ratings, *others = (folder / name for name in (entry.ratings_file, entry.items_file, entry.users_file))
         if ratings.is_file():
-            return DatasetFiles(ratings, titles if titles.is_file() else None)
+            return DatasetFiles(ratings, *(file if file.is_file() else None for file in others))
     return None
 
 
 def fetch(entry: Dataset, cache: Path, scratch: Path, *, progress: bool) -> Path:
-    """Return a folder under ``scratch`` with the data set's two files, verified and synced to disk.
+    """Return a folder under ``scratch`` with the data set's files, verified and synced to disk.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def _by_zip(entry: Dataset, cache: Path, scratch: Path, made: Path, progress: bo
         raise DownloadError(f"{where} failed verification: its md5 is {found}, not {entry.md5}")
     try:
         with zipfile.ZipFile(archive) as content:
-            for name in filter(None, (entry.ratings_file, entry.titles_file)):
+            for name in filter(None, (entry.ratings_file, entry.items_file, entry.users_file)):
                 with content.open(f"{entry.folder}/{name}") as packed, (made / name).open("wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
     except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError) as error:
@@ -198,7 +201,7 @@ def _by_package(entry: Dataset, cache: Path, scratch: Path, made: Path, progress
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise DownloadError(f"pip download {entry.package} brought {len(wheels)} wheels, not one")
-    write_from_recbole(wheels[0], made / entry.ratings_file, made / entry.titles_file)
+    write_from_recbole(wheels[0], *(made / name for name in (entry.ratings_file, entry.items_file, entry.users_file)))
     found = _sum(made / entry.ratings_file, "sha256")
     if found != entry.ratings_sha256:
         raise DownloadError(
@@ -238,8 +241,8 @@ def _sync(folder: Path) -> None:
             os.fsync(file.fileno())
 
 
-def write_from_recbole(wheel: Path, ratings: Path, titles: Path) -> None:
-    """Write u.data and u.item, as GroupLens lays them out, from the wheel of the package RecBole.
+def write_from_recbole(wheel: Path, ratings: Path, items: Path, users: Path) -> None:
+    """Write u.data, u.item and u.user, as GroupLens lays them out, from the wheel of the package RecBole.
 
     RecBole keeps the ratings in u.data's order under a header of its own, and splits a film's title and year:
     ``Toy Story``, ``1995``, ``Animation Children's Comedy``.
@@ -252,16 +255,18 @@ def write_from_recbole(wheel: Path, ratings: Path, titles: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             interactions = archive.read(f"{_RECBOLE_FOLDER}.inter")
-            films = archive.read(f"{_RECBOLE_FOLDER}.item").decode()
+            films, people = (archive.read(f"{_RECBOLE_FOLDER}.{kind}").decode() for kind in ("item", "user"))
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
         raise DownloadError(f"{wheel.name} does not hold MovieLens 100K ({error})") from error
     header, _, rows = interactions.partition(b"\n")
     first, *lines = films.splitlines()
-    if header.rstrip() != _RATINGS_HEADER or first != _TITLES_HEADER:
+    users_header, *rows_of_users = people.splitlines()
+    if (header.rstrip(), first, users_header) != (_RATINGS_HEADER, _ITEMS_HEADER, _USERS_HEADER):
         raise DownloadError(f"{wheel.name} holds MovieLens 100K in another layout than expected")
     ratings.write_bytes(rows)
     text = "".join(f"{_item_line(line)}\n" for line in lines)
-    titles.write_bytes(text.encode("latin-1", "replace"))
+    items.write_bytes(text.encode("latin-1", "replace"))
+    users.write_text("".join("|".join(row.split("\t")) + "\n" for row in rows_of_users), encoding="utf-8")
 
 
 def _item_line(line: str) -> str:

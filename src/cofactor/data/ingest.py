@@ -2,21 +2,24 @@
 
 import logging
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from cofactor.data.arguments import check_choice, check_text
+from cofactor.data.attribute_files import read_items, read_users
 from cofactor.data.columns import OnBadRows, typed
 from cofactor.data.delimited import Problem, Table
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.title_files import read_titles
+from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
 
-__all__ = ["Titles", "as_table", "from_columns", "interactions", "without_bad"]
+__all__ = ["Attributes", "Known", "from_columns", "interactions", "without_bad"]
 
-Titles = str | os.PathLike[str] | Any
-"""A title file, or a data frame of any library."""
+Attributes = str | os.PathLike[str] | Any
+"""A file of attributes, or a data frame of any library."""
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +30,7 @@ def from_columns(
     on_bad_rows: OnBadRows,
     duplicates: Duplicates,
     name: str,
-    titles: Titles | None,
+    known: "Known",
 ) -> Interactions:
     """Check typed columns and build the table."""
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
@@ -40,7 +43,7 @@ def from_columns(
         raise DataError(f"{place}: {error}") from error
     problems = [Problem(row, found.why(row)) for row in found.bad_rows[:3]]
     frame = without_bad(Table(found.frame, problems, len(found.bad_rows)), place, "row", on_bad_rows)
-    return interactions(frame, place, duplicates, name, titles)
+    return interactions(frame, place, duplicates, name, known)
 
 
 def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> pl.DataFrame:
@@ -60,25 +63,60 @@ def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> 
     raise DataError(f"{first_bad}; {count}: fix them, or leave them out with on_bad_rows='skip'")
 
 
-def interactions(
-    frame: pl.DataFrame, place: str, duplicates: Duplicates, name: str, titles: Titles | None
-) -> Interactions:
-    """Build the table from valid rows (user, item, and optionally value and time), with titles."""
+def interactions(frame: pl.DataFrame, place: str, duplicates: Duplicates, name: str, known: "Known") -> Interactions:
+    """Build the table from valid rows (user, item, and optionally value and time), with what is known of both sides."""
     values = frame["value"].to_numpy() if "value" in frame.columns else None
     times = frame["time"].to_numpy() if "time" in frame.columns else None
     try:
         table = Interactions.from_columns(frame["user"], frame["item"], values, times, duplicates=duplicates, name=name)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
-    return table if titles is None else table.with_items(as_table(titles))
+    return known.joined_to(table)
 
 
-def as_table(titles: Titles) -> pl.DataFrame:
-    """Return titles as a polars frame, from a title file or from any data frame."""
-    if isinstance(titles, str | os.PathLike):
-        return read_titles(titles)
-    if isinstance(titles, pl.DataFrame):
-        return titles
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is given of the items and the users beside their ratings.
+
+    Parameters
+    ----------
+    items, users : polars.DataFrame, or None
+    files : tuple of str
+        The sides that were read from files, which do not say of which type their ids are.
+    """
+
+    items: pl.DataFrame | None
+    users: pl.DataFrame | None
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, items: Attributes | None, users: Attributes | None) -> "Known":
+        """Read files, and take frames of any library."""
+        given = {"items": items, "users": users}
+        files = tuple(name for name, table in given.items() if isinstance(table, str | os.PathLike))
+        return cls(_read(items, read_items), _read(users, read_users), files)
+
+    def joined_to(self, table: Interactions) -> Interactions:
+        """Return the interactions with all this."""
+        if self.items is not None:
+            table = table.with_items(self._fitting(self.items, table.items))
+        if self.users is not None:
+            table = table.with_users(self._fitting(self.users, table.users))
+        return table
+
+    def _fitting(self, known: pl.DataFrame, ids: Vocabulary) -> pl.DataFrame:
+        """Give ids from a file the type of the data's; those that cannot have it are none of the data's."""
+        if f"{ids.kind}s" not in self.files:
+            return known
+        converted = known[ids.kind].cast(ids.ids.dtype, strict=False)
+        return known.with_columns(converted).filter(converted.is_not_null())
+
+
+def _read(given: Attributes | None, read: Callable[[str | os.PathLike[str]], pl.DataFrame]) -> pl.DataFrame | None:
+    if given is None or isinstance(given, pl.DataFrame):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return read(given)
     from cofactor.data.frames import as_polars  # brings narwhals, which importing cofactor must not load
 
-    return as_polars(titles)
+    return as_polars(given)

@@ -17,7 +17,7 @@ from cofactor.data import building, notebook, ondisk, passes, splits
 from cofactor.data.arguments import check_count
 from cofactor.data.array_store import MEMORY, ArrayStore, Disk, bytes_of, scratch_folder
 from cofactor.data.building import Duplicates
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.data.times import Duration, Moment, as_seconds
 from cofactor.data.vocabulary import Id, Vocabulary
 from cofactor.errors import DataError, SettingError, first_line
@@ -52,8 +52,8 @@ class Interactions:
     order : numpy.ndarray of int, or None
         ``order[k]`` is the position in ``matrix.data`` of the k-th interaction as it was read; None where
         that is ``k`` itself.
-    metadata : ItemMetadata
-        Titles and genres where they are known.
+    metadata : Metadata
+        What is known of the items and the users; see `with_items` and `with_users`.
     name : str
         The data set's name, as shown in reports.
     array_store : ArrayStore
@@ -75,7 +75,7 @@ class Interactions:
     matrix: sparse.csr_array
     timestamps: np.ndarray | None = None
     order: np.ndarray | None = None
-    metadata: ItemMetadata = ItemMetadata()
+    metadata: Metadata = Metadata()
     name: str = ""
     array_store: ArrayStore = MEMORY
 
@@ -210,9 +210,8 @@ class Interactions:
         }
         if self.timestamps is not None:
             frame["timestamp"] = pl.Series(self._as_read(self.timestamps))
-        titles = self.metadata.take(columns.item_rows).titles
-        if titles is not None:
-            frame["title"] = titles
+        if (titles := self.metadata.titles) is not None:
+            frame["title"] = titles.gather(columns.item_rows)
         return pl.DataFrame(frame)
 
     def user_history(self, user: Id) -> pl.DataFrame:
@@ -226,9 +225,8 @@ class Interactions:
         row = int(self.users.rows([user])[0])
         span = slice(*self.matrix.indptr[row : row + 2])
         items = self.matrix.indices[span]
-        titles = self.metadata.take(items).titles
-        if titles is None:
-            titles = pl.Series([None] * len(items), dtype=pl.String)
+        known = self.metadata.titles
+        titles = pl.Series([None] * len(items), dtype=pl.String) if known is None else known.gather(items)
         frame = pl.DataFrame({"item": self.items.take(items), "title": titles, "value": self.matrix.data[span]})
         return frame.sort("value", descending=True, maintain_order=True)
 
@@ -308,18 +306,55 @@ class Interactions:
         return new
 
     def with_items(self, table: Any) -> "Interactions":
-        """Add titles and genres from a data frame with the columns item, title, and optionally genres.
+        """Add what is known of the items: any columns, such as title, genres, year, price.
+
+        The table goes with the ratings into the model and its file; see ``item_table``.
+
+        Parameters
+        ----------
+        table : data frame
+            Of pandas, polars, pyarrow or any other library. Its column ``item`` has the ids, each once; items may be
+            missing. Text, numbers, booleans, dates, times and lists are kept as they are, categories as text, decimals
+            as floats. NaN counts as missing. A column that is known already is replaced, others stay.
 
         Raises
         ------
         DataError
-            If it is not a data frame, or lacks a column.
+            If it is not a data frame; if its ids are missing, repeated or of another type; if a column cannot be kept.
+
+        Examples
+        --------
+        >>> import cofactor as cf
+        >>> sales = cf.from_frame(pl.DataFrame({"user": ["ann", "bob"], "item": ["tea", "rye"]}))
+        >>> goods = pl.DataFrame({"item": ["tea", "rye"], "price": [4.5, 3.0], "organic": [True, None]})
+        >>> sales.with_items(goods).item_table.rows()
+        [('rye', 3.0, None), ('tea', 4.5, True)]
         """
+        return self._with_table(table, self.items)
+
+    def with_users(self, table: Any) -> "Interactions":
+        """Add what is known of the users, such as age or country, from a frame with a column ``user``.
+
+        As `with_items` does for items.
+        """
+        return self._with_table(table, self.users)
+
+    @property
+    def item_table(self) -> pl.DataFrame:
+        """What is known of the items, in row order: the column item, and all that `with_items` added."""
+        return self.metadata.table(self.items)
+
+    @property
+    def user_table(self) -> pl.DataFrame:
+        """What is known of the users, in row order: the column user, and all that `with_users` added."""
+        return self.metadata.table(self.users)
+
+    def _with_table(self, table: Any, ids: Vocabulary) -> "Interactions":
         if not isinstance(table, pl.DataFrame):
             from cofactor.data.frames import as_polars  # imports narwhals, which is slow
 
             table = as_polars(table)
-        new = dataclasses.replace(self, metadata=ItemMetadata.of(table, self.items.ids))
+        new = dataclasses.replace(self, metadata=self.metadata.with_table(table, ids))
         new.__dict__.update({"by_item": self.by_item} if "by_item" in self.__dict__ else {})
         return new
 
@@ -485,7 +520,7 @@ class Interactions:
             users=Vocabulary(self.users.take(kept_users), kind="user"),
             items=Vocabulary(self.items.take(kept_items), kind="item"),
             matrix=building.without_empty(self.matrix, kept_users, kept_items, self.array_store),
-            metadata=self.metadata.take(kept_items),
+            metadata=self.metadata.take(items=kept_items, users=kept_users),
         )
 
     def where(self, kept: np.ndarray) -> "Interactions":
@@ -547,7 +582,8 @@ def _card(ratings: Interactions) -> str:
     """Return the HTML summary of a table that notebooks show."""
     (low, high), counts = ratings.value_range, np.diff(ratings.matrix.indptr)
     each = "" if not len(counts) else f"{np.median(counts):g} (median), at most {counts.max():,}"
-    known = {"times": ratings.timestamps, "titles": ratings.metadata.titles, "genres": ratings.metadata.genres}
+    times = [] if ratings.timestamps is None else ["times"]
+    known = [*times, *ratings.metadata.items.columns, *ratings.metadata.users.columns]
     return notebook.facts(
         ratings.name or "interactions",
         {
@@ -557,7 +593,7 @@ def _card(ratings: Interactions) -> str:
             "values": "" if ratings.is_binary else f"{low:g} to {high:g}",
             "density": f"{_percent(ratings.density)} %",
             "per user": each,
-            "also known": ", ".join(name for name, column in known.items() if column is not None),
+            "also known": ", ".join(known),
         },
     )
 

@@ -12,7 +12,7 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data.arguments import path_of
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.data.passes import as_csr
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
@@ -45,7 +45,7 @@ class Stored:
     matrix: sparse.csr_array
     timestamps: np.ndarray | None
     order: np.ndarray | None
-    metadata: ItemMetadata
+    metadata: Metadata
     name: str
     by_item: sparse.csr_array | None = None
 
@@ -77,12 +77,10 @@ def write_manifest(folder: Path, name: str, **more: Any) -> None:
     (folder / MANIFEST).write_text(json.dumps({"format": FORMAT_VERSION, "name": name, **more}, indent=1))
 
 
-def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, metadata: ItemMetadata) -> None:
-    """Write the ids of users and items, and the item metadata."""
-    _write_parquet(users.ids.alias("user").to_frame(), folder / "users.parquet")
-    known = {"title": metadata.titles, "genres": metadata.genres}
-    columns = {"item": items.ids} | {name: text for name, text in known.items() if text is not None}
-    _write_parquet(pl.DataFrame(columns), folder / "items.parquet")
+def write_sides(folder: Path, users: Vocabulary, items: Vocabulary, metadata: Metadata) -> None:
+    """Write the ids of users and items, and what is known of them."""
+    for ids in (users, items):
+        _write_parquet(metadata.table(ids), folder / f"{ids.kind}s.parquet")
 
 
 def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
@@ -133,9 +131,8 @@ def read_folder(folder: str | os.PathLike[str]) -> Stored:
     try:
         manifest = json.loads((source / MANIFEST).read_text())
         checked_version(manifest["format"], FORMAT_VERSION, source, DataError)
-        users = Vocabulary(pl.read_parquet(source / "users.parquet")["user"], kind="user")
-        known = pl.read_parquet(source / "items.parquet")
-        items = Vocabulary(known["item"], kind="item")
+        tables = {side: pl.read_parquet(source / f"{side}s.parquet") for side in ("user", "item")}
+        users, items = (Vocabulary(table[side], kind=side) for side, table in tables.items())
         matrix = _matrix(source, ARRAYS, (len(users), len(items)))
         by_item = None
         if (source / f"{TRANSPOSED[0]}.npy").exists():
@@ -150,7 +147,7 @@ def read_folder(folder: str | os.PathLike[str]) -> Stored:
         raise DataError(
             f"{source} is not a folder of interactions ({error}): write it with Interactions.write"
         ) from error
-    metadata = ItemMetadata(*(known[column] if column in known.columns else None for column in ("title", "genres")))
+    metadata = Metadata(tables["item"].drop("item"), tables["user"].drop("user"))
     return Stored(users, items, matrix, timestamps, order, metadata, name, by_item)
 
 

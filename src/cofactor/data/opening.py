@@ -17,7 +17,7 @@ from cofactor.errors import DataError, first_line
 __all__ = ["existing", "inner_suffix", "opened"]
 
 _PACKED = {".gz": (b"\x1f\x8b", "gzip"), ".zst": (b"\x28\xb5\x2f\xfd", "zstandard"), ".zip": (b"PK", "zip")}
-_TABLES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter", ".item")
+_TABLES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter", ".item", ".user")
 # NotImplementedError is what zipfile raises where it does not know the compression
 _BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, NotImplementedError)
 

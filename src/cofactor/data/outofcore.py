@@ -26,9 +26,9 @@ from cofactor.data.array_store import Disk, bytes_of, edges_of, scratch_folder
 from cofactor.data.buckets import Buckets, Transposing, sums_between
 from cofactor.data.building import Duplicates, Entries, distinct
 from cofactor.data.columns import DEFAULTS, Column, OnBadRows, Typed, positions_of, typed, wanted_columns
-from cofactor.data.ingest import Titles, as_table
+from cofactor.data.ingest import Attributes, Known
 from cofactor.data.interactions import Interactions, open_folder
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.data.ondisk import ARRAYS, MANIFEST, TRANSPOSED, ArrayFile, write_manifest, write_sides
 from cofactor.data.readers import parquet_columns, parquet_errors, parquet_files
 from cofactor.data.times import TimeUnit
@@ -54,7 +54,8 @@ def open_parquet(
     value: Column | None = DEFAULTS["value"],
     time: Column | None = DEFAULTS["time"],
     memory: str | int = "4GB",
-    titles: Titles | None = None,
+    items: Attributes | None = None,
+    users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     cache: str | os.PathLike[str] | None = None,
@@ -73,7 +74,7 @@ def open_parquet(
     ----------
     path : str or path
         The file or folder.
-    user, item, value, time, titles, duplicates, on_bad_rows, name
+    user, item, value, time, items, users, duplicates, on_bad_rows, name
         As in `read_parquet`.
     memory : str or int
         What may be in memory at once, besides Python and its libraries and the ids of both sides: such as ``"4GB"``,
@@ -121,9 +122,8 @@ def open_parquet(
     wanted = wanted_columns(user, item, value, time)
     columns = parquet_columns(parquet_files(source, apart_from=store.folder), wanted)
     options = {"columns": columns, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
-    texts = None if titles is None else as_table(titles)  # fails before the work, not after it
-    table = _Cached(source, options, store, notify or logger.info).opened(name)
-    return table if texts is None else table.with_items(texts)
+    known = Known.of(items, users)  # fails before the work, not after it
+    return known.joined_to(_Cached(source, options, store, notify or logger.info).opened(name))
 
 
 class _Cached:
@@ -381,7 +381,7 @@ def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder:
     _write_starts(folder / f"{ARRAYS[0]}.npy", counts)
     _write_transpose(by_item, item_counts, folder)
     _write_order(folder, found.n_rows, at_once)
-    write_sides(folder, users.ids, items.ids, ItemMetadata())
+    write_sides(folder, users.ids, items.ids, Metadata())
 
 
 def _by_user(

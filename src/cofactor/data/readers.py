@@ -13,13 +13,13 @@ from typing import Any
 import polars as pl
 
 from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
+from cofactor.data.attribute_files import items_beside, users_beside
 from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, positions_of, wanted_columns
 from cofactor.data.database import read_sql
 from cofactor.data.delimited import Choice, read_delimited
-from cofactor.data.ingest import Titles, from_columns, interactions, without_bad
+from cofactor.data.ingest import Attributes, Known, from_columns, interactions, without_bad
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.opening import existing, inner_suffix, opened
-from cofactor.data.title_files import titles_beside
 from cofactor.errors import DataError, SettingError, first_line
 
 __all__ = [
@@ -55,7 +55,8 @@ def read_csv(
     columns: Sequence[str] | None = None,
     ids: IdType = "str",
     encoding: str = "utf-8",
-    titles: Titles | None = None,
+    items: Attributes | None = None,
+    users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     name: str | None = None,
@@ -87,8 +88,11 @@ def read_csv(
         Whether ids are kept as strings, or read as integers.
     encoding : str
         The encoding of the text, such as ``"latin-1"`` or ``"utf-16"``.
-    titles : path or polars.DataFrame, optional
-        A file for `read_titles`, or a data frame with the columns item, title, and optionally genres.
+    items : path or data frame, optional
+        What is known of the items: a file for `cofactor.data.attribute_files.read_items`, or a frame for
+        `Interactions.with_items`.
+    users : path or data frame, optional
+        What is known of the users, likewise.
     duplicates : {"last", "first", "sum", "mean", "error"}
         What to do with several rows for the same user and item; see `Interactions.from_columns`.
     on_bad_rows : {"error", "skip"}
@@ -127,7 +131,7 @@ def read_csv(
     has_header = has_header and columns is None
     table = read_delimited(source, Choice(wanted, separator, columns, has_header, ids, encoding))
     frame = without_bad(table, str(source), "line", on_bad_rows)
-    return interactions(frame, str(source), duplicates, name, titles)
+    return interactions(frame, str(source), duplicates, name, Known.of(items, users))
 
 
 def _are_names(columns: object) -> bool:
@@ -141,7 +145,8 @@ def read_parquet(
     item: Column = DEFAULTS["item"],
     value: Column | None = DEFAULTS["value"],
     time: Column | None = DEFAULTS["time"],
-    titles: Titles | None = None,
+    items: Attributes | None = None,
+    users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     name: str | None = None,
@@ -167,7 +172,8 @@ def read_parquet(
     with parquet_errors(source):
         chosen = [pl.col(column).alias(role) for role, column in wanted.items()]
         frame = pl.scan_parquet(files).select(chosen).collect()
-    return from_columns(frame, str(source), on_bad_rows, duplicates, source.name if name is None else name, titles)
+    name = source.name if name is None else name
+    return from_columns(frame, str(source), on_bad_rows, duplicates, name, Known.of(items, users))
 
 
 @contextlib.contextmanager
@@ -216,16 +222,17 @@ def from_frame(
     item: Column = DEFAULTS["item"],
     value: Column | None = DEFAULTS["value"],
     time: Column | None = DEFAULTS["time"],
-    titles: Titles | None = None,
+    items: Attributes | None = None,
+    users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     name: str = "",
 ) -> Interactions:
     """Read interactions from a data frame: pandas, polars, pyarrow, a duckdb relation, or anything narwhals reads.
 
-    Ids keep their type: integers stay integers, categories become strings. See `read_csv` for the parameters; titles
-    are taken from a column title where there is one and none are given. So what `Interactions.to_frame` returns gives
-    the same table.
+    Ids keep their type: integers stay integers, categories become strings. See `read_csv` for the parameters. Titles
+    are taken from a column title where there is one and no ``items`` are given, so what `Interactions.to_frame` returns
+    gives the same table.
 
     Raises
     ------
@@ -243,14 +250,14 @@ def from_frame(
     from cofactor.data.frames import chosen_columns  # brings narwhals, which importing cofactor must not load
 
     wanted = wanted_columns(user, item, value, time)
-    if titles is None and "title" not in wanted.values():
+    if items is None and "title" not in wanted.values():
         wanted["title"] = ("title",)
     chosen = chosen_columns(frame, wanted)
     if "title" in chosen.columns:
-        found = chosen.select("item", "title").filter(pl.col("title").is_not_null())
-        titles = found if found["title"].dtype in (pl.String, pl.Categorical, pl.Enum) and len(found) else None
+        titles = chosen.select("item", "title").filter(pl.col("title").is_not_null()).unique("item", keep="first")
+        items = titles if titles["title"].dtype in (pl.String, pl.Categorical, pl.Enum) and len(titles) else None
         chosen = chosen.drop("title")
-    return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, titles)
+    return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, Known.of(items, users))
 
 
 def read_table(path: PathLike, **options: Any) -> Interactions:
@@ -275,13 +282,13 @@ def is_parquet(path: PathLike) -> bool:
 
 
 def read_movielens(path: PathLike, *, name: str | None = None, **options: Any) -> Interactions:
-    """Read ratings in one of the MovieLens layouts, with the titles in the same folder.
+    """Read ratings in one of the MovieLens layouts, with the files of items and users in the same folder.
 
     Parameters
     ----------
     path : str or path
-        ``u.data`` (tabs), ``ratings.dat`` (``::``) or ``ratings.csv``, or a folder with one of them. Titles come
-        from ``u.item``, ``movies.dat`` or ``movies.csv`` in the same folder.
+        ``u.data`` (tabs), ``ratings.dat`` (``::``) or ``ratings.csv``, or a folder with one of them. Items come
+        from ``u.item``, ``movies.dat`` or ``movies.csv`` in the same folder, users from ``u.user`` or ``users.dat``.
     name : str, optional
         The data set's name, as shown in reports; by default that of the folder.
     **options
@@ -302,7 +309,7 @@ def read_movielens(path: PathLike, *, name: str | None = None, **options: Any) -
     ('1', '7', 4.0, 1365029107, 'Alien (1979)')
     """
     file = _ratings_file(path_of(path))
-    beside = {"titles": titles_beside(file), "has_header": inner_suffix(file) == ".csv"}
+    beside = {"items": items_beside(file), "users": users_beside(file), "has_header": inner_suffix(file) == ".csv"}
     return read_csv(file, name=name or file.resolve().parent.name, **{**beside, **options})
 
 

@@ -35,6 +35,6 @@ def item_plane(model: Factors) -> np.ndarray:
 
 def names_of(model: Factors, rows: np.ndarray) -> list[str]:
     """Return the titles of some items, and the ids of those that have none."""
-    titles = model.metadata.take(rows).titles
+    titles = None if model.metadata.titles is None else model.metadata.titles.gather(rows)
     ids = [str(identifier) for identifier in model.items.take(rows)]
     return ids if titles is None else [title or name for title, name in zip(titles, ids, strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.errors import DataError
 
 __all__ = ["canonical", "check_interactions", "check_metadata", "check_shapes", "frozen"]
@@ -92,12 +92,10 @@ def check_shapes(arrays: Mapping[str, Any], lengths: Mapping[str, int], mean: fl
         raise DataError(f"mean is {mean}: it must be a finite number")
 
 
-def check_metadata(metadata: ItemMetadata, n_items: int) -> None:
-    """Raise DataError where titles or genres are not as many as the items."""
-    for name in ("titles", "genres"):
-        texts = getattr(metadata, name)
-        if texts is not None and len(texts) != n_items:
-            raise DataError(f"there are {len(texts):,} {name} for {n_items:,} items: give one an item")
+def check_metadata(metadata: Metadata, lengths: Mapping[str, int]) -> None:
+    """Raise DataError where there is not a row of metadata for each user and each item."""
+    for side in ("user", "item"):
+        metadata.check(side, lengths[f"{side}s"])
 
 
 def check_times(times: np.ndarray | None, seen: sparse.csr_array) -> None:

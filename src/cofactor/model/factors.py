@@ -16,7 +16,7 @@ from scipy import sparse
 
 from cofactor.data import notebook
 from cofactor.data.interactions import Interactions
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.data.passes import as_csr, counts_of
 from cofactor.data.preparation import AsGiven, Preparation, prepared
 from cofactor.data.timing import Timing, latest_first
@@ -30,6 +30,7 @@ from cofactor.model import checks, trend
 from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
+from cofactor.model.packed_tables import packed_tables
 from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class Factors:
         Added to every score.
     seen : scipy.sparse.csr_array, shape (users, items)
         What each user must not be shown again, with the raw value: what was learnt from, and more.
-    metadata : ItemMetadata
-        Titles and genres, where known.
+    metadata : Metadata
+        What is known of the items and the users: titles, genres and all that the training data came with.
     objective : Objective
         What the vectors minimize; `fold_in` needs nothing more.
     origin : Origin
@@ -95,7 +96,7 @@ class Factors:
     item_bias: np.ndarray | None = None
     mean: float = 0.0
     seen: sparse.csr_array = None
-    metadata: ItemMetadata = ItemMetadata()
+    metadata: Metadata = Metadata()
     objective: Objective = SquaredError()
     origin: Origin = Origin()
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -176,7 +177,9 @@ class Factors:
             None if item_bias is None else np.array(item_bias, dtype=np.float32),
             mean,
             None if seen is None else checks.canonical(seen),
-            ItemMetadata() if titles is None else ItemMetadata(pl.Series(list(titles), dtype=pl.String)),
+            Metadata()
+            if titles is None
+            else Metadata(pl.DataFrame({"title": pl.Series(list(titles), dtype=pl.String)})),
             origin=Origin(solver="from_arrays"),
         )
 
@@ -213,6 +216,16 @@ class Factors:
     def n_items(self) -> int:
         """The number of items."""
         return len(self.items)
+
+    @property
+    def item_table(self) -> pl.DataFrame:
+        """What is known of the items, in row order: the column item, and those that the training data came with."""
+        return self.metadata.table(self.items)
+
+    @property
+    def user_table(self) -> pl.DataFrame:
+        """What is known of the users, in row order: the column user, and those that the training data came with."""
+        return self.metadata.table(self.users)
 
     @property
     def digest(self) -> str:
@@ -848,7 +861,7 @@ def _check_shapes(model: Factors) -> None:
     lengths = {"users": len(model.users), "items": len(model.items)}
     arrays = {name: getattr(model, name) for name in (*_ARRAYS, "seen")}
     checks.check_shapes(arrays, lengths, model.mean)
-    checks.check_metadata(model.metadata, lengths["items"])
+    checks.check_metadata(model.metadata, lengths)
     checks.check_times(model.seen_times, model.seen)
 
 
@@ -874,7 +887,7 @@ def _described(vectors: np.ndarray, side: str) -> pl.DataFrame:
 def digest_of(model: Factors) -> str:
     """Return a short name for what a model is: 32 hexadecimal digits, equal for equal models on any machine.
 
-    It covers all that answers depend on: vectors, biases, mean, ids, titles, what was seen, and the objective and
+    It covers all that answers depend on: vectors, biases, mean, ids, metadata, what was seen, and the objective and
     preparation that place newcomers. When and from what the model was trained, and the figures of its training, it
     leaves out.
     """
@@ -890,6 +903,8 @@ def _digested(model: Factors) -> Iterator[tuple[str, np.ndarray]]:
     settings = {"mean": model.mean, "objective": model.objective.to_dict(), "preparation": model.preparation.to_dict()}
     if model.timing is not None:
         settings["timing"] = model.timing.to_dict()
+    tables = packed_tables(model.metadata)
+    settings["tables"] = tables.schema
     yield "settings", np.frombuffer(json.dumps(settings, sort_keys=True).encode(), np.uint8)
     for name in ("user_vectors", "item_vectors", "user_bias", "item_bias"):
         if (array := getattr(model, name)) is not None:
@@ -899,11 +914,9 @@ def _digested(model: Factors) -> Iterator[tuple[str, np.ndarray]]:
     yield "seen.values", model.seen.data.astype(np.float32, copy=False)
     if model.seen_times is not None:
         yield "seen.times", model.seen_times.astype(np.float64, copy=False)
-    texts = {"titles": model.metadata.titles, "genres": model.metadata.genres}
-    series = {"users": model.users.ids, "items": model.items.ids, **texts}
-    for name, values in series.items():
-        if values is not None:
-            yield from _of_series(name, values)
+    for name, values in {"users": model.users.ids, "items": model.items.ids}.items():
+        yield from _of_series(name, values)
+    yield from tables.tensors.items()
     for name in sorted(model.extras):
         yield f"extras.{name}", np.asarray(model.extras[name])
 

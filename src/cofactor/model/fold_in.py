@@ -10,7 +10,7 @@ from scipy import sparse
 
 from cofactor.data.columns import LARGEST
 from cofactor.data.interactions import Interactions
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.data.timing import check_recency
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import DataError, SettingError
@@ -83,12 +83,10 @@ def fold_in(model: Factors, newcomers: Newcomers, side: Side, *, alone: bool, re
     if (known >= 0).any():
         given = _seen_of(model, side).laid_under(known, given)
     placed = model.objective.place(parameters_of(model), _learnt(model, given, side, recency), side)
-    if alone:
-        return _with_rows(model, side, Vocabulary(ids, kind=side), placed, given, None)
-    extended = own.extended(ids)
-    grown = _with_rows(model, side, extended, placed, given, extended.find(ids))
-    if side == "item" and isinstance(newcomers, Interactions):
-        return evolved(grown, metadata=_joined_metadata(model, extended, newcomers))
+    extended = Vocabulary(ids, kind=side) if alone else own.extended(ids)
+    grown = _with_rows(model, side, extended, placed, given, None if alone else extended.find(ids))
+    if isinstance(newcomers, Interactions):
+        return evolved(grown, metadata=_with_news(grown.metadata, extended, newcomers))
     return grown
 
 
@@ -178,9 +176,8 @@ def _with_rows(
         n: new if places is None else _put(model.extras[n], new, places, length) for n, new in placed.extras.items()
     }
     changes["extras"] = {**model.extras, **extras}
+    changes["metadata"] = _grown_metadata(model, **{f"{side}s": vocabulary})
     if side == "item":
-        rows = np.arange(length)
-        changes["metadata"] = model.metadata.take(np.where(rows < model.n_items, rows, -1))
         changes["extras"] |= _levels(model, changes["seen"], changes["seen_times"])
     return evolved(model, checked=True, **changes)
 
@@ -323,18 +320,22 @@ def _grown(model: Factors, users: Vocabulary, items: Vocabulary, seen: Seen, new
             changes[name] = old if old is None else _put(old, old[:0], np.empty(0, int), length)
     grown = model.objective.grown(parameters_of(model), len(users), len(items))
     changes["extras"] = {**grown, **_levels(model, seen.table, seen.times)}
-    if model.metadata.titles is not None or news.metadata.titles is not None:
-        changes["metadata"] = _joined_metadata(model, items, news)
+    changes["metadata"] = _grown_metadata(model, users=users, items=items)
+    for ids in (users, items):
+        changes["metadata"] = _with_news(changes["metadata"], ids, news)
     return evolved(model, **changes)
 
 
-def _joined_metadata(model: Factors, items: Vocabulary, news: Interactions) -> ItemMetadata:
-    ours = model.metadata.take(model.items.find(items.ids))
-    theirs = news.metadata.take(news.items.find(items.ids))
-    joined = []
-    for one, other in ((ours.titles, theirs.titles), (ours.genres, theirs.genres)):
-        joined.append(other if one is None else one if other is None else one.zip_with(one.is_not_null(), other))
-    return ItemMetadata(*joined)
+def _grown_metadata(model: Factors, **sides: Vocabulary) -> Metadata:
+    """Return a model's metadata in the order of other vocabularies, nulls for those who are new."""
+    rows = {
+        name: getattr(model, name).find(ids.ids) for name, ids in sides.items() if getattr(model.metadata, name).width
+    }
+    return model.metadata.take(**rows)
+
+
+def _with_news(metadata: Metadata, ids: Vocabulary, news: Interactions) -> Metadata:
+    return metadata.updated(ids, news.metadata, news.users if ids.kind == "user" else news.items)
 
 
 def _refreshed(model: Factors, side: Side, rows: np.ndarray) -> Factors:

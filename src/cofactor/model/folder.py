@@ -4,7 +4,8 @@
 
     DIR/model.json            what the model is: format, rank, mean, objective, origin, sizes
     DIR/users/part-*.parquet  id, row, vector, and bias where the model has biases; in row order
-    DIR/items/part-*.parquet  the same, and title and genres where they are known
+    DIR/items/part-*.parquet  the same; title and genres where they are known
+                              and of both sides, other attributes as ``attribute_NAME``
     DIR/seen/part-*.parquet   user_row, item_row, value; in this order
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.data.preparation import preparation_from
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import CofactorError, ModelFileError
@@ -30,9 +31,22 @@ from cofactor.model.objectives import Objective, objective_from
 from cofactor.model.origin import Origin
 from cofactor.model.upgrade import upgraded
 
-__all__ = ["CARD", "FOLDER_FORMAT", "KIND", "FolderModel", "card_from", "is_model_folder", "load_folder", "open_folder"]
+__all__ = [
+    "ATTRIBUTE",
+    "CARD",
+    "FOLDER_FORMAT",
+    "KIND",
+    "PLAIN_ATTRIBUTES",
+    "FolderModel",
+    "card_from",
+    "is_model_folder",
+    "load_folder",
+    "open_folder",
+]
 
 CARD, FOLDER_FORMAT, KIND = "model.json", 2, "cofactor-factors"
+ATTRIBUTE, PLAIN_ATTRIBUTES = "attribute_", ("title", "genres")
+"""How the columns of attributes are told from others: by what stands before their names, or by their names."""
 
 _UNSOUND = (CofactorError, pl.exceptions.PolarsError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _MARGIN = 2.5  # vectors as they are read and as they are kept, side by side, and the index for lists
@@ -134,7 +148,6 @@ class FolderModel:
         return pl.scan_parquet(files)
 
     def _model(self, users: pl.DataFrame, items: pl.DataFrame) -> Factors:
-        texts = (items[name] if name in items.columns else None for name in ("title", "genres"))
         return Factors(
             _vectors(users, self.rank),
             _vectors(items, self.rank),
@@ -144,7 +157,7 @@ class FolderModel:
             items["bias"].to_numpy() if self.card["item_bias"] else None,
             float(self.card["mean"]),
             self._seen(users["row"]),
-            ItemMetadata(*texts),
+            Metadata(_attributes(items), _attributes(users)),
             self.objective,
             self.origin,
             preparation=preparation_from(self.card["preparation"]),
@@ -274,6 +287,13 @@ def _checked(side: pl.LazyFrame, n: int) -> pl.DataFrame:
     if len(frame) != n or not np.array_equal(frame["row"].to_numpy(), np.arange(n)):
         raise ValueError(f"there are {len(frame):,} rows where {n:,} should be, numbered from 0")
     return frame
+
+
+def _attributes(side: pl.DataFrame) -> pl.DataFrame:
+    """Return what is known of users or items besides their vectors."""
+    names = {name: name.removeprefix(ATTRIBUTE) for name in side.columns if name.startswith(ATTRIBUTE)}
+    names |= {name: name for name in PLAIN_ATTRIBUTES if name in side.columns}
+    return pl.DataFrame({plain: side[name] for name, plain in names.items()})
 
 
 def _vectors(frame: pl.DataFrame, rank: int) -> np.ndarray:

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data.metadata import ItemMetadata
 from cofactor.data.passes import as_csr
 from cofactor.data.preparation import preparation_from
 from cofactor.data.timing import timing_from
@@ -26,18 +24,26 @@ from cofactor.files import replacing
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import objective_from
 from cofactor.model.origin import Origin
+from cofactor.model.packed_tables import numbers_of, packed_tables, packed_texts, texts_of, unpacked_tables
 from cofactor.model.tensors import check_rows, mapped_tensors
 from cofactor.model.upgrade import upgraded
 
 __all__ = ["FORMAT_VERSION", "load", "open_model", "save"]
 
 FORMAT_VERSION = 3
-"""Version 3 knows of time; a model that does not heed it is written as version 2, which older readers read."""
+"""Version 3 knows of time; a model that does not heed it is written as version 2, which older readers read.
+
+Tables of items and users have no version: a reader that knows titles and genres alone leaves the rest out, and gives
+the same answers.
+"""
 
 LARGE = 2**26
 """From so many seen items on, their values are written even if all are 1, so that no reader has to make them."""
 
-_UNSOUND = (CofactorError, AttributeError, KeyError, TypeError, ValueError, RecursionError, OverflowError, MemoryError)
+_UNSOUND = (
+    *(CofactorError, pl.exceptions.PolarsError, AttributeError, KeyError, TypeError, ValueError, RecursionError),
+    *(OverflowError, MemoryError),
+)
 """What reading a file that lies about its contents can end in."""
 
 _VECTORS = ("user_vectors", "item_vectors", "user_bias", "item_bias")
@@ -60,18 +66,20 @@ def save(model: Factors, path: str | os.PathLike[str]) -> Path:
     from safetensors.numpy import save_file
 
     target = Path(path)
+    tables = packed_tables(model.metadata)
     card = {
         "format_version": 2 if model.timing is None else FORMAT_VERSION,
         "mean": model.mean,
         "objective": model.objective.to_dict(),
         "preparation": model.preparation.to_dict(),
         **({} if model.timing is None else {"timing": model.timing.to_dict()}),
+        **({"tables": tables.schema} if tables.schema else {}),
         "origin": dataclasses.asdict(model.origin),
         "history": {name: list(values) for name, values in model.history.items()},
     }
     header = {"cofactor": json.dumps(card, allow_nan=False)}  # one entry: safetensors shuffles several
     with replacing(target) as beside:
-        save_file(_tensors(model), beside, header)
+        save_file(_tensors(model) | dict(tables.tensors), beside, header)
     return target
 
 
@@ -161,31 +169,15 @@ def _tensors(model: Factors) -> dict[str, np.ndarray]:
         tensors["seen.times"] = model.seen_times
     for side in ("users", "items"):
         tensors |= _packed_ids(getattr(model, side), side)
-    for name in ("titles", "genres"):
-        if (texts := getattr(model.metadata, name)) is not None:
-            tensors |= _packed(texts, name)
     tensors |= {f"extras.{name}": np.asarray(array) for name, array in model.extras.items()}
     return {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
 
 
 def _packed_ids(vocabulary: Vocabulary, side: str) -> dict[str, np.ndarray]:
     if not vocabulary.holds_integers:
-        return _packed(vocabulary.ids, side)
+        return packed_texts(vocabulary.ids, side)
     ids: np.ndarray = vocabulary.ids.to_numpy()
     return {side: ids}
-
-
-def _packed(texts: pl.Series, name: str) -> dict[str, np.ndarray]:
-    """Lay texts out as bytes plus offsets; a text that is not known has its place in ``missing``."""
-    encoded = [text.encode() for text in texts.fill_null("").to_list()]
-    offsets = np.concatenate([[0], np.cumsum([len(text) for text in encoded])]).astype(np.int64)
-    packed: dict[str, np.ndarray] = {
-        f"{name}.bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
-        f"{name}.offsets": offsets,
-    }
-    if texts.null_count():
-        packed[f"{name}.missing"] = np.asarray(texts.is_null().to_numpy(), dtype=np.uint8)
-    return packed
 
 
 def _card(header: Mapping[str, str], source: Path) -> dict[str, Any]:
@@ -214,18 +206,18 @@ def _refuse(constant: str) -> None:
 
 def _model(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Factors:
     users, items = (_vocabulary(tensors, side) for side in ("users", "items"))
-    bias = {name: _numbers(tensors, name, np.float32) for name in ("user_bias", "item_bias") if name in tensors}
+    bias = {name: numbers_of(tensors, name, np.float32) for name in ("user_bias", "item_bias") if name in tensors}
     timing = timing_from(card.get("timing"))
     return Factors(
-        _numbers(tensors, "user_vectors", np.float32),
-        _numbers(tensors, "item_vectors", np.float32),
+        numbers_of(tensors, "user_vectors", np.float32),
+        numbers_of(tensors, "item_vectors", np.float32),
         user_bias=bias.get("user_bias"),
         item_bias=bias.get("item_bias"),
         users=users,
         items=items,
         mean=_real(card["mean"]),
         seen=_seen(tensors, (len(users), len(items))),
-        metadata=ItemMetadata(*(_texts_of_items(tensors, name, len(items)) for name in ("titles", "genres"))),
+        metadata=unpacked_tables(card.get("tables", {}), tensors, {"items": len(items), "users": len(users)}),
         objective=objective_from(card["objective"]),
         preparation=preparation_from(card["preparation"]),
         timing=timing,
@@ -254,18 +246,10 @@ def _real(value: Any) -> float:
     return float(value)
 
 
-def _numbers(tensors: Mapping[str, np.ndarray], name: str, dtype: type) -> np.ndarray:
-    if name not in tensors:
-        raise ValueError(f"{name} is missing")
-    if tensors[name].dtype != dtype:
-        raise ValueError(f"{name} is of type {tensors[name].dtype}, not {np.dtype(dtype)}")
-    return tensors[name]
-
-
 def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> sparse.csr_array:
-    indptr, indices = _numbers(tensors, "seen.indptr", np.int64), _numbers(tensors, "seen.indices", np.int32)
+    indptr, indices = numbers_of(tensors, "seen.indptr", np.int64), numbers_of(tensors, "seen.indices", np.int32)
     if "seen.values" in tensors:
-        values = _numbers(tensors, "seen.values", np.float32)
+        values = numbers_of(tensors, "seen.values", np.float32)
     else:
         values = np.ones(indices.shape, np.float32)
     if indptr.shape != (shape[0] + 1,) or indices.ndim != 1 or values.shape != indices.shape:
@@ -287,34 +271,8 @@ def _times(tensors: Mapping[str, np.ndarray]) -> np.ndarray | None:
 def _vocabulary(tensors: Mapping[str, np.ndarray], side: str) -> Vocabulary:
     kind = side.removesuffix("s")
     if side not in tensors:
-        return Vocabulary(_texts(tensors, side), kind=kind)
+        return Vocabulary(texts_of(tensors, side), kind=kind)
     ids = tensors[side]
     if ids.ndim != 1 or ids.dtype not in (np.int64, np.uint64):
         raise ValueError(f"{side} are of type {ids.dtype} and shape {ids.shape}")
     return Vocabulary(pl.Series(ids), kind=kind)
-
-
-def _texts_of_items(tensors: Mapping[str, np.ndarray], name: str, n_items: int) -> pl.Series | None:
-    if f"{name}.offsets" not in tensors:
-        return None
-    texts = _texts(tensors, name)
-    if len(texts) != n_items:
-        raise ValueError(f"there are {len(texts):,} {name} for {n_items:,} items")
-    return texts
-
-
-def _texts(tensors: Mapping[str, np.ndarray], name: str) -> pl.Series:
-    offsets, packed = _numbers(tensors, f"{name}.offsets", np.int64), _numbers(tensors, f"{name}.bytes", np.uint8)
-    if offsets.ndim != 1 or packed.ndim != 1 or not len(offsets):
-        raise ValueError(f"{name} have the wrong shape")
-    if offsets[0] != 0 or offsets[-1] != len(packed) or np.any(np.diff(offsets) < 0):
-        raise ValueError(f"{name} have offsets outside of their bytes")
-    data = packed.tobytes()
-    decode: Callable[[int, int], str] = lambda start, end: data[start:end].decode()  # noqa: E731
-    texts = pl.Series([decode(start, end) for start, end in pairwise(offsets.tolist())], dtype=pl.String)
-    if f"{name}.missing" in tensors:
-        missing = _numbers(tensors, f"{name}.missing", np.uint8)
-        if missing.shape != (len(texts),):
-            raise ValueError(f"{name} have the wrong shape")
-        texts = texts.set(pl.Series(missing != 0), None)
-    return texts

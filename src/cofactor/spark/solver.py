@@ -1,6 +1,7 @@
 """Alternating least squares on Spark, for ratings past one machine (`SparkALS`)."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.model.factors import Factors
+from cofactor.model.folder import ATTRIBUTE, PLAIN_ATTRIBUTES
 from cofactor.model.objectives import Goal, Objective
 from cofactor.model.objectives.confidence import Confidence
 from cofactor.model.objectives.squared import SquaredError
@@ -172,7 +174,28 @@ class SparkALS:
         ClusterError
             If Java or the master are not there, or the cluster breaks down.
         """
-        layout = layout or Layout()
+        known = {} if metadata is None else {"items": metadata}
+        return self._fit_table(source, output, layout or Layout(), known, name)
+
+    def fit_named(self, train: Interactions, output: str | PathLike[str]) -> str:
+        """Learn from a table in memory and write the model as a folder, with what is known of both sides.
+
+        See `fit_table`.
+        """
+        check_train(train)
+        spark = session(self.master)
+        frame = spark.createDataFrame(train.to_frame().select("user", "item", "value").to_arrow())
+        tables = {"users": train.user_table, "items": train.item_table}
+        known = {
+            side: spark.createDataFrame(_attributes(table).to_arrow())
+            for side, table in tables.items()
+            if table.width > 1
+        }
+        return self._fit_table(frame, output, Layout(), known, train.name)
+
+    def _fit_table(
+        self, source: Source, output: str | PathLike[str], layout: Layout, known: Mapping[str, Any], name: str | None
+    ) -> str:
         check_choices(layout)
         spark, url = session(self.master), hadoop_files.url_of(output)
         with clear_errors(spark):
@@ -181,19 +204,11 @@ class SparkALS:
             beside = f"{self.working}/{url.rpartition('/')[2]}" if self.working else url
             with hadoop_files.working_folder(spark, beside) as working:
                 learnt = self._learn(table, layout, working)
-                if metadata is not None:
-                    learnt = replace(learnt, items=learnt.items.join(metadata, "id", "left"))
+                joined = {side: getattr(learnt, side).join(table, "id", "left") for side, table in known.items()}
+                learnt = replace(learnt, **joined)
                 origin = origin_of(self, name or _name_of(source))
                 write_folder(spark, learnt, self._objective(learnt), origin, url)
         return url
-
-    def fit_named(self, train: Interactions, output: str | PathLike[str]) -> str:
-        """Learn from a table in memory and write the model as a folder; see `fit_table`."""
-        check_train(train)
-        spark, known = session(self.master), _texts_of(train)
-        frame = spark.createDataFrame(train.to_frame().select("user", "item", "value").to_arrow())
-        metadata = None if known is None else spark.createDataFrame(known.to_arrow())
-        return self.fit_table(frame, output, metadata=metadata, name=train.name)
 
     def _learn(self, table: Any, layout: Layout, working: str) -> Learnt:
         ranking = self.goal == "ranking"
@@ -275,10 +290,19 @@ def _rows_of(train: Interactions) -> Any:
     return pl.DataFrame(dict(zip(names, arrays, strict=True))).to_arrow()
 
 
-def _texts_of(train: Interactions) -> pl.DataFrame | None:
-    named = {"title": train.metadata.titles, "genres": train.metadata.genres}
-    known = {name: text for name, text in named.items() if text is not None}
-    return pl.DataFrame({"id": train.items.ids, **known}) if known else None
+def _attributes(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table of attributes with the names that they have in a model folder, and types that Spark knows."""
+    ids, *columns = table.iter_columns()
+    named = {column.name: "" if column.name in PLAIN_ATTRIBUTES else ATTRIBUTE for column in columns}
+    return pl.DataFrame(
+        [ids.alias("id"), *(_for_spark(column).alias(named[column.name] + column.name) for column in columns)]
+    )
+
+
+def _for_spark(column: pl.Series) -> pl.Series:
+    if column.dtype.is_unsigned_integer():
+        return column.cast(pl.Int64)
+    return column.cast(pl.String) if column.dtype == pl.Time else column
 
 
 def _name_of(source: Source) -> str:

@@ -1,7 +1,6 @@
 """A real PostgreSQL, started for these tests alone, and a store on it or on SQLite."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
@@ -129,11 +128,10 @@ def models(tmp_path_factory, titled):
     """Model files by name: one that predicts ratings, two trained on likes for lists, one for lists on stars."""
     import polars as pl
 
-    from cofactor.data.metadata import ItemMetadata
     from cofactor.solvers import ALS, ImplicitALS
 
     genres = pl.Series(["Drama|War" if k % 2 else "Comedy" for k in range(titled.n_items)])
-    data = dataclasses.replace(titled, metadata=ItemMetadata(titled.metadata.titles, genres))
+    data = titled.with_items(titled.item_table.with_columns(genres=genres))
     likes = data.at_least(4).binary()
     folder = tmp_path_factory.mktemp("models")
     made = {

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.evaluation.html_report.build import report_page
 from cofactor.solvers import ALS, BayesianMF, ImplicitALS
 
@@ -71,7 +71,7 @@ def read():
 def parts(titled):
     """A training part with a hostile title, and what was held out."""
     titles = pl.Series([HOSTILE, *titled.metadata.titles[1:]])
-    hostile = dataclasses.replace(titled, metadata=ItemMetadata(titles), name="<b>stars</b>")
+    hostile = dataclasses.replace(titled, metadata=Metadata(pl.DataFrame({"title": titles})), name="<b>stars</b>")
     return hostile.split_random(test_fraction=0.2, seed=0)
 
 

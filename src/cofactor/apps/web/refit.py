@@ -78,7 +78,7 @@ def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Inte
         for one, new in zip((triplets.user_rows, triplets.item_rows, triplets.values), given.T, strict=True)
     ]
     joined = Interactions.from_rows(users, old.items, *columns, name=old.name)
-    return dataclasses.replace(joined, metadata=old.metadata)
+    return dataclasses.replace(joined, metadata=old.metadata.take(users=old.users.find(users.ids)))
 
 
 def _joined(users: Vocabulary, names: set[str]) -> Vocabulary:

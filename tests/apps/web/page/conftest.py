@@ -9,7 +9,7 @@ import pytest
 from websupport import Service
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.metadata import ItemMetadata
+from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Vocabulary
 
 N_USERS = 80
@@ -37,7 +37,8 @@ def two_tastes(ids, titles=None, genres=None):
         Vocabulary([f"u{k}" for k in range(N_USERS)], kind="user"), Vocabulary(ids, kind="item"), users, items, values,
         None, name="two tastes",
     )  # fmt: skip
-    texts = ItemMetadata(*(None if text is None else pl.Series(text, dtype=pl.String) for text in (titles, genres)))
+    known = {name: text for name, text in {"title": titles, "genres": genres}.items() if text is not None}
+    texts = Metadata(pl.DataFrame(known, schema=dict.fromkeys(known, pl.String)))
     return dataclasses.replace(table, metadata=texts)
 
 
