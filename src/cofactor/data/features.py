@@ -6,7 +6,7 @@ back to the average.
 
 - text with few different values, and booleans, are categories: a column for each value that two rows have or more;
 - lists, and text such as ``Action|Drama``, are several categories at once;
-- numbers and dates are cut into bins of about equally many rows, one column each: no effect need be linear;
+- numbers and dates are cut into bins of about equally many rows, one column each, so that no effect need be linear;
 - other text is words, each with a column by its hash (Weinberger et al. 2009, Feature hashing for large scale
   multitask learning), where two rows share it.
 """
@@ -23,16 +23,19 @@ from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
 
-__all__ = ["Encoder", "encoder_from"]
+__all__ = ["EVERYTHING", "Encoder", "encoder_from", "names_of"]
 
-BINS = 14
-"""Into how many bins numbers are cut."""
+BINS = (5, 14, 40)
+"""Into how many bins numbers are cut, each way by itself: few bins for what is rare, many for what is common."""
 
-WORDS = 4096
+WORDS = 2048
 """How many columns words are hashed to."""
 
-MOST = 50_000
+MOST = 5_000
 """So many columns at most, since their covariances are kept as a table."""
+
+EVERYTHING = "everything"
+"""The name of the column that is 1 in every row."""
 
 _FEW = 0.2  # text with more different values than this share of its rows is words
 _SEVERAL = "|"
@@ -139,8 +142,7 @@ class Encoder:
             If a column is not there, is missing for everybody, holds one value alone or values that nothing shares, or
             makes more columns than fit.
         """
-        columns = tuple(_column_of(table, name, side) for name in names)
-        made = cls(columns)
+        made = cls(tuple(column for name in names for column in _columns_of(table, name, side)))
         if made.size > MOST:
             raise DataError(
                 f"{side}_features make {made.size:,} columns, and {MOST:,} are the most: leave out a column with so "
@@ -156,7 +158,7 @@ class Encoder:
     @property
     def labels(self) -> list[str]:
         """What each column of the matrix stands for."""
-        return [label for column in self.columns for label in column.labels] + ["everything"]
+        return [label for column in self.columns for label in column.labels] + [EVERYTHING]
 
     def encode(self, table: pl.DataFrame) -> sparse.csr_array:
         """Return a row for each of a table's: float32, shape (rows, size). A column that is missing counts as empty."""
@@ -199,8 +201,8 @@ def _finite(number: Any) -> float:
     return float(number)
 
 
-def _column_of(table: pl.DataFrame, name: str, side: str) -> Column:
-    """Choose how a column is encoded."""
+def _columns_of(table: pl.DataFrame, name: str, side: str) -> Sequence[Column]:
+    """Choose how a column of the table is encoded."""
     if name not in table.columns:
         known = ", ".join(column for column in table.columns if column != side) or "none"
         raise DataError(
@@ -214,16 +216,16 @@ def _column_of(table: pl.DataFrame, name: str, side: str) -> Column:
     if column.null_count() == len(column) or (kind.is_float() and not column.is_finite().any()):
         raise DataError(f"{side}_features: {name!r} is missing for every {side}: leave it out")
     if (kind.is_numeric() or kind.is_temporal()) and kind != pl.Duration:
-        return _bins_of(column, name, side)
+        return [_bins_of(column, name, side, count) for count in BINS]
     values = _values_of(column)
     counts = values["value"].value_counts().filter(pl.col("count") > 1).sort("value")
     several = isinstance(kind, pl.List | pl.Array) or column.dtype == pl.Boolean or _lists(column)
     if several or values["value"].n_unique() <= max(2, _FEW * len(column)):
         shared = tuple(counts["value"].to_list())
         everywhere = counts.height == 1 and counts["count"][0] == len(column)
-        return Categories(name, _telling(shared if not everywhere else (), name, side))
+        return [Categories(name, _telling(shared if not everywhere else (), name, side))]
     hashes = _hashes_of(column)["value"].value_counts().filter(pl.col("count") > 1)["value"].sort()
-    return Words(name, _telling(tuple(hashes.to_list()), name, side))
+    return [Words(name, _telling(tuple(hashes.to_list()), name, side))]
 
 
 def _telling(values: tuple[Any, ...], name: str, side: str) -> tuple[Any, ...]:
@@ -235,10 +237,10 @@ def _telling(values: tuple[Any, ...], name: str, side: str) -> tuple[Any, ...]:
     return values
 
 
-def _bins_of(column: pl.Series, name: str, side: str) -> Bins:
+def _bins_of(column: pl.Series, name: str, side: str, count: int) -> Bins:
     numbers = _numbers_of(column)
     numbers = numbers[np.isfinite(numbers)]
-    edges = np.unique(np.quantile(numbers, np.arange(1, BINS) / BINS, method="higher"))
+    edges = np.unique(np.quantile(numbers, np.arange(1, count) / count, method="higher"))
     edges = edges[edges > numbers.min()]
     if not len(edges):
         raise DataError(f"{side}_features: {name!r} is the same for every {side}: leave it out")

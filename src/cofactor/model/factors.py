@@ -31,6 +31,7 @@ from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
 from cofactor.model.packed_tables import packed_tables
+from cofactor.model.side_features import Features
 from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Factors:
         How the model heeds time, if it does.
     seen_times : numpy.ndarray, shape (seen pairs,), optional
         When each pair of ``seen`` was, in seconds since 1970; kept where there is a ``timing``.
+    features : mapping of side to SideFeatures
+        What attributes say of vectors, where they were learnt from.
     retriever : Retriever, optional
         What finds lists, if not the exact search; `approximate` sets it, and a saved file does not hold it.
 
@@ -104,6 +107,7 @@ class Factors:
     preparation: Preparation = AsGiven()
     timing: Timing | None = None
     seen_times: np.ndarray | None = None
+    features: Features = field(default_factory=dict)
     retriever: Retriever | None = None
 
     def __post_init__(self) -> None:
@@ -114,16 +118,17 @@ class Factors:
         if self.seen is None:
             object.__setattr__(self, "seen", sparse.csr_array((len(self.users), len(self.items)), dtype=np.float32))
         object.__setattr__(self, "history", MappingProxyType({k: tuple(v) for k, v in self.history.items()}))
-        object.__setattr__(self, "extras", MappingProxyType(dict(self.extras)))
+        for name in ("extras", "features"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         _check_shapes(self)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
-        return {**state, "history": dict(self.history), "extras": dict(self.extras)}
+        return {**state, **{name: dict(getattr(self, name)) for name in ("history", "extras", "features")}}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        for name in ("history", "extras"):
+        for name in ("history", "extras", "features"):
             self.__dict__[name] = MappingProxyType(self.__dict__[name])
 
     @classmethod
@@ -505,10 +510,50 @@ class Factors:
         return fold_in(self, newcomers, "user", alone=False)
 
     def fold_in_items(self, newcomers: "Newcomers") -> "Factors":
-        """Return the model with new items in it, by who rated them: ``{"new film": {"196": 5}}``; see `fold_in`."""
+        """Return the model with new items in it, by who rated them or by what they are.
+
+        Parameters
+        ----------
+        newcomers : Interactions, mapping of ids, or data frame
+            Ratings: ``{"new film": {"196": 5}}``; see `fold_in`. Or a frame of attributes with the column ``item``:
+            items that nobody has rated yet get the vector that their attributes say, if the model was trained with
+            ``item_features``. Interactions may bring both.
+
+        Raises
+        ------
+        UnknownIdError, DataError, SettingError
+            As in `fold_in`, and if the model has learnt nothing from attributes of items.
+
+        Examples
+        --------
+        >>> import cofactor as cf
+        >>> from cofactor.solvers import ImplicitALS
+        >>> plays = cf.load_dataset("synthetic:60x40x600").binary()
+        >>> kinds = pl.DataFrame({"item": plays.items.ids, "kind": ["jazz", "rock"] * 20})
+        >>> model = ImplicitALS(rank=4, epochs=2, item_features=("kind",)).fit(plays.with_items(kinds))
+        >>> model.fold_in_items(pl.DataFrame({"item": [900], "kind": ["jazz"]})).n_items
+        41
+        """
         from cofactor.model.fold_in import fold_in  # brings numba
 
         return fold_in(self, newcomers, "item", alone=False)
+
+    def fold_in_users(self, people: Any) -> "Factors":
+        """Return the model with users in it of whom attributes are known, and no rating.
+
+        Parameters
+        ----------
+        people : data frame
+            With the column ``user``, and attributes.
+
+        Raises
+        ------
+        DataError, SettingError
+            If there is no such column, or the model was trained without ``user_features``.
+        """
+        from cofactor.model.fold_in import fold_in  # brings numba
+
+        return fold_in(self, people, "user", alone=False)
 
     def place(self, newcomers: "Newcomers", *, recency: float | None = None) -> "Factors":
         """Return a model of the new users alone; unlike `fold_in`, its time does not depend on the number of users.
@@ -754,7 +799,8 @@ def _counted(model: Factors) -> LearntCounts:
 def has_history(model: Factors, user_rows: np.ndarray) -> np.ndarray:
     """Return of which users something was learnt: a mask.
 
-    Vectors that came from elsewhere are something; those that a solver drew at random and never trained are nothing.
+    Vectors that attributes say, or that came from elsewhere, are something; those that a solver drew at random and
+    never trained are nothing.
     """
     if len(user_rows) > _FEW:
         known: np.ndarray = learnt_counts(model).by_user[user_rows] > 0
@@ -766,7 +812,7 @@ def has_history(model: Factors, user_rows: np.ndarray) -> np.ndarray:
                 model.preparation.apply(model.seen.data[start:end]) for start, end in zip(starts, ends, strict=True)
             )
             known &= np.fromiter((part.any() for part in parts), bool, len(known))
-    if not known.all() and model.origin.solver in ("", "from_arrays"):
+    if not known.all() and ("user" in model.features or model.origin.solver in ("", "from_arrays")):
         known[~known] = model.user_vectors[user_rows[~known]].any(axis=1)
     return known
 
@@ -919,6 +965,8 @@ def _digested(model: Factors) -> Iterator[tuple[str, np.ndarray]]:
     yield from tables.tensors.items()
     for name in sorted(model.extras):
         yield f"extras.{name}", np.asarray(model.extras[name])
+    for side in sorted(model.features):
+        yield f"features.{side}", model.features[side].weights
 
 
 def _of_series(name: str, values: pl.Series) -> Iterator[tuple[str, np.ndarray]]:

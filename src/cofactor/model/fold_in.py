@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data.columns import LARGEST
+from cofactor.data.features import EVERYTHING
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import Metadata
 from cofactor.data.timing import check_recency
@@ -22,13 +24,13 @@ from cofactor.model.objectives.objective import Placed, Side
 from cofactor.model.seen import Seen
 from cofactor.model.trend import LEVELS, scales
 
-__all__ = ["Newcomers", "explain", "fold_in", "place_rows", "update"]
+__all__ = ["Newcomers", "explain", "fold_in", "place_rows", "toward_of", "update"]
 
 _MOMENT = 1e-3
 """Seconds between two choices that were listed in order."""
 
-Newcomers = Interactions | Mapping[Id, Mapping[Id, float] | Iterable[Id]]
-"""Interactions, or for each newcomer what they met: ids with values, or ids alone."""
+Newcomers = Interactions | Mapping[Id, Mapping[Id, float] | Iterable[Id]] | Any
+"""Interactions, or for each newcomer what they met: ids with values, or ids alone; or a frame of their attributes."""
 
 
 def place_rows(
@@ -38,6 +40,7 @@ def place_rows(
     times: np.ndarray | None = None,
     *,
     recency: float | None = None,
+    toward: np.ndarray | None = None,
 ) -> Placed:
     """Return the vectors that rows of raw values get in a model.
 
@@ -51,13 +54,16 @@ def place_rows(
         When each value was, for a model that heeds time.
     recency : float, optional
         What each choice of a user weighs against the next later one; as the model was trained, if not given.
+    toward : numpy.ndarray, shape (newcomers, rank), optional
+        Where vectors are drawn to; see `toward_of`.
 
     Raises
     ------
     SettingError
         If a row's equation is singular, for want of regularization.
     """
-    return model.objective.place(parameters_of(model), _learnt(model, Seen(matrix, times), side, recency), side)
+    learnt = _learnt(model, Seen(matrix, times), side, recency)
+    return model.objective.place(parameters_of(model), learnt, side, toward)
 
 
 def _learnt(model: Factors, rows: Seen, side: Side, recency: float | None) -> sparse.csr_array:
@@ -76,18 +82,60 @@ def fold_in(model: Factors, newcomers: Newcomers, side: Side, *, alone: bool, re
                 f"recency is {recency:g}, and {model.origin.solver or 'this model'} lets all choices of a user count "
                 "alike: leave it out, or train ImplicitALS"
             )
+    if not isinstance(newcomers, Interactions | Mapping) and hasattr(newcomers, "columns"):
+        newcomers = _Described.of(model, newcomers, side)
     ids, given = _rows_of(model, newcomers, side)
     model.objective.check_values(ids, prepared_for(model, given.table))
     own: Vocabulary = getattr(model, f"{side}s")
     known = own.find(ids)
     if (known >= 0).any():
         given = _seen_of(model, side).laid_under(known, given)
-    placed = model.objective.place(parameters_of(model), _learnt(model, given, side, recency), side)
-    extended = Vocabulary(ids, kind=side) if alone else own.extended(ids)
+    names = Vocabulary(ids, kind=side)
+    attributes = _with_news(_grown_metadata(model, **{f"{side}s": names}), names, newcomers)
+    learnt, toward = _learnt(model, given, side, recency), _toward(model, side, attributes.table(names))
+    placed = model.objective.place(parameters_of(model), learnt, side, toward)
+    extended = names if alone else own.extended(ids)
     grown = _with_rows(model, side, extended, placed, given, None if alone else extended.find(ids))
-    if isinstance(newcomers, Interactions):
-        return evolved(grown, metadata=_with_news(grown.metadata, extended, newcomers))
-    return grown
+    return evolved(grown, metadata=_with_news(grown.metadata, extended, newcomers))
+
+
+@dataclass(frozen=True, eq=False)
+class _Described:
+    """Newcomers of whom attributes are known, and no rating."""
+
+    ids: Vocabulary
+    metadata: Metadata
+
+    @classmethod
+    def of(cls, model: Factors, frame: Any, side: Side) -> "_Described":
+        if side not in model.features:
+            raise SettingError(
+                f"this model learnt nothing from attributes of {side}s, so it cannot place any by them: train with "
+                f"{side}_features=(…), such as ImplicitALS({side}_features=('genres',)), or give their ratings"
+            )
+        if not isinstance(frame, pl.DataFrame):
+            from cofactor.data.frames import as_polars  # imports narwhals, which is slow
+
+            frame = as_polars(frame)
+        if side not in frame.columns:
+            raise DataError(
+                f"the frame of new {side}s has the columns {', '.join(frame.columns)}: name the one that holds their "
+                f"ids {side!r}"
+            )
+        ids = Vocabulary(id_series(frame[side], side), kind=side)
+        return cls(ids, Metadata().with_table(frame, ids))
+
+
+def toward_of(model: Factors, side: Side, rows: np.ndarray) -> np.ndarray | None:
+    """Return where the vectors of some of a model's rows are drawn to by their attributes; None if nothing draws."""
+    if side not in model.features:
+        return None
+    table = model.user_table if side == "user" else model.item_table
+    return _toward(model, side, table[rows])
+
+
+def _toward(model: Factors, side: Side, table: pl.DataFrame) -> np.ndarray | None:
+    return model.features[side].means(table) if side in model.features else None
 
 
 def _rows_of(model: Factors, newcomers: Newcomers, side: Side) -> tuple[pl.Series, Seen]:
@@ -101,6 +149,11 @@ def _rows_of(model: Factors, newcomers: Newcomers, side: Side) -> tuple[pl.Serie
         entries = told.table[present].tocoo()
         places = other.rows(others.take(entries.col))
         return theirs.take(present), Seen.of(entries.row, places, entries.data, told.times, (len(present), len(other)))
+    if isinstance(newcomers, _Described):
+        nobody = np.empty(0, np.int64)
+        return newcomers.ids.ids, Seen.of(
+            nobody, nobody, nobody, _in_order(model, []), (len(newcomers.ids), len(other))
+        )
     ids = id_series(list(newcomers), side)
     if not isinstance(newcomers, Mapping):
         raise DataError(f"{type(newcomers).__name__} in place of newcomers: give a mapping, as {{'new': ['a']}}")
@@ -218,7 +271,7 @@ def explain(model: Factors, user: Id, item: Id) -> pl.DataFrame:
             "share": shares[order],
         }
     )
-    others = {}
+    others = attribute_shares_of(model, history, user_row, item_row)
     if model.timing is not None and model.timing.trend is not None:
         others["how much it is chosen of late"] = model.timing.trend_weight * float(model.extras[LEVELS][item_row])
     others["everything else"] = score - float(shares.sum()) - sum(others.values())
@@ -261,6 +314,31 @@ def shares_of(
         return found
     shares = np.zeros((history.nnz, len(item_rows)))
     shares[np.searchsorted(history.indices, learnt.indices)] = found
+    return shares
+
+
+def attribute_shares_of(model: Factors, history: Seen, user_row: int, item_row: int) -> dict[str, float]:
+    """Return what each of a user's attributes adds to a score, by its name; nothing where none are learnt from."""
+    if "user" not in model.features:
+        return {}
+    features = model.features["user"]
+    places = features.encoder.encode(model.user_table[[user_row]]).indices
+    learnt = _learnt(model, history, "user", None)
+    found = model.objective.attribute_shares(
+        parameters_of(model),
+        learnt.indices,
+        learnt.data.astype(np.float64),
+        user_row,
+        np.array([item_row]),
+        features.weights[places].astype(np.float64),
+    )[:, 0]
+    if model.timing is not None and model.timing.trend is not None:
+        found = found / scales(model.item_vectors[[item_row]], model.extras)
+    shares: dict[str, float] = {}
+    for place, share in zip(places.tolist(), found.tolist(), strict=True):
+        name = features.encoder.labels[place]
+        name = "what most users share" if name == EVERYTHING else name
+        shares[name] = shares.get(name, 0.0) + share
     return shares
 
 
@@ -334,14 +412,18 @@ def _grown_metadata(model: Factors, **sides: Vocabulary) -> Metadata:
     return model.metadata.take(**rows)
 
 
-def _with_news(metadata: Metadata, ids: Vocabulary, news: Interactions) -> Metadata:
+def _with_news(metadata: Metadata, ids: Vocabulary, news: Newcomers) -> Metadata:
+    if isinstance(news, _Described):
+        return metadata.updated(ids, news.metadata, news.ids)
+    if not isinstance(news, Interactions):
+        return metadata
     return metadata.updated(ids, news.metadata, news.users if ids.kind == "user" else news.items)
 
 
 def _refreshed(model: Factors, side: Side, rows: np.ndarray) -> Factors:
     """Solve some rows of one side anew, all else held."""
     given = _seen_of(model, side).take(rows)
-    placed = place_rows(model, given.table, side, given.times)
+    placed = place_rows(model, given.table, side, given.times, toward=toward_of(model, side, rows))
     changes: dict[str, Any] = {}
     for name, new in ((f"{side}_vectors", placed.vectors), (f"{side}_bias", placed.bias)):
         if new is not None:

@@ -21,6 +21,7 @@ from cofactor.data.timing import timing_from
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.files import replacing
+from cofactor.model import side_features
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import objective_from
 from cofactor.model.origin import Origin
@@ -31,7 +32,7 @@ from cofactor.model.upgrade import upgraded
 __all__ = ["FORMAT_VERSION", "load", "open_model", "save"]
 
 FORMAT_VERSION = 3
-"""Version 3 knows of time; a model that does not heed it is written as version 2, which older readers read.
+"""Version 3 knows of time and of features; a model without either is written as version 2, which older readers read.
 
 Tables of items and users have no version: a reader that knows titles and genres alone leaves the rest out, and gives
 the same answers.
@@ -41,7 +42,16 @@ LARGE = 2**26
 """From so many seen items on, their values are written even if all are 1, so that no reader has to make them."""
 
 _UNSOUND = (
-    *(CofactorError, pl.exceptions.PolarsError, AttributeError, KeyError, TypeError, ValueError, RecursionError),
+    *(
+        CofactorError,
+        pl.exceptions.PolarsError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ),
     *(OverflowError, MemoryError),
 )
 """What reading a file that lies about its contents can end in."""
@@ -68,12 +78,13 @@ def save(model: Factors, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     tables = packed_tables(model.metadata)
     card = {
-        "format_version": 2 if model.timing is None else FORMAT_VERSION,
+        "format_version": 2 if model.timing is None and not model.features else FORMAT_VERSION,
         "mean": model.mean,
         "objective": model.objective.to_dict(),
         "preparation": model.preparation.to_dict(),
         **({} if model.timing is None else {"timing": model.timing.to_dict()}),
         **({"tables": tables.schema} if tables.schema else {}),
+        **({"features": side_features.stored(model.features)} if model.features else {}),
         "origin": dataclasses.asdict(model.origin),
         "history": {name: list(values) for name, values in model.history.items()},
     }
@@ -170,6 +181,7 @@ def _tensors(model: Factors) -> dict[str, np.ndarray]:
     for side in ("users", "items"):
         tensors |= _packed_ids(getattr(model, side), side)
     tensors |= {f"extras.{name}": np.asarray(array) for name, array in model.extras.items()}
+    tensors |= {f"features.{side}": one.weights for side, one in model.features.items()}
     return {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
 
 
@@ -222,6 +234,7 @@ def _model(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Factors:
         preparation=preparation_from(card["preparation"]),
         timing=timing,
         seen_times=None if timing is None else _times(tensors),
+        features=_features(card, tensors),
         origin=_origin(card["origin"]),
         history=_history(card["history"]),
         extras={name.removeprefix("extras."): array for name, array in tensors.items() if name.startswith("extras.")},
@@ -258,6 +271,13 @@ def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> sparse.c
         raise ValueError("the table of seen items has rows that overlap")
     check_rows(indptr, indices, values, shape[1])
     return as_csr(values, indices, indptr, shape)
+
+
+def _features(card: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> side_features.Features:
+    if not (encoders := card.get("features")):
+        return {}
+    weights = {side: numbers_of(tensors, f"features.{side}", np.float32) for side in encoders}
+    return side_features.features_from(encoders, weights, tensors["user_vectors"].shape[-1])
 
 
 def _times(tensors: Mapping[str, np.ndarray]) -> np.ndarray | None:

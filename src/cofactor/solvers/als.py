@@ -24,7 +24,7 @@ from cofactor.model.least_squares import (
     solve_rows,
     sum_of_losses,
 )
-from cofactor.model.objectives import Goal
+from cofactor.model.objectives import Goal, Side
 from cofactor.model.objectives.confidence import SHORT_ROW, Confidence
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.solvers.base import (
@@ -41,6 +41,7 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
+from cofactor.solvers.featured import Attributes, Featured, attributes_of, features_of
 from cofactor.solvers.timed import Timed, in_time, timing_of
 
 __all__ = ["ALS", "ImplicitALS"]
@@ -208,7 +209,7 @@ class ALS:
 
 
 @dataclass(frozen=True)
-class ImplicitALS(Timed):
+class ImplicitALS(Timed, Featured):
     r"""Vectors for putting items in order, learnt from what people chose rather than from how they rated it.
 
     **Model**: score = user vector · item vector, near 1 for what a user would choose and near 0 for the rest.
@@ -225,6 +226,9 @@ class ImplicitALS(Timed):
     ``benchmarks/large_ranks.py`` measures all three.
 
     **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``.
+
+    **Attributes**: with ``item_features`` or ``user_features`` a row's vector is drawn to what the row's attributes say
+    instead of to zero, so that items and users without ratings have vectors, too; see `Featured`.
 
     **Reference**: Hu, Koren, Volinsky (2008), Collaborative filtering for implicit feedback datasets; Rendle,
     Krichene, Zhang, Koren (2021), Revisiting the performance of iALS on item recommendation benchmarks, and iALS++.
@@ -276,7 +280,8 @@ class ImplicitALS(Timed):
         check_settings(self, regularization=0.0, unobserved_weight=0.0, nu=0.0)
         check_choice(self, "method", tuple(_METHODS))
         check_choice(self, "values", get_args(Values))
-        super().__post_init__()
+        Timed.__post_init__(self)
+        Featured.__post_init__(self)
 
     def fit(
         self,
@@ -304,8 +309,9 @@ class ImplicitALS(Timed):
         preparation = confidences(train.matrix.data, self.values)
         timing = timing_of(self, train)
         learnt = learnt_from(train, preparation, timing)
-        by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
+        rows: Mapping[Side, Rows] = {"user": Rows.of(learnt.matrix), "item": Rows.of(learnt.by_item)}
         loss = self._objective()
+        attributes = attributes_of(self, train, rows, loss.penalty_scale)
         improve = _METHODS[self.method]
 
         def first() -> Arrays:
@@ -314,9 +320,15 @@ class ImplicitALS(Timed):
 
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items = arrays["users"], arrays["items"]
-            improve(by_user, loss.equations(items), users)
-            improve(by_item, loss.equations(users), items)
-            return arrays, {"objective": loss.measure(by_user, by_item, users, items).objective}
+            sides: Mapping[Side, tuple[Floats, Floats]] = {"user": (users, items), "item": (items, users)}
+            for side, (own, other) in sides.items():
+                system = loss.equations(other)
+                if side in attributes:
+                    system = attributes[side].drawing(system, own)
+                improve(rows[side], system, own)
+            objective = loss.measure(rows["user"], rows["item"], users, items).objective
+            objective += sum(one.penalty(sides[side][0], self.regularization) for side, one in attributes.items())
+            return arrays, {"objective": objective}
 
         done = run_epochs(
             first,
@@ -324,10 +336,10 @@ class ImplicitALS(Timed):
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train, preparation, timing),
+            model=partial(self._factors, train, preparation, timing, attributes),
         )
         self._warn_of_collapse(done.arrays["users"], done.arrays["items"])
-        return self._factors(train, preparation, timing, done.arrays, done.history)
+        return self._factors(train, preparation, timing, attributes, done.arrays, done.history)
 
     def _warn_of_collapse(self, users: Floats, items: Floats) -> None:
         if self.rank < _JUDGED_RANK or min(len(users), len(items)) < _JUDGED_ROWS:
@@ -348,12 +360,16 @@ class ImplicitALS(Timed):
         train: Interactions,
         preparation: Preparation,
         timing: Timing | None,
+        attributes: Mapping[Side, Attributes],
         arrays: Arrays,
         history: History,
     ) -> Factors:
+        vectors: dict[Side, Floats] = {"user": arrays["users"], "item": arrays["items"]}
+        features = features_of(attributes, vectors)
+        vectors |= {side: one.learnt(vectors[side]) for side, one in attributes.items()}
         trained = Factors(
-            arrays["users"],
-            arrays["items"],
+            vectors["user"],
+            vectors["item"],
             train.users,
             train.items,
             seen=train.matrix,
@@ -362,6 +378,7 @@ class ImplicitALS(Timed):
             origin=origin_of(self, train),
             history=history,
             preparation=preparation,
+            features=features,
         )
         return in_time(trained, timing, train.timestamps)
 

@@ -19,6 +19,7 @@ from cofactor.files import checked_version, replacing
 from cofactor.model.factors import Factors
 from cofactor.model.tensors import mapped_tensors
 from cofactor.solvers.base import Callback, Epoch
+from cofactor.solvers.featured import FEATURE_SETTINGS
 from cofactor.solvers.timed import TIME_SETTINGS
 
 __all__ = ["Arrays", "Checkpoint", "History", "Progress", "run_epochs"]
@@ -216,7 +217,10 @@ def _fingerprint(solver: Any, train: Interactions, version: int = FORMAT_VERSION
     """Hash what identifies a training: its settings, except the number of epochs, and its data."""
     digest = hashlib.blake2b(digest_size=16)
     settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name != "epochs"}
-    for name in TIME_SETTINGS:  # which checkpoints older than they do not have, and later ones need not
+    for name in (
+        *TIME_SETTINGS,
+        *FEATURE_SETTINGS,
+    ):  # which older checkpoints do not have
         if name in settings and settings[name] == solver.__dataclass_fields__[name].default:
             del settings[name]
     if version == 1:

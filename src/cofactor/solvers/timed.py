@@ -10,7 +10,7 @@ from cofactor.data.times import Duration, duration, length_setting
 from cofactor.data.timing import Timing, check_recency
 from cofactor.errors import DataError
 from cofactor.model.factors import Factors, evolved, learnt_counts
-from cofactor.model.fold_in import place_rows
+from cofactor.model.fold_in import place_rows, toward_of
 from cofactor.model.trend import extras_of
 from cofactor.solvers.base import check_settings
 
@@ -98,7 +98,8 @@ def in_time(model: Factors, timing: Timing | None, times: np.ndarray | None) -> 
     assert times is not None
     model = evolved(model, timing=timing, seen_times=times)
     if timing.recency < 1:
-        model = evolved(model, user_vectors=place_rows(model, model.seen, "user", times).vectors)
+        toward = toward_of(model, "user", np.arange(model.n_users))
+        model = evolved(model, user_vectors=place_rows(model, model.seen, "user", times, toward=toward).vectors)
     if timing.trend is not None:
         levels = timing.levels(model.seen.indices, times, model.n_items)
         kept = extras_of(model.user_vectors, learnt_counts(model).by_user > 0, levels)

@@ -20,7 +20,9 @@ class Complete(Objective):
 
     kind: ClassVar[str] = "complete"
 
-    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+    def place(
+        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
+    ) -> Placed:
         """Project rows, zeros included, on the other side's vectors; see `Objective.place`."""
         fixed = parameters.vectors(other_side(side)).astype(np.float64)
         vectors = (rows @ fixed @ np.linalg.pinv(fixed.T @ fixed)).astype(np.float32)

@@ -60,6 +60,10 @@ class Confidence(LeastSquares):
         """Whether some choices of a user can count more than others: their values are confidences."""
         return not self.alike
 
+    def penalty_scale(self, counts: np.ndarray) -> "Floats":
+        """Return the scale of rows' penalties, from their numbers of pairs."""
+        return ((counts + self.count_offset) ** self.nu).astype(np.float32)
+
     def equations(self, fixed: "Floats", mean: float = 0.0) -> "Equations":
         """Return the equations of a side's vectors, given the other's (n, rank); there is no mean to take off."""
         return self._equations(fixed, numerics().gram(fixed))
@@ -114,7 +118,7 @@ class Confidence(LeastSquares):
         if self.adds_unobserved:
             chosen = sparse.csr_array(((rows.data != 0).astype(np.float32), rows.indices, rows.indptr), rows.shape)
             prior = np.asarray(self.unobserved_weight * (chosen @ system.vectors), np.float32)
-            system = dataclasses.replace(system, prior=prior)
+            system = dataclasses.replace(system, prior=system.prior + prior)
         return super()._solved(system, rows, free)
 
     def _weights_and_pulls(

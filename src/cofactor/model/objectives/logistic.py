@@ -83,7 +83,9 @@ class Logistic(Objective):
         loss, count = blocks.epoch(examples.descend, seed, epoch, users, items, biases, settings, figures=2)
         return float(loss / max(count, 1))
 
-    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+    def place(
+        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
+    ) -> Placed:
         """Solve a logistic regression for each row; see `Objective.place`."""
         found = np.zeros((rows.shape[0], parameters.item_vectors.shape[1] + 1), np.float32)
         often = self._often(parameters) if side == "item" else None

@@ -112,7 +112,9 @@ class Objective(abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+    def place(
+        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
+    ) -> Placed:
         """Return the vectors that rows of prepared values get while the other side is held.
 
         Parameters
@@ -121,12 +123,34 @@ class Objective(abc.ABC):
         rows : scipy.sparse.csr_array, shape (newcomers, items) for users, (newcomers, users) for items
         side : {"user", "item"}
             What the newcomers are.
+        toward : numpy.ndarray, shape (newcomers, rank), optional
+            What vectors are drawn to instead of to zero, where a model has learnt from attributes.
 
         Raises
         ------
         SettingError
             If a row's equation is singular, for want of regularization.
         """
+
+    def attribute_shares(
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        parts: np.ndarray,
+    ) -> np.ndarray:
+        """Split off what a user's attributes add to scores: float64, shape (attributes, items).
+
+        Parameters
+        ----------
+        parameters, met, values, user_row, item_rows
+            As in `shares`.
+        parts : numpy.ndarray, shape (attributes, rank)
+            What each attribute adds to where the user is drawn to.
+        """
+        return np.zeros((len(parts), len(item_rows)))
 
     @abc.abstractmethod
     def shares(

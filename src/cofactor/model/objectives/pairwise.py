@@ -78,7 +78,9 @@ class Pairwise(Objective):
         loss, right, count = blocks.epoch(pairs.descend, seed, epoch, users, items, bias, settings, figures=3)
         return EpochStats(float(loss / max(count, 1)), float(right / max(count, 1)))
 
-    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+    def place(
+        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
+    ) -> Placed:
         """Place rows by the steps of the training; see `Objective.place`."""
         if side == "item":
             return self._placed_items(parameters, rows)

@@ -44,7 +44,9 @@ class Posterior(Objective):
         """The fields that count something."""
         return ("n_samples",)
 
-    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+    def place(
+        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
+    ) -> Placed:
         """Draw vectors and biases for new rows, each given a draw of the other side; see `Objective.place`.
 
         Newcomers without a rating get zeros and the bias of the average row, as in the training.

@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -67,12 +68,19 @@ class LeastSquares(Objective):
     def measure(self, by_user: "Rows", by_item: "Rows", users: "Floats", items: "Floats", mean: float) -> Measured:
         """Return the exact loss of a model, in double precision."""
 
-    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+    def place(
+        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
+    ) -> Placed:
         """Solve each row's equations; see `Objective.place`."""
         biased = parameters.bias(side) is not None
         if parameters.vectors(side).shape[1] == 0 and not biased:
             return Placed(np.zeros((rows.shape[0], 0), np.float32))
-        solved = self._solved(self.problem(parameters, side), rows, int(biased))
+        system = self.problem(parameters, side)
+        if toward is not None:
+            system = _drawn(system, rows, toward)
+        solved = self._solved(system, rows, int(biased))
+        if toward is not None and (new := np.diff(rows.indptr) == 0).any():
+            solved[new, : toward.shape[1]] = toward[new]  # nothing else is known of them
         return Placed(solved[:, :-1], solved[:, -1]) if biased else Placed(solved)
 
     def _solved(self, system: "Equations", rows: sparse.csr_array, free: int) -> "Floats":
@@ -88,6 +96,30 @@ class LeastSquares(Objective):
         """Split scores: the solution of a row's equation is a sum over its ratings; see `Objective.shares`."""
         if parameters.item_vectors.shape[1] == 0 and parameters.user_bias is None:
             return np.zeros((len(met), len(item_rows)))
+        rated, pulls, effect = self._effect(parameters, met, values, user_row, item_rows)
+        found: np.ndarray = pulls[:, None] * (rated @ effect)
+        return found
+
+    def attribute_shares(
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        parts: np.ndarray,
+    ) -> np.ndarray:
+        """Split off what a user's attributes add to scores; see `Objective.attribute_shares`."""
+        system = self.problem(parameters, "user")
+        pull = float(system.scale(np.array([len(met)]))[0]) * system.penalty[: parts.shape[1]].astype(np.float64)
+        effect = self._effect(parameters, met, values, user_row, item_rows)[2]
+        found: np.ndarray = (parts * pull) @ effect[: parts.shape[1]]
+        return found
+
+    def _effect(
+        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rated vectors, their pulls, and what a unit of pull in each coordinate adds to scores."""
         system = self.problem(parameters, "user")
         rated, asked = system.vectors[met].astype(np.float64), system.vectors[item_rows].astype(np.float64)
         weights, pulls = self._weights_and_pulls(system, parameters, met, values, user_row)
@@ -103,9 +135,7 @@ class LeastSquares(Objective):
             whole = np.linalg.lstsq(matrix + (rated.T * weights) @ rated, rated.T @ pulls, rcond=None)[0]
             pulls = np.where(disliked, pulls - weights * (rated @ whole), pulls)
             weights = np.where(disliked, 0.0, weights)
-        effect = np.linalg.lstsq(matrix + (rated.T * weights) @ rated, asked.T, rcond=None)[0]
-        found: np.ndarray = pulls[:, None] * (rated @ effect)
-        return found
+        return rated, pulls, np.linalg.lstsq(matrix + (rated.T * weights) @ rated, asked.T, rcond=None)[0]
 
     def _weights_and_pulls(
         self, system: "Equations", parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int
@@ -176,10 +206,12 @@ class SquaredError(LeastSquares):
         offsets, target = parameters.bias(other), (-parameters.mean, 1.0)
         return numerics().equations(columns, penalty, offsets=offsets, target=target, nu=self.nu)
 
-    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side) -> Placed:
+    def place(
+        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
+    ) -> Placed:
         """Solve each row's equations; see `Objective.place`."""
         if not self.bias_first or parameters.bias(side) is None:
-            return super().place(parameters, rows, side)
+            return super().place(parameters, rows, side, toward)
         system, counts = self.problem(parameters, side), np.diff(rows.indptr)
         left = rows.data - np.float64(parameters.mean) - system.offsets[rows.indices]
         sums = np.bincount(np.repeat(np.arange(len(counts)), counts), weights=left, minlength=len(counts))
@@ -194,6 +226,14 @@ class SquaredError(LeastSquares):
         if self.bias_first and parameters.user_bias is not None:
             values = values - parameters.user_bias[user_row]
         return super()._weights_and_pulls(system, parameters, met, values, user_row)
+
+
+def _drawn(system: "Equations", rows: sparse.csr_array, toward: np.ndarray) -> "Equations":
+    """Return equations that draw rows to some vectors instead of to zero."""
+    pull = np.zeros((rows.shape[0], system.rank), np.float32)
+    pull[:, : toward.shape[1]] = toward
+    pull *= system.scale(np.diff(rows.indptr))[:, None] * system.penalty
+    return dataclasses.replace(system, prior=system.prior + pull)
 
 
 def with_ones(vectors: "Floats") -> "Floats":

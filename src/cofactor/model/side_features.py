@@ -1,0 +1,91 @@
+"""What attributes say of vectors: where a row's vector is drawn to, before anybody's choices are known.
+
+**Model.** ``y_i = B'g_i + free part``, with the row's encoded attributes ``g_i`` and one matrix ``B`` for a side.
+
+**Loss.** In place of the penalty ``scale_i r |y_i|^2`` of a row, ``scale_i r |y_i - B'g_i|^2``, plus ``r RIDGE |B|^2``.
+
+**Algorithm.** Before each half-step, ``B`` is the ridge regression of the side's vectors on its attributes, each row
+with the weight of its penalty. A row without any rating has the vector ``B'g_i``.
+
+References
+----------
+D. Agarwal, B.-C. Chen (2009), "Regression-based latent factor models".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+
+from cofactor.data.features import Encoder, encoder_from
+from cofactor.model.objectives.objective import Side
+
+__all__ = ["NO_FEATURES", "RIDGE", "Features", "SideFeatures", "features_from", "regressed", "stored"]
+
+Floats = npt.NDArray[np.float32]
+
+RIDGE = 10.0
+"""Weight of the squares of ``B``, in units of a row's penalty without ratings: a value that fewer rows share than about
+this says little."""
+
+
+@dataclass(frozen=True, eq=False)
+class SideFeatures:
+    """What the attributes of one side say.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    weights : numpy.ndarray of float32, shape (encoded columns, rank)
+        ``B``.
+    """
+
+    encoder: Encoder
+    weights: Floats
+
+    def means(self, table: pl.DataFrame) -> Floats:
+        """Return where vectors are drawn to, from the attributes of their rows: shape (rows, rank)."""
+        found: Floats = self.encoder.encode(table) @ self.weights
+        return found
+
+
+Features = Mapping[Side, SideFeatures]
+NO_FEATURES: Features = MappingProxyType({})
+
+
+def regressed(design: sparse.csr_array, vectors: Floats, weights: npt.NDArray[np.floating[Any]]) -> Floats:
+    """Return ``B``: the ridge regression of vectors on attributes.
+
+    Parameters
+    ----------
+    design : scipy.sparse.csr_array, shape (rows, columns)
+    vectors : numpy.ndarray of float32, shape (rows, rank)
+    weights : numpy.ndarray, shape (rows,)
+        Of each row.
+    """
+    weighted = sparse.csr_array(design.multiply(weights[:, None])).astype(np.float64)
+    matrix = (weighted.T @ design).toarray() + RIDGE * np.eye(design.shape[1])
+    found: Floats = np.linalg.solve(matrix, weighted.T @ vectors.astype(np.float64)).astype(np.float32)
+    return found
+
+
+def stored(features: Features) -> dict[str, Any]:
+    """Return the encoders as JSON can hold them, by side."""
+    return {side: one.encoder.to_dict() for side, one in features.items()}
+
+
+def features_from(card: Mapping[str, Any], weights: Mapping[str, Floats], rank: int) -> Features:
+    """Read what `stored` wrote; raises KeyError, TypeError or ValueError where it does not fit."""
+    found: dict[Side, SideFeatures] = {}
+    for side in ("user", "item"):
+        if side in card:
+            encoder = encoder_from(card[side])
+            if weights[side].shape != (encoder.size, rank) or not np.isfinite(weights[side]).all():
+                raise ValueError(f"the weights of the {side}s' features do not fit their columns")
+            found[side] = SideFeatures(encoder, weights[side])
+    return MappingProxyType(found)
