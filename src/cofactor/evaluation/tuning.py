@@ -25,7 +25,7 @@ from cofactor.evaluation.search_space import Choices, Range, Space, check_known,
 from cofactor.model.factors import Factors
 from cofactor.solvers import SOLVERS
 from cofactor.solvers.base import Epoch
-from cofactor.solvers.timed import TIME_SETTINGS
+from cofactor.solvers.timed import unset_times
 
 __all__ = [
     "Curve",
@@ -607,9 +607,8 @@ class _Search:
         settings = {field.name: repr(getattr(self.base, field.name)) for field in dataclasses.fields(self.base)}
         if getattr(self.base, "goal", None) == "rating":
             settings.pop("values", None)  # it is for lists only, and older studies do not have it
-        for name in TIME_SETTINGS:  # which older studies do not have either
-            if name in settings and getattr(self.base, name) == self.base.__dataclass_fields__[name].default:
-                del settings[name]
+        for name in unset_times(self.base):  # which older studies do not have either
+            del settings[name]
         if offset := getattr(self.base, "count_offset", 0):  # a penalty that older studies do not have
             settings["count_offset"] = repr(offset)
         space = {name: repr(given) for name, given in self.space.items()}

@@ -769,7 +769,14 @@ def popularity_of(model: Factors, *, lately: bool = False) -> np.ndarray:
 
 def users_of(model: Factors) -> Users:
     """Return the user side of a search."""
-    return Users(model.user_vectors, model.user_bias, model.mean)
+    return ranked_users(model, model.user_vectors, model.user_bias)
+
+
+def ranked_users(model: Factors, vectors: np.ndarray, bias: np.ndarray | None) -> Users:
+    """Return users whose products with `ranked_items` are scores; what is rising leaves no room for their biases."""
+    if model.timing is None or model.timing.trend is None:
+        return Users(vectors, bias, model.mean)
+    return Users(vectors)
 
 
 def catalog_of(model: Factors) -> Catalog:

@@ -2,19 +2,20 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.times import Duration, duration, length_setting
 from cofactor.data.timing import Timing, check_recency
-from cofactor.errors import DataError
+from cofactor.errors import DataError, SettingError
 from cofactor.model.factors import Factors, evolved, learnt_counts
 from cofactor.model.fold_in import place_rows
 from cofactor.model.trend import extras_of
 from cofactor.solvers.base import check_settings
 
-__all__ = ["TIME_SETTINGS", "Timed", "in_time", "timing_of"]
+__all__ = ["TIME_SETTINGS", "Timed", "in_time", "refuse_time", "timing_of", "unset_times"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,8 @@ class Timed:
     r"""What a solver for lists makes of time. Every setting needs data with times.
 
     With ``trend``, :math:`score = (\hat s_{ui} - \bar s_i) / \sigma_i + \beta \log(1 + \sum 2^{-a / trend})`. Mean and
-    standard deviation of an item's score are over the users, the sum is over the ages of its choices.
+    standard deviation of an item's score are over the users, the sum is over the ages of its choices. Biases and
+    the mean have no part in it.
 
     Parameters
     ----------
@@ -53,6 +55,38 @@ class Timed:
 
 
 TIME_SETTINGS = tuple(field.name for field in dataclasses.fields(Timed))
+
+
+def unset_times(solver: Any) -> list[str]:
+    """Return the settings of time that a solver has, and that say nothing.
+
+    What identifies a training leaves them out, so that files older than these settings stay good.
+    """
+    if not isinstance(solver, Timed):
+        return []
+    return [field.name for field in dataclasses.fields(Timed) if getattr(solver, field.name) == field.default]
+
+
+def refuse_time(solver: Timed, *names: str, instead: str) -> None:
+    """Refuse settings of time that make sense for lists alone, for a solver that predicts ratings.
+
+    Parameters
+    ----------
+    solver : Timed
+    names : str
+        The settings.
+    instead : str
+        What makes the solver learn lists, as Python writes it.
+
+    Raises
+    ------
+    SettingError
+        Naming the first that is not at its default.
+    """
+    told = type(solver).__name__
+    for name in names:
+        if name not in unset_times(solver):
+            raise SettingError(f"{name} is for lists, and {told} predicts ratings: leave it out, or set {instead}")
 
 
 def timing_of(solver: Timed, train: Interactions) -> Timing | None:
@@ -98,7 +132,8 @@ def in_time(model: Factors, timing: Timing | None, times: np.ndarray | None) -> 
     assert times is not None
     model = evolved(model, timing=timing, seen_times=times)
     if timing.recency < 1:
-        model = evolved(model, user_vectors=place_rows(model, model.seen, "user", times).vectors)
+        placed = place_rows(model, model.seen, "user", times)
+        model = evolved(model, user_vectors=placed.vectors, user_bias=placed.bias)
     if timing.trend is not None:
         levels = timing.levels(model.seen.indices, times, model.n_items)
         kept = extras_of(model.user_vectors, learnt_counts(model).by_user > 0, levels)
