@@ -13,7 +13,7 @@ import cofactor as cf
 from cofactor.data.timing import FLOOR, Timing, latest_first, timing_from
 from cofactor.errors import DataError, SettingError
 from cofactor.model.trend import LEVELS
-from cofactor.solvers import NMF, ImplicitALS
+from cofactor.solvers import BPR, NMF, ImplicitALS, PureSVD
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -47,6 +47,7 @@ SETTINGS = [
 SOLVERS = {
     "implicit-als": functools.partial(ImplicitALS, rank=8, epochs=4),
     "nmf": functools.partial(NMF, goal="ranking", rank=8, epochs=20, regularization=0.1),
+    "bpr": functools.partial(BPR, rank=8, epochs=60, regularization=0.15, negatives=1),
 }
 """Each solver that heeds time, with settings that learn the plays in a moment."""
 
@@ -307,10 +308,8 @@ def test_lengths_of_time_may_be_objects() -> None:
 
 
 def test_recency_is_refused_where_a_model_lets_all_choices_count_alike() -> None:
-    from cofactor.solvers import BPR
-
-    with pytest.raises(SettingError, match=r"recency is 0\.5, and BPR"):
-        BPR(rank=4, epochs=2).fit(plays()).place({"v": [4]}, recency=0.5)
+    with pytest.raises(SettingError, match=r"recency is 0\.5, and PureSVD"):
+        PureSVD(rank=4).fit(plays()).place({"v": [4]}, recency=0.5)
 
 
 @pytest.mark.parametrize(

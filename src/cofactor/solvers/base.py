@@ -266,8 +266,13 @@ def unit_of_ratings(mean: float, deviation: float) -> float:
     return deviation if deviation > _EQUAL * abs(mean) else abs(mean) / 3 or 1.0
 
 
-def positives(train: Interactions) -> Interactions:
-    """Return the pairs of a value above 0, for a solver that lets them all count alike; see `learnt_from`."""
+def positives(train: Interactions, timing: Timing | None = None) -> Interactions:
+    """Return the pairs of a value above 0, for a solver that lets them all count alike; see `learnt_from`.
+
+    With a ``timing`` that lets old pairs weigh less, the values are their weights.
+    """
+    if timing is not None and timing.half_life is not None:
+        return learnt_from(train, Alike(), timing)
     return train if train.matrix.data.min() > 0 else learnt_from(train, Alike())
 
 
