@@ -13,7 +13,7 @@ import cofactor as cf
 from cofactor.data.timing import FLOOR, Timing, latest_first, timing_from
 from cofactor.errors import DataError, SettingError
 from cofactor.model.trend import LEVELS
-from cofactor.solvers import BPR, NMF, ImplicitALS, PureSVD
+from cofactor.solvers import BPR, NMF, ImplicitALS, LogisticMF, PureSVD
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -48,6 +48,7 @@ SOLVERS = {
     "implicit-als": functools.partial(ImplicitALS, rank=8, epochs=4),
     "nmf": functools.partial(NMF, goal="ranking", rank=8, epochs=20, regularization=0.1),
     "bpr": functools.partial(BPR, rank=8, epochs=60, regularization=0.15, negatives=1),
+    "logistic": functools.partial(LogisticMF, rank=8, epochs=60, learning_rate=0.1),
 }
 """Each solver that heeds time, with settings that learn the plays in a moment."""
 
