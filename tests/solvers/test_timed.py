@@ -10,10 +10,12 @@ import polars as pl
 import pytest
 
 import cofactor as cf
+from cofactor.data.splits import random_mask
 from cofactor.data.timing import FLOOR, Timing, latest_first, timing_from
 from cofactor.errors import DataError, SettingError
+from cofactor.model.factors import score_rows
 from cofactor.model.trend import LEVELS
-from cofactor.solvers import BPR, NMF, ImplicitALS, LogisticMF, PureSVD
+from cofactor.solvers import BPR, NMF, ImplicitALS, LogisticMF, PureSVD, solver_class
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -44,7 +46,14 @@ SETTINGS = [
 ]
 
 
+def keras_mf(**settings: object) -> cf.solvers.Solver:
+    """Return KerasMF, which takes seconds to import, with settings that learn in a moment."""
+    small = {"loss": "softmax", "rank": 4, "epochs": 15, "batch_size": 128, "learning_rate": 0.05}
+    return solver_class("keras")(**small | settings)
+
+
 SOLVERS = {
+    "keras": keras_mf,
     "implicit-als": functools.partial(ImplicitALS, rank=8, epochs=4),
     "nmf": functools.partial(NMF, goal="ranking", rank=8, epochs=20, regularization=0.1),
     "bpr": functools.partial(BPR, rank=8, epochs=60, regularization=0.15, negatives=1),
@@ -129,6 +138,16 @@ def test_with_decay_lists_are_of_what_is_liked_now(name: str) -> None:
         shares[half_life] = float(((lists["item"] + lists["user"]) % 2 == 1).mean())
     assert shares[None] < 0.7
     assert shares["30d"] > 0.9
+
+
+@pytest.mark.parametrize("loss", ["bpr", "bce", "ccl"])
+def test_so_are_they_with_each_loss_of_keras(loss: str) -> None:
+    train = moved_tastes()
+    shares = []
+    for half_life in (None, "30d"):
+        lists = keras_mf(loss=loss, epochs=20, half_life=half_life).fit(train).recommend(train.users.ids, n=3)
+        shares.append(float(((lists["item"] + lists["user"]) % 2 == 1).mean()))
+    assert shares[1] > shares[0] + 0.15
 
 
 @each_solver
@@ -294,14 +313,70 @@ def test_settings_of_time_that_are_none_are_refused_by_name(name: str, settings:
 
 
 @pytest.mark.parametrize("settings", [*SETTINGS, {"trend_weight": 2.0}])
-@pytest.mark.parametrize(("kind", "lists"), [(NMF, {"goal": "ranking"})])
-def test_where_ratings_are_predicted_settings_of_time_are_refused(
-    kind: type, lists: dict[str, str], settings: dict[str, object]
-) -> None:
-    remedy = ", ".join(f"{name}={value!r}" for name, value in lists.items())
-    with pytest.raises(SettingError, match=f"^{next(iter(settings))} is for lists, .* or set {remedy}$"):
-        kind(**settings)
-    assert kind(**settings, **lists).goal == "ranking"
+def test_where_ratings_are_predicted_settings_of_time_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=f"^{next(iter(settings))} is for lists, and NMF .* or set goal='ranking'$"):
+        NMF(**settings)
+    assert NMF(**settings, goal="ranking").goal == "ranking"
+
+
+@pytest.mark.parametrize("settings", [{"recency": 0.7}, {"trend": "5d"}, {"trend_weight": 2.0}])
+def test_keras_takes_half_life_alone_to_predict_ratings(settings: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=f"^{next(iter(settings))} is for lists, and KerasMF .* set loss='softmax'$"):
+        keras_mf(**settings, loss="mse")
+    assert keras_mf(**settings, loss="softmax").goal == "ranking"
+    assert keras_mf(half_life="30d", loss="mse").goal == "rating"
+
+
+def changed_minds() -> cf.Interactions:
+    """Return ratings of two years: in the first all are 2 or so, in the second 4 or so."""
+    random = np.random.default_rng(2)
+    users, items = np.indices((60, 30)).reshape(2, -1)
+    late = random.random(len(users)) < 0.5
+    frame = pl.DataFrame(
+        {
+            "user": users,
+            "item": items,
+            "value": np.where(late, 4.0, 2.0) + random.normal(0, 0.1, len(users)),
+            "time": NOW - DAY * np.where(late, random.integers(0, 9, len(users)), 365),
+        }
+    )
+    return cf.from_frame(frame, user="user", item="item", value="value", time="time")
+
+
+def test_with_decay_errors_of_late_ratings_count_most() -> None:
+    train = changed_minds()
+    pairs = train.users.take(np.arange(60) % 60), train.items.take(np.arange(60) % 30)
+    plain, decayed = (
+        keras_mf(loss="mse", half_life=half_life).fit(train).score(*pairs).mean() for half_life in (None, "30d")
+    )
+    assert plain == pytest.approx(3.0, abs=0.2)
+    assert decayed > 3.6
+
+
+def test_figures_of_validation_weigh_as_the_training_does() -> None:
+    train = changed_minds()
+    solver = keras_mf(loss="mse", half_life="30d", epochs=2, validation_fraction=0.3)
+    model = solver.fit(train)
+    held_out = random_mask(len(train), 0.3, 0)
+    table = train.matrix.tocoo()
+    errors = table.data - score_rows(model, table.row.astype(np.int64), table.col.astype(np.int64))
+    weights = model.timing.decay(train.timestamps)
+    expected = np.average(np.square(errors)[held_out], weights=weights[held_out])
+    assert model.history["val_mse"][-1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_ratings_of_newcomers_count_alike_whatever_their_age() -> None:
+    train = changed_minds()
+    model = keras_mf(loss="mse", half_life="30d", epochs=2).fit(train)
+    timeless = dataclasses.replace(model, timing=None, seen_times=None)
+    assert np.array_equal(model.place(train).user_vectors, timeless.place(train).user_vectors)
+
+
+def test_a_model_of_ratings_with_decay_can_be_trained_again() -> None:
+    from cofactor.solvers.retrain import solver_of, trained_on
+
+    model = keras_mf(loss="mse", half_life="30d", epochs=2).fit(changed_minds())
+    assert solver_of(model).fit(trained_on(model)).digest == model.digest
 
 
 def test_lengths_of_time_may_be_objects() -> None:

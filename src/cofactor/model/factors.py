@@ -688,12 +688,13 @@ def prepared_for(
         What each value of a row weighs against the one after it.
     """
     learnt = prepared(table, model.preparation, zeros_count=model.objective.goal == "rating")
-    decays = model.timing is not None and model.timing.half_life is not None
+    timing = model.timing if model.objective.goal == "ranking" else None  # ratings are no weights
+    decays = timing is not None and timing.half_life is not None
     if times is None or not (decays or recency < 1):
         return learnt
     if learnt.nnz < table.nnz:
         times = times[model.preparation.apply(table.data) != 0]
-    weights = np.ones(learnt.nnz, np.float32) if model.timing is None else model.timing.decay(times)
+    weights = np.ones(learnt.nnz, np.float32) if timing is None else timing.decay(times)
     if recency < 1:
         weights *= latest_first(learnt.indptr, times, recency)
     return as_csr(learnt.data * weights, learnt.indices, learnt.indptr, learnt.shape)
