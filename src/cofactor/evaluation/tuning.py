@@ -496,6 +496,7 @@ def tune(
     base, held = _based_on(solver, fixed or {}, space or {}, seed)
     Target.of(metric).check_fits(base)
     of_time = {} if train.timestamps is None else time_space(split, float(np.ptp(train.timestamps)))
+    of_time = {name: tried for name, tried in of_time.items() if name not in getattr(base, "for_lists_alone", ())}
     search = _Search.of(base, search_space(base, space, held, of_time), Target.of(metric), set(space or {}))
     average_row = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed, horizon=horizon)

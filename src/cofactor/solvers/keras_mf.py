@@ -207,8 +207,12 @@ class KerasMF(Timed):
         check_choice(self, "schedule", ("cosine", "constant"))
         check_choice(self, "sampling", ("uniform", "batch"))
         super().__post_init__()
-        if self.loss == "mse":
-            refuse_time(self, "recency", "trend", "trend_weight", instead="loss='softmax'")
+        refuse_time(self, instead="loss='softmax'")
+
+    @property
+    def for_lists_alone(self) -> tuple[str, ...]:
+        """The settings of time that are refused, with ``loss="mse"`` all but ``half_life``."""
+        return ("recency", "trend", "trend_weight") if self.loss == "mse" else ()
 
     @property
     def strengths(self) -> Strengths:

@@ -97,8 +97,12 @@ class NMF(Timed):
         check_choice(self, "goal", ("rating", "ranking"))
         check_choice(self, "values", ("alike", "as given"))
         super().__post_init__()
-        if self.goal == "rating":
-            refuse_time(self, *TIME_SETTINGS, instead="goal='ranking'")
+        refuse_time(self, instead="goal='ranking'")
+
+    @property
+    def for_lists_alone(self) -> tuple[str, ...]:
+        """The settings of time that are refused, with ``goal="rating"`` all of them."""
+        return TIME_SETTINGS if self.goal == "rating" else ()
 
     @property
     def count_offset(self) -> float:

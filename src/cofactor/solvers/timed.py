@@ -43,6 +43,11 @@ class Timed:
     trend: Duration | None = None
     trend_weight: float = 3.0
 
+    @property
+    def for_lists_alone(self) -> tuple[str, ...]:
+        """The settings of time that are refused, since the solver as it is set predicts ratings."""
+        return ()
+
     def __post_init__(self) -> None:
         name = type(self).__name__
         for setting in ("half_life", "trend"):
@@ -67,14 +72,12 @@ def unset_times(solver: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(Timed) if getattr(solver, field.name) == field.default]
 
 
-def refuse_time(solver: Timed, *names: str, instead: str) -> None:
+def refuse_time(solver: Timed, *, instead: str) -> None:
     """Refuse settings of time that make sense for lists alone, for a solver that predicts ratings.
 
     Parameters
     ----------
     solver : Timed
-    names : str
-        The settings.
     instead : str
         What makes the solver learn lists, as Python writes it.
 
@@ -84,7 +87,7 @@ def refuse_time(solver: Timed, *names: str, instead: str) -> None:
         Naming the first that is not at its default.
     """
     told = type(solver).__name__
-    for name in names:
+    for name in solver.for_lists_alone:
         if name not in unset_times(solver):
             raise SettingError(f"{name} is for lists, and {told} predicts ratings: leave it out, or set {instead}")
 
