@@ -103,6 +103,16 @@ def test_nmf_learns_for_either_goal():
     assert (rating["goal"], ranking["goal"]) == ("rating", "ranking")
 
 
+def test_settings_of_time_are_for_lists(dated):
+    fit = ["fit", dated, "--rank", "2", "--epochs", "2", "--half-life", "9d", "--recency", "0.9"]
+    listed = as_json(*fit, "--solver", "nmf", "--goal", "ranking")
+    assert listed["goal"] == "ranking"
+    refused = run(*fit, "--solver", "nmf", "--goal", "rating", code=2).stderr
+    assert "--half-life is for lists, and NMF predicts ratings: leave it out, or set --goal ranking" in " ".join(
+        refused.split()
+    )
+
+
 def test_lists_by_predicted_rating_are_warned_of_once(model, tmp_path):
     from cofactor.model.warnings import warn_of_rating_model
 

@@ -18,7 +18,7 @@ import cofactor as cf
 from cofactor.evaluation import evaluate, plots, tune, tuning
 from cofactor.evaluation.tuning import Tuned
 from cofactor.model.factors import evolved
-from cofactor.solvers import SOLVERS, solver_class
+from cofactor.solvers import NMF, SOLVERS, solver_class
 from cofactor.solvers.als import ALS, ImplicitALS
 from cofactor.solvers.baselines import Popularity, PureSVD
 
@@ -430,3 +430,6 @@ def test_by_date_the_first_trial_heeds_time_and_others_search_its_settings() -> 
     assert tried["recency"][0] == 0.8
     assert {"half_life", "trend", "recency", "trend_weight"} <= set(tried.columns)
     assert "trend" not in tune(ImplicitALS(rank=2, epochs=2), dated, metric="ndcg@5", trials=1).trials_frame().columns
+    for_ratings = tune(NMF(rank=2, epochs=2), dated, metric="mse", trials=3, split="time").trials_frame()
+    assert not {"half_life", "trend", "recency", "trend_weight"} & set(for_ratings.columns)
+    assert for_ratings["state"].to_list() == ["complete"] * 3

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
-from twins import below, child, parts_of, table_of
+from twins import below, child, parts_of, table_of, with_weights
 
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.kernels.lanes import WIDTH
@@ -26,8 +26,12 @@ def steps_of(regularization, negatives):
 
 
 def twin_epoch(table, cuts, steps, rate, users, items, user_bias, item_bias, seed, epoch):
-    """Do what `Logistic.train` does, in place and in float64; return the examples' losses."""
-    dense = table.toarray() > 0
+    """Do what `Logistic.train` does, in place and in float64; return the examples' losses.
+
+    The values of the table are the weights of its pairs.
+    """
+    weights = table.toarray()
+    dense = weights > 0
     blocks = len(cuts) - 1
     members = np.random.default_rng([seed, epoch]).permutation(np.flatnonzero(dense.any(axis=0)))
     edges = np.arange(blocks + 1) * len(members) // blocks
@@ -43,7 +47,7 @@ def twin_epoch(table, cuts, steps, rate, users, items, user_bias, item_bias, see
             for item, truth in zip(met, [1] + [0] * steps.negatives, strict=True):
                 found = 1 / (1 + math.exp(-(MEAN + user_bias[u] + item_bias[item] + items[item] @ x)))
                 losses.append(-math.log(found if truth else 1 - found))
-                pulls.append(rate * (truth - found))
+                pulls.append(rate * (truth - found) * (weights[u, i] if truth else 1))
             users[u] *= decay ** len(met)
             user_bias[u] *= decay ** len(met)
             for item, step in zip(met, pulls, strict=True):
@@ -66,15 +70,18 @@ def drawn_arrays(random, n_users, n_items, rank):
     share=st.sampled_from([0.0, 0.1, 0.5, 0.95, 1.0]),
     drawn=st.integers(1, 11),
     blocks=st.integers(1, 5),
+    weighed=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, seed):
+def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, weighed, seed):
     random = np.random.default_rng(seed)
     table, steps = table_of(random, *shape, share), steps_of(0.3, drawn)
+    if weighed:
+        table = with_weights(random, table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parting, "PAIRS_IN_TASK", max(1, table.nnz // blocks**2))
         patch.setattr(parting, "ITEMS_IN_BLOCK", 1)
-        trained = Blocks(table)
+        trained = Blocks(table, weights=table.data if weighed else None)
     users, items, user_bias, item_bias = drawn_arrays(random, *shape, rank)
     twins = [array.astype(np.float64) for array in (users, items, user_bias, item_bias)]
     padded_users, padded_items = pad(users), pad(items)
@@ -95,12 +102,13 @@ def test_threads_do_not_change_a_bit(threads, monkeypatch):
     monkeypatch.setattr(parting, "PAIRS_IN_TASK", 5)
     monkeypatch.setattr(parting, "ITEMS_IN_BLOCK", 2)
     random = np.random.default_rng(1)
-    table, steps = table_of(random, 200, 150, 0.2), steps_of(0.02, 3)
+    table, steps = with_weights(random, table_of(random, 200, 150, 0.2)), steps_of(0.02, 3)
     start, results = drawn_arrays(random, 200, 150, 9), []
     for count in (1, threads):
         monkeypatch.setattr(numba, "get_num_threads", lambda count=count: count)
         users, items, biases = pad(start[0]), pad(start[1]), (start[2].copy(), start[3].copy())
-        told = [steps.train(Blocks(table), 0.1, users, items, biases, MEAN, 5, epoch) for epoch in range(3)]
+        blocks = Blocks(table, weights=table.data)
+        told = [steps.train(blocks, 0.1, users, items, biases, MEAN, 5, epoch) for epoch in range(3)]
         results.append((users.tobytes(), items.tobytes(), biases[0].tobytes(), biases[1].tobytes(), told))
     assert results[0] == results[1]
 
@@ -134,9 +142,8 @@ def placed(model, table, side):
     return found.vectors, found.bias
 
 
-def shares(model, met, target):
-    ones = np.ones(len(met))
-    return model.objective.shares(parameters_of(model), met, ones, 0, np.array([target]))[:, 0]
+def shares(model, met, values, target):
+    return model.objective.shares(parameters_of(model), met, values, 0, np.array([target]))[:, 0]
 
 
 def best_row(vectors, bias, chosen, drawn, regularization):
@@ -144,7 +151,7 @@ def best_row(vectors, bias, chosen, drawn, regularization):
 
     def loss(row):
         logits = MEAN + vectors @ row[:-1] + row[-1] + bias
-        penalty = regularization * (chosen.sum() + drawn.sum()) / 2 * row @ row
+        penalty = regularization * (np.count_nonzero(chosen) + drawn.sum()) / 2 * row @ row
         return chosen @ np.logaddexp(0, -logits) + drawn @ np.logaddexp(0, logits) + penalty
 
     return optimize.minimize(loss, np.zeros(vectors.shape[1] + 1), method="BFGS", options={"gtol": 1e-7}).x
@@ -154,11 +161,11 @@ def best_row(vectors, bias, chosen, drawn, regularization):
 def test_newcomers_get_the_row_of_least_loss(seed):
     random = np.random.default_rng(seed)
     model = model_of(random, 20, 30, 4)
-    visitors = table_of(random, 3, 30, 0.4)
+    visitors = with_weights(random, table_of(random, 3, 30, 0.4))
     vectors, bias = placed(model, visitors, "user")
     for row in range(3):
-        chosen = visitors.toarray()[row] > 0
-        drawn = np.full(30, 3 * chosen.sum() / 30)
+        chosen = visitors.toarray()[row]
+        drawn = np.full(30, 3 * np.count_nonzero(chosen) / 30)
         best = best_row(model.item_vectors, model.item_bias, chosen, drawn, 0.05)
         assert np.append(vectors[row], bias[row]) == pytest.approx(best, abs=1e-4)
 
@@ -167,11 +174,11 @@ def test_newcomers_get_the_row_of_least_loss(seed):
 def test_new_items_get_the_row_of_least_loss(share):
     random = np.random.default_rng(7)
     model = model_of(random, 20, 30, 4, share)
-    met_by = table_of(random, 3, 20, 0.4)
+    met_by = with_weights(random, table_of(random, 3, 20, 0.4))
     vectors, bias = placed(model, met_by, "item")
     drawn = 3 * np.diff(model.seen.indptr) / 30
     for row in range(3):
-        chosen = met_by.toarray()[row] > 0
+        chosen = met_by.toarray()[row]
         best = best_row(model.user_vectors, model.user_bias, chosen, drawn, 0.05)
         assert np.append(vectors[row], bias[row]) == pytest.approx(best, abs=1e-4)
 
@@ -182,7 +189,7 @@ def test_who_met_nothing_gets_no_vector():
     vectors, bias = placed(model, table_of(random, 1, 6, 0.0), "user")
     assert not vectors.any()
     assert not bias.any()
-    assert not shares(model, np.empty(0, np.int32), 0).any()
+    assert not shares(model, np.empty(0, np.int32), np.empty(0), 0).any()
 
 
 def test_a_vector_is_finite_without_regularization():
@@ -209,11 +216,12 @@ def test_shares_of_what_was_met_and_of_all_else_make_up_the_score():
     random = np.random.default_rng(4)
     model = model_of(random, 10, 30, 4)
     met = np.flatnonzero(random.random(30) < 0.3).astype(np.int32)
-    regression = model.objective._of_user(parameters_of(model), met)
+    values = random.exponential(1, len(met))
+    regression = model.objective._of_user(parameters_of(model), met, values)
     row = regression.solved()
     slopes, weights = regression.parts(row)
     asked = np.append(model.item_vectors[5].astype(np.float64), 1)
     effect = regression.design @ np.linalg.solve(regression.curvature(weights), asked)
     of_all = (slopes + weights * (regression.design @ row)) * effect
     assert of_all.sum() == pytest.approx(row @ asked, abs=1e-6)
-    assert shares(model, met, 5) == pytest.approx(of_all[: len(met)])
+    assert shares(model, met, values, 5) == pytest.approx(of_all[: len(met)])

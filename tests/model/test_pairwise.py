@@ -1,5 +1,6 @@
 """The steps of BPR against a twin in plain Python with the same random numbers, on tables of every shape."""
 
+import dataclasses
 import math
 
 import numba
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twins import MASK, below, child, parts_of, table_of, unmarked
+from twins import MASK, below, child, parts_of, table_of, unmarked, with_weights
 
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.kernels import pairs
@@ -32,8 +33,12 @@ def hardest(x, drawn, items, bias):
 
 
 def twin_epoch(table, cuts, steps, users, items, bias, seed, epoch):
-    """Do what `Pairwise.train` does, in place and in float64; return the losses and whether each pair was in order."""
-    dense = table.toarray() > 0
+    """Do what `Pairwise.train` does, in place and in float64; return the losses and whether each pair was in order.
+
+    The values of the table are the weights of its pairs.
+    """
+    weights = table.toarray()
+    dense = weights > 0
     blocks = len(cuts) - 1
     members = np.random.default_rng([seed, epoch]).permutation(np.flatnonzero(dense.any(axis=0)))
     edges = np.arange(blocks + 1) * len(members) // blocks
@@ -54,7 +59,7 @@ def twin_epoch(table, cuts, steps, users, items, bias, seed, epoch):
                 lead = items[i] @ x + bias[i] - rival
                 losses.append(math.log1p(math.exp(-lead)))
                 in_order.append(lead > 0)
-                together.append((i, j, steps.learning_rate * pull(lead)))
+                together.append((i, j, weights[u, i] * steps.learning_rate * pull(lead)))
             users[u] *= decay ** len(together)
             for i, j, step in together:
                 users[u] += step * (items[i] - items[j])
@@ -81,15 +86,18 @@ def many_blocks(monkeypatch):
     share=st.sampled_from([0.0, 0.1, 0.5, 0.95, 1.0]),
     drawn=st.integers(1, 5),
     blocks=st.integers(1, 5),
+    weighed=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, seed):
+def test_an_epoch_does_what_the_twin_does(shape, rank, share, drawn, blocks, weighed, seed):
     random = np.random.default_rng(seed)
     table, steps = table_of(random, *shape, share), steps_of(0.07, 0.3, drawn)
+    if weighed:
+        table = with_weights(random, table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parting, "PAIRS_IN_TASK", max(1, table.nnz // blocks**2))
         patch.setattr(parting, "ITEMS_IN_BLOCK", 1)
-        trained = Blocks(table)
+        trained = Blocks(table, weights=table.data if weighed else None)
     users, items, bias = drawn_vectors(random, *shape, rank)
     twins = [array.astype(np.float64) for array in (users, items, bias)]
     padded_users, padded_items = pad(users), pad(items)
@@ -115,12 +123,13 @@ def test_small_tables_are_one_block_and_large_ones_many(many_blocks):
 @pytest.mark.parametrize("threads", [2, 4])
 def test_threads_do_not_change_a_bit(threads, many_blocks, monkeypatch):
     random = np.random.default_rng(1)
-    table, steps = table_of(random, 200, 150, 0.2), steps_of(0.1, 0.02, 3)
+    table, steps = with_weights(random, table_of(random, 200, 150, 0.2)), steps_of(0.1, 0.02, 3)
     start, results = drawn_vectors(random, 200, 150, 9), []
     for count in (1, threads):
         monkeypatch.setattr(numba, "get_num_threads", lambda count=count: count)
         users, items, bias = pad(start[0]), pad(start[1]), start[2].copy()
-        told = [steps.train(Blocks(table), steps.learning_rate, users, items, bias, 5, epoch) for epoch in range(3)]
+        blocks = Blocks(table, weights=table.data)
+        told = [steps.train(blocks, steps.learning_rate, users, items, bias, 5, epoch) for epoch in range(3)]
         results.append((users.tobytes(), items.tobytes(), bias.tobytes(), told))
     assert results[0] == results[1]
 
@@ -165,7 +174,7 @@ def rates_of(steps):
     return steps.learning_rate * (1 - np.arange(pairwise.PASSES) / pairwise.PASSES)
 
 
-def twin_user(model, steps, met):
+def twin_user(model, steps, met, weights):
     """Place a user by the items they met, as `Pairwise.place` does; return the vector and each item's part."""
     items, bias = model.item_vectors.astype(np.float64), model.item_bias.astype(np.float64)
     parts = np.zeros((len(met), items.shape[1]))
@@ -178,7 +187,8 @@ def twin_user(model, steps, met):
                 numbers = range(k * steps.negatives, (k + 1) * steps.negatives)
                 drawn = np.array([unmarked(stream, n, marked) for n in numbers])
                 j, rival = hardest(x, drawn, items, bias)
-                added[k] = rate * pull(items[met[k]] @ x + bias[met[k]] - rival) * (items[met[k]] - items[j])
+                step = weights[k] * rate * pull(items[met[k]] @ x + bias[met[k]] - rival)
+                added[k] = step * (items[met[k]] - items[j])
             parts *= decay ** len(added)
             for k, part in added.items():
                 parts[k] += part
@@ -197,7 +207,7 @@ def unseen(model, stream, u, count):
     return np.array(drawn, int)
 
 
-def twin_item(model, steps, met):
+def twin_item(model, steps, met, weights):
     """Place an item by the users who met it, as `Pairwise.place` does; return the vector and the bias."""
     users, items, bias = (
         array.astype(np.float64) for array in (model.user_vectors, model.item_vectors, model.item_bias)
@@ -209,7 +219,7 @@ def twin_item(model, steps, met):
         for k, u in enumerate(met):
             drawn = unseen(model, child(stream, k), u, steps.negatives)
             if drawn is not None:
-                step = rate * pull(b + y @ users[u] - hardest(users[u], drawn, items, bias)[1])
+                step = weights[k] * rate * pull(b + y @ users[u] - hardest(users[u], drawn, items, bias)[1])
                 y, b = decay * y + step * users[u], decay * b + step
         for turn in range(round(steps.negatives * model.seen.nnz / model.n_items)):
             branch = child(stream, -2 - turn)
@@ -220,7 +230,7 @@ def twin_item(model, steps, met):
             rival = b + y @ users[u]
             if len(drawn) and hardest(users[u], drawn, items, bias)[1] > rival:
                 continue
-            step = rate * pull(items[i] @ users[u] + bias[i] - rival)
+            step = model.seen.data[e] * rate * pull(items[i] @ users[u] + bias[i] - rival)
             y, b = decay * y - step * users[u], decay * b - step
     return y, b
 
@@ -230,16 +240,17 @@ def twin_item(model, steps, met):
 def test_newcomers_are_placed_as_the_twin_places_them(n_items, rank, drawn, seed):
     random, steps = np.random.default_rng(seed), steps_of(0.05, 0.2, drawn)
     model = model_of(random, 12, n_items, rank, steps)
-    visitors = table_of(random, 4, n_items, 0.4)
+    visitors = with_weights(random, table_of(random, 4, n_items, 0.4))
     placed, bias = placed_rows(model, visitors, "user")
     assert bias is None
     for row in range(4):
-        met = visitors[[row]].indices
-        vector, parts = twin_user(model, steps, met) if len(met) < n_items else (np.zeros(rank), np.zeros((0, rank)))
+        met, weights = visitors[[row]].indices, visitors[[row]].data
+        vector, parts = np.zeros(rank), np.zeros((0, rank))
+        if len(met) < n_items:
+            vector, parts = twin_user(model, steps, met, weights)
         assert placed[row] == pytest.approx(vector, abs=1e-4)
         if len(parts):
-            ones, target = np.ones(len(met)), np.array([0])
-            shares = model.objective.shares(parameters_of(model), met, ones, 0, target)[:, 0]
+            shares = model.objective.shares(parameters_of(model), met, weights, 0, np.array([0]))[:, 0]
             assert shares == pytest.approx(parts @ model.item_vectors[0].astype(np.float64), abs=1e-3)
 
 
@@ -253,10 +264,11 @@ def test_newcomers_are_placed_as_the_twin_places_them(n_items, rank, drawn, seed
 def test_new_items_are_placed_as_the_twin_places_them(n_items, share, drawn, seed):
     random, steps = np.random.default_rng(seed), steps_of(0.05, 0.2, drawn)
     model = model_of(random, 12, n_items, 5, steps, share)
-    met_by = table_of(random, 3, 12, 0.4)
+    model = dataclasses.replace(model, seen=with_weights(random, model.seen))
+    met_by = with_weights(random, table_of(random, 3, 12, 0.4))
     placed, biases = placed_rows(model, met_by, "item")
     for row in range(3):
-        vector, bias = twin_item(model, steps, met_by[[row]].indices)
+        vector, bias = twin_item(model, steps, met_by[[row]].indices, met_by[[row]].data)
         assert placed[row] == pytest.approx(vector, abs=1e-3)
         assert biases[row] == pytest.approx(bias, abs=1e-3)
 

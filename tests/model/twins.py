@@ -52,6 +52,12 @@ def table_of(random, n_users, n_items, share):
     return sparse.csr_array((random.random((n_users, n_items)) < share).astype(np.float32))
 
 
+def with_weights(random, table):
+    """Return a table with the same pairs, some of which weigh many times as much as others."""
+    weights = random.exponential(1, table.nnz).astype(np.float32) + np.float32(0.05)
+    return sparse.csr_array((weights, table.indices, table.indptr), table.shape)
+
+
 def brute_force(users, items, n, offsets, excluded, candidates):
     """Score every pair by the definition, sort each user's by (-score, row)."""
     lists = []

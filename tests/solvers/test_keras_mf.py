@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import cofactor as cf
+from cofactor.data.timing import Timing
 from cofactor.evaluation import evaluate
 from cofactor.model.factors import score_rows
 from cofactor.model.keras_network import RowDecay
@@ -192,6 +193,20 @@ def test_many_shards_hold_every_rating_once(ratings, monkeypatch):
     assert len(taken) == len(set(taken)) == 900
     in_order = Batches(ratings, 60, seed=None)
     assert sorted(taken) == sorted(tuple(pair) for k in range(len(in_order)) for pair in pairs_of(in_order[k]))
+
+
+def test_each_rating_has_its_own_weight(ratings, monkeypatch):
+    monkeypatch.setattr(keras_training, "_BLOCK", 10)
+    monkeypatch.setattr(keras_training, "_SHARD", 130)
+    times = np.random.default_rng(0).integers(0, 100, len(ratings)).astype(float)
+    timing = Timing(now=100.0, half_life=20.0).measured(times)
+    dated = dataclasses.replace(ratings, timestamps=times)
+    expected = dict(zip(zip(*ratings.matrix.nonzero(), strict=True), timing.decay(times), strict=True))
+    batches = Batches(dated, 60, positions=np.arange(0, len(ratings), 2), timing=timing, seed=2)
+    for number in range(len(batches)):
+        (users, items), _, weights = batches[number]
+        pairs = zip(users[:, 0], items[:, 0], strict=True)
+        assert weights.tolist() == [expected[pair] for pair in pairs]
 
 
 def test_ratings_on_disk_train_to_the_same_bits(ratings, tmp_path, monkeypatch):

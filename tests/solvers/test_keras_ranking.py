@@ -215,7 +215,7 @@ def test_a_training_user_folded_in_gets_nearly_the_same_list(loss, tastes):
     )
     common = [len(set(a) & set(b)) / 5 for a, b in zip(before["item"], after["item"], strict=True)]
     assert np.mean(common) > 0.5
-    assert model.objective.alike
+    assert model.objective.heeds_weights
     rows = np.arange(tastes.n_users)
     assert agreement(model, rows) > agreement(evolved(model, mean=5.0), rows) + 0.2  # that aims below all scores
 

@@ -3,16 +3,19 @@
 import copy
 import dataclasses
 import datetime
+import functools
 
 import numpy as np
 import polars as pl
 import pytest
 
 import cofactor as cf
+from cofactor.data.splits import random_mask
 from cofactor.data.timing import FLOOR, Timing, latest_first, timing_from
 from cofactor.errors import DataError, SettingError
+from cofactor.model.factors import score_rows
 from cofactor.model.trend import LEVELS
-from cofactor.solvers import ImplicitALS
+from cofactor.solvers import BPR, NMF, ImplicitALS, LogisticMF, PureSVD, solver_class
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -43,8 +46,33 @@ SETTINGS = [
 ]
 
 
-def solver(**settings: object) -> ImplicitALS:
-    return ImplicitALS(rank=8, epochs=4, seed=0, **settings)
+def keras_mf(**settings: object) -> cf.solvers.Solver:
+    """Return KerasMF, which takes seconds to import, with settings that learn in a moment."""
+    small = {"loss": "softmax", "rank": 4, "epochs": 15, "batch_size": 128, "learning_rate": 0.05}
+    return solver_class("keras")(**small | settings)
+
+
+SOLVERS = {
+    "keras": keras_mf,
+    "implicit-als": functools.partial(ImplicitALS, rank=8, epochs=4),
+    "nmf": functools.partial(NMF, goal="ranking", rank=8, epochs=20, regularization=0.1),
+    "bpr": functools.partial(BPR, rank=8, epochs=60, regularization=0.15, negatives=1),
+    "logistic": functools.partial(LogisticMF, rank=8, epochs=60, learning_rate=0.1),
+}
+"""Each solver that heeds time, with settings that learn the plays in a moment."""
+
+each_solver = pytest.mark.parametrize("name", SOLVERS)
+each_setting = pytest.mark.parametrize("settings", SETTINGS)
+
+
+@functools.cache
+def _trained(name: str, *settings: tuple[str, object]) -> cf.Factors:
+    return SOLVERS[name](**dict(settings)).fit(plays())
+
+
+def trained(name: str, **settings: object) -> cf.Factors:
+    """Return a solver's model of the plays, trained once for all tests that only look at it."""
+    return _trained(name, *settings.items())
 
 
 def test_decay_halves_with_each_half_life_down_to_a_floor_and_has_a_mean_of_one() -> None:
@@ -76,33 +104,71 @@ def test_an_item_chosen_today_is_more_on_the_rise_than_one_chosen_as_often_long_
     assert levels[0] > levels[1] > levels[2] == 0
 
 
-def test_training_on_decayed_plays_is_training_on_those_weights() -> None:
+@pytest.mark.parametrize("name", ["implicit-als", "nmf"])
+def test_training_on_decayed_plays_is_training_on_those_weights(name: str) -> None:
     train = plays()
     timing = Timing(now=float(train.timestamps.max()), half_life=30 * DAY).measured(train.timestamps)
     weighted = dataclasses.replace(train, matrix=train.matrix.copy())
     weighted.matrix.data = timing.decay(train.timestamps)
-    expected = solver(values="as given").fit(weighted)
-    assert np.array_equal(solver(half_life="30d").fit(train).item_vectors, expected.item_vectors)
+    expected = SOLVERS[name](values="as given").fit(weighted)
+    assert np.array_equal(trained(name, half_life="30d").item_vectors, expected.item_vectors)
 
 
-def test_recency_leaves_item_vectors_as_they_were_and_moves_users() -> None:
-    plain, recent = (solver(**settings).fit(plays()) for settings in ({}, {"recency": 0.5}))
+def moved_tastes(users: int = 80, items: int = 20) -> cf.Interactions:
+    """Return plays of two periods, as many: users of one kind liked what those of the other came to like later."""
+    random = np.random.default_rng(1)
+    rows = []
+    for user in range(users):
+        for period, first in enumerate((NOW - 365 * DAY, NOW - 5 * DAY)):
+            liked = np.flatnonzero(np.arange(items) % 2 == (user + period) % 2)
+            chosen = random.choice(liked, 6, replace=False)
+            rows += [(user, int(item), first + int(random.integers(0, 5 * DAY))) for item in chosen]
+    users_, items_, times = zip(*rows, strict=True)
+    return cf.from_frame(
+        pl.DataFrame({"user": users_, "item": items_, "time": times}), user="user", item="item", value=None, time="time"
+    )
+
+
+@each_solver
+def test_with_decay_lists_are_of_what_is_liked_now(name: str) -> None:
+    train = moved_tastes()
+    shares = {}
+    for half_life in (None, "30d"):
+        lists = SOLVERS[name](half_life=half_life).fit(train).recommend(train.users.ids, n=3)
+        shares[half_life] = float(((lists["item"] + lists["user"]) % 2 == 1).mean())
+    assert shares[None] < 0.7
+    assert shares["30d"] > 0.9
+
+
+@pytest.mark.parametrize("loss", ["bpr", "bce", "ccl"])
+def test_so_are_they_with_each_loss_of_keras(loss: str) -> None:
+    train = moved_tastes()
+    shares = []
+    for half_life in (None, "30d"):
+        lists = keras_mf(loss=loss, epochs=20, half_life=half_life).fit(train).recommend(train.users.ids, n=3)
+        shares.append(float(((lists["item"] + lists["user"]) % 2 == 1).mean()))
+    assert shares[1] > shares[0] + 0.15
+
+
+@each_solver
+def test_recency_leaves_item_vectors_as_they_were_and_moves_users(name: str) -> None:
+    plain, recent = trained(name), trained(name, recency=0.5)
     assert np.array_equal(plain.item_vectors, recent.item_vectors)
     assert not np.allclose(plain.user_vectors, recent.user_vectors)
 
 
-def test_what_is_rising_leads_lists_of_a_model_with_a_trend() -> None:
-    train = plays()
+@each_solver
+def test_what_is_rising_leads_lists_of_a_model_with_a_trend(name: str) -> None:
+    users = np.arange(80)
     rising = {0, 1, 2, 3}
-    with_trend = solver(trend="5d").fit(train).recommend(train.users.ids, n=2)
-    without = solver().fit(train).recommend(train.users.ids, n=2)
+    with_trend, without = (trained(name, **settings).recommend(users, n=2) for settings in ({"trend": "5d"}, {}))
     hits = [sum(item in rising for item in lists["item"]) for lists in (with_trend, without)]
     assert hits[0] > hits[1]
 
 
-def test_scores_are_the_formula_of_the_docstring() -> None:
-    train = plays()
-    plain, model = solver().fit(train), solver(trend="5d", trend_weight=2.0).fit(train)
+@each_solver
+def test_scores_are_the_formula_of_the_docstring(name: str) -> None:
+    train, plain, model = plays(), trained(name), trained(name, trend="5d", trend_weight=2.0)
     products = plain.user_vectors.astype(np.float64) @ plain.item_vectors.T
     levels = np.log1p(
         np.bincount(
@@ -118,19 +184,20 @@ def test_scores_are_the_formula_of_the_docstring() -> None:
     assert np.allclose(found, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
-def test_shares_and_what_is_rising_add_up_to_the_score(settings: dict[str, object]) -> None:
-    model = solver(**settings).fit(plays())
+@each_solver
+@each_setting
+def test_shares_and_what_is_rising_add_up_to_the_score(name: str, settings: dict[str, object]) -> None:
+    model = trained(name, **settings)
     listed = model.recommend([3], n=1)
     shares = model.explain(3, listed["item"][0])
     assert shares["share"].sum() == pytest.approx(listed["score"][0], abs=1e-3)
     assert ("trend" in settings) == ("how much it is chosen of late" in shares["title"].to_list())
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
-def test_a_user_placed_by_their_own_plays_is_the_user_of_training(settings: dict[str, object]) -> None:
-    train = plays()
-    model = solver(**settings).fit(train)
+@each_solver
+@each_setting
+def test_a_user_placed_by_their_own_plays_is_the_user_of_training(name: str, settings: dict[str, object]) -> None:
+    train, model = plays(), trained(name, **settings)
     if model.timing.recency == 1:  # else training ends with a half-step that users are placed by
         model = dataclasses.replace(model, user_vectors=model.place(train).user_vectors)
     again = model.place(train)
@@ -138,8 +205,9 @@ def test_a_user_placed_by_their_own_plays_is_the_user_of_training(settings: dict
     assert np.allclose(model.fold_in(train).user_vectors, model.user_vectors, atol=1e-5)
 
 
-def test_a_visitor_gets_other_lists_when_their_latest_choices_count_most() -> None:
-    model = solver().fit(plays())
+@each_solver
+def test_a_visitor_gets_other_lists_when_their_latest_choices_count_most(name: str) -> None:
+    model = trained(name)
     taste_0, taste_1 = [4, 8, 12, 16, 20], [5, 9, 13, 17, 21]
     rest = {taste: [item for item in range(24, 40) if item % 4 == taste] for taste in (0, 1)}
     leaning = []
@@ -150,15 +218,17 @@ def test_a_visitor_gets_other_lists_when_their_latest_choices_count_most() -> No
     assert leaning[0] > leaning[1]
 
 
-def test_recency_of_one_places_a_visitor_as_without_it() -> None:
-    model = solver().fit(plays())
+@each_solver
+def test_recency_of_one_places_a_visitor_as_without_it(name: str) -> None:
+    model = trained(name)
     one, other = model.place({"v": [4, 9]}, recency=1.0), model.place({"v": [4, 9]})
     assert np.array_equal(one.user_vectors, other.user_vectors)
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
-def test_a_saved_copied_or_pickled_model_answers_the_same(settings: dict[str, object], tmp_path) -> None:
-    model = solver(**settings).fit(plays())
+@each_solver
+@each_setting
+def test_a_saved_copied_or_pickled_model_answers_the_same(name: str, settings: dict[str, object], tmp_path) -> None:
+    model = trained(name, **settings)
     users = model.users.ids[:5]
     loaded = cf.load(model.save(tmp_path / "m.safetensors"))
     for other in (loaded, copy.deepcopy(model)):
@@ -169,17 +239,19 @@ def test_a_saved_copied_or_pickled_model_answers_the_same(settings: dict[str, ob
         assert other.place(visitor).recommend(["v"]).equals(model.place(visitor).recommend(["v"]))
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
-def test_training_again_on_the_same_plays_gives_the_same_model(settings: dict[str, object]) -> None:
+@each_solver
+@each_setting
+def test_training_again_on_the_same_plays_gives_the_same_model(name: str, settings: dict[str, object]) -> None:
     from cofactor.solvers.retrain import solver_of, trained_on
 
-    model = solver(**settings).fit(plays())
+    model = trained(name, **settings)
     again = solver_of(model).fit(trained_on(model))
     assert again.digest == model.digest
 
 
-def test_news_move_the_present_on() -> None:
-    model = solver(half_life="30d", trend="5d", recency=0.8).fit(plays())
+@each_solver
+def test_news_move_the_present_on(name: str) -> None:
+    model = trained(name, half_life="30d", trend="5d", recency=0.8)
     later = float(model.timing.now) + 5 * DAY
     news = cf.from_frame(
         pl.DataFrame({"user": [1, 2, 900], "item": [39, 39, 39], "time": [later] * 3}),
@@ -195,9 +267,9 @@ def test_news_move_the_present_on() -> None:
     assert 39 not in updated.recommend([1], n=40)["item"].to_list()
 
 
-def test_a_new_item_has_its_place_among_what_is_rising() -> None:
-    train = plays()
-    model = solver(trend="5d").fit(train)
+@each_solver
+def test_a_new_item_has_its_place_among_what_is_rising(name: str) -> None:
+    model = trained(name, trend="5d")
     news = cf.from_frame(
         pl.DataFrame({"user": list(range(30)), "item": [777] * 30, "time": [NOW] * 30}),
         user="user", item="item", value=None, time="time",
@@ -208,17 +280,19 @@ def test_a_new_item_has_its_place_among_what_is_rising() -> None:
     assert 777 in grown.recommend([79], n=10)["item"].to_list()
 
 
-def test_somebody_without_history_is_shown_what_is_popular_of_late() -> None:
-    model = solver(trend="3d").fit(plays())
+@each_solver
+def test_somebody_without_history_is_shown_what_is_popular_of_late(name: str) -> None:
+    model = trained(name, trend="3d")
     shown = model.recommend(["nobody"] if not model.users.holds_integers else [10_000], n=4, on_unknown="popular")
     assert set(shown["item"]) == {0, 1, 2, 3}
 
 
-def test_data_without_times_are_refused_by_name() -> None:
+@each_solver
+def test_data_without_times_are_refused_by_name(name: str) -> None:
     train = dataclasses.replace(plays(), timestamps=None)
-    for settings, name in (({"half_life": "3d"}, "half_life"), ({"recency": 0.9}, "recency"), ({"trend": 9}, "trend")):
-        with pytest.raises(DataError, match=f"^{name} needs the times"):
-            solver(**settings).fit(train)
+    for setting, value in {"half_life": "3d", "recency": 0.9, "trend": 9}.items():
+        with pytest.raises(DataError, match=f"^{setting} needs the times"):
+            SOLVERS[name](**{setting: value}).fit(train)
 
 
 @pytest.mark.parametrize(
@@ -232,9 +306,77 @@ def test_data_without_times_are_refused_by_name() -> None:
         {"trend_weight": -1},
     ],
 )
-def test_settings_of_time_that_are_none_are_refused_by_name(settings: dict[str, object]) -> None:
+@each_solver
+def test_settings_of_time_that_are_none_are_refused_by_name(name: str, settings: dict[str, object]) -> None:
     with pytest.raises(SettingError, match=next(iter(settings))):
-        ImplicitALS(**settings)
+        SOLVERS[name](**settings)
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS, {"trend_weight": 2.0}])
+def test_where_ratings_are_predicted_settings_of_time_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=f"^{next(iter(settings))} is for lists, and NMF .* or set goal='ranking'$"):
+        NMF(**settings)
+    assert NMF(**settings, goal="ranking").goal == "ranking"
+
+
+@pytest.mark.parametrize("settings", [{"recency": 0.7}, {"trend": "5d"}, {"trend_weight": 2.0}])
+def test_keras_takes_half_life_alone_to_predict_ratings(settings: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=f"^{next(iter(settings))} is for lists, and KerasMF .* set loss='softmax'$"):
+        keras_mf(**settings, loss="mse")
+    assert keras_mf(**settings, loss="softmax").goal == "ranking"
+    assert keras_mf(half_life="30d", loss="mse").goal == "rating"
+
+
+def changed_minds() -> cf.Interactions:
+    """Return ratings of two years: in the first all are 2 or so, in the second 4 or so."""
+    random = np.random.default_rng(2)
+    users, items = np.indices((60, 30)).reshape(2, -1)
+    late = random.random(len(users)) < 0.5
+    frame = pl.DataFrame(
+        {
+            "user": users,
+            "item": items,
+            "value": np.where(late, 4.0, 2.0) + random.normal(0, 0.1, len(users)),
+            "time": NOW - DAY * np.where(late, random.integers(0, 9, len(users)), 365),
+        }
+    )
+    return cf.from_frame(frame, user="user", item="item", value="value", time="time")
+
+
+def test_with_decay_errors_of_late_ratings_count_most() -> None:
+    train = changed_minds()
+    pairs = train.users.take(np.arange(60) % 60), train.items.take(np.arange(60) % 30)
+    plain, decayed = (
+        keras_mf(loss="mse", half_life=half_life).fit(train).score(*pairs).mean() for half_life in (None, "30d")
+    )
+    assert plain == pytest.approx(3.0, abs=0.2)
+    assert decayed > 3.6
+
+
+def test_figures_of_validation_weigh_as_the_training_does() -> None:
+    train = changed_minds()
+    solver = keras_mf(loss="mse", half_life="30d", epochs=2, validation_fraction=0.3)
+    model = solver.fit(train)
+    held_out = random_mask(len(train), 0.3, 0)
+    table = train.matrix.tocoo()
+    errors = table.data - score_rows(model, table.row.astype(np.int64), table.col.astype(np.int64))
+    weights = model.timing.decay(train.timestamps)
+    expected = np.average(np.square(errors)[held_out], weights=weights[held_out])
+    assert model.history["val_mse"][-1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_ratings_of_newcomers_count_alike_whatever_their_age() -> None:
+    train = changed_minds()
+    model = keras_mf(loss="mse", half_life="30d", epochs=2).fit(train)
+    timeless = dataclasses.replace(model, timing=None, seen_times=None)
+    assert np.array_equal(model.place(train).user_vectors, timeless.place(train).user_vectors)
+
+
+def test_a_model_of_ratings_with_decay_can_be_trained_again() -> None:
+    from cofactor.solvers.retrain import solver_of, trained_on
+
+    model = keras_mf(loss="mse", half_life="30d", epochs=2).fit(changed_minds())
+    assert solver_of(model).fit(trained_on(model)).digest == model.digest
 
 
 def test_lengths_of_time_may_be_objects() -> None:
@@ -242,10 +384,8 @@ def test_lengths_of_time_may_be_objects() -> None:
 
 
 def test_recency_is_refused_where_a_model_lets_all_choices_count_alike() -> None:
-    from cofactor.solvers import BPR
-
-    with pytest.raises(SettingError, match=r"recency is 0\.5, and BPR"):
-        BPR(rank=4, epochs=2).fit(plays()).place({"v": [4]}, recency=0.5)
+    with pytest.raises(SettingError, match=r"recency is 0\.5, and PureSVD"):
+        PureSVD(rank=4).fit(plays()).place({"v": [4]}, recency=0.5)
 
 
 @pytest.mark.parametrize(

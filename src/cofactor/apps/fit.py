@@ -113,17 +113,19 @@ def solver_from(name: str, settings: Mapping[str, Any], goal: str | None = None)
         If a setting is out of range, or the solver cannot learn for the goal.
     """
     from cofactor.solvers import SOLVER_FOR, solver_class
+    from cofactor.solvers.timed import TIME_SETTINGS
 
     kind = solver_class(name)
     fields = {field.name for field in dataclasses.fields(kind)}
-    made = kind(**{key: value for key, value in settings.items() if key in fields})
-    if goal is None or made.goal == goal:
-        return made
+    given = {key: value for key, value in settings.items() if key in fields}
+    timeless = {key: value for key, value in given.items() if key not in TIME_SETTINGS}  # some goals refuse the others
+    if goal is None or kind(**timeless).goal == goal:
+        return kind(**given)
     if (name, goal) not in _ADAPTED:
         raise SettingError(
             f"--solver {name} cannot learn for --goal {goal}: leave --solver out to use {SOLVER_FOR[goal]}"
         )
-    return dataclasses.replace(made, **_ADAPTED[name, goal])
+    return kind(**{**given, **_ADAPTED[name, goal]})
 
 
 def split(

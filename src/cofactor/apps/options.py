@@ -97,7 +97,8 @@ DATA_OPTIONS = [
 
 _COLUMNS = ("user", "item", "value", "time")
 _LENGTHS = ("window", "half_life", "trend", "horizon")
-_NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory|values|on_unknown"
+_TIME = ("recency", "trend_weight")
+_NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory|values|on_unknown|goal|loss"
 
 
 def flag(name: str, value: object = None) -> str:
@@ -118,7 +119,7 @@ def in_options(text: str) -> str:
     text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
     text = text.replace("and fold_in() places users by ratings", "and 'cofactor serve' takes the ratings of new users")
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
-    text = re.sub(rf"^({'|'.join(_LENGTHS)}) is ", lambda found: f"{flag(found[1])} is ", text)
+    text = re.sub(rf"^({'|'.join(_LENGTHS + _TIME)}) is ", lambda found: f"{flag(found[1])} is ", text)
     text = re.sub(rf"\b({'|'.join(_LENGTHS)})='?([^ ,):']+)'?", lambda found: f"{flag(found[1])} {found[2]}", text)
     text = text.replace(", a timedelta, or a number of seconds", "")
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)

@@ -111,7 +111,7 @@ def latest_first(indptr: np.ndarray, times: np.ndarray, recency: float) -> np.nd
 
     Examples
     --------
-    >>> latest_first(np.array([0, 3]), np.array([30, 10, 20]), 0.5).round(3).tolist()
+    >>> latest_first(np.array([0, 3]), np.array([30, 10, 20]), 0.5).astype(float).round(3).tolist()
     [1.714, 0.429, 0.857]
     """
     counts = np.diff(indptr)

@@ -24,9 +24,7 @@ from cofactor.evaluation.report import Report, evaluate
 from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space, time_space, value_of
 from cofactor.model.factors import Factors
 from cofactor.solvers import SOLVERS
-from cofactor.solvers.base import Epoch
-from cofactor.solvers.featured import FEATURE_SETTINGS
-from cofactor.solvers.timed import TIME_SETTINGS
+from cofactor.solvers.base import Epoch, unset_extras
 
 __all__ = [
     "Curve",
@@ -497,6 +495,7 @@ def tune(
     base, held = _based_on(solver, fixed or {}, space or {}, seed)
     Target.of(metric).check_fits(base)
     of_time = {} if train.timestamps is None else time_space(split, float(np.ptp(train.timestamps)))
+    of_time = {name: tried for name, tried in of_time.items() if name not in getattr(base, "for_lists_alone", ())}
     search = _Search.of(base, search_space(base, space, held, of_time), Target.of(metric), set(space or {}))
     average_row = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed, horizon=horizon)
@@ -608,9 +607,8 @@ class _Search:
         settings = {field.name: repr(getattr(self.base, field.name)) for field in dataclasses.fields(self.base)}
         if getattr(self.base, "goal", None) == "rating":
             settings.pop("values", None)  # it is for lists only, and older studies do not have it
-        for name in (*TIME_SETTINGS, *FEATURE_SETTINGS):  # which older studies do not have either
-            if name in settings and getattr(self.base, name) == self.base.__dataclass_fields__[name].default:
-                del settings[name]
+        for name in unset_extras(self.base):  # which older studies do not have either
+            del settings[name]
         if offset := getattr(self.base, "count_offset", 0):  # a penalty that older studies do not have
             settings["count_offset"] = repr(offset)
         space = {name: repr(given) for name, given in self.space.items()}

@@ -30,7 +30,7 @@ def descend(
     turn: int,
     key: np.uint64,
     cuts: Array,
-    blocks: tuple[Array, Array, Array, Array, Array],
+    blocks: tuple[Array, Array, Array, Array, Array, Array],
     users: Array,
     items: Array,
     biases: tuple[Array, Array],
@@ -39,9 +39,10 @@ def descend(
 ) -> None:
     """Train users of blocks ``first`` to ``last`` on the pairs of the item block whose turn it is for each.
 
-    ``sums[task]`` grows by the examples' losses, and by how many there are.
+    ``sums[task]`` grows by the examples' losses, and by how many there are. Where pairs have weights, these multiply
+    the pulls of what was chosen, but not what is summed.
     """
-    ends, bases, entries, members, edges = blocks
+    ends, bases, entries, weights, members, edges = blocks
     user_bias, item_bias = biases
     rate, decay, mean, drawing = settings
     length = items.shape[1]
@@ -70,6 +71,8 @@ def descend(
                         losses += math.log(product)
                         product = 1.0
                 losses += math.log(product)
+                if len(weights):
+                    pulls[0] *= weights[k]
                 move(users, u, items, user_bias, item_bias, met, pulls, decay)
             start = stop
         sums[task, 0] += losses

@@ -19,6 +19,7 @@ def place_users(
     key: np.uint64,
     indptr: Array,
     indices: Array,
+    weights: Array,
     fixed: tuple[Array, Array],
     settings: tuple[Array, float, int],
     out: Array,
@@ -26,6 +27,7 @@ def place_users(
 ) -> None:
     """Move each row of ``out``, which enters as zeros, by one pass over its pairs for each of the rates.
 
+    Pairs pull by their ``weights`` (pairs,).
     Where ``parts`` has room (pairs, padded rank), it becomes what each pair has added: their sum is the row.
     """
     items, bias = fixed
@@ -51,7 +53,7 @@ def place_users(
                     i = np.int64(indices[k + c])
                     own = bias[i] + dot(out, u * length, items, i * length, length)
                     other[c], rival = hardest(out, u * length, items, bias, drawn, c * drawing, (c + 1) * drawing)
-                    pulls[c] = rates[number] * pull_of(own - rival)[0]
+                    pulls[c] = weights[k + c] * rates[number] * pull_of(own - rival)[0]
                 lean(out, u, items, indices, k, other, pulls, count, decay)
                 if len(parts):
                     left = keep(parts, k, items, indices, other, pulls, count, decay, left)
@@ -116,7 +118,8 @@ def place_items(
     key: np.uint64,
     indptr: Array,
     indices: Array,
-    seen: tuple[Array, Array],
+    weights: Array,
+    seen: tuple[Array, Array, Array],
     fixed: tuple[Array, Array, Array],
     settings: tuple[Array, float, int],
     turns: int,
@@ -126,6 +129,7 @@ def place_items(
     """Move each row of ``out`` and its bias: up for those who met it, down for as many pairs as an item is drawn in.
 
     Each pass compares it ``turns`` times with what someone else has met, such as an item that all have met or none.
+    Pairs pull by their ``weights`` (pairs,), those that were ``seen`` by its third array.
     """
     users, items, bias = fixed
     rates, regularization, drawing = settings
@@ -144,7 +148,7 @@ def place_items(
                 if draw_unseen(child_key(stream, k - start), seen, u, len(items), drawn, drawing):
                     own = out_bias[row] + dot(users, u * length, out, row * length, length)
                     _, rival = hardest(users, u * length, items, bias, drawn, 0, drawing)
-                    shift(out, out_bias, row, users, u, rate * pull_of(own - rival)[0], decay)
+                    shift(out, out_bias, row, users, u, weights[k] * rate * pull_of(own - rival)[0], decay)
             for turn in range(turns):
                 branch = child_key(stream, -2 - turn)
                 e = below(branch, -1, len(seen[1]))
@@ -156,7 +160,7 @@ def place_items(
                 rival = out_bias[row] + dot(users, u * length, out, row * length, length)
                 if drawing > 1 and hardest(users, u * length, items, bias, drawn, 0, drawing - 1)[1] > rival:
                     continue  # another one would have been taken
-                shift(out, out_bias, row, users, u, -rate * pull_of(own - rival)[0], decay)
+                shift(out, out_bias, row, users, u, -seen[2][e] * rate * pull_of(own - rival)[0], decay)
         for k in range(start, stop):
             met[indices[k]] = 0
 
@@ -174,7 +178,9 @@ def place_of(numbers: Array, start: int, stop: int, number: int) -> int:
 
 
 @kernel
-def draw_unseen(stream: np.uint64, seen: tuple[Array, Array], u: int, n_items: int, drawn: Array, count: int) -> bool:
+def draw_unseen(
+    stream: np.uint64, seen: tuple[Array, Array, Array], u: int, n_items: int, drawn: Array, count: int
+) -> bool:
     """Draw ``count`` items that a user has not seen, and return whether there was one for each within the tries."""
     start, stop = seen[0][u], seen[0][u + 1]
     for c in range(count):

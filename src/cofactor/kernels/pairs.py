@@ -32,16 +32,19 @@ def bucket(
     cuts: Array,
     indptr: Array,
     indices: Array,
+    weights: Array,
     block_of: Array,
     place_of: Array,
     ends: Array,
     bases: Array,
     entries: Array,
+    arranged: Array,
 ) -> None:
     """Put what the users of blocks ``first`` to ``last`` chose in order of item block, then user.
 
-    ``entries`` (pairs,) are places within the item block. What user ``u`` chose of block ``b`` ends at ``ends[b, u]``;
-    it starts where that of ``u - 1`` ends, or at ``bases[block of users, b]`` for the first of their block.
+    ``entries`` (pairs,) are places within the item block, ``arranged`` their ``weights`` where there are any. What user
+    ``u`` chose of block ``b`` ends at ``ends[b, u]``; it starts where that of ``u - 1`` ends, or at
+    ``bases[block of users, b]`` for the first of their block.
     """
     for task in range(first, last):
         low, high = cuts[task], cuts[task + 1]
@@ -62,6 +65,8 @@ def bucket(
             for k in range(indptr[u], indptr[u + 1]):
                 b = block_of[indices[k]]
                 entries[ends[b, u]] = place_of[indices[k]]
+                if len(weights):
+                    arranged[ends[b, u]] = weights[k]
                 ends[b, u] += 1
 
 
@@ -130,7 +135,7 @@ def descend(
     turn: int,
     key: np.uint64,
     cuts: Array,
-    blocks: tuple[Array, Array, Array, Array, Array],
+    blocks: tuple[Array, Array, Array, Array, Array, Array],
     users: Array,
     items: Array,
     bias: Array,
@@ -139,9 +144,10 @@ def descend(
 ) -> None:
     """Train users of blocks ``first`` to ``last`` on the pairs of the item block whose turn it is for each.
 
-    ``sums[task]`` grows by the pairs' losses, by how many are in the right order, and by how many there are.
+    ``sums[task]`` grows by the pairs' losses, by how many are in the right order, and by how many there are. Where
+    pairs have weights, these multiply their pulls, but not what is summed: a logarithm for each would take too long.
     """
-    ends, bases, entries, members, edges = blocks
+    ends, bases, entries, weights, members, edges = blocks
     rate, decay, drawing = settings
     length = items.shape[1]
     drawn = np.empty(CHUNK * drawing, np.int64)
@@ -173,6 +179,9 @@ def descend(
                         product *= factor
                         right += own > rival
                     losses += math.log(product)
+                    if len(weights):
+                        for c in range(count):
+                            pulls[c] *= weights[k + c]
                     move(users, u, items, bias, mine, other, pulls, count, rate, decay)
                 for k in range(start, stop):
                     marks[entries[k]] = 0

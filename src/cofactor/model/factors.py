@@ -746,12 +746,13 @@ def prepared_for(
         What each value of a row weighs against the one after it.
     """
     learnt = prepared(table, model.preparation, zeros_count=model.objective.goal == "rating")
-    decays = model.timing is not None and model.timing.half_life is not None
+    timing = model.timing if model.objective.goal == "ranking" else None  # ratings are no weights
+    decays = timing is not None and timing.half_life is not None
     if times is None or not (decays or recency < 1):
         return learnt
     if learnt.nnz < table.nnz:
         times = times[model.preparation.apply(table.data) != 0]
-    weights = np.ones(learnt.nnz, np.float32) if model.timing is None else model.timing.decay(times)
+    weights = np.ones(learnt.nnz, np.float32) if timing is None else timing.decay(times)
     if recency < 1:
         weights *= latest_first(learnt.indptr, times, recency)
     return as_csr(learnt.data * weights, learnt.indices, learnt.indptr, learnt.shape)
@@ -828,7 +829,14 @@ def popularity_of(model: Factors, *, lately: bool = False) -> np.ndarray:
 
 def users_of(model: Factors) -> Users:
     """Return the user side of a search."""
-    return Users(model.user_vectors, model.user_bias, model.mean)
+    return ranked_users(model, model.user_vectors, model.user_bias)
+
+
+def ranked_users(model: Factors, vectors: np.ndarray, bias: np.ndarray | None) -> Users:
+    """Return users whose products with `ranked_items` are scores; what is rising leaves no room for their biases."""
+    if model.timing is None or model.timing.trend is None:
+        return Users(vectors, bias, model.mean)
+    return Users(vectors)
 
 
 def catalog_of(model: Factors) -> Catalog:

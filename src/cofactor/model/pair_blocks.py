@@ -42,9 +42,13 @@ class Blocks:
         Its values do not matter.
     store : ArrayStore
         Where the blocks are.
+    weights : numpy.ndarray of float32, shape (pairs,), optional
+        What each pair counts; all alike if not given.
     """
 
-    def __init__(self, matrix: sparse.csr_array, store: ArrayStore = MEMORY) -> None:
+    def __init__(
+        self, matrix: sparse.csr_array, store: ArrayStore = MEMORY, *, weights: npt.NDArray[np.float32] | None = None
+    ) -> None:
         self.indptr, self.indices = compressed(matrix)
         self.counts = counts_of(matrix.indices, matrix.shape[1])
         self.met = np.flatnonzero(self.counts)
@@ -57,6 +61,8 @@ class Blocks:
         self._ends = store.zeros((self.blocks, n_users), np.int64)
         self._bases = np.empty((self.blocks, self.blocks), np.int64)
         self._entries = store.zeros(matrix.nnz, np.int32)
+        self._weights = readable(np.empty(0) if weights is None else weights, np.float32)
+        self._arranged = store.zeros(len(self._weights), np.float32)
 
     def epoch(
         self,
@@ -75,7 +81,7 @@ class Blocks:
         members = np.random.default_rng([seed, number]).permutation(self.met)
         edges = np.arange(self.blocks + 1) * len(members) // self.blocks
         self._arrange(members, edges)
-        blocks = (self._ends, self._bases, self._entries, members, edges)
+        blocks = (self._ends, self._bases, self._entries, self._arranged, members, edges)
         key, sums = subkey(subkey(np.uint64(seed), number), 0), np.zeros((self.blocks, figures))
         tasks = np.arange(self.blocks + 1)
         for turn in range(self.blocks):
@@ -94,8 +100,9 @@ class Blocks:
         block_of[members] = np.repeat(np.arange(self.blocks), np.diff(edges))
         place_of = np.zeros(len(self.counts), np.int32)
         place_of[members] = np.arange(len(members)) - np.repeat(edges[:-1], np.diff(edges))
-        where, room = (block_of, place_of), (self._ends, self._bases, self._entries)
-        share_out(pairs.bucket, np.arange(self.blocks + 1), self.cuts, self.indptr, self.indices, *where, *room)
+        what = (self.cuts, self.indptr, self.indices, self._weights)
+        where, room = (block_of, place_of), (self._ends, self._bases, self._entries, self._arranged)
+        share_out(pairs.bucket, np.arange(self.blocks + 1), *what, *where, *room)
 
 
 def compressed(matrix: sparse.csr_array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:

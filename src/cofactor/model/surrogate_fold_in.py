@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cofactor.data.passes import counts_of
+from cofactor.data.preparation import Alike
 from cofactor.model.factors import Factors, evolved
 from cofactor.model.fold_in import place_rows
 from cofactor.model.objectives.confidence import Confidence
@@ -88,7 +89,10 @@ def _lists(model: Factors, rows: np.ndarray, vectors: np.ndarray, length: int) -
 
 
 def _aiming(model: Factors, rows: np.ndarray, aim: float, strength: float, unobserved_weight: float) -> Factors:
-    """Return a model whose equations aim so far above what its users' own items score."""
+    """Return a model whose equations aim so far above what its users' own items score.
+
+    Every choice counts 1, whatever its value; where the model's preparation sees to that, its time may still weigh it.
+    """
     scores = model.user_vectors[rows] @ model.item_vectors.T
     if model.item_bias is not None:
         scores += model.item_bias
@@ -104,7 +108,7 @@ def _aiming(model: Factors, rows: np.ndarray, aim: float, strength: float, unobs
         non_negative=getattr(model.objective, "non_negative", False),
         unobserved_weight=unobserved_weight,
         count_share=unobserved_weight,
-        alike=True,
+        alike=model.preparation != Alike(),
     )
     return evolved(model, objective=objective, mean=1 - target)  # equations aim at 1
 

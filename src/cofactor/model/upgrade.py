@@ -8,6 +8,9 @@ __all__ = ["upgraded"]
 _SETTINGS = {"unseen_weight": "unobserved_weight", "kept": "n_samples"}
 """Settings of solvers that have other names today."""
 
+_WITHOUT_VALUES = ("pairwise", "logistic")
+"""Objectives that took no notice of values in version 1, and take them as weights today."""
+
 
 def upgraded(card: Mapping[str, Any], version: int) -> dict[str, Any]:
     """Return the card of a model file or folder of some format version in today's form.
@@ -20,7 +23,7 @@ def upgraded(card: Mapping[str, Any], version: int) -> dict[str, Any]:
     new = dict(card)
     if version == 1:
         new["objective"] = _objective_of_1(card["objective"])
-        new["preparation"] = {"kind": "as given"}
+        new["preparation"] = {"kind": "alike" if new["objective"]["kind"] in _WITHOUT_VALUES else "as given"}
         new["origin"] = _origin_of_1(card["origin"])
     return new
 

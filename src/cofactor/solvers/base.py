@@ -44,6 +44,7 @@ __all__ = [
     "positives",
     "started",
     "unit_of_ratings",
+    "unset_extras",
 ]
 
 
@@ -187,6 +188,14 @@ def check_settings(solver: Any, **least: float) -> None:
             raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of {limit}")
 
 
+def unset_extras(solver: Any) -> list[str]:
+    """Return the settings of time and attributes that a solver has, and that say nothing.
+
+    They are the keyword-only ones. What identifies a training leaves them out, so that files older than they stay good.
+    """
+    return [f.name for f in dataclasses.fields(solver) if f.kw_only and getattr(solver, f.name) == f.default]
+
+
 def check_choice(solver: Any, name: str, choices: tuple[str, ...]) -> None:
     """Refuse a setting that is not one of its choices.
 
@@ -266,8 +275,13 @@ def unit_of_ratings(mean: float, deviation: float) -> float:
     return deviation if deviation > _EQUAL * abs(mean) else abs(mean) / 3 or 1.0
 
 
-def positives(train: Interactions) -> Interactions:
-    """Return the pairs of a value above 0, for a solver that lets them all count alike; see `learnt_from`."""
+def positives(train: Interactions, timing: Timing | None = None) -> Interactions:
+    """Return the pairs of a value above 0, for a solver that lets them all count alike; see `learnt_from`.
+
+    With a ``timing`` that lets old pairs weigh less, the values are their weights.
+    """
+    if timing is not None and timing.half_life is not None:
+        return learnt_from(train, Alike(), timing)
     return train if train.matrix.data.min() > 0 else learnt_from(train, Alike())
 
 

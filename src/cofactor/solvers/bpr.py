@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.preparation import Alike
+from cofactor.data.timing import Timing
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
 from cofactor.model.objectives.pairwise import Pairwise
@@ -24,12 +25,13 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
+from cofactor.solvers.timed import Timed, in_time, timing_of
 
 __all__ = ["BPR"]
 
 
 @dataclass(frozen=True)
-class BPR:
+class BPR(Timed):
     r"""Vectors for ranking, learnt so that what a user chose scores above what they did not.
 
     **Model**: score = item bias + user vector · item vector.
@@ -43,6 +45,9 @@ class BPR:
     the one that scores highest is taken; 1 is BPR as published, and more give harder negatives, those that
     wrongly rank at the top. Users and items are trained on in blocks with no row in common, so that threads never
     write to the same row, and a seed gives identical results with any number of threads.
+
+    **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``. Decayed weights
+    multiply the logarithms in the loss, and so the steps; penalties stay as they are.
 
     **Reference**: Rendle, Freudenthaler, Gantner, Schmidt-Thieme (2009), BPR: Bayesian personalized ranking from
     implicit feedback; Zhang, Chen, Wang, Yu (2013), Optimizing top-n collaborative filtering via dynamic negative item
@@ -85,6 +90,7 @@ class BPR:
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, negatives=1, seed=0)
         check_settings(self, learning_rate=1e-12, regularization=0.0)
+        super().__post_init__()
 
     def fit(
         self,
@@ -100,7 +106,8 @@ class BPR:
         -------
         Factors
             With ``history`` holding each epoch's mean loss, and the share of its pairs that were in the right order
-            before they were trained on. Items without a pair have the bias of the item that is chosen least.
+            before they were trained on; both count all pairs alike, whatever their age. Items without a pair
+            have the bias of the item that is chosen least.
 
         Raises
         ------
@@ -110,8 +117,10 @@ class BPR:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        chosen, objective = positives(train), self._objective()
-        pairs = Blocks(chosen.matrix, train.array_store)
+        timing, objective = timing_of(self, train), self._objective()
+        chosen = positives(train, timing)
+        decays = timing is not None and timing.half_life is not None
+        pairs = Blocks(chosen.matrix, train.array_store, weights=chosen.matrix.data if decays else None)
 
         def first() -> Arrays:
             known = (
@@ -133,12 +142,14 @@ class BPR:
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train, pairs),
+            model=partial(self._factors, train, timing, pairs),
         )
-        return self._factors(train, pairs, done.arrays, done.history)
+        return self._factors(train, timing, pairs, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, pairs: Blocks, arrays: Arrays, history: History) -> Factors:
-        return Factors(
+    def _factors(
+        self, train: Interactions, timing: Timing | None, pairs: Blocks, arrays: Arrays, history: History
+    ) -> Factors:
+        trained = Factors(
             narrowed(arrays["users"], self.rank),
             narrowed(arrays["items"], self.rank),
             train.users,
@@ -151,6 +162,7 @@ class BPR:
             history=history,
             preparation=Alike(),
         )
+        return in_time(trained, timing, train.timestamps)
 
     def _objective(self) -> Pairwise:
         return Pairwise(

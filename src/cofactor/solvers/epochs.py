@@ -18,9 +18,7 @@ from cofactor.errors import ModelFileError, SettingError
 from cofactor.files import checked_version, replacing
 from cofactor.model.factors import Factors
 from cofactor.model.tensors import mapped_tensors
-from cofactor.solvers.base import Callback, Epoch
-from cofactor.solvers.featured import FEATURE_SETTINGS
-from cofactor.solvers.timed import TIME_SETTINGS
+from cofactor.solvers.base import Callback, Epoch, unset_extras
 
 __all__ = ["Arrays", "Checkpoint", "History", "Progress", "run_epochs"]
 
@@ -216,13 +214,8 @@ def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, stor
 def _fingerprint(solver: Any, train: Interactions, version: int = FORMAT_VERSION) -> str:
     """Hash what identifies a training: its settings, except the number of epochs, and its data."""
     digest = hashlib.blake2b(digest_size=16)
-    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name != "epochs"}
-    for name in (
-        *TIME_SETTINGS,
-        *FEATURE_SETTINGS,
-    ):  # which older checkpoints do not have
-        if name in settings and settings[name] == solver.__dataclass_fields__[name].default:
-            del settings[name]
+    left_out = {"epochs", *unset_extras(solver)}
+    settings = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.name not in left_out}
     if version == 1:
         settings = {_NAMES_OF_1.get(name, name): value for name, value in settings.items() if name not in _NEW_SINCE_1}
         settings |= {"feedback": _GOALS_OF_1[settings["feedback"]]} if "feedback" in settings else {}

@@ -13,7 +13,7 @@ from cofactor.model.least_squares import Equations, Rows
 from cofactor.model.objectives import Side
 from cofactor.model.side_features import RIDGE, Features, Floats, SideFeatures, regressed
 
-__all__ = ["FEATURE_SETTINGS", "Attributes", "Featured", "attributes_of", "features_of"]
+__all__ = ["Attributes", "Featured", "attributes_of", "features_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +122,3 @@ def attributes_of(
 def features_of(attributes: Mapping[Side, Attributes], vectors: Mapping[Side, Floats]) -> Features:
     """Return what a model keeps, to place others by their attributes."""
     return {side: SideFeatures(one.encoder, one.weights(vectors[side])) for side, one in attributes.items()}
-
-
-FEATURE_SETTINGS = ("item_features", "user_features")

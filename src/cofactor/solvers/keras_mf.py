@@ -17,6 +17,7 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.passes import counts_of, places_of
 from cofactor.data.preparation import Alike
 from cofactor.data.splits import random_mask
+from cofactor.data.timing import Timing
 from cofactor.errors import SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model, ranking_network
@@ -50,6 +51,7 @@ from cofactor.solvers.keras_training import (
     UniformNegatives,
     all_devices,
 )
+from cofactor.solvers.timed import Timed, in_time, refuse_time, timing_of
 
 __all__ = ["KerasMF", "keras_model"]
 
@@ -63,7 +65,7 @@ History: TypeAlias = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class KerasMF:
+class KerasMF(Timed):
     r"""Embeddings of users and items whose dot product predicts a rating, or puts items in order.
 
     **Model**: score = mean + user bias + item bias + user vector · item vector; without biases just the product, as
@@ -96,6 +98,10 @@ class KerasMF:
     **Devices**: with the JAX backend all that it lists, several GPUs say, train together: each batch and the tables'
     rows are shared out among them, and the result is that of one device but for rounding. Other backends use one.
     A ``keras.distribution`` that is set already is left as it is. ``CUDA_VISIBLE_DEVICES`` chooses the GPUs.
+
+    **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``. Decayed weights
+    multiply the squared error of a rating, or the loss of a pair that was seen, and count in the figures; penalties
+    stay as they are. With ``loss="mse"`` there is ``half_life`` alone, and newcomers' ratings count alike.
 
     **Reference**: Koren, Bell, Volinsky (2009), Matrix factorization techniques for recommender systems; Rendle et al.
     (2009), BPR; He et al. (2017), Neural collaborative filtering (bce); Yi et al. (2019), Sampling-bias-corrected
@@ -200,6 +206,13 @@ class KerasMF:
         check_choice(self, "loss", tuple(DEFAULTS))
         check_choice(self, "schedule", ("cosine", "constant"))
         check_choice(self, "sampling", ("uniform", "batch"))
+        super().__post_init__()
+        refuse_time(self, instead="loss='softmax'")
+
+    @property
+    def for_lists_alone(self) -> tuple[str, ...]:
+        """The settings of time that are refused, with ``loss="mse"`` all but ``half_life``."""
+        return ("recency", "trend", "trend_weight") if self.loss == "mse" else ()
 
     @property
     def strengths(self) -> Strengths:
@@ -247,7 +260,7 @@ class KerasMF:
         Raises
         ------
         DataError
-            If there is nothing to learn from, or the training diverged.
+            If there is nothing to learn from, a setting needs times that the data lack, or the training diverged.
         SettingError
             If ``start`` or ``checkpoint`` does not fit, or ``train`` was opened with a limit of memory that the tables
             do not fit.
@@ -357,6 +370,7 @@ class RatingTask:
         unit: Callable[[float], float] = lambda spread: spread,
     ) -> None:
         self._solver, self._train = solver, train
+        self._timing = timing_of(solver, train)
         mean, spread = mean_and_spread(train)
         self.spread = unit(spread)
         self._mean = mean if solver.biases else 0.0
@@ -380,13 +394,15 @@ class RatingTask:
     def _parts(self) -> tuple[Batches, Batches | None]:
         solver, train = self._solver, self._train
         if not solver.validation_fraction:
-            return Batches(train, solver.batch_size, seed=solver.seed), None
+            return Batches(train, solver.batch_size, timing=self._timing, seed=solver.seed), None
         held_out = random_mask(len(train), solver.validation_fraction, solver.seed, train.array_store)
         check_held_out(solver, len(train), int(np.count_nonzero(held_out)))
-        validation = Batches(train, 65_536, positions=places_of(held_out, train.array_store), seed=None)
+        positions = places_of(held_out, train.array_store)
+        validation = Batches(train, 65_536, positions=positions, timing=self._timing, seed=None)
         np.logical_not(held_out, out=held_out)
         positions = places_of(held_out, train.array_store)
-        return Batches(train, solver.batch_size, positions=positions, seed=solver.seed), validation
+        batches = Batches(train, solver.batch_size, positions=positions, timing=self._timing, seed=solver.seed)
+        return batches, validation
 
     def compile(self, optimizer: Any) -> None:
         """Give the network its loss, of standardized ratings, and its metrics, of the ratings as they are."""
@@ -395,7 +411,7 @@ class RatingTask:
         def standardized(ratings: Any, scores: Any) -> Any:
             return keras.ops.mean(keras.ops.square((ratings - scores) / unit), axis=-1)
 
-        self.network.compile(optimizer, loss=standardized, metrics=["mae", "mse"])
+        self.network.compile(optimizer, loss=standardized, **_figures(self._timing, "mae", "mse"))
 
     def factors(self, history: History) -> Factors:
         """Return the model that the network's weights are now."""
@@ -410,7 +426,8 @@ class RatingTask:
             non_negative=solver.non_negative,
             scale=train.value_range,
         )
-        return _factors(solver, train, tables, objective, history, mean=self._mean)
+        model = _factors(solver, train, tables, objective, history, mean=self._mean)
+        return in_time(model, self._timing, train.timestamps)
 
 
 class RankingTask:
@@ -421,7 +438,7 @@ class RankingTask:
     def __init__(self, solver: KerasMF, train: Interactions, row_multiple: int = 1) -> None:
         self._solver, self._train = solver, train
         self.watch = f"val_{solver.loss}"
-        self._chosen = positives(train)
+        self._timing, self._chosen = timing_of(solver, train), positives(train)
         part, held_out = hold_out(solver, self._chosen)
         self._group = 1
         if solver.sampling == "batch":
@@ -454,7 +471,8 @@ class RankingTask:
         return self._solver.loss == "ccl"
 
     def _positives(self, part: Interactions) -> Batches:
-        return Batches(part, self._solver.batch_size, multiple=self._group, seed=self._solver.seed)
+        solver = self._solver
+        return Batches(part, solver.batch_size, multiple=self._group, timing=self._timing, seed=solver.seed)
 
     def _negatives(self, met: Interactions, chosen: Interactions) -> Negatives:
         """Return how to draw items that users have not met; within a batch they are as frequent as among ``chosen``."""
@@ -468,7 +486,7 @@ class RankingTask:
         """Give the network its loss, and the same again as a metric, which has no penalty in it."""
         settings = {"negative_weight": self._solver.strengths.negative_weight, "margin": self._solver.margin}
         loss = ranking_loss(self._solver.loss, settings)
-        self.network.compile(optimizer, loss=loss, metrics=[loss])
+        self.network.compile(optimizer, loss=loss, **_figures(self._timing, loss))
 
     def factors(self, history: History) -> Factors:
         """Return the model that the network's weights are now."""
@@ -479,8 +497,14 @@ class RankingTask:
                 tables[name] = vectors / np.where(lengths > 0, lengths, 1)
         objective = SquaredError(goal="ranking", non_negative=self._solver.non_negative)
         model = _factors(self._solver, self._chosen, tables, objective, history)
-        placing = with_placement(model, seed=self._solver.seed)
-        return dataclasses.replace(placing, seen=self._train.matrix, preparation=Alike())
+        placing = with_placement(dataclasses.replace(model, preparation=Alike()), seed=self._solver.seed)
+        return in_time(dataclasses.replace(placing, seen=self._train.matrix), self._timing, self._train.timestamps)
+
+
+def _figures(timing: Timing | None, *figures: Any) -> dict[str, list[Any]]:
+    """Return figures to watch as Keras takes them: weighted where old ratings weigh less, as in the loss."""
+    weighted = timing is not None and timing.half_life is not None
+    return {"weighted_metrics" if weighted else "metrics": [*figures]}
 
 
 def _item_counts(train: Interactions) -> np.ndarray:

@@ -29,6 +29,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.data.interactions import Interactions
+from cofactor.data.timing import Timing
 from cofactor.kernels.compiling import readable
 from cofactor.kernels.unmet import kth_unmet
 from cofactor.model.keras_network import keras
@@ -76,6 +77,8 @@ class Batches(keras.utils.PyDataset):
         Which stored ratings take part; all if not given.
     multiple : int
         Every batch's size is a multiple of this; there must be so many ratings.
+    timing : Timing, optional
+        If it lets old ratings weigh less, batches hold their weights too.
     seed : int, optional
         Without it the order stays as stored and the last batch is shorter.
     """
@@ -87,10 +90,13 @@ class Batches(keras.utils.PyDataset):
         *,
         positions: np.ndarray | None = None,
         multiple: int = 1,
+        timing: Timing | None = None,
         seed: int | None,
     ) -> None:
         super().__init__()
         self._matrix = ratings.matrix
+        self._times = ratings.timestamps
+        self._timing = None if timing is None or timing.half_life is None else timing
         self._positions = positions
         self._seed = seed
         self._epoch = 0
@@ -118,22 +124,26 @@ class Batches(keras.utils.PyDataset):
         """Go on as after so many epochs."""
         self._epoch = epoch
 
-    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return (users, items), values, each of shape (ratings, 1), and perhaps weights (ratings,)."""
         per_shard = max(_SHARD // self._size, 1)
         shard, within = divmod(index, per_shard)
         if self._loaded is None or self._loaded[:2] != (self._epoch, shard):
             self._loaded = self._epoch, shard, self._load(shard, per_shard * self._size)
-        users, items, values = (column[within * self._size :][: self._size] for column in self._loaded[2])
-        return (users, items), values
+        users, items, *others = (column[within * self._size :][: self._size] for column in self._loaded[2])
+        return (users, items), *others
 
     def _load(self, shard: int, length: int) -> tuple[np.ndarray, ...]:
-        """Read one shard: user rows, item rows and values, each of shape (ratings, 1)."""
+        """Read one shard: user rows, item rows and values, each (ratings, 1), and perhaps weights (ratings,)."""
         taken, order = self._sequence(shard * length, min((shard + 1) * length, self._n))
         if self._positions is not None:
             taken = self._positions[taken]
         users = np.searchsorted(self._matrix.indptr, taken, side="right") - 1  # neighbours first, while they are
         columns = users.astype(np.int32), self._matrix.indices[taken].astype(np.int32), self._matrix.data[taken]
-        return tuple(column[order][:, None] for column in columns)
+        read = tuple(column[order][:, None] for column in columns)
+        if self._timing is None or self._times is None:
+            return read
+        return *read, self._timing.decay(self._times[taken])[order]
 
     def _sequence(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Return places ``start`` to ``end`` of the epoch: runs of neighbours, and the order to take them in."""
@@ -266,13 +276,16 @@ class RankingBatches(keras.utils.PyDataset):
         """Go on as after so many epochs."""
         self._positives.skip_to(epoch)
 
-    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """Return (users, items[, negatives]) and weights of shape (batch, 1 + negatives), the positive's first."""
-        (users, items), _ = self._positives[index]
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return (users, items[, negatives]) and weights of shape (batch, 1 + negatives), the positive's first.
+
+        Where old pairs weigh less, a third part is what each row weighs.
+        """
+        (users, items), _, *decayed = self._positives[index]
         random = np.random.default_rng([self._seed, 1, self._positives.epoch, index])
         rows, weights = self._negatives.draw(users[:, 0], items[:, 0], random)
         inputs = (users, items) if rows is None else (users, items, rows)
-        return inputs, np.concatenate([np.ones((len(users), 1), np.float32), weights], axis=1)
+        return inputs, np.concatenate([np.ones((len(users), 1), np.float32), weights], axis=1), *decayed
 
 
 class FixedBatches(RankingBatches):

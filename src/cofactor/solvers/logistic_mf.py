@@ -11,6 +11,7 @@ import numpy as np
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.preparation import Alike
+from cofactor.data.timing import Timing
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Goal
 from cofactor.model.objectives.logistic import Logistic
@@ -26,12 +27,13 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
+from cofactor.solvers.timed import Timed, in_time, timing_of
 
 __all__ = ["LogisticMF"]
 
 
 @dataclass(frozen=True)
-class LogisticMF:
+class LogisticMF(Timed):
     r"""Vectors whose scores are the log-odds that a user chooses an item.
 
     **Model**: the probability is :math:`1 / (1 + e^{-s})` with the score s = mean + user bias + item bias + user
@@ -48,6 +50,9 @@ class LogisticMF:
     keep their length for half of the epochs, and then shorten evenly to nothing: what chance has added in the first
     half is averaged away. Users and items are trained on in blocks with no row in common, so that threads never write
     to the same row, and a seed gives identical results with any number of threads.
+
+    **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``. Decayed weights
+    multiply the first logarithm in the loss, that of the pair; drawn items and penalties stay as they are.
 
     **Reference**: Rendle, Krichene, Zhang, Anderson (2020), Neural collaborative filtering vs. matrix factorization
     revisited; Johnson (2014), Logistic matrix factorization for implicit feedback data; for the blocks Gemulla,
@@ -89,6 +94,7 @@ class LogisticMF:
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, negatives=1, seed=0)
         check_settings(self, learning_rate=1e-12, regularization=0.0)
+        super().__post_init__()
 
     def fit(
         self,
@@ -103,8 +109,8 @@ class LogisticMF:
         Returns
         -------
         Factors
-            With ``history`` holding each epoch's mean loss of an example before it was trained on. Items without a
-            pair have the bias of the item that is chosen least.
+            With ``history`` holding each epoch's mean loss of an example before it was trained on; it counts all pairs
+            alike, whatever their age. Items without a pair have the bias of the item that is chosen least.
 
         Raises
         ------
@@ -114,8 +120,10 @@ class LogisticMF:
             If ``start`` does not fit.
         """
         check_train(train, start)
-        chosen, objective, mean = positives(train), self._objective(), -float(np.log(self.negatives))
-        blocks = Blocks(chosen.matrix, train.array_store)
+        timing, objective, mean = timing_of(self, train), self._objective(), -float(np.log(self.negatives))
+        chosen = positives(train, timing)
+        decays = timing is not None and timing.half_life is not None
+        blocks = Blocks(chosen.matrix, train.array_store, weights=chosen.matrix.data if decays else None)
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * min(1.0, 2 * (1 - epoch / self.epochs))
@@ -129,12 +137,20 @@ class LogisticMF:
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train, blocks, mean),
+            model=partial(self._factors, train, timing, blocks, mean),
         )
-        return self._factors(train, blocks, mean, done.arrays, done.history)
+        return self._factors(train, timing, blocks, mean, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, blocks: Blocks, mean: float, arrays: Arrays, history: History) -> Factors:
-        return Factors(
+    def _factors(
+        self,
+        train: Interactions,
+        timing: Timing | None,
+        blocks: Blocks,
+        mean: float,
+        arrays: Arrays,
+        history: History,
+    ) -> Factors:
+        trained = Factors(
             narrowed(arrays["users"], self.rank),
             narrowed(arrays["items"], self.rank),
             train.users,
@@ -149,6 +165,7 @@ class LogisticMF:
             history=history,
             preparation=Alike(),
         )
+        return in_time(trained, timing, train.timestamps)
 
     def _objective(self) -> Logistic:
         return Logistic(goal="ranking", regularization=self.regularization, negatives=self.negatives)

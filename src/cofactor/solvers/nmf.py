@@ -8,6 +8,7 @@ from typing import Literal
 
 from cofactor.data.interactions import Interactions
 from cofactor.data.preparation import Alike, AsGiven, Preparation
+from cofactor.data.timing import Timing
 from cofactor.model.factors import Factors
 from cofactor.model.least_squares import Rows, improve_nonnegative_rows
 from cofactor.model.objectives import Goal
@@ -26,12 +27,13 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
+from cofactor.solvers.timed import TIME_SETTINGS, Timed, in_time, refuse_time, timing_of
 
 __all__ = ["NMF"]
 
 
 @dataclass(frozen=True)
-class NMF:
+class NMF(Timed):
     r"""Non-negative vectors, for star ratings or for what people chose.
 
     **Model**: with ``goal="rating"`` mean + user bias + item bias + user vector · item vector, where vectors have no
@@ -41,6 +43,9 @@ class NMF:
 
     **Algorithm**: alternating over users and items, coordinate descent on each row's normal equation: each coordinate
     in turn goes to its minimum, or to zero where that is negative. The loss never rises.
+
+    **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``; only with
+    ``goal="ranking"``.
 
     **Reference**: Cichocki, Phan (2009), Fast local algorithms for large scale nonnegative matrix and tensor
     factorizations; Hsieh, Dhillon (2011), Fast coordinate descent methods with variable selection for non-negative
@@ -91,6 +96,13 @@ class NMF:
         check_settings(self, regularization=0.0, nu=0.0, unobserved_weight=0.0)
         check_choice(self, "goal", ("rating", "ranking"))
         check_choice(self, "values", ("alike", "as given"))
+        super().__post_init__()
+        refuse_time(self, instead="goal='ranking'")
+
+    @property
+    def for_lists_alone(self) -> tuple[str, ...]:
+        """The settings of time that are refused, with ``goal="rating"`` all of them."""
+        return TIME_SETTINGS if self.goal == "rating" else ()
 
     @property
     def count_offset(self) -> float:
@@ -126,7 +138,8 @@ class NMF:
             preparation = Alike()
         elif not ratings:
             check_confidences(train)
-        learnt = train if ratings else learnt_from(train, preparation)
+        timing = timing_of(self, train)
+        learnt = train if ratings else learnt_from(train, preparation, timing)
         by_user, by_item = Rows.of(learnt.matrix), Rows.of(learnt.by_item)
         mean, spread = mean_and_spread(train) if ratings else (0.0, 1.0)
         stored = Checkpoint(checkpoint, self, train)
@@ -153,14 +166,15 @@ class NMF:
             epochs=self.epochs,
             checkpoint=stored,
             callback=callback,
-            model=partial(self._factors, train, preparation, objective, mean),
+            model=partial(self._factors, train, preparation, timing, objective, mean),
         )
-        return self._factors(train, preparation, objective, mean, done.arrays, done.history)
+        return self._factors(train, preparation, timing, objective, mean, done.arrays, done.history)
 
     def _factors(
         self,
         train: Interactions,
         preparation: Preparation,
+        timing: Timing | None,
         objective: LeastSquares,
         mean: float,
         arrays: Arrays,
@@ -171,7 +185,7 @@ class NMF:
         user_bias, item_bias = None, None
         if ratings:
             (users, user_bias), (items, item_bias) = parted(users), parted(items)
-        return Factors(
+        trained = Factors(
             users,
             items,
             train.users,
@@ -186,6 +200,7 @@ class NMF:
             history,
             preparation=preparation,
         )
+        return in_time(trained, timing, train.timestamps)
 
     def _objective(self, train: Interactions, spread: float) -> LeastSquares:
         if self.goal == "rating":

@@ -8,13 +8,13 @@ import numpy as np
 from cofactor.data.interactions import Interactions
 from cofactor.data.times import Duration, duration, length_setting
 from cofactor.data.timing import Timing, check_recency
-from cofactor.errors import DataError
+from cofactor.errors import DataError, SettingError
 from cofactor.model.factors import Factors, evolved, learnt_counts
 from cofactor.model.fold_in import place_rows, toward_of
 from cofactor.model.trend import extras_of
-from cofactor.solvers.base import check_settings
+from cofactor.solvers.base import check_settings, unset_extras
 
-__all__ = ["TIME_SETTINGS", "Timed", "in_time", "timing_of"]
+__all__ = ["TIME_SETTINGS", "Timed", "in_time", "refuse_time", "timing_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class Timed:
     r"""What a solver for lists makes of time. Every setting needs data with times.
 
     With ``trend``, :math:`score = (\hat s_{ui} - \bar s_i) / \sigma_i + \beta \log(1 + \sum 2^{-a / trend})`. Mean and
-    standard deviation of an item's score are over the users, the sum is over the ages of its choices.
+    standard deviation of an item's score are over the users, the sum is over the ages of its choices. Biases and
+    the mean have no part in it.
 
     Parameters
     ----------
@@ -41,6 +42,11 @@ class Timed:
     trend: Duration | None = None
     trend_weight: float = 3.0
 
+    @property
+    def for_lists_alone(self) -> tuple[str, ...]:
+        """The settings of time that are refused, since the solver as it is set predicts ratings."""
+        return ()
+
     def __post_init__(self) -> None:
         name = type(self).__name__
         for setting in ("half_life", "trend"):
@@ -53,6 +59,26 @@ class Timed:
 
 
 TIME_SETTINGS = tuple(field.name for field in dataclasses.fields(Timed))
+
+
+def refuse_time(solver: Timed, *, instead: str) -> None:
+    """Refuse settings of time that make sense for lists alone, for a solver that predicts ratings.
+
+    Parameters
+    ----------
+    solver : Timed
+    instead : str
+        What makes the solver learn lists, as Python writes it.
+
+    Raises
+    ------
+    SettingError
+        Naming the first that is not at its default.
+    """
+    told = type(solver).__name__
+    for name in solver.for_lists_alone:
+        if name not in unset_extras(solver):
+            raise SettingError(f"{name} is for lists, and {told} predicts ratings: leave it out, or set {instead}")
 
 
 def timing_of(solver: Timed, train: Interactions) -> Timing | None:
@@ -99,7 +125,8 @@ def in_time(model: Factors, timing: Timing | None, times: np.ndarray | None) -> 
     model = evolved(model, timing=timing, seen_times=times)
     if timing.recency < 1:
         toward = toward_of(model, "user", np.arange(model.n_users))
-        model = evolved(model, user_vectors=place_rows(model, model.seen, "user", times, toward=toward).vectors)
+        placed = place_rows(model, model.seen, "user", times, toward=toward)
+        model = evolved(model, user_vectors=placed.vectors, user_bias=placed.bias)
     if timing.trend is not None:
         levels = timing.levels(model.seen.indices, times, model.n_items)
         kept = extras_of(model.user_vectors, learnt_counts(model).by_user > 0, levels)

@@ -16,6 +16,7 @@ from cofactor.model.factors import (
     exact_of,
     needs_every_draw,
     ranked_rows,
+    ranked_users,
     score_rows,
     users_of,
 )
@@ -86,7 +87,7 @@ def _users(served: ServedModel, profile: Profile) -> Users:
     if profile.folded is None:
         return users_of(served.model)
     placed = profile.folded.placed
-    return Users(placed.vectors, None if served.model.user_bias is None else placed.bias, served.model.mean)
+    return ranked_users(served.model, placed.vectors, None if served.model.user_bias is None else placed.bias)
 
 
 def _model_of(served: ServedModel, profile: Profile) -> Factors:

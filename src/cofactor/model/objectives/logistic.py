@@ -4,6 +4,7 @@
 
 **Loss.** ``log(1 + exp(-s))`` of each pair that was chosen and ``log(1 + exp(s))`` of each item drawn beside it, evenly
 from all and anew each time, plus ``regularization / 2`` times the squares of the rows and biases that each touches.
+Where pairs have weights, such as those by their age, these multiply the losses of what was chosen.
 
 **Algorithm.** Stochastic gradient descent in `cofactor.model.pair_blocks`. A newcomer's row is the logistic
 regression that these steps aim at: for a user with ``m`` items, their losses as chosen and ``n m / items`` times the
@@ -65,6 +66,11 @@ class Logistic(Objective):
         """The fields that count something."""
         return ("negatives",)
 
+    @property
+    def heeds_weights(self) -> bool:
+        """Whether some choices of a user can count more than others: their values are the weights of their losses."""
+        return True
+
     def train(
         self,
         blocks: "Blocks",
@@ -90,11 +96,12 @@ class Logistic(Objective):
         found = np.zeros((rows.shape[0], parameters.item_vectors.shape[1] + 1), np.float32)
         often = self._often(parameters) if side == "item" else None
         for k in range(rows.shape[0]):
-            met = rows.indices[rows.indptr[k] : rows.indptr[k + 1]]
+            row = slice(rows.indptr[k], rows.indptr[k + 1])
+            met, values = rows.indices[row], rows.data[row].astype(np.float64)
             if often is not None:
-                found[k] = self._of_item(parameters, met, often).solved()
+                found[k] = self._of_item(parameters, met, values, often).solved()
             elif len(met):
-                found[k] = self._of_user(parameters, met).solved()
+                found[k] = self._of_user(parameters, met, values).solved()
         return Placed(found[:, :-1], found[:, -1])
 
     def shares(
@@ -106,7 +113,7 @@ class Logistic(Objective):
         """
         if not len(met):
             return np.zeros((0, len(item_rows)))
-        regression = self._of_user(parameters, met)
+        regression = self._of_user(parameters, met, values.astype(np.float64))
         row = regression.solved()
         slopes, weights = regression.parts(row)
         asked = np.column_stack([parameters.item_vectors[item_rows].astype(np.float64), np.ones(len(item_rows))])
@@ -120,34 +127,42 @@ class Logistic(Objective):
         often: Doubles = self.negatives * np.diff(learnt.indptr) / max(learnt.shape[1], 1)
         return often
 
-    def _of_user(self, parameters: Parameters, met: npt.NDArray[np.int32]) -> "Regression":
+    def _of_user(self, parameters: Parameters, met: npt.NDArray[np.int32], values: Doubles) -> "Regression":
         drawn, most = np.arange(len(parameters.item_vectors)), max(SAMPLE, 4 * len(met))
         if len(drawn) > most:
             drawn = np.random.default_rng(0).choice(drawn, most, replace=False)
         weights = np.full(len(drawn), self.negatives * len(met) / len(drawn))
-        return self._regression(parameters, "item", met, drawn, weights)
+        return self._regression(parameters, "item", met, values, drawn, weights)
 
-    def _of_item(self, parameters: Parameters, met: npt.NDArray[np.int32], often: Doubles) -> "Regression":
+    def _of_item(
+        self, parameters: Parameters, met: npt.NDArray[np.int32], values: Doubles, often: Doubles
+    ) -> "Regression":
         drawn, most = np.flatnonzero(often), max(SAMPLE, 4 * len(met))
         weights = often[drawn]
         if len(drawn) > most:
             drawn = np.random.default_rng(0).choice(drawn, most, p=weights / weights.sum())
             weights = np.full(most, weights.sum() / most)
-        return self._regression(parameters, "user", met, drawn, weights)
+        return self._regression(parameters, "user", met, values, drawn, weights)
 
     def _regression(
-        self, parameters: Parameters, fixed: Side, met: npt.NDArray[np.int32], drawn: np.ndarray, weights: Doubles
+        self,
+        parameters: Parameters,
+        fixed: Side,
+        met: npt.NDArray[np.int32],
+        values: Doubles,
+        drawn: np.ndarray,
+        weights: Doubles,
     ) -> "Regression":
-        """Put together what was chosen, each counting once, and what may be drawn beside it."""
+        """Put together what was chosen, each counting its value, and what may be drawn beside it."""
         rows, bias = np.concatenate([met, drawn]), parameters.bias(fixed)
-        all_weights = np.concatenate([np.ones(len(met)), weights])
+        examples = len(met) + float(weights.sum())
         own = np.zeros(len(rows)) if bias is None else bias[rows].astype(np.float64)
-        penalty = max(self.regularization, _LEAST_PENALTY) * max(float(all_weights.sum()), 1.0)
+        penalty = max(self.regularization, _LEAST_PENALTY) * max(examples, 1.0)
         return Regression(
             np.column_stack([parameters.vectors(fixed)[rows].astype(np.float64), np.ones(len(rows))]),
             own + parameters.mean,
             np.concatenate([np.ones(len(met)), np.zeros(len(drawn))]),
-            all_weights,
+            np.concatenate([values, weights]),
             penalty,
         )
 

@@ -4,7 +4,7 @@
 
 **Loss.** ``sum log(1 + exp(-(s_ui - s_uj)))`` over the pairs ``(u, i)`` that were chosen, with ``j`` drawn anew each
 time from what the user did not choose, plus ``regularization / 2`` times the squares of every row and bias that a pair
-touches.
+touches. Where pairs have weights, such as those by their age, these multiply the logarithms.
 
 **Algorithm.** Stochastic gradient descent in `cofactor.model.pair_blocks`; newcomers are placed by the same steps.
 
@@ -68,6 +68,11 @@ class Pairwise(Objective):
         """The fields that count something."""
         return ("negatives",)
 
+    @property
+    def heeds_weights(self) -> bool:
+        """Whether some choices of a user can count more than others: their values are the weights of their pairs."""
+        return True
+
     def train(
         self, blocks: "Blocks", rate: float, users: "Floats", items: "Floats", bias: "Floats", seed: int, epoch: int
     ) -> EpochStats:
@@ -89,6 +94,7 @@ class Pairwise(Objective):
 
     def _placed_items(self, parameters: Parameters, rows: sparse.csr_array) -> Placed:
         from cofactor.kernels import pair_rows
+        from cofactor.kernels.compiling import readable
         from cofactor.kernels.threads import share_out, task_bounds
         from cofactor.model.pair_blocks import compressed
 
@@ -102,7 +108,8 @@ class Pairwise(Objective):
             _PLACING_KEY,
             indptr,
             indices,
-            compressed(learnt),
+            readable(rows.data, np.float32),
+            (*compressed(learnt), readable(learnt.data, np.float32)),
             (users, items, parameters.item_bias),
             self._steps(),
             turns,
@@ -113,6 +120,7 @@ class Pairwise(Objective):
 
     def _placed_users(self, parameters: Parameters, rows: sparse.csr_array, parts: "Doubles") -> "Floats":
         from cofactor.kernels import pair_rows
+        from cofactor.kernels.compiling import readable
         from cofactor.kernels.threads import share_out, task_bounds
         from cofactor.model.pair_blocks import compressed
 
@@ -120,7 +128,8 @@ class Pairwise(Objective):
         placed = np.zeros((rows.shape[0], items.shape[1]), np.float32)
         indptr, indices = compressed(rows)
         tasks, fixed = task_bounds(indptr * PASSES), (items, parameters.item_bias)
-        share_out(pair_rows.place_users, tasks, _PLACING_KEY, indptr, indices, fixed, self._steps(), placed, parts)
+        pairs = (indptr, indices, readable(rows.data, np.float32))
+        share_out(pair_rows.place_users, tasks, _PLACING_KEY, *pairs, fixed, self._steps(), placed, parts)
         return placed
 
     def shares(
@@ -128,9 +137,9 @@ class Pairwise(Objective):
     ) -> np.ndarray:
         """Return what each chosen item adds to scores, were the user placed by them; see `Objective.shares`."""
         items = _lanes(parameters, "item")
-        ones, edges = np.ones(len(met), np.float32), [0, len(met)]
+        row = sparse.csr_array((values.astype(np.float32), met, [0, len(met)]), shape=(1, len(items)))
         parts = np.zeros((len(met), items.shape[1]))
-        self._placed_users(parameters, sparse.csr_array((ones, met, edges), shape=(1, len(items))), parts)
+        self._placed_users(parameters, row, parts)
         added: np.ndarray = parts @ items[item_rows].astype(np.float64).T
         return added
 
