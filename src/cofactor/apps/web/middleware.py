@@ -29,6 +29,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 """In every response: nothing is loaded from other sites, and no other page may frame or read this one."""
 
 _HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_LEVELS = {500: logging.ERROR, 503: logging.WARNING}  # not ready yet, or without its store, is no fault in a request
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_\-.]{1,64}")
 
 
@@ -104,7 +105,7 @@ class Middleware:
         if status >= 400 or scope["method"] not in ("GET", "HEAD", "POST") or seconds > 1:
             known = {"method": scope["method"][:10], "route": route or "other", "status": status}
             more = {"event": "request", "request_id": request_id.decode(), "ms": round(1000 * seconds, 1)}
-            log.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra={**known, **more})
+            log.log(_LEVELS.get(status, logging.INFO), "request", extra={**known, **more})
 
 
 def _once(body: bytes, receive: Any) -> Any:

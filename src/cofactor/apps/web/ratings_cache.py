@@ -15,6 +15,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
+from cofactor.apps.web.health import Health
 from cofactor.apps.web.store import Changes, RatingsStore, StoreAway
 from cofactor.errors import CofactorError
 
@@ -38,10 +39,13 @@ class RatingsCache:
     Parameters
     ----------
     store : RatingsStore
+    health : Health, optional
+        Where the task that retries reports what it did not expect.
     """
 
-    def __init__(self, store: RatingsStore) -> None:
+    def __init__(self, store: RatingsStore, health: Health | None = None) -> None:
         self.store = store
+        self._health = health or Health()
         self.away_since: float | None = time.time()  # until it has answered once
         self._ratings: dict[str, dict[str, float | None]] = {}
         self._born, self._revision = "", -1
@@ -156,7 +160,7 @@ class RatingsCache:
             await asyncio.sleep(RETRY_SECONDS)
             if self.is_current:
                 continue
-            with contextlib.suppress(CofactorError, TimeoutError):
+            with self._health.watching("ratings store"), contextlib.suppress(CofactorError, TimeoutError):
                 await self._in_thread(self.store.probe, WRITE_SECONDS)
                 await self._read()
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cofactor.apps.web.reload_signal import ReloadSignal
+from cofactor.apps.web.health import Health
 from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.shared import ReloadSignal, Shared
 from cofactor.apps.web.store import RatingsStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
@@ -102,12 +103,16 @@ def _rows_of(users: Vocabulary, names: set[str]) -> Mapping[str, int]:
     return {name: int(row) for name, row in zip(known, found, strict=True) if row >= 0}
 
 
-def refit_regularly(settings: ServiceSettings, reload_signal: ReloadSignal) -> None:
+def refit_regularly(settings: ServiceSettings, shared: Shared) -> None:
     """Retrain at the interval of the settings, in a process of low priority, and have the new model served."""
-    pause = threading.Event()
+    pause, health, signal = threading.Event(), Health(), ReloadSignal(shared)
     while not pause.wait(settings.refit_every):
-        if refit_once(settings.model, settings.ratings):
-            reload_signal.send()
+        worked = False
+        with health.watching("refit"):
+            worked = refit_once(settings.model, settings.ratings)
+        shared.refit_failing.value = not worked
+        if worked:
+            signal.send()
 
 
 def refit_once(model: Path, ratings: str) -> bool:

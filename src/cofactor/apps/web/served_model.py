@@ -38,7 +38,8 @@ class ServedModel:
     loaded_at : float
         Seconds since 1970.
     warmed : threading.Event
-        Set once the compiled kernels are loaded. Until then scores are matrix products, which need no kernels.
+        Set once everything that requests need is loaded, compiled kernels above all. Until then scores are matrix
+        products, which need no kernels.
     """
 
     model: Factors
@@ -121,8 +122,8 @@ class ServedModel:
             somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
             with contextlib.suppress(CofactorError):  # where fold-in is impossible, each request that needs it says so
                 place_rows(self.model, self.model.seen[somebody : somebody + 1], "user")
-        self.warmed.set()
         _ = self.items.search, self.plane
+        self.warmed.set()
 
 
 def _twentieths(raters: np.ndarray) -> list[int]:

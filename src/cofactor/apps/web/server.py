@@ -11,15 +11,13 @@ import multiprocessing
 import os
 import signal
 import socket
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from cofactor.apps.web import logs
-from cofactor.apps.web.reload_signal import ReloadSignal
 from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.shared import ReloadSignal, Shared
 from cofactor.errors import SettingError, missing_extra
 
 __all__ = ["HEAD_SECONDS", "run"]
@@ -56,17 +54,16 @@ def run(settings: ServiceSettings) -> None:
     _check_address(settings.host, settings.port)
     logs.set_up()
     multiprocessing.set_start_method("spawn", force=True)  # polars' threads do not survive a fork
-    with tempfile.TemporaryDirectory(prefix="cofactor-") as shared:
-        settings = dataclasses.replace(settings, shared=Path(shared))
-        server = Granian(
-            "cofactor", address=settings.host, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
-            workers=settings.workers, loop=Loops.asyncio, websockets=False, backlog=2048, backpressure=2048,
-            http1_settings=HTTP1Settings(header_read_timeout=1000 * HEAD_SECONDS, max_buffer_size=131_072),
-            workers_kill_timeout=DRAIN_SECONDS, respawn_failed_workers=True, log_dictconfig=_LOGS,
-        )  # fmt: skip
-        reload_signal = ReloadSignal(Path(shared))
-        server.on_startup(functools.partial(_on_startup, settings, reload_signal))
-        server.serve(target_loader=functools.partial(worker, settings, os.getpid()), wrap_loader=False)
+    shared = Shared(settings.workers)
+    settings = dataclasses.replace(settings, shared=shared)
+    server = Granian(
+        "cofactor", address=settings.host, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
+        workers=settings.workers, loop=Loops.asyncio, websockets=False, backlog=2048, backpressure=2048,
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * HEAD_SECONDS, max_buffer_size=131_072),
+        workers_kill_timeout=DRAIN_SECONDS, respawn_failed_workers=True, log_dictconfig=_LOGS,
+    )  # fmt: skip
+    server.on_startup(functools.partial(_on_startup, settings, shared))
+    server.serve(target_loader=functools.partial(worker, settings, os.getpid()), wrap_loader=False)
 
 
 _LOGS: dict[str, Any] = {
@@ -97,15 +94,15 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _on_startup(settings: ServiceSettings, reload_signal: ReloadSignal) -> None:
+def _on_startup(settings: ServiceSettings, shared: Shared) -> None:
     """Log the address, handle SIGHUP, and start regular retraining."""
     address = f"http://{_bracketed(settings.host)}:{settings.port}"
     log.info("serving %s at %s", settings.model.name, address, extra={"event": "serving", "address": address})
-    signal.signal(signal.SIGHUP, lambda *_: reload_signal.send())
+    signal.signal(signal.SIGHUP, lambda *_: ReloadSignal(shared).send())
     if settings.refit_every is not None:
         from cofactor.apps.web.refit import refit_regularly
 
-        threading.Thread(target=refit_regularly, args=(settings, reload_signal), name="refit", daemon=True).start()
+        threading.Thread(target=refit_regularly, args=(settings, shared), name="refit", daemon=True).start()
 
 
 def _bracketed(host: str) -> str:

@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cofactor.apps.web.shared import Shared
 from cofactor.errors import SettingError
 
 __all__ = ["ServiceSettings", "is_loopback"]
@@ -29,8 +30,8 @@ class ServiceSettings:
         How many processes answer requests.
     refit_every : float, optional
         Retraining interval in seconds.
-    shared : Path, optional
-        A folder that the processes of one service share.
+    shared : Shared, optional
+        What the processes of one service share.
 
     Raises
     ------
@@ -46,7 +47,7 @@ class ServiceSettings:
     names: tuple[str, ...] = ()
     workers: int = 1
     refit_every: float | None = None
-    shared: Path | None = None
+    shared: Shared | None = None
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and self.token_file is None:

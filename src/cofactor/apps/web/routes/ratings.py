@@ -66,7 +66,7 @@ class Changed(BaseModel):
 
     user: str = Field(examples=["196"])
     changed: list[str] = Field(description="The items whose ratings were given or deleted.", examples=[["50"]])
-    list: ItemList
+    list: ItemList | None = Field(description="None where the ratings are stored, but no list could be made.")
 
 
 @router.get("", response_model=KeptRatings, dependencies=KNOWN_PARAMETERS_ONLY)
@@ -138,9 +138,14 @@ async def _changed(
     before: Mapping[str, float | None],
     wanted: ServiceListRequest,
 ) -> Response:
-    """Answer with the items whose ratings changed, and the list that follows."""
+    """Answer with the items whose ratings changed, and the list that follows.
+
+    They are stored by now, so whatever goes wrong with the list, the answer is not an error.
+    """
     service.metrics.count("ratings_written", len(items))
-    found = await service.list_for(served, user, wanted, before)
+    found = None
+    with service.health.watching("list after a rating"):
+        found = await service.list_for(served, user, wanted, before)
     return json_response({"user": user, "changed": items, "list": found})
 
 
