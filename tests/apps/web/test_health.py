@@ -3,12 +3,13 @@
 import asyncio
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 from websupport import until
 
-from cofactor.apps.web import app, refit
+from cofactor.apps.web import app, refit, store
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.served_model import ModelHolder, ServedModel
@@ -100,13 +101,13 @@ def test_what_the_store_fails_with_unexpectedly_does_not_end_the_retries(sqlite_
             super().probe()
 
     async def scenario():
-        store = Strange(sqlite_url)
-        cache = RatingsCache(store, health)
+        strange = Strange(sqlite_url)
+        cache = RatingsCache(strange, health)
         await cache.start()
         cache.away_since = 1.0
         while health.failing != ["ratings store"]:
             await asyncio.sleep(0.01)
-        store.strange = False
+        strange.strange = False
         while not cache.is_current:
             await asyncio.sleep(0.01)
         assert health.failing == []
@@ -176,3 +177,31 @@ def test_a_cleaned_temporary_folder_changes_nothing(serve, models, tmp_path, lef
     assert service.stop() == 0
     assert "Traceback" not in service.log()
     assert Path(path).exists()
+
+
+def test_it_is_ready_once_the_stored_ratings_are_read_and_says_how_far_it_is(
+    make_client, models, sqlite_url, monkeypatch
+):
+    monkeypatch.setattr(store, "PAGE", 20)
+    monkeypatch.setattr("cofactor.apps.web.ratings_cache.START_SECONDS", 0.05)
+    RatingsStore(sqlite_url).write("ann", {f"i{k}": 3.0 for k in range(40)})
+    go, whole = threading.Semaphore(1), RatingsStore.pages
+
+    def pages(one, revision):
+        for page in whole(one, revision):
+            go.acquire()
+            yield page
+
+    monkeypatch.setattr(RatingsStore, "pages", pages)
+    client = make_client(models["ranking"], ratings=sqlite_url)
+    until(lambda: client.get("/readyz").json()["stored_ratings"] == 20)
+    found = client.get("/readyz")
+    assert (found.status_code, found.json()["ready"], found.json()["store"]) == (503, False, "loading")
+    assert "cofactor_ready 0\n" in client.get("/metrics").text
+    listed = client.get("/v1/users/ann/recommendations")
+    assert (listed.status_code, listed.json()["current"]) == (200, False)
+    assert client.put("/v1/users/ann/ratings/i1", json={"value": 5}).status_code == 503
+    go.release(100)
+    until(lambda: client.get("/readyz").status_code == 200)
+    assert client.get("/v1/users/ann/recommendations").json()["current"] is True
+    assert len(client.get("/v1/users/ann/ratings").json()["ratings"]) == 40

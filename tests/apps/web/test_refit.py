@@ -6,11 +6,18 @@ import pytest
 from clisupport import run
 
 import cofactor as cf
+from cofactor.apps.web.ratings_table import RatingsTable
 from cofactor.apps.web.refit import merged, refit, refit_once
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import SettingError
 from cofactor.solvers import ALS
 from cofactor.solvers.retrain import solver_of
+
+
+def table_of(*rows):
+    table = RatingsTable()
+    table.add(rows)
+    return table
 
 
 def values(data):
@@ -30,10 +37,10 @@ def test_nothing_new_gives_the_same_model(models, sqlite_url):
 
 def test_new_ratings_join_changed_ones_change_and_those_gone_go(models):
     model = cf.load(models["rating"])
-    old = values(merged(model, []))
+    old = values(merged(model, table_of()))
     (user, first), (_, second) = [pair for pair in old if pair[0] == "u3"][:2]
     rows = [("u3", first, 1.0), ("u3", second, None), ("ann", "i1", 5.0), ("ann", "gone", 2.0), ("u4", "i0", None)]
-    new = merged(model, rows)
+    new = merged(model, table_of(*rows))
     expected = {**old, ("u3", first): 1.0, ("ann", "i1"): 5.0}
     del expected[user, second]
     expected.pop(("u4", "i0"), None)
@@ -44,23 +51,23 @@ def test_new_ratings_join_changed_ones_change_and_those_gone_go(models):
 def test_the_last_word_counts(models):
     model = cf.load(models["rating"])
     rows = [("ann", "i1", 5.0), ("ann", "i1", None), ("bob", "i1", None), ("bob", "i1", 2.0)]
-    assert {pair: value for pair, value in values(merged(model, rows)).items() if pair[0] in ("ann", "bob")} == {
-        ("bob", "i1"): 2.0
-    }
+    assert {
+        pair: value for pair, value in values(merged(model, table_of(*rows))).items() if pair[0] in ("ann", "bob")
+    } == {("bob", "i1"): 2.0}
 
 
 def test_in_a_model_of_likes_a_low_rating_is_seen_but_no_like(models):
     model = cf.load(models["ranking"])
-    old = values(merged(model, []))
+    old = values(merged(model, table_of()))
     liked = next(iter(old))
-    new = values(merged(model, [(*liked, 2.0), ("ann", "i1", 4.0), ("ann", "i2", 3.0)]))
+    new = values(merged(model, table_of((*liked, 2.0), ("ann", "i1", 4.0), ("ann", "i2", 3.0))))
     assert new == {**old, liked: 0.0, ("ann", "i1"): 1.0, ("ann", "i2"): 0.0}
 
 
 @pytest.mark.parametrize("kind", ["ranking", "stars"])
 def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tmp_path, kind):
     model = cf.load(models[kind])
-    trained = next(item for user, item in values(merged(model, [])) if user == "u3")
+    trained = next(item for user, item in values(merged(model, table_of())) if user == "u3")
     disliked = [trained, model.recommend(["u3"], 1)["item"][0]]
     RatingsStore(sqlite_url).write("u3", dict.fromkeys(disliked, 1.0))
     new = refit(model, RatingsStore(sqlite_url))
@@ -78,14 +85,14 @@ def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tm
 def test_integer_ids_stay_integers_unless_a_name_is_none():
     data = cf.load_dataset("synthetic:30x20x300")
     model = ALS(rank=2, epochs=1).fit(data)
-    old = values(merged(model, []))
+    old = values(merged(model, table_of()))
     gone = next(iter(old))
-    more = merged(model, [("7", "3", 5.0), ("100", "3", 4.0), (*gone, None)])
+    more = merged(model, table_of(("7", "3", 5.0), ("100", "3", 4.0), (*gone, None)))
     assert more.users.holds_integers
     assert 100 in more.users
     assert values(more)["100", "3"] == 4.0
     assert gone not in values(more)
-    named = merged(model, [("ann", "3", 4.0), ("7", "3", 5.0)])
+    named = merged(model, table_of(("ann", "3", 4.0), ("7", "3", 5.0)))
     assert not named.users.holds_integers
     assert values(named) == {**old, ("ann", "3"): 4.0, ("7", "3"): 5.0}
 
@@ -117,3 +124,21 @@ def test_the_command_says_what_to_look_at_where_the_store_is_away(models, tmp_pa
     said = run("refit", models["rating"], "--ratings", f"sqlite:///{tmp_path}", "-o", tmp_path / "new", code=1).stderr
     assert "error: the ratings cannot be read: check --ratings, and that its database runs" in said
     assert str(tmp_path) in said
+
+
+def test_stored_ratings_are_read_in_pages(models, store, store_url, monkeypatch):
+    monkeypatch.setattr("cofactor.apps.web.store.PAGE", 10)
+    for k in range(60):
+        RatingsStore(store_url).write(f"new {k}", {"i1": 5.0, "i2": 4.0})
+    sizes, whole = [], RatingsStore.pages
+
+    def pages(one, revision):
+        for page in whole(one, revision):
+            sizes.append(len(page.rows))
+            yield page
+
+    monkeypatch.setattr(RatingsStore, "pages", pages)
+    model = cf.load(models["rating"])
+    new = refit(model, store)
+    assert max(sizes) <= 10
+    assert new.seen.nnz == model.seen.nnz + 120

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cofactor.apps.web.health import Health
+from cofactor.apps.web.ratings_table import RatingsTable
 from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.shared import ReloadSignal, Shared
@@ -45,11 +46,14 @@ def refit(model: Factors, store: RatingsStore, data: Interactions | None = None)
         If the store does not answer.
     """
     solver = solver_of(model)
-    trained: Factors = solver.fit(merged(model, store.since(-1).rows, data))
+    stored = RatingsTable()
+    for page in store.pages(-1):
+        stored.add(page.rows)
+    trained: Factors = solver.fit(merged(model, stored, data))
     return trained
 
 
-def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Interactions | None = None) -> Interactions:
+def merged(model: Factors, stored: RatingsTable, data: Interactions | None = None) -> Interactions:
     """Return the training data with stored ratings: new ones added, changed ones replaced, deleted ones left out.
 
     In a model of likes a rating that is no like stays in the table with value 0: seen, so that the item is not
@@ -57,29 +61,29 @@ def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Inte
     known of such items.
     """
     old = trained_on(model) if data is None else data
-    last = {(user, item): value for user, item, value in rows}
-    items = {str(identifier): row for row, identifier in enumerate(old.items)}
-    last = {pair: value for pair, value in last.items() if pair[1] in items}
-    users = _joined(old.users, {user for (user, _), value in last.items() if value is not None})
-    rows_of = _rows_of(users, {user for user, _ in last})
-    entries = [
-        (rows_of[user], items[item], np.nan if value is None else value)
-        for (user, item), value in last.items()
-        if user in rows_of
-    ]
-    table = np.array(entries, dtype=np.float64).reshape(-1, 3)
-    triplets = old.triplets()
-    width = max(len(old.items), 1)
-    keys = table[:, 0].astype(np.int64) * width + table[:, 1].astype(np.int64)
-    unchanged = ~np.isin(triplets.user_rows.astype(np.int64) * width + triplets.item_rows, keys)
-    given = table[~np.isnan(table[:, 2])]
-    given[:, 2] = scale_of(model).values(given[:, 2])
+    ratings, names = stored.columns(), stored.users
+    items = _rows_in({str(identifier): row for row, identifier in enumerate(old.items)}, stored.items)[ratings.items]
+    raters = np.unique(ratings.users[(items >= 0) & ~np.isnan(ratings.values)])
+    users_now = _joined(old.users, {names[row] for row in raters.tolist()})
+    users = _rows_in(_rows_of(users_now, set(names)), names)[ratings.users]
+    known = (items >= 0) & (users >= 0)
+    users, items, values = users[known], items[known], ratings.values[known]
+    triplets, width = old.triplets(), max(len(old.items), 1)
+    changed = users.astype(np.int64) * width + items
+    unchanged = ~np.isin(triplets.user_rows.astype(np.int64) * width + triplets.item_rows, changed)
+    given = ~np.isnan(values)
+    new = users[given], items[given], scale_of(model).values(values[given])
     columns = [
-        np.concatenate([one[unchanged], new.astype(one.dtype)])
-        for one, new in zip((triplets.user_rows, triplets.item_rows, triplets.values), given.T, strict=True)
+        np.concatenate([one[unchanged], other.astype(one.dtype)])
+        for one, other in zip((triplets.user_rows, triplets.item_rows, triplets.values), new, strict=True)
     ]
-    joined = Interactions.from_rows(users, old.items, *columns, name=old.name)
+    joined = Interactions.from_rows(users_now, old.items, *columns, name=old.name)
     return dataclasses.replace(joined, metadata=old.metadata)
+
+
+def _rows_in(rows: Mapping[str, int], names: list[str]) -> np.ndarray:
+    """Return the row of each name, -1 where it has none."""
+    return np.array([rows.get(name, -1) for name in names], dtype=np.int32)
 
 
 def _joined(users: Vocabulary, names: set[str]) -> Vocabulary:

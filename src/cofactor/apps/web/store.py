@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from cofactor.apps.web import sqlite
+from cofactor.apps.web.ratings_table import Rating
 from cofactor.apps.web.schema import RATINGS, STATE, migrate, version_of
 from cofactor.errors import CofactorError, SettingError, missing_extra
 
@@ -43,13 +44,42 @@ class StoreAway(CofactorError):
     """The ratings database cannot be reached, is full, or refuses to write: retry later."""
 
 
+PAGE = 20_000
+"""How many ratings are read at a time."""
+
+
 @dataclass(frozen=True)
 class Changes:
-    """What was written after some revision: (user, item, value or None), in the order of writing."""
+    """What was written after some revision, or a page of it; no user and item are in it twice.
+
+    Parameters
+    ----------
+    born : str
+        The name of the store.
+    revision : int
+        Up to which everything has been read with this page and those before it.
+    rows : list of (str, str, float or None)
+        User, item, value; None for a deleted rating.
+    more : bool
+        Whether another page follows.
+    """
 
     born: str
     revision: int
-    rows: list[tuple[str, str, float | None]]
+    rows: Sequence[Rating]
+    more: bool = False
+
+
+PAGE_SECONDS = 60
+"""How long a page may take; a whole store takes as long as it takes."""
+
+_FIRST_STEP = 1_000
+_STATE = sql.select(STATE.c.born, STATE.c.revision)
+_AFTER = sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c.value).where(
+    RATINGS.c.revision > sql.bindparam("after"), RATINGS.c.revision <= sql.bindparam("newest")
+)
+_LAST_ROW = "select max(rowid) from cofactor_ratings"
+_RANGE = "select user_id, item_id, value from cofactor_ratings where {0} > ? and {0} <= ? and revision <= ?"
 
 
 def beside(model: Path) -> str:
@@ -143,17 +173,64 @@ class RatingsStore:
         StoreAway
             If the database does not answer.
         """
+        pages = list(self.pages(revision))
+        return Changes(
+            pages[-1].born,
+            pages[-1].revision,
+            [(user, item, value) for page in pages for user, item, value in page.rows],
+        )
 
-        def read(connection: "Connection") -> Changes:
-            born, newest = connection.execute(sql.select(STATE.c.born, STATE.c.revision)).one()
+    def pages(self, revision: int) -> Iterator[Changes]:
+        """Yield what was written after a revision, some ten thousand ratings at a time.
+
+        Where there is nothing, that is one page without ratings. What is written meanwhile is left for the next call.
+
+        Raises
+        ------
+        StoreAway
+            If the database does not answer.
+        """
+        return self._pages_of_file(revision) if self.file is not None else self._pages_of_server(revision)
+
+    def _pages_of_file(self, revision: int) -> Iterator[Changes]:
+        """Read each page in a transaction of its own, since SQLite's writers wait for readers.
+
+        A page is a range of revisions, which an index has in order; for a whole store a range of the file's rows, which
+        are read one after the other.
+        """
+        column, place, step = ("revision", revision, _FIRST_STEP) if revision >= 0 else ("rowid", 0, PAGE)
+        newest = last = -1
+
+        def read(connection: "Connection") -> tuple[str, int, int, Any]:
+            born, now = connection.execute(_STATE).one()
+            if now == revision:
+                return born, now, now, []
+            upto = now if newest < 0 else newest
+            end = upto if revision >= 0 else connection.exec_driver_sql(_LAST_ROW).scalar_one() or 0
+            rows = connection.exec_driver_sql(_RANGE.format(column), (place, min(place + step, end), upto))
+            return born, now, end, rows.cursor.fetchall()
+
+        while newest < 0 or place < last:
+            born, now, last, rows = self._run(read, reading=True)
+            newest = now if newest < 0 else newest
+            place += step
+            step = max(1, min(PAGE, step * PAGE // max(len(rows), 1)))
+            done = newest if place >= last else place if revision >= 0 else revision
+            yield Changes(born, done, rows, more=place < last)
+
+    def _pages_of_server(self, revision: int) -> Iterator[Changes]:
+        """Read all pages in one transaction, which makes nobody wait."""
+        with self._failing_as_away(), self._opened().execution_options(reading=True).begin() as connection:
+            born, newest = connection.execute(_STATE).one()
             if newest == revision:
-                return Changes(born, newest, [])
-            wanted = sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c.value).order_by(RATINGS.c.revision)
-            between = RATINGS.c.revision.between(revision + 1, newest)
-            rows = connection.execute(wanted.where(between)).all()
-            return Changes(born, newest, [(user, item, value) for user, item, value in rows])
-
-        return self._run(read, reading=True)
+                yield Changes(born, newest, [])
+                return
+            connection.exec_driver_sql(f"set local statement_timeout = {1000 * PAGE_SECONDS}")
+            bounds = {"after": revision, "newest": newest}
+            stream = connection.execution_options(stream_results=True, max_row_buffer=PAGE).execute(_AFTER, bounds)
+            for rows in stream.partitions(PAGE):
+                yield Changes(born, revision, rows, more=True)
+            yield Changes(born, newest, [])
 
     def peek(self) -> int | None:
         """Return a number that changes when another connection writes; None if the store must be asked instead.
@@ -235,15 +312,21 @@ class RatingsStore:
         Writing the same rating twice does no harm.
         """
         for last in (False, True):
-            try:
-                with self._opened().execution_options(**options).begin() as connection:
-                    return work(connection)
-            except DBAPIError as error:
-                if last or not error.connection_invalidated:
-                    self._fail(error)
-            except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-                self._fail(error)
+            with self._failing_as_away():
+                try:
+                    with self._opened().execution_options(**options).begin() as connection:
+                        return work(connection)
+                except DBAPIError as error:
+                    if last or not error.connection_invalidated:
+                        raise
         raise AssertionError("unreachable")
+
+    @contextlib.contextmanager
+    def _failing_as_away(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         """Raise StoreAway with the driver's message, without the password."""

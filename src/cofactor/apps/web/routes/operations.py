@@ -29,13 +29,14 @@ class Health(BaseModel):
 class Readiness(BaseModel):
     """What the service can do now.
 
-    It is ready (status 200, otherwise 503) once it can make a visitor's list. If its ratings store does not answer, it
-    only reads.
+    It is ready (status 200, otherwise 503) once it can make a visitor's list and has read the stored ratings. If the
+    store does not answer, it only reads.
     """
 
     ready: bool
     model: str
-    store: Literal["current", "away"]
+    store: Literal["current", "loading", "away"]
+    stored_ratings: int = Field(description="How many stored ratings are in memory, about.")
     writes: bool
     away_seconds: float | None = Field(None, description="For how long the store has not answered.")
     failing: list[str] = Field(description="Background work that failed the last time it was tried; the log says why.")
@@ -62,9 +63,10 @@ async def readiness(request: Request) -> Response:
     away = service.ratings.away_since
     served = service.models.current
     document: dict[str, Any] = {
-        "ready": served.warmed.is_set(),
+        "ready": _is_ready(service),
         "model": served.digest,
-        "store": "current" if away is None else "away",
+        "store": service.ratings.state,
+        "stored_ratings": len(service.ratings),
         "writes": away is None,
         "failing": service.failing,
     }
@@ -97,9 +99,14 @@ async def reload(request: Request) -> Response:
     return json_response({**label, "changed": served.digest != before})
 
 
+def _is_ready(service: Service) -> bool:
+    return service.models.current.warmed.is_set() and not service.ratings.is_opening
+
+
 def _gauges(service: Service) -> Iterator[tuple[str, str, float]]:
     served = service.models.current
-    yield "ready", "", float(served.warmed.is_set())
+    yield "ready", "", float(_is_ready(service))
+    yield "stored_ratings", "", float(len(service.ratings))
     yield "background_failures", "", float(len(service.failing))
     yield "store_up", "", float(service.ratings.is_current)
     yield "model_loaded_seconds", "", seconds_since(served.loaded_at)
