@@ -5,7 +5,7 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Json, ModelPath, data_options, taking
 from cofactor.apps.outputs import check_output
 from cofactor.errors import SettingError, missing_extra
+
+if TYPE_CHECKING:
+    from cofactor.apps.web.settings import ServiceSettings
 
 __all__ = ["refit", "seconds_of", "serve"]
 
@@ -51,8 +54,8 @@ def serve(
 
     path = _quickstart_model() if model is None else model
     settings = ServiceSettings(
-        model=path.resolve(),
-        ratings=ratings or _beside(path),
+        model=path.absolute(),  # not what a link points to now: it may be switched
+        ratings=ratings or None,
         host=host,
         port=port,
         token_file=token_file,
@@ -60,7 +63,7 @@ def serve(
         workers=workers,
         refit_every=None if refit_every is None else seconds_of(refit_every),
     )
-    _check(settings.model, settings.ratings, token_file)
+    _check(settings)
     run(settings)
 
 
@@ -80,7 +83,7 @@ def refit(
     _check_extra("sqlalchemy", "alembic")
     from cofactor.apps.sources import open_data
     from cofactor.apps.web.refit import refit as retrain
-    from cofactor.apps.web.store import RatingsStore, StoreAway
+    from cofactor.apps.web.store import RatingsStore, StoreAway, beside
     from cofactor.model.storage import load
 
     check_output(output, *([] if data is None else [data]))
@@ -89,7 +92,7 @@ def refit(
     if data is not None:
         newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     try:
-        fitted = retrain(loaded, RatingsStore(ratings or _beside(model)), newer)
+        fitted = retrain(loaded, RatingsStore(ratings or beside(model)), newer)
     except StoreAway as error:
         raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
     fitted.save(output)
@@ -127,19 +130,14 @@ def _check_extra(*packages: str) -> None:
             raise missing_extra(package, "web")
 
 
-def _beside(model: Path) -> str:
-    from cofactor.apps.web.store import beside
-
-    return beside(model)
-
-
-def _check(model: Path, ratings: str, token_file: Path | None) -> None:
+def _check(settings: "ServiceSettings") -> None:
     """Check now what would otherwise end every worker."""
     from cofactor.apps.web.access import Tokens
-    from cofactor.apps.web.store import RatingsStore, StoreAway
+    from cofactor.apps.web.store import StoreAway, store_of
     from cofactor.model.folder import is_model_folder
     from cofactor.model.storage import open_model
 
+    model = settings.model
     if not model.exists():
         raise SettingError(
             f"{model} is not there: train a model with 'cofactor fit DATA -o MODEL', or leave it out for quickstart's"
@@ -151,9 +149,9 @@ def _check(model: Path, ratings: str, token_file: Path | None) -> None:
     if model.is_file():
         open_model(model)
     with contextlib.suppress(StoreAway):  # it may come later
-        RatingsStore(ratings).check_version()
-    if token_file is not None:
-        Tokens(token_file)
+        store_of(settings).check_version()
+    if settings.token_file is not None:
+        Tokens(settings.token_file)
 
 
 def _quickstart_model() -> Path:

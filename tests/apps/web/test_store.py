@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sql
@@ -229,5 +230,38 @@ def test_a_database_that_broke_is_away_and_named(tmp_path):
         RatingsStore(f"sqlite:///{file}").probe()
 
 
-def test_the_store_of_a_model_lies_beside_it(tmp_path):
-    assert beside(tmp_path / "films.safetensors") == f"sqlite:///{tmp_path}/films.ratings.db"
+@pytest.mark.parametrize(
+    ("model", "store"),
+    [
+        ("films.safetensors", "films.ratings.db"),
+        ("shop.films", "shop.films.ratings.db"),
+        ("shop.books", "shop.books.ratings.db"),
+        ("v1.2.safetensors", "v1.2.ratings.db"),
+        ("a?b=c#d %2F@é:.safetensors", "a?b=c#d %2F@é:.ratings.db"),
+    ],
+)
+def test_the_store_of_a_model_lies_beside_it(tmp_path, model, store):
+    opened = RatingsStore(beside(tmp_path / model))
+    opened.write("ann", {"tea": 5.0})
+    opened.close()
+    assert [file.name for file in tmp_path.iterdir()] == [store]
+
+
+def test_the_store_lies_beside_a_link_to_the_model_and_not_what_it_points_to(tmp_path):
+    for version in ("v1", "v2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "m.safetensors").touch()
+    link = tmp_path / "m.safetensors"
+    link.symlink_to("v1/m.safetensors")
+    before = beside(link)
+    link.unlink()
+    link.symlink_to("v2/m.safetensors")
+    assert beside(link) == before
+    assert Path(before.database).parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:hidden@h:1/d?password=hidden", "postgresql+psycopg://u:hidden@h:1/d?sslpassword=hidden"]
+)
+def test_where_the_ratings_are_is_said_without_the_password(url):
+    assert str(RatingsStore(url)) == "postgresql+psycopg://u:***@h:1/d"

@@ -51,8 +51,9 @@ class Service:
     def __init__(self, model, folder, *options, ratings=None, environment=None):
         self.environment = {**os.environ, **(environment or {})}
         self.port, self.log_file = free_port(), folder / "service.log"
-        ratings = ratings or f"sqlite:///{folder}/ratings.db"
-        self.command = [*SERVE, str(model), "--port", str(self.port), "--ratings", ratings, *options]
+        ratings = f"sqlite:///{folder}/ratings.db" if ratings is None else ratings
+        stored = ["--ratings", ratings] if ratings else []  # without, they are beside the model
+        self.command = [*SERVE, str(model), "--port", str(self.port), *stored, *options]
         self.start()
 
     @property

@@ -21,7 +21,7 @@ from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.shared import ReloadSignal
-from cofactor.apps.web.store import RatingsStore
+from cofactor.apps.web.store import store_of
 from cofactor.errors import ModelFileError
 from cofactor.version import __version__
 
@@ -52,7 +52,7 @@ def create_app(settings: ServiceSettings) -> Any:
         If the tokens or the store's URL cannot be used.
     """
     signal, health = ReloadSignal(settings.shared), Health()
-    models, stored = ModelHolder(settings.model), RatingsCache(RatingsStore(settings.ratings), health)
+    models, stored = ModelHolder(settings.model), RatingsCache(store_of(settings), health)
     metrics = Metrics(settings.shared, ["/", *(route.path for router in ROUTERS for route in router.routes)])  # type: ignore[attr-defined]
     service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, signal.send)
     app = FastAPI(

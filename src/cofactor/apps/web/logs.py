@@ -10,7 +10,7 @@ import time
 
 __all__ = ["set_up"]
 
-_FIELDS = ("event", "request_id", "method", "route", "status", "ms", "model", "worker", "address", "error")
+_FIELDS = ("event", "request_id", "method", "route", "status", "ms", "model", "worker", "address", "ratings", "error")
 
 
 class _JsonLines(logging.Formatter):

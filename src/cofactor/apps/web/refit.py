@@ -119,12 +119,13 @@ def refit_regularly(settings: ServiceSettings, shared: Shared) -> None:
             signal.send()
 
 
-def refit_once(model: Path, ratings: str) -> bool:
+def refit_once(model: Path, ratings: str | None) -> bool:
     """Retrain a model's file in a process of its own; tell whether it worked."""
+    environment = {**os.environ, "COFACTOR_RATINGS": ratings or ""}  # not an argument, which everybody could read
     code = "import os, sys; os.nice(10); from cofactor.apps.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "refit", str(model), "-o", str(model), "--json"]
     done = subprocess.run(
-        command, env={**os.environ, "COFACTOR_RATINGS": ratings}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, check=False,
     )  # fmt: skip
     if done.returncode:

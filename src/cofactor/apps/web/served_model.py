@@ -144,7 +144,7 @@ def load_served(path: Path) -> ServedModel:
     ModelFileError
         If the file is not a valid model, or has no items.
     """
-    model = load(path)
+    model = load(path.resolve())  # once: a link that is switched meanwhile does not mix the files of two models
     if not model.n_items:
         raise ModelFileError(f"{path} has no items to recommend: train a model on data with items")
     made = ServedModel(model, model.digest, ItemIndex(model), scale_of(model))

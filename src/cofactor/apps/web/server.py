@@ -19,6 +19,7 @@ from typing import Any
 from cofactor.apps.web import logs
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.shared import ReloadSignal, Shared
+from cofactor.apps.web.store import store_of
 from cofactor.errors import SettingError, missing_extra
 
 __all__ = ["HEAD_SECONDS", "run"]
@@ -99,7 +100,8 @@ def _end_with(parent: int) -> None:
 def _on_startup(settings: ServiceSettings, shared: Shared) -> None:
     """Log the address, handle SIGHUP, and start regular retraining."""
     address = f"http://{_bracketed(settings.host)}:{settings.port}"
-    log.info("serving %s at %s", settings.model.name, address, extra={"event": "serving", "address": address})
+    more = {"event": "serving", "address": address, "ratings": str(store_of(settings))}
+    log.info("serving %s at %s", settings.model.name, address, extra=more)
     signal.signal(signal.SIGHUP, lambda *_: ReloadSignal(shared).send())
     if settings.refit_every is not None:
         from cofactor.apps.web.refit import refit_regularly

@@ -18,8 +18,8 @@ class ServiceSettings:
     ----------
     model : Path
         The model's file or folder.
-    ratings : str
-        URL of the ratings store.
+    ratings : str, optional
+        URL of the ratings store; None for a file beside the model.
     host, port
         Where it listens.
     token_file : Path, optional
@@ -40,7 +40,7 @@ class ServiceSettings:
     """
 
     model: Path
-    ratings: str
+    ratings: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     token_file: Path | None = None

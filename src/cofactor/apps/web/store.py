@@ -19,7 +19,7 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from cofactor.apps.web import sqlite
@@ -29,9 +29,10 @@ from cofactor.errors import CofactorError, SettingError, missing_extra
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
-    from sqlalchemy.engine import URL
 
-__all__ = ["Changes", "RatingsStore", "StoreAway", "beside"]
+    from cofactor.apps.web.settings import ServiceSettings
+
+__all__ = ["Changes", "RatingsStore", "StoreAway", "beside", "store_of"]
 
 Result = TypeVar("Result")
 
@@ -82,12 +83,24 @@ _LAST_ROW = "select max(rowid) from cofactor_ratings"
 _RANGE = "select user_id, item_id, value from cofactor_ratings where {0} > ? and {0} <= ? and revision <= ?"
 
 
-def beside(model: Path) -> str:
-    """Return the URL of a model's own store: a SQLite file beside it."""
-    return f"sqlite:///{model.resolve().with_suffix('.ratings.db')}"
+def beside(model: Path) -> "URL":
+    """Return the URL of a model's own store: a SQLite file beside it; beside the link, where the model is one.
+
+    Examples
+    --------
+    >>> [beside(Path("/m") / name).database for name in ("films.safetensors", "shop.films")]
+    ['/m/films.ratings.db', '/m/shop.films.ratings.db']
+    """
+    path = model.absolute()
+    return URL.create("sqlite", database=str(path.with_name(f"{path.name.removesuffix('.safetensors')}.ratings.db")))
 
 
-def _address(url: str) -> "URL":
+def store_of(settings: "ServiceSettings") -> "RatingsStore":
+    """Return the store of a service."""
+    return RatingsStore(settings.ratings or beside(settings.model))
+
+
+def _address(url: "str | URL") -> "URL":
     try:
         address = make_url(url)
     except (ArgumentError, ValueError):
@@ -118,7 +131,7 @@ class RatingsStore:
 
     Parameters
     ----------
-    url : str
+    url : str or sqlalchemy.URL
         ``sqlite:///FILE`` or ``postgresql+psycopg://user:password@host/database``.
 
     Raises
@@ -127,7 +140,7 @@ class RatingsStore:
         If the URL is of another kind, or its file exists and is not a SQLite database.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: "str | URL") -> None:
         self.address = _address(url)
         self.file = Path(str(self.address.database)) if self.address.drivername == "sqlite" else None
         if self.file is not None:
@@ -138,6 +151,10 @@ class RatingsStore:
         self._watch: sqlite3.Connection | None = None
         self._watches = 0
         self._inode = 0
+
+    def __str__(self) -> str:
+        """Return where the ratings are, without the password."""
+        return self.address.set(query={}).render_as_string(hide_password=True)
 
     def write(self, user: str, ratings: Mapping[str, float | None]) -> None:
         """Store a user's ratings; None deletes one. When it returns, they are on disk.
