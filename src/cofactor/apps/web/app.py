@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from cofactor.apps.web import problems
+from cofactor.apps.web import logs, problems
 from cofactor.apps.web.access import AccessPolicy
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.middleware import Middleware
@@ -73,9 +73,10 @@ async def _running(
     models: ModelHolder, stored: RatingsCache, signal: ReloadSignal, health: Health
 ) -> AsyncIterator[None]:
     """Read the ratings, warm up, and reload on signals for as long as the worker runs."""
-    await stored.start()
-    threading.Thread(target=_warm, args=(models, health), name="warm", daemon=True).start()
-    reloading = asyncio.create_task(_reload_on_signals(models, signal, health))
+    with logs.told():
+        await stored.start()
+        threading.Thread(target=_warm, args=(models, health), name="warm", daemon=True).start()
+        reloading = asyncio.create_task(_reload_on_signals(models, signal, health))
     yield
     reloading.cancel()
     await stored.stop()

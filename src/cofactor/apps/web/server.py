@@ -82,9 +82,10 @@ def worker(settings: ServiceSettings, parent: int) -> Any:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent passes it on
     logs.set_up()
     threading.Thread(target=_end_with, args=(parent,), name="end-with-parent", daemon=True).start()
-    from cofactor.apps.web.app import create_app
+    with logs.told():
+        from cofactor.apps.web.app import create_app
 
-    app = create_app(settings)
+        app = create_app(settings)
     gc.freeze()  # what lives as long as the process: looking through it again and again halved the speed of bulk reads
     log.info("worker ready", extra={"event": "worker_ready", "worker": os.getpid()})
     return app
