@@ -42,6 +42,11 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="Another host name that it answers to; repeat for more.")
     ] = None,
+    root_path: Annotated[str, typer.Option(help="Path that a proxy serves it under, such as /films.")] = "",
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network of a proxy whose X-Forwarded-Host to believe; repeat for more."),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
     refit_every: Annotated[
         str | None, typer.Option(help="Retraining interval, such as 6h; the new model is then served.")
@@ -60,6 +65,8 @@ def serve(
         port=port,
         token_file=token_file,
         names=tuple(name or ()),
+        root_path=root_path,
+        trusted_proxies=tuple(trusted_proxy or ()),
         workers=workers,
         refit_every=None if refit_every is None else seconds_of(refit_every),
     )

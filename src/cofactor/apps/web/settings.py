@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cofactor.apps.web.proxies import Networks, checked_root_path
 from cofactor.apps.web.shared import Shared
 from cofactor.errors import SettingError
 
@@ -26,6 +27,10 @@ class ServiceSettings:
         Bearer tokens, one per line; with it, writing needs one of them.
     names : tuple of str
         Further host names that it answers to, besides its host, loopback and IP addresses.
+    root_path : str
+        The path that a proxy serves it under, without a slash at its end.
+    trusted_proxies : tuple of str
+        Addresses and networks of proxies whose ``X-Forwarded-Host`` and ``X-Forwarded-Prefix`` are believed.
     workers : int
         How many processes answer requests.
     refit_every : float, optional
@@ -45,6 +50,8 @@ class ServiceSettings:
     port: int = 8000
     token_file: Path | None = None
     names: tuple[str, ...] = ()
+    root_path: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     workers: int = 1
     refit_every: float | None = None
     shared: Shared | None = None
@@ -55,6 +62,8 @@ class ServiceSettings:
                 f"--host {self.host} can be reached from other machines: give --token-file FILE, with one "
                 "bearer token per line; writing then needs one of them"
             )
+        object.__setattr__(self, "root_path", checked_root_path(self.root_path))
+        Networks(self.trusted_proxies)
         if self.workers < 1:
             raise SettingError(f"--workers {self.workers}: it must be 1 or more")
         if not 1 <= self.port <= 65535:
