@@ -17,10 +17,10 @@ import time
 from typing import Any
 
 from cofactor.apps.web import logs
-from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.settings import ServiceSettings, is_loopback
 from cofactor.apps.web.shared import ReloadSignal, Shared
 from cofactor.apps.web.store import store_of
-from cofactor.errors import SettingError, missing_extra
+from cofactor.errors import SettingError, first_line, missing_extra
 
 __all__ = ["HEAD_SECONDS", "run"]
 
@@ -53,13 +53,14 @@ def run(settings: ServiceSettings) -> None:
         from granian.http import HTTP1Settings
     except ImportError:
         raise missing_extra("granian", "web") from None
-    _check_address(settings.host, settings.port)
+    address = resolved(settings.host, settings.port)
+    _check_address(address, settings.port)
     logs.set_up()
     multiprocessing.set_start_method("spawn", force=True)  # polars' threads do not survive a fork
     shared = Shared(settings.workers)
     settings = dataclasses.replace(settings, shared=shared)
     server = Granian(
-        "cofactor", address=settings.host, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
+        "cofactor", address=address, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
         workers=settings.workers, loop=Loops.asyncio, websockets=False, backlog=2048, backpressure=2048,
         http1_settings=HTTP1Settings(header_read_timeout=1000 * HEAD_SECONDS, max_buffer_size=131_072),
         workers_kill_timeout=DRAIN_SECONDS, respawn_failed_workers=True, log_dictconfig=_LOGS,
@@ -108,6 +109,29 @@ def _on_startup(settings: ServiceSettings, shared: Shared) -> None:
         from cofactor.apps.web.refit import refit_regularly
 
         threading.Thread(target=refit_regularly, args=(settings, shared), name="refit", daemon=True).start()
+
+
+def resolved(host: str, port: int) -> str:
+    """Return the IP address of a host name, which is all that granian takes.
+
+    Raises
+    ------
+    SettingError
+        If it has none, or if ``localhost`` is an address that other machines can reach.
+
+    Examples
+    --------
+    >>> resolved("127.0.0.1", 8000)
+    '127.0.0.1'
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise SettingError(f"--host {host}: {first_line(error)}: give an IP address of this machine") from None
+    addresses = sorted((str(one[4][0]) for one in found), key=lambda address: ":" in address)  # IPv4 before IPv6
+    if is_loopback(host) and not is_loopback(addresses[0]):
+        raise SettingError(f"--host {host} is {addresses[0]} here, which others may reach: give --host 127.0.0.1")
+    return addresses[0]
 
 
 def _bracketed(host: str) -> str:
