@@ -90,25 +90,31 @@ def refit(
     _check_extra("sqlalchemy", "alembic")
     from cofactor.apps.sources import open_data
     from cofactor.apps.web.refit import refit as retrain
+    from cofactor.apps.web.refit import stored_in
     from cofactor.apps.web.store import RatingsStore, StoreAway, beside
     from cofactor.model.storage import load
 
     check_output(output, *([] if data is None else [data]))
     loaded = load(model)
+    store = RatingsStore(ratings or beside(model))
+    try:
+        if store.version() is None and ratings:
+            raise SettingError(f"--ratings names {store}, where no ratings are stored: check it, or leave it out")
+        stored = stored_in(store)
+    except StoreAway as error:
+        raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
     newer = None
     if data is not None:
         newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-    try:
-        fitted = retrain(loaded, RatingsStore(ratings or beside(model)), newer)
-    except StoreAway as error:
-        raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
+    fitted = retrain(loaded, stored, newer)
     fitted.save(output)
-    counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz)}
+    counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz), "n_stored": len(stored)}
     before = {"n_users_before": loaded.n_users, "n_train_before": int(loaded.seen.nnz)}
     if json_output:
         show.as_json({"model": str(output), "solver": fitted.origin.solver, **counts, **before})
         return
     show.say(f"{fitted!r}, trained on {counts['n_train']:,} ratings; before: {before['n_train_before']:,}")
+    show.say(f"of {counts['n_stored']:,} stored ratings in {store}")
     show.say(f"saved to {output}; to serve it, reload the service: kill -HUP PID, or POST /v1/admin/reload")
 
 
@@ -156,7 +162,7 @@ def _check(settings: "ServiceSettings") -> None:
     if model.is_file():
         open_model(model)
     with contextlib.suppress(StoreAway):  # it may come later
-        store_of(settings).check_version()
+        store_of(settings).version()
     if settings.token_file is not None:
         Tokens(settings.token_file)
 

@@ -298,7 +298,10 @@ def test_answers_are_compressed_for_who_asks(shared_service):
 def test_a_service_under_a_path_shows_its_page(models, tmp_path, browse):
     service = Service(models["ranking"], tmp_path, "--root-path", "/films")
     try:
-        page = browse(f"{service.address}/films", lambda page, troubles: page.on("requestfailed", lambda r: troubles.append(r.url)))
+        page = browse(
+            f"{service.address}/films",
+            lambda page, troubles: page.on("requestfailed", lambda r: troubles.append(r.url)),
+        )
         assert page.url == f"{service.address}/films/"
         page.wait_for_selector("#list .row")
     finally:

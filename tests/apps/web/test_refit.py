@@ -1,5 +1,9 @@
 """The next model: stored ratings join what the old one was trained on."""
 
+import contextlib
+import shutil
+import sqlite3
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,7 +11,7 @@ from clisupport import run
 
 import cofactor as cf
 from cofactor.apps.web.ratings_table import RatingsTable
-from cofactor.apps.web.refit import merged, refit, refit_once
+from cofactor.apps.web.refit import merged, refit, refit_once, stored_in
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import SettingError
 from cofactor.solvers import ALS
@@ -28,7 +32,7 @@ def values(data):
 def test_nothing_new_gives_the_same_model(models, sqlite_url):
     for name in ("rating", "ranking", "stars"):
         model = cf.load(models[name])
-        again = refit(model, RatingsStore(sqlite_url))
+        again = refit(model, stored_in(RatingsStore(sqlite_url)))
         assert np.array_equal(again.item_vectors, model.item_vectors)
         assert np.array_equal(again.user_vectors, model.user_vectors)
         assert again.metadata.titles.equals(model.metadata.titles)
@@ -70,7 +74,7 @@ def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tm
     trained = next(item for user, item in values(merged(model, table_of())) if user == "u3")
     disliked = [trained, model.recommend(["u3"], 1)["item"][0]]
     RatingsStore(sqlite_url).write("u3", dict.fromkeys(disliked, 1.0))
-    new = refit(model, RatingsStore(sqlite_url))
+    new = refit(model, stored_in(RatingsStore(sqlite_url)))
     new.save(tmp_path / "new.safetensors")
     everything = {"u3": new.recommend(["u3"], 500)["item"].to_list()}
     run("recommend", tmp_path / "new.safetensors", "--all", "-n", "500", "-o", tmp_path / "lists.parquet")
@@ -78,7 +82,7 @@ def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tm
     for listed in (everything["u3"], whole["item"].to_list()):
         assert listed
         assert not {*disliked} & {*listed}
-    again = refit(new, RatingsStore(sqlite_url))
+    again = refit(new, stored_in(RatingsStore(sqlite_url)))
     assert not {*disliked} & {*again.recommend(["u3"], 500)["item"].to_list()}
 
 
@@ -139,6 +143,39 @@ def test_stored_ratings_are_read_in_pages(models, store, store_url, monkeypatch)
 
     monkeypatch.setattr(RatingsStore, "pages", pages)
     model = cf.load(models["rating"])
-    new = refit(model, store)
+    new = refit(model, stored_in(store))
     assert max(sizes) <= 10
     assert new.seen.nnz == model.seen.nnz + 120
+
+
+@pytest.mark.parametrize("data", [(), ("synthetic:60x40x900",)])
+def test_a_store_that_is_not_there_is_refused_and_not_made(models, tmp_path, data):
+    missing = tmp_path / "typo" / "ratings.db"
+    told = run("refit", models["ranking"], *data, "--ratings", f"sqlite:///{missing}", "-o", tmp_path / "n", code=2)
+    assert "no ratings are stored" in told.stderr
+    assert str(missing) in told.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_database_is_refused_and_left_empty(models, tmp_path, postgres):
+    url = postgres.new_database()
+    told = run("refit", models["ranking"], "--ratings", url, "-o", tmp_path / "n", code=2)
+    assert "no ratings are stored" in told.stderr
+    assert "secret" not in told.stderr
+    assert RatingsStore(url).version() is None
+
+
+def test_a_database_of_something_else_is_refused(models, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other, other:
+        other.execute("create table films (id)")
+    told = run("refit", models["ranking"], "--ratings", f"sqlite:///{tmp_path}/other.db", "-o", tmp_path / "n", code=2)
+    assert "no ratings are stored" in told.stderr
+
+
+def test_without_a_store_beside_it_a_model_is_refitted_to_its_data_and_says_so(models, tmp_path):
+    model = shutil.copy(models["ranking"], tmp_path / "m.safetensors")
+    told = run("refit", model, "-o", tmp_path / "new.safetensors").stdout
+    assert "of 0 stored ratings" in told
+    assert {file.name for file in tmp_path.iterdir()} == {"m.safetensors", "new.safetensors"}
+    RatingsStore(f"sqlite:///{tmp_path}/m.ratings.db").write("ann", {"i1": 5.0, "i2": 4.0})
+    assert "of 2 stored ratings" in run("refit", model, "-o", tmp_path / "new.safetensors").stdout

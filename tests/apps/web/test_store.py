@@ -91,20 +91,20 @@ def test_a_database_of_a_newer_version_is_left_alone(store, store_url):
     with store._opened().begin() as connection:
         connection.execute(sql.text("update cofactor_version set version_num = '9999'"))
     store.close()
-    for ask in (lambda: RatingsStore(store_url).since(-1), RatingsStore(store_url).check_version):
+    for ask in (lambda: RatingsStore(store_url).since(-1), RatingsStore(store_url).version):
         with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0001: pip install"):
             ask()
 
 
 def test_the_version_is_checked_without_making_a_store(store, store_url, tmp_path):
-    RatingsStore(store_url).check_version()
+    RatingsStore(store_url).version()
     assert not list(tmp_path.iterdir())
     store.write("ann", {"tea": 5.0})
-    RatingsStore(store_url).check_version()
+    RatingsStore(store_url).version()
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"SQLite format 3\0" + b"rubbish" * 1000)
     with pytest.raises(StoreAway, match=r"broken\.db: "):
-        RatingsStore(f"sqlite:///{broken}").check_version()
+        RatingsStore(f"sqlite:///{broken}").version()
 
 
 def test_services_that_start_at_once_make_the_tables_once(store_url):
@@ -273,7 +273,7 @@ def test_where_the_ratings_are_is_said_without_the_password(url):
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "WIN1252", "EUC_JP"])
 def test_a_database_that_cannot_hold_every_name_is_refused(postgres, encoding):
     url = postgres.new_database("-E", encoding, "-T", "template0", "--locale=C")
-    for ask in (RatingsStore(url).check_version, lambda: RatingsStore(url).write("東京", {"tea": 5.0})):
+    for ask in (RatingsStore(url).version, lambda: RatingsStore(url).write("東京", {"tea": 5.0})):
         with pytest.raises(SettingError, match=f"has the encoding {encoding}.*--encoding=UTF8"):
             ask()
 

@@ -22,19 +22,19 @@ from cofactor.data.vocabulary import Vocabulary
 from cofactor.model.factors import Factors
 from cofactor.solvers.retrain import solver_of, trained_on
 
-__all__ = ["merged", "refit", "refit_regularly"]
+__all__ = ["merged", "refit", "refit_regularly", "stored_in"]
 
 log = logging.getLogger("cofactor.web")
 
 
-def refit(model: Factors, store: RatingsStore, data: Interactions | None = None) -> Factors:
+def refit(model: Factors, stored: RatingsTable, data: Interactions | None = None) -> Factors:
     """Train a model again, with the ratings stored since.
 
     Parameters
     ----------
     model : Factors
         Its solver and settings are used again and, without ``data``, its training data.
-    store : RatingsStore
+    stored : RatingsTable
     data : Interactions, optional
         Newer training data.
 
@@ -42,15 +42,25 @@ def refit(model: Factors, store: RatingsStore, data: Interactions | None = None)
     ------
     SettingError
         If the model does not say how it was trained.
+    """
+    solver = solver_of(model)
+    trained: Factors = solver.fit(merged(model, stored, data))
+    return trained
+
+
+def stored_in(store: RatingsStore) -> RatingsTable:
+    """Return all ratings of a store, read in pages; none if there is no store, which this does not make.
+
+    Raises
+    ------
     StoreAway
         If the store does not answer.
     """
-    solver = solver_of(model)
     stored = RatingsTable()
-    for page in store.pages(-1):
-        stored.add(page.rows)
-    trained: Factors = solver.fit(merged(model, stored, data))
-    return trained
+    if store.version() is not None:
+        for page in store.pages(-1):
+            stored.add(page.rows)
+    return stored
 
 
 def merged(model: Factors, stored: RatingsTable, data: Interactions | None = None) -> Interactions:

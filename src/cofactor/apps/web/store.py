@@ -286,8 +286,10 @@ class RatingsStore:
         """
         self._writing(lambda _: {}, "")
 
-    def check_version(self) -> None:
-        """Refuse a database whose schema version this code cannot read; one that does not exist yet is fine.
+    def version(self) -> str | None:
+        """Return the schema version of the database, None if it is not there or has no ratings store in it.
+
+        It makes nothing, and refuses a database whose version this code cannot read.
 
         Raises
         ------
@@ -297,14 +299,15 @@ class RatingsStore:
             If the database does not answer.
         """
         if self.file is not None and not self.file.exists():
-            return
+            return None
         engine = self._made()
         try:
-            version_of(engine)
+            return version_of(engine)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self._fail(error)
         finally:
             engine.dispose()
+        raise AssertionError("unreachable")
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
