@@ -15,7 +15,7 @@ from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.served_model import ModelHolder, ServedModel
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
-from cofactor.apps.web.shared import ReloadSignal, Shared
+from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import RatingsStore
 
 WRITES = [("PUT", "/i1", {"value": 5}), ("PUT", "", {"ratings": [{"item": "i1", "value": 5}]}),
@@ -75,10 +75,12 @@ def test_a_reload_that_fails_unexpectedly_does_not_end_the_watch_for_signals(mod
 
     async def scenario():
         monkeypatch.setattr(app, "SIGNAL_SECONDS", 0.01)
-        task = asyncio.create_task(app._reload_on_signals(Holder(models["ranking"]), ReloadSignal(shared), health))
+        task = asyncio.create_task(
+            app._heed(Holder(models["ranking"]), health, Signal(shared.reload), Signal(shared.keep))
+        )
         await asyncio.sleep(0.05)
         for expected in (["reload"], []):
-            ReloadSignal(shared).send()
+            Signal(shared.reload).send()
             while len(tries) < (1 if expected else 2):
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
@@ -134,7 +136,7 @@ def test_retraining_goes_on_after_a_failure_and_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(refit, "refit_once", once)
     settings = ServiceSettings(tmp_path / "m", "sqlite:///x", refit_every=1.0)
     object.__setattr__(settings, "refit_every", 0.01)
-    signal_of_others = ReloadSignal(shared)
+    signal_of_others = Signal(shared.reload)
     with pytest.raises(KeyboardInterrupt):
         refit.refit_regularly(settings, shared)
     assert [one for one in told if one is not None] == [True, True, False]

@@ -20,7 +20,7 @@ from cofactor.apps.web.routes import explanations, items, lists, operations, pag
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
-from cofactor.apps.web.shared import ReloadSignal
+from cofactor.apps.web.shared import Signal
 from cofactor.apps.web.store import store_of
 from cofactor.errors import ModelFileError
 from cofactor.version import __version__
@@ -51,13 +51,15 @@ def create_app(settings: ServiceSettings) -> Any:
     SettingError
         If the tokens or the store's URL cannot be used.
     """
-    signal, health = ReloadSignal(settings.shared), Health()
-    models, stored = ModelHolder(settings.model), RatingsCache(store_of(settings), health)
+    shared, health = settings.shared, Health()
+    reload, keep = (Signal(None), Signal(None)) if shared is None else (Signal(shared.reload), Signal(shared.keep))
+    models = ModelHolder(settings.model, None if shared is None else shared.spare)
+    stored = RatingsCache(store_of(settings), health)
     metrics = Metrics(settings.shared, ["/", *(route.path for router in ROUTERS for route in router.routes)])  # type: ignore[attr-defined]
-    service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, signal.send)
+    service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, reload.send)
     app = FastAPI(
         title="cofactor", version=__version__, summary="Recommendations that answer while people rate.",
-        docs_url=None, redoc_url=None, lifespan=lambda _: _running(models, stored, signal, health),
+        docs_url=None, redoc_url=None, lifespan=lambda _: _running(models, stored, health, reload, keep),
         openapi_url="/openapi.json", redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
@@ -70,13 +72,13 @@ def create_app(settings: ServiceSettings) -> Any:
 
 @contextlib.asynccontextmanager
 async def _running(
-    models: ModelHolder, stored: RatingsCache, signal: ReloadSignal, health: Health
+    models: ModelHolder, stored: RatingsCache, health: Health, reload: Signal, keep: Signal
 ) -> AsyncIterator[None]:
     """Read the ratings, warm up, and reload on signals for as long as the worker runs."""
     with logs.told():
         await stored.start()
         threading.Thread(target=_warm, args=(models, health), name="warm", daemon=True).start()
-        reloading = asyncio.create_task(_reload_on_signals(models, signal, health))
+        reloading = asyncio.create_task(_heed(models, health, reload, keep))
     yield
     reloading.cancel()
     await stored.stop()
@@ -91,10 +93,13 @@ def _warm(models: ModelHolder, health: Health) -> None:
             time.sleep(WARM_SECONDS)
 
 
-async def _reload_on_signals(models: ModelHolder, signal: ReloadSignal, health: Health) -> None:
+async def _heed(models: ModelHolder, health: Health, reload: Signal, keep: Signal) -> None:
+    """Do what other processes ask for."""
     while True:
         await asyncio.sleep(SIGNAL_SECONDS)
-        if signal.received():
+        if keep.received():
+            await asyncio.to_thread(models.keep)
+        if reload.received():
             with health.watching("reload"), contextlib.suppress(ModelFileError):  # it is logged
                 await asyncio.to_thread(models.reload)
 

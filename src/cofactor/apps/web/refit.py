@@ -15,7 +15,7 @@ from cofactor.apps.web.health import Health
 from cofactor.apps.web.ratings_table import RatingsTable
 from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.settings import ServiceSettings
-from cofactor.apps.web.shared import ReloadSignal, Shared
+from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import RatingsStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
@@ -119,7 +119,7 @@ def _rows_of(users: Vocabulary, names: set[str]) -> Mapping[str, int]:
 
 def refit_regularly(settings: ServiceSettings, shared: Shared) -> None:
     """Retrain at the interval of the settings, in a process of low priority, and have the new model served."""
-    pause, health, signal = threading.Event(), Health(), ReloadSignal(shared)
+    pause, health, signal = threading.Event(), Health(), Signal(shared.reload)
     while not pause.wait(settings.refit_every):
         worked = False
         with health.watching("refit"):

@@ -10,17 +10,20 @@ import gc
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from cofactor.apps.web import logs
 from cofactor.apps.web.settings import ServiceSettings, is_loopback
-from cofactor.apps.web.shared import ReloadSignal, Shared
+from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import store_of
-from cofactor.errors import SettingError, first_line, missing_extra
+from cofactor.errors import ModelFileError, SettingError, first_line, missing_extra
 
 __all__ = ["HEAD_SECONDS", "run"]
 
@@ -31,6 +34,7 @@ HEAD_SECONDS = 10
 
 DRAIN_SECONDS = 15
 _PARENT_SECONDS = 0.5
+_WAIT_SECONDS = 0.5
 
 
 def run(settings: ServiceSettings) -> None:
@@ -57,7 +61,8 @@ def run(settings: ServiceSettings) -> None:
     _check_address(address, settings.port)
     logs.set_up()
     multiprocessing.set_start_method("spawn", force=True)  # polars' threads do not survive a fork
-    shared = Shared(settings.workers)
+    spare = _private_folder()
+    shared = Shared(settings.workers, spare and spare / "last-sound.safetensors")
     settings = dataclasses.replace(settings, shared=shared)
     server = Granian(
         "cofactor", address=address, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
@@ -66,7 +71,19 @@ def run(settings: ServiceSettings) -> None:
         workers_kill_timeout=DRAIN_SECONDS, respawn_failed_workers=True, log_dictconfig=_LOGS,
     )  # fmt: skip
     server.on_startup(functools.partial(_on_startup, settings, shared))
-    server.serve(target_loader=functools.partial(worker, settings, os.getpid()), wrap_loader=False)
+    try:
+        server.serve(target_loader=functools.partial(worker, settings, shared, os.getpid()), wrap_loader=False)
+    finally:
+        if spare is not None:
+            shutil.rmtree(spare, ignore_errors=True)
+
+
+def _private_folder() -> Path | None:
+    """Return a folder for what workers must hand on; None where there is no place for one."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="cofactor-"))
+    except OSError:
+        return None
 
 
 _LOGS: dict[str, Any] = {
@@ -78,18 +95,39 @@ _LOGS: dict[str, Any] = {
 """granian's own log is off: it says little that ours does not, and not as JSON."""
 
 
-def worker(settings: ServiceSettings, parent: int) -> Any:
+def worker(settings: ServiceSettings, shared: Shared, parent: int) -> Any:
     """Return the application of one worker process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent passes it on
     logs.set_up()
     threading.Thread(target=_end_with, args=(parent,), name="end-with-parent", daemon=True).start()
     with logs.told():
-        from cofactor.apps.web.app import create_app
-
-        app = create_app(settings)
+        app = _created(settings, shared)
+    shared.has_served.value = True
     gc.freeze()  # what lives as long as the process: looking through it again and again halved the speed of bulk reads
     log.info("worker ready", extra={"event": "worker_ready", "worker": os.getpid()})
     return app
+
+
+def _created(settings: ServiceSettings, shared: Shared) -> Any:
+    """Return the application.
+
+    A worker that takes the place of another one waits for as long as the model's file is not sound, and asks the others
+    for theirs meanwhile: ending again and again would end the service.
+    """
+    from cofactor.apps.web.app import create_app
+
+    waits = False
+    while True:
+        try:
+            return create_app(settings)
+        except ModelFileError as error:
+            if not shared.has_served.value:
+                raise
+            if not waits:
+                log.error("waiting for a sound model: %s", error, extra={"event": "model_awaited"})
+        waits = True
+        Signal(shared.keep).send()
+        time.sleep(_WAIT_SECONDS)
 
 
 def _end_with(parent: int) -> None:
@@ -104,7 +142,7 @@ def _on_startup(settings: ServiceSettings, shared: Shared) -> None:
     address = f"http://{_bracketed(settings.host)}:{settings.port}"
     more = {"event": "serving", "address": address, "ratings": str(store_of(settings))}
     log.info("serving %s at %s", settings.model.name, address, extra=more)
-    signal.signal(signal.SIGHUP, lambda *_: ReloadSignal(shared).send())
+    signal.signal(signal.SIGHUP, lambda *_: Signal(shared.reload).send())
     if settings.refit_every is not None:
         from cofactor.apps.web.refit import refit_regularly
 

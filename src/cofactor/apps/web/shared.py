@@ -8,10 +8,11 @@ import multiprocessing
 import os
 import time
 from multiprocessing.sharedctypes import RawArray, RawValue
+from pathlib import Path
 
 import numpy as np
 
-__all__ = ["COUNTERS", "ReloadSignal", "Shared"]
+__all__ = ["COUNTERS", "Shared", "Signal"]
 
 COUNTERS = 4096
 """How many counters each process has."""
@@ -26,13 +27,17 @@ class Shared:
     ----------
     workers : int
         How many processes answer requests at a time.
+    spare : Path, optional
+        Where a worker keeps its model if the file is not sound any more.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, spare: Path | None = None) -> None:
+        self.spare = spare
         self._claiming = multiprocessing.get_context("spawn").Lock()
         self._owners = RawArray(ctypes.c_int64, workers)
         self._counters = RawArray(ctypes.c_double, workers * COUNTERS)
-        self.reload = RawValue(ctypes.c_int64)
+        self.reload, self.keep = RawValue(ctypes.c_int64), RawValue(ctypes.c_int64)
+        self.has_served = RawValue(ctypes.c_bool)
         self.refit_failing = RawValue(ctypes.c_bool)
 
     def own_counters(self) -> np.ndarray:
@@ -53,23 +58,23 @@ class Shared:
         return np.ctypeslib.as_array(self._counters).reshape(-1, COUNTERS)
 
 
-class ReloadSignal:
-    """A signal to all processes of a service that the model's file is to be read again.
+class Signal:
+    """A signal to all processes of a service.
 
     Parameters
     ----------
-    shared : Shared, optional
-        None for a single process, which has nobody to tell.
+    value : ctypes.c_int64, optional
+        In shared memory; None for a single process, which has nobody to tell.
     """
 
-    def __init__(self, shared: Shared | None) -> None:
-        self._shared = shared
+    def __init__(self, value: "ctypes.c_int64 | None") -> None:
+        self._value = value
         self._seen = self._sent()
 
     def send(self) -> None:
         """Tell the other processes; the sender does not receive its own signal."""
-        if self._shared is not None:
-            self._shared.reload.value = self._seen = time.monotonic_ns()
+        if self._value is not None:
+            self._value.value = self._seen = time.monotonic_ns()
 
     def received(self) -> bool:
         """Tell whether a signal was sent since the last call."""
@@ -78,7 +83,7 @@ class ReloadSignal:
         return fresh
 
     def _sent(self) -> int:
-        return 0 if self._shared is None else int(self._shared.reload.value)
+        return 0 if self._value is None else self._value.value
 
 
 def _runs(pid: int) -> bool:
