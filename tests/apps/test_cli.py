@@ -666,3 +666,15 @@ def test_users_without_history_are_an_error_or_get_what_is_asked_for(tmp_path):
     everyone = json.loads(run("recommend", model, "--all", "-o", tmp_path / "all.parquet", "--json").stdout)
     assert everyone["n_users"] == 21
     assert "v" not in pl.read_parquet(tmp_path / "all.parquet")["user"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no shell that closes what a command writes to")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "command", ["datasets", "datasets --json", "fit synthetic:30x20x200 --solver popularity -o {}"]
+)
+def test_a_command_works_with_closed_streams(tmp_path, closed, command):
+    line = f"{shlex.quote(sys.executable)} -m cofactor {command.format(shlex.quote(str(tmp_path / 'm')))} {closed}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
