@@ -12,6 +12,7 @@ from clisupport import run
 import cofactor as cf
 from cofactor.apps.web.ratings_table import RatingsTable
 from cofactor.apps.web.refit import merged, refit, refit_once, stored_in
+from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import SettingError
 from cofactor.solvers import ALS
@@ -179,3 +180,15 @@ def test_without_a_store_beside_it_a_model_is_refitted_to_its_data_and_says_so(m
     assert {file.name for file in tmp_path.iterdir()} == {"m.safetensors", "new.safetensors"}
     RatingsStore(f"sqlite:///{tmp_path}/m.ratings.db").write("ann", {"i1": 5.0, "i2": 4.0})
     assert "of 2 stored ratings" in run("refit", model, "-o", tmp_path / "new.safetensors").stdout
+
+
+@pytest.mark.parametrize("kind", ["rating", "ranking", "stars"])
+@pytest.mark.parametrize("value", [10.0, 0.0, -3.0, 5.5])
+def test_a_rating_off_the_scale_is_left_out_and_does_not_change_the_scale(models, caplog, kind, value):
+    model = cf.load(models[kind])
+    pair = next(iter(values(merged(model, table_of()))))
+    found = merged(model, table_of(("ann", "i1", value), ("bob", "i1", 5.0), (*pair, value)))
+    assert values(found) == {**values(merged(model, table_of())), ("bob", "i1"): 1.0 if kind == "ranking" else 5.0}
+    assert "2 stored ratings are off the model's scale, 1 to 5" in caplog.text
+    again = refit(model, table_of(("ann", "i1", value), ("bob", "i1", 5.0)))
+    assert (scale_of(again).low, scale_of(again).high) == (1.0, 5.0)

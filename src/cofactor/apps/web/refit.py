@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cofactor.apps.web.health import Health
-from cofactor.apps.web.ratings_table import RatingsTable
+from cofactor.apps.web.ratings_table import RatingColumns, RatingsTable
 from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.shared import Shared, Signal
@@ -68,10 +68,16 @@ def merged(model: Factors, stored: RatingsTable, data: Interactions | None = Non
 
     In a model of likes a rating that is no like stays in the table with value 0: seen, so that the item is not
     recommended, but not learnt from. Ratings of items that the data do not have are left out: nothing but an id is
-    known of such items.
+    known of such items; and those off the model's scale, which would change it.
     """
     old = trained_on(model) if data is None else data
     ratings, names = stored.columns(), stored.users
+    scale = scale_of(model)
+    on_scale = np.isnan(ratings.values) | ((ratings.values >= scale.low) & (ratings.values <= scale.high))
+    if off := int(np.count_nonzero(~on_scale)):
+        text = "%s stored ratings are off the model's scale, %g to %g, and are left out"
+        log.warning(text, f"{off:,}", scale.low, scale.high, extra={"event": "off_the_scale"})
+        ratings = RatingColumns(*(column[on_scale] for column in ratings))
     items = _rows_in({str(identifier): row for row, identifier in enumerate(old.items)}, stored.items)[ratings.items]
     raters = np.unique(ratings.users[(items >= 0) & ~np.isnan(ratings.values)])
     users_now = _joined(old.users, {names[row] for row in raters.tolist()})
@@ -82,7 +88,7 @@ def merged(model: Factors, stored: RatingsTable, data: Interactions | None = Non
     changed = users.astype(np.int64) * width + items
     unchanged = ~np.isin(triplets.user_rows.astype(np.int64) * width + triplets.item_rows, changed)
     given = ~np.isnan(values)
-    new = users[given], items[given], scale_of(model).values(values[given])
+    new = users[given], items[given], scale.values(values[given])
     columns = [
         np.concatenate([one[unchanged], other.astype(one.dtype)])
         for one, other in zip((triplets.user_rows, triplets.item_rows, triplets.values), new, strict=True)
