@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long release-check check docs format public-api clean clean-kernels
+.PHONY: help venv demo test test-long release-check check docs format public-api clean
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,9 +48,6 @@ format: .venv/ready  ## format the code and mend what lint can mend
 public-api: .venv/ready  ## write tests/public_api.txt anew, to agree to a change of it
 	$(BIN)/python tools/public_api.py
 
-clean-kernels:  ## forget compiled kernels; needed after an edit to one that others call
-	find src -name '*.nb[ic]' -delete
-	rm -rf .numba
-
 clean:  ## remove what the targets made
-	rm -rf .venv .numba .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart docs/_build docs/generated
+	find src -name "*.nbc" -delete
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart docs/_build docs/generated

@@ -3,7 +3,6 @@
 And the rule that what takes minutes waits to be asked for.
 """
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -15,29 +14,10 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("SPARK_MASTER", "local[2,4]")  # a session lasts as long as the process; a failed task is repeated
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # short runs are ready sooner
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # numba's cache takes no lock, and workers compile side by side
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".numba" / worker)
 
 import cofactor
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
-
-
-def drop_stale_machine_code():
-    """Delete cached machine code older than any kernel's source: numba looks at the file of each kernel alone.
-
-    Processes that run tests side by side all do so.
-    """
-    package = Path(cofactor.__file__).parent
-    sources = [file for folder in ("kernels", "model/bayesian") for file in (package / folder).glob("*.py")]
-    newest = max(file.stat().st_mtime for file in sources)
-    for cached in (Path(os.environ["NUMBA_CACHE_DIR"]) if worker else package).rglob("*.nb[ic]"):
-        with contextlib.suppress(FileNotFoundError):
-            if cached.stat().st_mtime < newest:
-                cached.unlink()
-
-
-drop_stale_machine_code()
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -224,7 +224,7 @@ def write_ratings_store(folder: Path) -> None:
 
 def store_answers(store: Any) -> dict[str, Any]:
     """Return what a ratings store holds."""
-    changes = store.since(-1)
+    changes = store.since(0)
     return {"revision": changes.revision, "rows": [list(row) for row in changes.rows]}
 
 

@@ -54,11 +54,15 @@ def replacing(path: str | os.PathLike[str], *, inside: Path | None = None) -> It
     Where a killed process must leave nothing beside ``path``, ``inside`` names the folder, of the same file system, to
     write in.
 
+    Where ``path`` is a link, the file that it points to is replaced, and the link stays.
+
     Whatever happens in between, a reader of ``path`` finds the old file or the new one, whole. If the block
     raises, the old file stays and the one beside it is removed. The file has the rights that any new one gets,
     whatever wrote it: safetensors writes for its owner alone.
     """
     target = Path(path)
+    if target.is_symlink():
+        target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = (inside or target.parent) / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:

@@ -5,8 +5,9 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 
-__all__ = ["free_port", "python"]
+__all__ = ["free_port", "python", "until_listening"]
 
 
 def python(code, *arguments, **variables):
@@ -26,3 +27,15 @@ def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+def until_listening(port, seconds=30):
+    """Wait until somebody listens on a port of this machine's."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return
+        except OSError:
+            assert time.monotonic() < end, f"nobody listens on {port}"
+            time.sleep(0.05)

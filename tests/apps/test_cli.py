@@ -814,3 +814,15 @@ def test_the_last_stretch_of_time_is_held_out_by_its_length(dated, command):
 
     assert held_out("--horizon", "20d") == latest
     assert held_out("--test-fraction", 0.25) == pytest.approx(0.25 * len(table), abs=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no shell that closes what a command writes to")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "command", ["datasets", "datasets --json", "fit synthetic:30x20x200 --solver popularity -o {}"]
+)
+def test_a_command_works_with_closed_streams(tmp_path, closed, command):
+    line = f"{shlex.quote(sys.executable)} -m cofactor {command.format(shlex.quote(str(tmp_path / 'm')))} {closed}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Json, ModelPath, data_options, taking
 from cofactor.apps.outputs import check_output
 from cofactor.errors import SettingError, missing_extra
+
+if TYPE_CHECKING:
+    from cofactor.apps.web.settings import ServiceSettings
 
 __all__ = ["refit", "seconds_of", "serve"]
 
@@ -39,6 +42,11 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="Another host name that it answers to; repeat for more.")
     ] = None,
+    root_path: Annotated[str, typer.Option(help="Path that a proxy serves it under, such as /films.")] = "",
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network of a proxy whose X-Forwarded-Host to believe; repeat for more."),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
     refit_every: Annotated[
         str | None, typer.Option(help="Retraining interval, such as 6h; the new model is then served.")
@@ -51,16 +59,18 @@ def serve(
 
     path = _quickstart_model() if model is None else model
     settings = ServiceSettings(
-        model=path.resolve(),
-        ratings=ratings or _beside(path),
+        model=path.absolute(),  # not what a link points to now: it may be switched
+        ratings=ratings or None,
         host=host,
         port=port,
         token_file=token_file,
         names=tuple(name or ()),
+        root_path=root_path,
+        trusted_proxies=tuple(trusted_proxy or ()),
         workers=workers,
         refit_every=None if refit_every is None else seconds_of(refit_every),
     )
-    _check(settings.model, settings.ratings, token_file)
+    _check(settings)
     run(settings)
 
 
@@ -80,25 +90,31 @@ def refit(
     _check_extra("sqlalchemy", "alembic")
     from cofactor.apps.sources import open_data
     from cofactor.apps.web.refit import refit as retrain
-    from cofactor.apps.web.store import RatingsStore, StoreAway
+    from cofactor.apps.web.refit import stored_in
+    from cofactor.apps.web.store import RatingsStore, StoreAway, beside
     from cofactor.model.storage import load
 
     check_output(output, *([] if data is None else [data]))
     loaded = load(model)
+    store = RatingsStore(ratings or beside(model))
+    try:
+        if store.version() is None and ratings:
+            raise SettingError(f"--ratings names {store}, where no ratings are stored: check it, or leave it out")
+        stored = stored_in(store)
+    except StoreAway as error:
+        raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
     newer = None
     if data is not None:
         newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-    try:
-        fitted = retrain(loaded, RatingsStore(ratings or _beside(model)), newer)
-    except StoreAway as error:
-        raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
+    fitted = retrain(loaded, stored, newer)
     fitted.save(output)
-    counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz)}
+    counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz), "n_stored": len(stored)}
     before = {"n_users_before": loaded.n_users, "n_train_before": int(loaded.seen.nnz)}
     if json_output:
         show.as_json({"model": str(output), "solver": fitted.origin.solver, **counts, **before})
         return
     show.say(f"{fitted!r}, trained on {counts['n_train']:,} ratings; before: {before['n_train_before']:,}")
+    show.say(f"of {counts['n_stored']:,} stored ratings in {store}")
     show.say(f"saved to {output}; to serve it, reload the service: kill -HUP PID, or POST /v1/admin/reload")
 
 
@@ -127,19 +143,14 @@ def _check_extra(*packages: str) -> None:
             raise missing_extra(package, "web")
 
 
-def _beside(model: Path) -> str:
-    from cofactor.apps.web.store import beside
-
-    return beside(model)
-
-
-def _check(model: Path, ratings: str, token_file: Path | None) -> None:
+def _check(settings: "ServiceSettings") -> None:
     """Check now what would otherwise end every worker."""
     from cofactor.apps.web.access import Tokens
-    from cofactor.apps.web.store import RatingsStore, StoreAway
+    from cofactor.apps.web.store import StoreAway, store_of
     from cofactor.model.folder import is_model_folder
     from cofactor.model.storage import open_model
 
+    model = settings.model
     if not model.exists():
         raise SettingError(
             f"{model} is not there: train a model with 'cofactor fit DATA -o MODEL', or leave it out for quickstart's"
@@ -151,9 +162,9 @@ def _check(model: Path, ratings: str, token_file: Path | None) -> None:
     if model.is_file():
         open_model(model)
     with contextlib.suppress(StoreAway):  # it may come later
-        RatingsStore(ratings).check_version()
-    if token_file is not None:
-        Tokens(token_file)
+        store_of(settings).version()
+    if settings.token_file is not None:
+        Tokens(settings.token_file)
 
 
 def _quickstart_model() -> Path:

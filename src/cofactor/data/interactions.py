@@ -29,11 +29,12 @@ _AT_RANDOM = "split them at random, which needs no columns"
 
 @dataclass(frozen=True)
 class Triplets:
-    """Interactions as three columns, in the order in which they were read."""
+    """Interactions as columns, in the order in which they were read; times where they are known."""
 
     user_rows: np.ndarray
     item_rows: np.ndarray
     values: np.ndarray
+    timestamps: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,11 +195,12 @@ class Interactions:
         return _card(self)
 
     def triplets(self) -> Triplets:
-        """Return user rows (int32), item rows (int32) and values (float32) in reading order."""
+        """Return user rows (int32), item rows (int32), values (float32) and, where known, times in reading order."""
         self._need_columns()
         user_rows = np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.matrix.indptr))
-        columns = user_rows, self.matrix.indices.astype(np.int32, copy=False), self.matrix.data
-        return Triplets(*(self._as_read(column) for column in columns))
+        item_rows = self.matrix.indices.astype(np.int32, copy=False)
+        rows, columns, values = (self._as_read(column) for column in (user_rows, item_rows, self.matrix.data))
+        return Triplets(rows, columns, values, None if self.timestamps is None else self._as_read(self.timestamps))
 
     def to_frame(self) -> pl.DataFrame:
         """Return the interactions in reading order: user, item, value, timestamp and title where known."""

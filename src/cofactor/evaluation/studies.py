@@ -82,7 +82,7 @@ def opened(
     with _quiet(), _held(path):
         storage = InMemoryStorage() if path is None else _journal(Path(path))
         study = _study(storage, direction, pruner)
-        _check_version(path, study)
+        _version(path, study)
         wanted = json.loads(json.dumps(search))
         theirs = study.user_attrs.get("search", wanted)
         if theirs != wanted:
@@ -103,7 +103,7 @@ def _study(storage: Any, direction: str, pruner: Any) -> Any:
     )
 
 
-def _check_version(path: Any, study: Any) -> None:
+def _version(path: Any, study: Any) -> None:
     version = study.user_attrs.get("format_version", 1 if "search" in study.user_attrs else FORMAT_VERSION)
     checked_version(version, FORMAT_VERSION, path, ModelFileError, remedy="remove it to start again")
 

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from numba import njit
 from numba.core.event import Listener, register
 
+from cofactor.kernels.machine_code import MachineCode
+
 __all__ = ["Array", "fast_kernel", "inlined", "kernel", "readable"]
 
 logger = logging.getLogger(__name__)
@@ -23,8 +25,8 @@ class _Announcer(Listener):
 
     def on_start(self, event: Any) -> None:
         """Called by numba when it begins to compile a function."""
-        if not self.said and event.data["dispatcher"].py_func.__module__.startswith("cofactor."):
-            logger.warning("compiling for this machine, once: it takes some seconds, and is kept on disk")
+        if not self.said and str(event.data["dispatcher"].py_func.__module__).startswith("cofactor."):
+            logger.warning("compiling for this machine: it takes some seconds, and is kept on disk where that can be")
             self.said = True
 
     def on_end(self, event: Any) -> None:
@@ -36,20 +38,24 @@ register("numba:compile", _Announcer())
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile on first use, keep the machine code on disk, and let other Python threads run meanwhile."""
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    return _compiled(function)
 
 
 def fast_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile as `kernel` does, and let sums be taken in the order that suits the registers."""
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy", fastmath=True)(function)
-    return compiled
+    return _compiled(function, fastmath=True)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile into whatever kernel calls it: arrays handed over for one pair would cost as much as the arithmetic."""
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
-    return compiled
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    made: Callable[..., Any] = njit(nogil=True, error_model="numpy", **options)(function)
+    if made is not function:  # as it is where NUMBA_DISABLE_JIT is set
+        made._cache = MachineCode(function)  # type: ignore[attr-defined]
+    return made
 
 
 def readable(array: Array, kind: npt.DTypeLike | None = None) -> Array:

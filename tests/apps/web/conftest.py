@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import free_port
+from processes import free_port, until_listening
+from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 from websupport import Service
 
@@ -64,9 +65,9 @@ class Postgres:
     def url(self, database="postgres"):
         return f"postgresql+psycopg://tester:secret@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self):
+    def new_database(self, *options):
         name = f"d{uuid.uuid4().hex[:12]}"
-        self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tester", name)
+        self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tester", *options, name)
         return self.url(name)
 
 
@@ -97,17 +98,60 @@ def postgres():
     shutil.rmtree(folder, ignore_errors=True)
 
 
+POOLER = """
+[databases]
+* = host=127.0.0.1 port={server}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {folder}/users
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 500
+server_idle_timeout = 2
+"""
+"""Few connections for many clients, and whatever one leaves on a connection meets the others."""
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres):
+    """The port of a PgBouncer in transaction mode before PostgreSQL."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
+    folder, port = Path(tempfile.mkdtemp(prefix="cofactor-pooler-")), free_port()
+    (folder / "users").write_text('"tester" "secret"\n')
+    (folder / "pooler.ini").write_text(POOLER.format(server=postgres.port, port=port, folder=folder))
+    folder.chmod(0o755)
+    groups = [] if postgres.user else None
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [program, str(folder / "pooler.ini")], user=postgres.user, group=postgres.user, extra_groups=groups,
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    until_listening(port)
+    yield port
+    process.terminate()
+    process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def sqlite_url(tmp_path):
     return f"sqlite:///{tmp_path}/ratings.db"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
 def store_url(request):
-    """The URL of an empty database of each kind."""
+    """The URL of an empty database of each kind, and of one behind a pooler."""
     if request.param == "sqlite":
         return request.getfixturevalue("sqlite_url")
-    return request.getfixturevalue("postgres").new_database()
+    url = request.getfixturevalue("postgres").new_database()
+    if request.param == "postgresql":
+        return url
+    return make_url(url).set(port=request.getfixturevalue("pooler")).render_as_string(hide_password=False)
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Who may write, which names and sites are answered, and what stands in the head of every answer."""
 
 import os
+import socket
 
 import pytest
 
 from cofactor.apps.web.access import AccessPolicy, Tokens
+from cofactor.apps.web.server import resolved
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.errors import SettingError
 
@@ -146,3 +148,31 @@ def test_a_request_keeps_the_id_it_came_with_unless_that_is_unfit(ranking):
     assert ranking.get("/healthz", headers={"x-request-id": "abc-123"}).headers["x-request-id"] == "abc-123"
     for unfit in ("a b", "x" * 65, 'a"b'):
         assert ranking.get("/healthz", headers={"x-request-id": unfit}).headers["x-request-id"] != unfit
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "::1"])
+def test_a_name_of_this_machine_is_resolved(host):
+    try:
+        address = resolved(host, 8000)
+    except SettingError:
+        pytest.skip(f"{host} is not set up here")
+    assert address in ("127.0.0.1", "::1")
+
+
+@pytest.mark.parametrize(("host", "answer"), [("localhost", "192.168.1.2"), ("localhost", "0.0.0.0")])
+def test_a_localhost_that_others_reach_is_refused(monkeypatch, host, answer):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answer, 8000))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(SettingError, match="others may reach"):
+        resolved(host, 8000)
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 300, "1.2.3.4.5"])
+def test_a_host_that_is_none_is_refused(host):
+    with pytest.raises(SettingError, match="--host"):
+        resolved(host, 8000)
+
+
+def test_it_listens_at_localhost(serve):
+    service = serve(None, "--host", "localhost")
+    assert service.ask("GET", "/v1/popular", host=f"localhost:{service.port}")[0] == 200

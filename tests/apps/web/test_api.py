@@ -5,6 +5,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+from websupport import until
 
 import cofactor as cf
 
@@ -336,8 +337,9 @@ def test_every_address_is_counted_by_its_name(client):
 
 def test_health_and_readiness(client):
     assert client.get("/healthz").json() == {"status": "ok"}
+    until(lambda: client.get("/readyz").status_code == 200)
     ready = client.get("/readyz").json()
-    assert (ready["ready"], ready["store"], ready["writes"]) == (True, "current", True)
+    assert (ready["ready"], ready["store"], ready["writes"], ready["failing"]) == (True, "current", True, [])
 
 
 def test_a_model_that_knows_how_sure_it_is_orders_by_it(make_client, titled, tmp_path):

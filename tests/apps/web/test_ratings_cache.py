@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from cofactor.apps.web import ratings_cache, sqlite
+from cofactor.apps.web import ratings_cache, ratings_table, sqlite
+from cofactor.apps.web import store as store_module
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.store import RatingsStore, StoreAway
 
@@ -189,8 +190,8 @@ def test_the_clock_may_jump(store, monkeypatch):
 def test_many_readers_share_one_look_at_the_store(store, monkeypatch):
     looks = []
     monkeypatch.setattr(store, "peek", lambda: None)
-    original = store.since
-    monkeypatch.setattr(store, "since", lambda revision: (looks.append(threading.get_ident()), original(revision))[1])
+    original = store.pages
+    monkeypatch.setattr(store, "pages", lambda revision: (looks.append(threading.get_ident()), original(revision))[1])
 
     async def scenario():
         mine = RatingsCache(store)
@@ -198,6 +199,153 @@ def test_many_readers_share_one_look_at_the_store(store, monkeypatch):
         looks.clear()
         await asyncio.gather(*(mine.of("ann") for _ in range(200)))
         assert 1 <= len(looks) <= 3
+        await mine.stop()
+
+    run(scenario)
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    """Pages of a few ratings, so that a store of a few hundred is a large one."""
+    monkeypatch.setattr(store_module, "PAGE", 20)
+    monkeypatch.setattr(store_module, "_FIRST_STEP", 3)
+
+
+def filled(url, people=40, items=12):
+    store = RatingsStore(url)
+    for k in range(people):
+        store.write(f"u{k}", {f"i{j}": float(1 + (k + j) % 5) for j in range(items)})
+    store.write("u3", {"i1": None, "i2": 4.5})
+    store.close()
+    expected = {f"u{k}": {f"i{j}": float(1 + (k + j) % 5) for j in range(items)} for k in range(people)}
+    expected["u3"] |= {"i1": None, "i2": 4.5}
+    return expected
+
+
+def test_a_store_is_read_in_pages(store, store_url, small_pages):
+    expected = filled(store_url)
+    pages = list(store.pages(-1))
+    assert len(pages) > 20
+    assert max(len(page.rows) for page in pages) <= 20
+    assert [page.more for page in pages] == [True] * (len(pages) - 1) + [False]
+    found = {}
+    for page in pages:
+        for user, item, value in page.rows:
+            assert found.setdefault(user, {}).setdefault(item, value) == value
+    assert found == expected
+    later = list(store.pages(38))
+    assert {user for page in later for user, _, _ in page.rows} == {"u38", "u39", "u3"}
+    assert pages[-1].revision == later[-1].revision == 41
+
+
+def test_a_large_store_is_read_while_requests_are_answered(store, store_url, small_pages, monkeypatch):
+    expected = filled(store_url)
+    monkeypatch.setattr(ratings_cache, "START_SECONDS", 0.05)
+    monkeypatch.setattr(ratings_cache, "READ_SECONDS", 0.001)  # bulk work has no such deadline
+    monkeypatch.setattr(ratings_table, "_PENDING", 30)
+    take = threading.Semaphore(4)
+    whole = store.pages
+
+    def pages(revision):
+        for page in whole(revision):
+            take.acquire()
+            yield page
+
+    monkeypatch.setattr(store, "pages", pages)
+
+    async def scenario():
+        mine = RatingsCache(store)
+        await mine.start()
+        assert (mine.state, mine.is_current, mine.is_opening) == ("loading", False, True)
+        await until(lambda: len(mine) > 30)
+        there = {user: dict(await mine.of(user)) for user in expected}
+        assert 0 < sum(map(len, there.values())) < 480
+        assert all(expected[user].items() >= ratings.items() for user, ratings in there.items())
+        with pytest.raises(StoreAway, match="being read"):
+            await mine.write("ann", {"tea": 5.0})
+        monkeypatch.setattr(ratings_cache, "READ_SECONDS", 5)
+        take.release(1000)
+        await until(lambda: mine.is_current)
+        assert mine.is_opening is False
+        assert {user: dict(await mine.of(user)) for user in expected} == expected
+        await mine.write("ann", {"tea": 5.0})
+        assert dict(await mine.of("ann")) == {"tea": 5.0}
+        await mine.stop()
+
+    run(scenario)
+
+
+def test_what_is_written_while_a_store_is_read_is_not_missed(store_url, small_pages, monkeypatch):
+    expected = filled(store_url)
+    store, other = RatingsStore(store_url), RatingsStore(store_url)
+    monkeypatch.setattr(ratings_cache, "RETRY_SECONDS", 0.05)
+    whole, turn = store.pages, []
+
+    def pages(revision):
+        for page in whole(revision):
+            if page.more and revision < 0 and len(turn) < 30:
+                user = f"u{len(turn)}"
+                turn.append(user)
+                other.write(user, {"i0": 2.5, "new": 1.0})
+            yield page
+
+    monkeypatch.setattr(store, "pages", pages)
+
+    async def scenario():
+        mine = RatingsCache(store)
+        await mine.start()
+        await until(lambda: mine.is_current)
+        for user in turn:
+            expected[user] |= {"i0": 2.5, "new": 1.0}
+        assert len(turn) > 10
+        assert {user: dict(await mine.of(user)) for user in expected} == expected
+        await mine.stop()
+
+    run(scenario)
+    store.close()
+    other.close()
+
+
+def test_a_store_that_goes_away_while_it_is_read_is_read_later(store_url, small_pages, monkeypatch):
+    expected = filled(store_url)
+    monkeypatch.setattr(ratings_cache, "RETRY_SECONDS", 0.05)
+    store = RatingsStore(store_url)
+    whole, failures = store.pages, [7, 3]
+
+    def pages(revision):
+        left = failures.pop() if failures else 1000
+        for page in whole(revision):
+            if left == 0:
+                raise StoreAway("gone")
+            left -= 1
+            yield page
+
+    monkeypatch.setattr(store, "pages", pages)
+
+    async def scenario():
+        mine = RatingsCache(store)
+        await mine.start()
+        assert mine.state == "away"
+        await until(lambda: mine.is_current)
+        assert failures == []
+        assert {user: dict(await mine.of(user)) for user in expected} == expected
+        await mine.stop()
+
+    run(scenario)
+    store.close()
+
+
+def test_what_gathers_in_the_dictionary_is_merged(sqlite_url, monkeypatch):
+    monkeypatch.setattr(ratings_table, "_RECENT", 20)
+
+    async def scenario():
+        mine = RatingsCache(RatingsStore(sqlite_url))
+        await mine.start()
+        for k in range(30):
+            await mine.write(f"u{k % 7}", {f"i{k}": 3.0})
+        await until(lambda: len(mine._table._sorted.items) > 20)
+        for k in range(30):
+            assert (await mine.of(f"u{k % 7}"))[f"i{k}"] == 3.0
         await mine.stop()
 
     run(scenario)

@@ -1,16 +1,28 @@
 """The next model: stored ratings join what the old one was trained on."""
 
+import contextlib
+import shutil
+import sqlite3
+
 import numpy as np
 import polars as pl
 import pytest
 from clisupport import run
 
 import cofactor as cf
-from cofactor.apps.web.refit import merged, refit, refit_once
+from cofactor.apps.web.ratings_table import RatingsTable
+from cofactor.apps.web.refit import merged, refit, refit_once, stored_in
+from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import SettingError
 from cofactor.solvers import ALS
 from cofactor.solvers.retrain import solver_of
+
+
+def table_of(*rows):
+    table = RatingsTable()
+    table.add(rows)
+    return table
 
 
 def values(data):
@@ -21,7 +33,7 @@ def values(data):
 def test_nothing_new_gives_the_same_model(models, sqlite_url):
     for name in ("rating", "ranking", "stars"):
         model = cf.load(models[name])
-        again = refit(model, RatingsStore(sqlite_url))
+        again = refit(model, stored_in(RatingsStore(sqlite_url)))
         assert np.array_equal(again.item_vectors, model.item_vectors)
         assert np.array_equal(again.user_vectors, model.user_vectors)
         assert again.metadata.titles.equals(model.metadata.titles)
@@ -30,10 +42,10 @@ def test_nothing_new_gives_the_same_model(models, sqlite_url):
 
 def test_new_ratings_join_changed_ones_change_and_those_gone_go(models):
     model = cf.load(models["rating"])
-    old = values(merged(model, []))
+    old = values(merged(model, table_of()))
     (user, first), (_, second) = [pair for pair in old if pair[0] == "u3"][:2]
     rows = [("u3", first, 1.0), ("u3", second, None), ("ann", "i1", 5.0), ("ann", "gone", 2.0), ("u4", "i0", None)]
-    new = merged(model, rows)
+    new = merged(model, table_of(*rows))
     expected = {**old, ("u3", first): 1.0, ("ann", "i1"): 5.0}
     del expected[user, second]
     expected.pop(("u4", "i0"), None)
@@ -44,26 +56,26 @@ def test_new_ratings_join_changed_ones_change_and_those_gone_go(models):
 def test_the_last_word_counts(models):
     model = cf.load(models["rating"])
     rows = [("ann", "i1", 5.0), ("ann", "i1", None), ("bob", "i1", None), ("bob", "i1", 2.0)]
-    assert {pair: value for pair, value in values(merged(model, rows)).items() if pair[0] in ("ann", "bob")} == {
-        ("bob", "i1"): 2.0
-    }
+    assert {
+        pair: value for pair, value in values(merged(model, table_of(*rows))).items() if pair[0] in ("ann", "bob")
+    } == {("bob", "i1"): 2.0}
 
 
 def test_in_a_model_of_likes_a_low_rating_is_seen_but_no_like(models):
     model = cf.load(models["ranking"])
-    old = values(merged(model, []))
+    old = values(merged(model, table_of()))
     liked = next(iter(old))
-    new = values(merged(model, [(*liked, 2.0), ("ann", "i1", 4.0), ("ann", "i2", 3.0)]))
+    new = values(merged(model, table_of((*liked, 2.0), ("ann", "i1", 4.0), ("ann", "i2", 3.0))))
     assert new == {**old, liked: 0.0, ("ann", "i1"): 1.0, ("ann", "i2"): 0.0}
 
 
 @pytest.mark.parametrize("kind", ["ranking", "stars"])
 def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tmp_path, kind):
     model = cf.load(models[kind])
-    trained = next(item for user, item in values(merged(model, [])) if user == "u3")
+    trained = next(item for user, item in values(merged(model, table_of())) if user == "u3")
     disliked = [trained, model.recommend(["u3"], 1)["item"][0]]
     RatingsStore(sqlite_url).write("u3", dict.fromkeys(disliked, 1.0))
-    new = refit(model, RatingsStore(sqlite_url))
+    new = refit(model, stored_in(RatingsStore(sqlite_url)))
     new.save(tmp_path / "new.safetensors")
     everything = {"u3": new.recommend(["u3"], 500)["item"].to_list()}
     run("recommend", tmp_path / "new.safetensors", "--all", "-n", "500", "-o", tmp_path / "lists.parquet")
@@ -71,21 +83,21 @@ def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tm
     for listed in (everything["u3"], whole["item"].to_list()):
         assert listed
         assert not {*disliked} & {*listed}
-    again = refit(new, RatingsStore(sqlite_url))
+    again = refit(new, stored_in(RatingsStore(sqlite_url)))
     assert not {*disliked} & {*again.recommend(["u3"], 500)["item"].to_list()}
 
 
 def test_integer_ids_stay_integers_unless_a_name_is_none():
     data = cf.load_dataset("synthetic:30x20x300")
     model = ALS(rank=2, epochs=1).fit(data)
-    old = values(merged(model, []))
+    old = values(merged(model, table_of()))
     gone = next(iter(old))
-    more = merged(model, [("7", "3", 5.0), ("100", "3", 4.0), (*gone, None)])
+    more = merged(model, table_of(("7", "3", 5.0), ("100", "3", 4.0), (*gone, None)))
     assert more.users.holds_integers
     assert 100 in more.users
     assert values(more)["100", "3"] == 4.0
     assert gone not in values(more)
-    named = merged(model, [("ann", "3", 4.0), ("7", "3", 5.0)])
+    named = merged(model, table_of(("ann", "3", 4.0), ("7", "3", 5.0)))
     assert not named.users.holds_integers
     assert values(named) == {**old, ("ann", "3"): 4.0, ("7", "3"): 5.0}
 
@@ -117,3 +129,66 @@ def test_the_command_says_what_to_look_at_where_the_store_is_away(models, tmp_pa
     said = run("refit", models["rating"], "--ratings", f"sqlite:///{tmp_path}", "-o", tmp_path / "new", code=1).stderr
     assert "error: the ratings cannot be read: check --ratings, and that its database runs" in said
     assert str(tmp_path) in said
+
+
+def test_stored_ratings_are_read_in_pages(models, store, store_url, monkeypatch):
+    monkeypatch.setattr("cofactor.apps.web.store.PAGE", 10)
+    for k in range(60):
+        RatingsStore(store_url).write(f"new {k}", {"i1": 5.0, "i2": 4.0})
+    sizes, whole = [], RatingsStore.pages
+
+    def pages(one, revision):
+        for page in whole(one, revision):
+            sizes.append(len(page.rows))
+            yield page
+
+    monkeypatch.setattr(RatingsStore, "pages", pages)
+    model = cf.load(models["rating"])
+    new = refit(model, stored_in(store))
+    assert max(sizes) <= 10
+    assert new.seen.nnz == model.seen.nnz + 120
+
+
+@pytest.mark.parametrize("data", [(), ("synthetic:60x40x900",)])
+def test_a_store_that_is_not_there_is_refused_and_not_made(models, tmp_path, data):
+    missing = tmp_path / "typo" / "ratings.db"
+    told = run("refit", models["ranking"], *data, "--ratings", f"sqlite:///{missing}", "-o", tmp_path / "n", code=2)
+    assert "no ratings are stored" in told.stderr
+    assert str(missing) in told.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_database_is_refused_and_left_empty(models, tmp_path, postgres):
+    url = postgres.new_database()
+    told = run("refit", models["ranking"], "--ratings", url, "-o", tmp_path / "n", code=2)
+    assert "no ratings are stored" in told.stderr
+    assert "secret" not in told.stderr
+    assert RatingsStore(url).version() is None
+
+
+def test_a_database_of_something_else_is_refused(models, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other, other:
+        other.execute("create table films (id)")
+    told = run("refit", models["ranking"], "--ratings", f"sqlite:///{tmp_path}/other.db", "-o", tmp_path / "n", code=2)
+    assert "no ratings are stored" in told.stderr
+
+
+def test_without_a_store_beside_it_a_model_is_refitted_to_its_data_and_says_so(models, tmp_path):
+    model = shutil.copy(models["ranking"], tmp_path / "m.safetensors")
+    told = run("refit", model, "-o", tmp_path / "new.safetensors").stdout
+    assert "of 0 stored ratings" in told
+    assert {file.name for file in tmp_path.iterdir()} == {"m.safetensors", "new.safetensors"}
+    RatingsStore(f"sqlite:///{tmp_path}/m.ratings.db").write("ann", {"i1": 5.0, "i2": 4.0})
+    assert "of 2 stored ratings" in run("refit", model, "-o", tmp_path / "new.safetensors").stdout
+
+
+@pytest.mark.parametrize("kind", ["rating", "ranking", "stars"])
+@pytest.mark.parametrize("value", [10.0, 0.0, -3.0, 5.5])
+def test_a_rating_off_the_scale_is_left_out_and_does_not_change_the_scale(models, caplog, kind, value):
+    model = cf.load(models[kind])
+    pair = next(iter(values(merged(model, table_of()))))
+    found = merged(model, table_of(("ann", "i1", value), ("bob", "i1", 5.0), (*pair, value)))
+    assert values(found) == {**values(merged(model, table_of())), ("bob", "i1"): 1.0 if kind == "ranking" else 5.0}
+    assert "2 stored ratings are off the model's scale, 1 to 5" in caplog.text
+    again = refit(model, table_of(("ann", "i1", value), ("bob", "i1", 5.0)))
+    assert (scale_of(again).low, scale_of(again).high) == (1.0, 5.0)

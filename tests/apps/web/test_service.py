@@ -15,18 +15,10 @@ from pathlib import Path
 
 import pytest
 from processes import python
-from websupport import SERVE, Load, Service
+from websupport import SERVE, Load, Service, until
 
 import cofactor as cf
 from cofactor.apps.web.store import RatingsStore
-
-
-def until(true, seconds=60):
-    """Wait until something is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.1)
 
 
 def test_it_starts_answers_drains_and_ends(serve):

@@ -3,14 +3,18 @@
 import multiprocessing
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sql
+from sqlalchemy.engine import make_url
 from websupport import open_at_once, write_for
 
 from cofactor.apps.web import schema, sqlite
 from cofactor.apps.web.store import RatingsStore, StoreAway, beside
 from cofactor.errors import SettingError
+
+SHOW = "show synchronous_commit"
 
 
 def kept(store):
@@ -87,20 +91,20 @@ def test_a_database_of_a_newer_version_is_left_alone(store, store_url):
     with store._opened().begin() as connection:
         connection.execute(sql.text("update cofactor_version set version_num = '9999'"))
     store.close()
-    for ask in (lambda: RatingsStore(store_url).since(-1), RatingsStore(store_url).check_version):
+    for ask in (lambda: RatingsStore(store_url).since(-1), RatingsStore(store_url).version):
         with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0001: pip install"):
             ask()
 
 
 def test_the_version_is_checked_without_making_a_store(store, store_url, tmp_path):
-    RatingsStore(store_url).check_version()
+    RatingsStore(store_url).version()
     assert not list(tmp_path.iterdir())
     store.write("ann", {"tea": 5.0})
-    RatingsStore(store_url).check_version()
+    RatingsStore(store_url).version()
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"SQLite format 3\0" + b"rubbish" * 1000)
     with pytest.raises(StoreAway, match=r"broken\.db: "):
-        RatingsStore(f"sqlite:///{broken}").check_version()
+        RatingsStore(f"sqlite:///{broken}").version()
 
 
 def test_services_that_start_at_once_make_the_tables_once(store_url):
@@ -229,5 +233,97 @@ def test_a_database_that_broke_is_away_and_named(tmp_path):
         RatingsStore(f"sqlite:///{file}").probe()
 
 
-def test_the_store_of_a_model_lies_beside_it(tmp_path):
-    assert beside(tmp_path / "films.safetensors") == f"sqlite:///{tmp_path}/films.ratings.db"
+@pytest.mark.parametrize(
+    ("model", "store"),
+    [
+        ("films.safetensors", "films.ratings.db"),
+        ("shop.films", "shop.films.ratings.db"),
+        ("shop.books", "shop.books.ratings.db"),
+        ("v1.2.safetensors", "v1.2.ratings.db"),
+        ("a?b=c#d %2F@é:.safetensors", "a?b=c#d %2F@é:.ratings.db"),
+    ],
+)
+def test_the_store_of_a_model_lies_beside_it(tmp_path, model, store):
+    opened = RatingsStore(beside(tmp_path / model))
+    opened.write("ann", {"tea": 5.0})
+    opened.close()
+    assert [file.name for file in tmp_path.iterdir()] == [store]
+
+
+def test_the_store_lies_beside_a_link_to_the_model_and_not_what_it_points_to(tmp_path):
+    for version in ("v1", "v2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "m.safetensors").touch()
+    link = tmp_path / "m.safetensors"
+    link.symlink_to("v1/m.safetensors")
+    before = beside(link)
+    link.unlink()
+    link.symlink_to("v2/m.safetensors")
+    assert beside(link) == before
+    assert Path(before.database).parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:hidden@h:1/d?password=hidden", "postgresql+psycopg://u:hidden@h:1/d?sslpassword=hidden"]
+)
+def test_where_the_ratings_are_is_said_without_the_password(url):
+    assert str(RatingsStore(url)) == "postgresql+psycopg://u:***@h:1/d"
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "WIN1252", "EUC_JP"])
+def test_a_database_that_cannot_hold_every_name_is_refused(postgres, encoding):
+    url = postgres.new_database("-E", encoding, "-T", "template0", "--locale=C")
+    for ask in (RatingsStore(url).version, lambda: RatingsStore(url).write("東京", {"tea": 5.0})):
+        with pytest.raises(SettingError, match=f"has the encoding {encoding}.*--encoding=UTF8"):
+            ask()
+
+
+def test_nothing_is_left_on_a_connection_that_a_pooler_hands_on(postgres, pooler):
+    url = make_url(postgres.new_database()).set(port=pooler)
+    store = RatingsStore(url)
+    for k in range(20):
+        store.write("ann", {f"i{k}": 5.0})
+        store.since(-1)
+    others = sql.create_engine(url, connect_args={"prepare_threshold": None})
+    for name, usual in (("statement_timeout", "0"), ("lock_timeout", "0"), ("client_encoding", "UTF8")):
+        with others.connect() as connection:
+            assert connection.exec_driver_sql(f"show {name}").scalar_one() == usual
+    others.dispose()
+    store.close()
+
+
+@pytest.mark.parametrize("scope", ["database", "role"])
+def test_a_write_is_on_disk_whatever_the_server_s_default_is(postgres, scope):
+    url = make_url(postgres.new_database())
+    store, owner = RatingsStore(url), sql.create_engine(url, isolation_level="AUTOCOMMIT")
+    name = url.database if scope == "database" else url.username
+    with owner.connect() as connection:
+        connection.exec_driver_sql(f'alter {scope} "{name}" set synchronous_commit = off')
+    try:
+        seen = []
+        sql.event.listen(store._opened(), "commit", lambda c: seen.append(c.exec_driver_sql(SHOW).scalar_one()))
+        store.write("ann", {"tea": 5.0})
+        assert seen == ["on"]
+    finally:
+        with owner.connect() as connection:
+            connection.exec_driver_sql(f'alter {scope} "{name}" reset synchronous_commit')
+        owner.dispose()
+        store.close()
+
+
+def test_a_server_that_was_demoted_is_left_for_its_successor(postgres):
+    url = make_url(postgres.new_database())
+    store, owner = RatingsStore(url), sql.create_engine(url, isolation_level="AUTOCOMMIT")
+    store.write("ann", {"tea": 5.0})
+    with owner.connect() as connection:
+        connection.exec_driver_sql(f'alter database "{url.database}" set default_transaction_read_only = on')
+    store.close()
+    with pytest.raises(StoreAway, match="read-only"):
+        store.write("ann", {"tea": 4.0})
+    with owner.connect() as connection:
+        connection.exec_driver_sql("set default_transaction_read_only = off")
+        connection.exec_driver_sql(f'alter database "{url.database}" reset default_transaction_read_only')
+    store.write("ann", {"tea": 3.0})  # on a new connection, though the old one was sound
+    assert kept(store) == {("ann", "tea"): 3.0}
+    owner.dispose()
+    store.close()

@@ -15,7 +15,7 @@ from processes import free_port
 
 from cofactor.apps.web.store import RatingsStore
 
-__all__ = ["SERVE", "Load", "Service", "open_at_once", "raw", "write_for"]
+__all__ = ["SERVE", "Load", "Service", "open_at_once", "raw", "until", "write_for"]
 
 SERVE = [sys.executable, "-c", "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])", "serve"]
 
@@ -48,10 +48,12 @@ def write_for(url, name, seconds, results):
 class Service:
     """A service in processes of its own, as ``cofactor serve`` starts it."""
 
-    def __init__(self, model, folder, *options, ratings=None):
+    def __init__(self, model, folder, *options, ratings=None, environment=None):
+        self.environment = {**os.environ, **(environment or {})}
         self.port, self.log_file = free_port(), folder / "service.log"
-        ratings = ratings or f"sqlite:///{folder}/ratings.db"
-        self.command = [*SERVE, str(model), "--port", str(self.port), "--ratings", ratings, *options]
+        ratings = f"sqlite:///{folder}/ratings.db" if ratings is None else ratings
+        stored = ["--ratings", ratings] if ratings else []  # without, they are beside the model
+        self.command = [*SERVE, str(model), "--port", str(self.port), *stored, *options]
         self.start()
 
     @property
@@ -61,7 +63,9 @@ class Service:
     def start(self):
         """Start it, and wait until it answers."""
         with self.log_file.open("a") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, start_new_session=True, env=self.environment
+            )
         for _ in range(1200):
             with contextlib.suppress(OSError):
                 if self.ask("GET", "/readyz")[0] == 200:
@@ -150,3 +154,11 @@ def raw(port, sent, seconds=15):
                 if b"\r\n\r\n" in b"".join(parts) and b"connection: close" not in sent.lower():
                     break
     return b"".join(parts)
+
+
+def until(true, seconds=60):
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.1)

@@ -89,7 +89,8 @@ class AccessPolicy:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
-        self._names = {"localhost", settings.host.lower(), *(name.lower() for name in settings.names)}
+        self._given_names = {name.lower() for name in settings.names}
+        self._names = {"localhost", settings.host.lower(), *self._given_names}
         self._loopback_only = is_loopback(settings.host)
 
     @property
@@ -114,11 +115,17 @@ class AccessPolicy:
             return False
         return address.is_loopback or not self._loopback_only
 
-    @staticmethod
-    def same_origin(origin: str, host: str) -> bool:
-        """Tell whether an ``Origin`` header is that of our own page."""
-        scheme, _, rest = origin.partition("://")
-        return scheme in ("http", "https") and rest.lower() == host.lower()
+    def same_origin(self, origin: str, host: str) -> bool:
+        """Tell whether an ``Origin`` header is that of our own page.
+
+        It is if it has the request's host. Proxies that do not pass the host on, or not its port, leave only the names
+        that the service was given.
+        """
+        scheme, _, rest = origin.lower().partition("://")
+        found = _HOST.fullmatch(rest)
+        if scheme not in ("http", "https") or found is None:
+            return False
+        return rest == host.lower() or (found[1] or found[2]) in self._given_names
 
     def allows(self, method: str, path: str, authorization: str) -> bool:
         """Tell whether a request has the rights it needs: a token for writing and administration, if there are any."""

@@ -3,23 +3,25 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import FastAPI
 
-from cofactor.apps.web import problems
+from cofactor.apps.web import logs, problems
 from cofactor.apps.web.access import AccessPolicy
+from cofactor.apps.web.health import Health
 from cofactor.apps.web.middleware import Middleware
 from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
-from cofactor.apps.web.reload_signal import ReloadSignal
 from cofactor.apps.web.responses import ProblemDocument
 from cofactor.apps.web.routes import explanations, items, lists, operations, page, ratings
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
-from cofactor.apps.web.store import RatingsStore
+from cofactor.apps.web.shared import Signal
+from cofactor.apps.web.store import store_of
 from cofactor.errors import ModelFileError
 from cofactor.version import __version__
 
@@ -30,6 +32,9 @@ ROUTERS = (lists.router, items.router, explanations.router, ratings.router, oper
 
 SIGNAL_SECONDS = 0.2
 """How often a worker checks whether another one was told to reload the model."""
+
+WARM_SECONDS = 5.0
+"""How long a worker waits before it tries again to warm up a model."""
 
 
 def create_app(settings: ServiceSettings) -> Any:
@@ -46,13 +51,15 @@ def create_app(settings: ServiceSettings) -> Any:
     SettingError
         If the tokens or the store's URL cannot be used.
     """
-    signal = ReloadSignal(settings.shared)
-    models, stored = ModelHolder(settings.model), RatingsCache(RatingsStore(settings.ratings))
+    shared, health = settings.shared, Health()
+    reload, keep = (Signal(None), Signal(None)) if shared is None else (Signal(shared.reload), Signal(shared.keep))
+    models = ModelHolder(settings.model, None if shared is None else shared.spare)
+    stored = RatingsCache(store_of(settings), health)
     metrics = Metrics(settings.shared, ["/", *(route.path for router in ROUTERS for route in router.routes)])  # type: ignore[attr-defined]
-    service = Service(settings, models, stored, metrics, AccessPolicy(settings), signal.send)
+    service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, reload.send)
     app = FastAPI(
         title="cofactor", version=__version__, summary="Recommendations that answer while people rate.",
-        docs_url=None, redoc_url=None, lifespan=lambda _: _running(models, stored, signal),
+        docs_url=None, redoc_url=None, lifespan=lambda _: _running(models, stored, health, reload, keep),
         openapi_url="/openapi.json", redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
@@ -64,21 +71,36 @@ def create_app(settings: ServiceSettings) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def _running(models: ModelHolder, stored: RatingsCache, signal: ReloadSignal) -> AsyncIterator[None]:
+async def _running(
+    models: ModelHolder, stored: RatingsCache, health: Health, reload: Signal, keep: Signal
+) -> AsyncIterator[None]:
     """Read the ratings, warm up, and reload on signals for as long as the worker runs."""
-    await stored.start()
-    threading.Thread(target=models.current.warm, name="warm", daemon=True).start()
-    reloading = asyncio.create_task(_reload_on_signals(models, signal))
+    with logs.told():
+        await stored.start()
+        threading.Thread(target=_warm, args=(models, health), name="warm", daemon=True).start()
+        reloading = asyncio.create_task(_heed(models, health, reload, keep))
     yield
     reloading.cancel()
     await stored.stop()
 
 
-async def _reload_on_signals(models: ModelHolder, signal: ReloadSignal) -> None:
+def _warm(models: ModelHolder, health: Health) -> None:
+    """Warm the model up, again until it works: the service is not ready before."""
+    while not models.current.warmed.is_set():
+        with health.watching("warm-up"):
+            models.current.warm()
+        if health.failing:
+            time.sleep(WARM_SECONDS)
+
+
+async def _heed(models: ModelHolder, health: Health, reload: Signal, keep: Signal) -> None:
+    """Do what other processes ask for."""
     while True:
         await asyncio.sleep(SIGNAL_SECONDS)
-        if signal.received():
-            with contextlib.suppress(ModelFileError):  # it is logged
+        if keep.received():
+            await asyncio.to_thread(models.keep)
+        if reload.received():
+            with health.watching("reload"), contextlib.suppress(ModelFileError):  # it is logged
                 await asyncio.to_thread(models.reload)
 
 

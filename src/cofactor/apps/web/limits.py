@@ -4,6 +4,7 @@ The deadline for a request's head is the server's own.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -44,7 +45,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Any) -> bytes:
     Raises
     ------
     Problem
-        If it is too long, takes too long, or is not declared as JSON.
+        If it is too long, takes too long, is compressed, or is not declared as JSON.
     ConnectionResetError
         If the client has left.
     """
@@ -53,9 +54,8 @@ async def read_body(headers: dict[bytes, bytes], receive: Any) -> bytes:
         return b""
     if not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
         raise _closing(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes")
-    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if kind != b"application/json":
-        raise _closing(415, "the body must have the content type application/json")
+    if int(length):
+        _check_kind(headers)
     parts, size = [], 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -64,6 +64,8 @@ async def read_body(headers: dict[bytes, bytes], receive: Any) -> bytes:
                 if message["type"] == "http.disconnect":
                     raise ConnectionResetError
                 parts.append(message.get("body", b""))
+                if parts[-1] and not size:  # a body in chunks may turn out to be empty
+                    _check_kind(headers)
                 size += len(parts[-1])
                 if size > MAX_BODY_BYTES:
                     raise _closing(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes")
@@ -73,6 +75,14 @@ async def read_body(headers: dict[bytes, bytes], receive: Any) -> bytes:
         raise _closing(408, f"the body did not arrive within {BODY_SECONDS:g} seconds") from None
 
 
-def _closing(status: int, detail: str) -> Problem:
+def _check_kind(headers: dict[bytes, bytes]) -> None:
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise _closing(415, "the body must not be compressed", {"accept-encoding": "identity"})
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise _closing(415, "the body must have the content type application/json")
+
+
+def _closing(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
     """Return a problem after which the connection is closed, since the rest of the body is not read."""
-    return Problem(status, detail, headers={"connection": "close"})
+    return Problem(status, detail, headers={"connection": "close", **(headers or {})})

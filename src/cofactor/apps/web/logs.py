@@ -3,14 +3,20 @@
 Writes, reloads and errors are logged; reads that went well are only counted in the metrics.
 """
 
+import contextlib
 import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
 
-__all__ = ["set_up"]
+from cofactor.errors import first_line
 
-_FIELDS = ("event", "request_id", "method", "route", "status", "ms", "model", "worker", "address", "error")
+__all__ = ["set_up", "told"]
+
+log = logging.getLogger("cofactor.web")
+
+_FIELDS = ("event", "request_id", "method", "route", "status", "ms", "model", "worker", "address", "ratings", "error")
 
 
 class _JsonLines(logging.Formatter):
@@ -30,6 +36,17 @@ def _frames(trace: object) -> str:
 
     frames = traceback.extract_tb(trace)[-8:]  # type: ignore[arg-type]
     return " > ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Log why the service cannot start; the server's own log goes nowhere."""
+    try:
+        yield
+    except Exception as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        log.critical("the service cannot start: %s", why, exc_info=error, extra={"event": "start_failed"})
+        raise
 
 
 def set_up() -> None:

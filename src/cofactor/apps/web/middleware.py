@@ -7,8 +7,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.middleware.gzip import GZipMiddleware
+
 from cofactor.apps.web.limits import check_address, read_body
 from cofactor.apps.web.problems import FAILURE, Problem, problem_response
+from cofactor.apps.web.proxies import Networks, asked_host, prefix_of, strip_prefix
 from cofactor.apps.web.service import Service
 
 __all__ = ["Middleware"]
@@ -29,6 +32,13 @@ SECURITY_HEADERS: Mapping[str, str] = {
 """In every response: nothing is loaded from other sites, and no other page may frame or read this one."""
 
 _HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+HEALTH = frozenset({"/healthz", "/readyz"})
+"""Load balancers ask for these by address, or without any Host."""
+
+COMPRESSED_FROM = 1_000
+"""Responses of this many bytes are compressed for clients that ask for it."""
+
+_LEVELS = {500: logging.ERROR, 503: logging.WARNING}  # not ready yet, or without its store, is no fault in a request
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_\-.]{1,64}")
 
 
@@ -44,8 +54,9 @@ class Middleware:
     """
 
     def __init__(self, app: Any, service: Service) -> None:
-        self._app, self.service = app, service
-        self._access, self._metrics = service.access, service.metrics
+        self._app, self._compressing = app, GZipMiddleware(app, COMPRESSED_FROM, compresslevel=5)
+        self.service, self._access, self._metrics = service, service.access, service.metrics
+        self._proxies, self._root_path = Networks(service.settings.trusted_proxies), service.settings.root_path
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request, or refuse it."""
@@ -57,21 +68,30 @@ class Middleware:
         headers = dict(scope["headers"])
         given_id = headers.get(b"x-request-id", b"")
         request_id = given_id if _REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8).encode()
-        status = 500
-        started = False
+        trusted = self._proxies.hold((scope.get("client") or ("",))[0])
+        host = asked_host(scope["headers"], trusted)
+        prefix = prefix_of(scope["headers"], trusted, self._root_path)
+        method, status, started = scope["method"], 500, False
+        if method == "HEAD":  # as GET, but without the body
+            scope["method"] = "GET"
 
         async def respond(message: Any) -> None:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
                 message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id)]
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
+            if strip_prefix(scope, prefix):
+                raise Problem(308, "the page's address ends with a slash", headers={"location": f"{prefix}/"})
             check_address(scope)
-            self._check_access(scope, headers)
+            self._check_access(scope, headers, host)
             body = await read_body(headers, receive)
-            await self._app(scope, _once(body, receive), respond)
+            app = self._compressing if b"gzip" in headers.get(b"accept-encoding", b"") else self._app
+            await app(scope, _once(body, receive), respond)
         except Problem as refusal:
             self._metrics.count("refused")
             await problem_response(refusal)(scope, receive, respond)
@@ -83,15 +103,20 @@ class Middleware:
                 await problem_response(FAILURE)(scope, receive, respond)
         self._record(scope, status, time.perf_counter() - start, request_id)
 
-    def _check_access(self, scope: Any, headers: dict[bytes, bytes]) -> None:
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
-        if not self._access.knows_host(host):
-            detail = "the request's Host is not a name of this service: start it with --name HOST to add one"
+    def _check_access(self, scope: Any, headers: dict[bytes, bytes], host: str) -> None:
+        if scope["path"] not in HEALTH and not self._access.knows_host(host):
+            detail = (
+                "the request's Host is not a name of this service: start it with --name HOST to add one, or let the "
+                "proxy in front of it pass on the Host that it was asked for"
+            )
             raise Problem(421, detail, "unknown-host")
         origin = headers.get(b"origin")
         if origin is not None and not self._access.same_origin(origin.decode("latin-1"), host):
-            raise Problem(403, "pages of other sites may not use this service", "foreign-origin")
+            detail = (
+                "pages of other sites may not use this service; if this is its own page, let the proxy in front of it "
+                "pass on Host and port (in nginx: proxy_set_header Host $http_host), or start it with --name HOST"
+            )
+            raise Problem(403, detail, "foreign-origin")
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         if not self._access.allows(scope["method"], scope["path"], authorization):
             detail = "this needs the header 'Authorization: Bearer TOKEN'"
@@ -104,7 +129,7 @@ class Middleware:
         if status >= 400 or scope["method"] not in ("GET", "HEAD", "POST") or seconds > 1:
             known = {"method": scope["method"][:10], "route": route or "other", "status": status}
             more = {"event": "request", "request_id": request_id.decode(), "ms": round(1000 * seconds, 1)}
-            log.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra={**known, **more})
+            log.log(_LEVELS.get(status, logging.INFO), "request", extra={**known, **more})
 
 
 def _once(body: bytes, receive: Any) -> Any:

@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from cofactor.apps.web.store import StoreAway
 from cofactor.errors import CofactorError
 
-__all__ = ["FAILURE", "MEDIA_TYPE", "Problem", "handle", "problem_response"]
+__all__ = ["FAILURE", "MAX_ERRORS", "MEDIA_TYPE", "Problem", "handle", "problem_response"]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
-_MAX_ERRORS = 20
+MAX_ERRORS = 20
 _UNKNOWN_PARAMETER = "unknown parameter"
 
 
@@ -32,22 +32,27 @@ class Problem(Exception):
     kind : str
         For programs: the last part of the problem's type.
     headers : mapping of str, optional
+    more : object
+        Further members of the document.
     """
 
-    def __init__(self, status: int, detail: str, kind: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, kind: str = "", headers: Mapping[str, str] | None = None, **more: object
+    ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.kind, self.headers = status, detail, kind, dict(headers or {})
+        self.more = more
 
 
 FAILURE = Problem(500, "the service failed to answer: its log has the cause under this response's X-Request-ID")
 
 
-def problem_response(problem: Problem, **more: object) -> Response:
+def problem_response(problem: Problem) -> Response:
     """Return a problem as a response."""
     phrase = HTTPStatus(problem.status).phrase
     kind = problem.kind or phrase.lower().replace(" ", "-")
     document = {"type": f"tag:cofactor,2026:{kind}", "title": phrase, "status": problem.status}
-    body = json.dumps({**document, "detail": problem.detail, **more}).encode()
+    body = json.dumps({**document, "detail": problem.detail, **problem.more}).encode()
     return Response(body, problem.status, media_type=MEDIA_TYPE, headers=problem.headers)
 
 
@@ -66,7 +71,7 @@ def handle(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         detail = "some values of the request are not valid: 'errors' lists them"
-        return problem_response(Problem(422, detail, "invalid"), errors=_errors(error.errors()))
+        return problem_response(Problem(422, detail, "invalid", errors=_errors(error.errors())))
 
     @app.exception_handler(CofactorError)
     async def unusable(_: Request, error: CofactorError) -> Response:
@@ -91,7 +96,7 @@ def _errors(errors: Sequence[Any]) -> list[dict[str, str]]:
     """Return where each error is and what it is, without the value."""
     return [
         {"where": ".".join(str(part)[:40] for part in error["loc"])[:200], "problem": _message(error)[:200]}
-        for error in errors[:_MAX_ERRORS]
+        for error in errors[:MAX_ERRORS]
     ]
 
 

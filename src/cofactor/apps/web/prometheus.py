@@ -1,4 +1,4 @@
-"""Counters for Prometheus, summed over all processes of a service: each keeps its own in a file of a shared folder."""
+"""Counters for Prometheus, summed over all processes of a service: each has its own in shared memory."""
 
 import bisect
 import os
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
+from cofactor.apps.web.shared import Shared
 
 __all__ = ["BUCKETS", "Metrics", "resident_bytes", "seconds_since"]
 
@@ -23,23 +25,18 @@ class Metrics:
 
     Parameters
     ----------
-    folder : Path, optional
-        Where the processes of one service keep their counters; None for a single process.
+    shared : Shared, optional
+        What the processes of one service share; None for a single process.
     routes : iterable of str
         The paths by which requests are counted; any other counts as "other".
     """
 
-    def __init__(self, folder: Path | None, routes: Iterable[str]) -> None:
+    def __init__(self, shared: Shared | None, routes: Iterable[str]) -> None:
         self._routes = [*sorted(set(routes)), "other"]
         self._index = {route: index for index, route in enumerate(self._routes)}
-        self._shape = (len(self._routes) * (_SUM + 1) + len(EVENTS),)
-        self._folder = folder
-        if folder is None:
-            self._numbers = np.zeros(self._shape)
-        else:
-            path = folder / f"metrics-{os.getpid()}"
-            shared = np.memmap(path, dtype=np.float64, mode="w+", shape=self._shape)
-            self._numbers = shared.view(np.ndarray)  # ten times as fast to index as a memmap
+        count = len(self._routes) * (_SUM + 1) + len(EVENTS)
+        self._shared = shared
+        self._numbers = (np.zeros(count) if shared is None else shared.own_counters())[:count]
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
         """Count a request: how it ended and how long it took."""
@@ -72,13 +69,9 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
     def _total(self) -> np.ndarray:
-        if self._folder is None:
+        if self._shared is None:
             return self._numbers
-        total = np.zeros(self._shape)
-        for path in sorted(self._folder.glob("metrics-*")):
-            numbers = np.fromfile(path, dtype=np.float64)
-            if numbers.shape == self._shape:
-                total += numbers
+        total: np.ndarray = self._shared.counters()[:, : len(self._numbers)].sum(axis=0)
         return total
 
 

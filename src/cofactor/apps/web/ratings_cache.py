@@ -1,21 +1,21 @@
 """The stored ratings in a process's memory: checked against the store at every use, and usable without it.
 
-A read asks the store only whether anything was written since. While the store does not answer, reads use what is in
-memory and say so, writes are refused at once, and a task retries every half second. A rating takes about a hundred
-bytes.
+A read asks the store only whether anything was written since. While the store does not answer, or is being read,
+reads use what is in memory and say so, writes are refused at once, and a task retries every half second.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import MappingProxyType
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from cofactor.apps.web.store import Changes, RatingsStore, StoreAway
+from cofactor.apps.web.health import Health
+from cofactor.apps.web.ratings_table import RatingsTable
+from cofactor.apps.web.store import PAGE_SECONDS, Changes, RatingsStore, StoreAway
 from cofactor.errors import CofactorError
 
 __all__ = ["RatingsCache"]
@@ -25,11 +25,14 @@ Result = TypeVar("Result")
 log = logging.getLogger("cofactor.web")
 
 READ_SECONDS = 5.0
+"""How long a request waits for the store; what takes longer goes on without it."""
+
+START_SECONDS = 2.0
+"""How long the start of the service waits for the ratings; a larger store is read while requests are answered."""
+
 WRITE_SECONDS = 25.0
 RETRY_SECONDS = 0.5
 _THREADS = 8
-
-_NOTHING: Mapping[str, float | None] = MappingProxyType({})
 
 
 class RatingsCache:
@@ -38,15 +41,22 @@ class RatingsCache:
     Parameters
     ----------
     store : RatingsStore
+    health : Health, optional
+        Where the task that retries reports what it did not expect.
     """
 
-    def __init__(self, store: RatingsStore) -> None:
+    def __init__(self, store: RatingsStore, health: Health | None = None) -> None:
         self.store = store
+        self._health = health or Health()
         self.away_since: float | None = time.time()  # until it has answered once
-        self._ratings: dict[str, dict[str, float | None]] = {}
+        self._table = RatingsTable()
+        self._opened = False
+        self._turn = asyncio.Lock()
+        self._merging: asyncio.Task[None] | None = None
         self._born, self._revision = "", -1
         self._version: int | None = None
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+        self._loading = False
         self._running: asyncio.Future[None] | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._probing: asyncio.Task[None] | None = None
@@ -56,10 +66,24 @@ class RatingsCache:
         """Whether the store answered the last time it was asked."""
         return self.away_since is None
 
+    @property
+    def state(self) -> Literal["current", "loading", "away"]:
+        """Whether the store has answered and everything was read, is being read, or does not answer."""
+        return "current" if self.is_current else "loading" if self._loading else "away"
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether the ratings are being read for the first time, so that people get lists without some of them."""
+        return self._loading and not self._opened
+
+    def __len__(self) -> int:
+        return len(self._table)
+
     async def start(self) -> None:
-        """Read all ratings; if the store does not answer, start without them and keep trying."""
-        await self._read()
-        self._probing = asyncio.create_task(self._probe())
+        """Begin to read all ratings, and wait a moment; if the store does not answer, keep trying."""
+        opening = asyncio.create_task(self._read())
+        await asyncio.wait([opening], timeout=START_SECONDS)
+        self._probing = asyncio.create_task(self._probe(opening))
 
     async def stop(self) -> None:
         """Stop trying, and close the store."""
@@ -76,7 +100,7 @@ class RatingsCache:
             version = self.store.peek()
             if version is None or version != self._version:
                 await self._checked()
-        return self._ratings.get(user, _NOTHING)
+        return self._table.of(user)
 
     async def write(self, user: str, ratings: Mapping[str, float | None]) -> None:
         """Store some ratings of a user; None deletes one.
@@ -100,7 +124,7 @@ class RatingsCache:
 
     async def _write(self, work: Callable[[], None]) -> None:
         if not self.is_current:
-            raise StoreAway("the ratings store does not answer: retry")
+            raise StoreAway(f"the ratings store {'is being read' if self._loading else 'does not answer'}: retry")
         try:
             await self._in_thread(work, WRITE_SECONDS)
         except (CofactorError, TimeoutError) as error:
@@ -122,41 +146,68 @@ class RatingsCache:
 
     async def _read(self) -> None:
         """Read what was written since the last time."""
-        version = self.store.peek()
-        try:
-            changes = await self._in_thread(partial(self.store.since, self._revision), READ_SECONDS)
-            if self._revision >= 0 and (changes.born != self._born or changes.revision < self._revision):
-                changes = await self._in_thread(
-                    partial(self.store.since, -1), READ_SECONDS
-                )  # another store is in its place
-                self._ratings = {}
-        except (CofactorError, TimeoutError) as error:
-            self._lost(error)
-            return
-        self._take(changes)
-        self._version = version
-        if not self.is_current:
-            log.info("the ratings store answers", extra={"event": "store_found"})
-            self.away_since = None
+        async with self._turn:
+            version = self.store.peek()
+            try:
+                while not await self._read_pages(self.store.pages(self._revision)):
+                    pass
+            except (CofactorError, TimeoutError) as error:
+                self._lost(error)
+                return
+            finally:
+                self._loading = False
+            self._version, self._opened = version, True
+            if not self.is_current:
+                log.info("the ratings store answers", extra={"event": "store_found"})
+                self.away_since = None
+        self._merge_if_needed()
 
-    def _take(self, changes: Changes) -> None:
-        for user, item, value in changes.rows:
-            self._ratings.setdefault(user, {})[item] = value
-        self._born, self._revision = changes.born, changes.revision
+    async def _read_pages(self, pages: Iterator[Changes]) -> bool:
+        """Take one page after the other; False if another store turns out to be in the place of the one before."""
+        seconds = READ_SECONDS if self.is_current else PAGE_SECONDS
+        more = True
+        while more:
+            page = await self._in_thread(partial(next, pages), seconds)
+            if self._revision >= 0 and (page.born != self._born or page.revision < self._revision):
+                self._table, self._revision, self._born = RatingsTable(), -1, page.born
+                return False
+            if page.more and not self._loading:
+                self._loading, seconds = True, PAGE_SECONDS
+                self.away_since = self.away_since or time.time()
+            if self._loading:
+                await self._in_thread(partial(self._table.add, page.rows), PAGE_SECONDS)
+            else:
+                self._table.put(page.rows)
+            self._born, self._revision, more = page.born, page.revision, page.more
+        if self._loading:
+            await self._in_thread(self._table.merge, PAGE_SECONDS)
+        return True
+
+    def _merge_if_needed(self) -> None:
+        """Sort what has gathered in the dictionary into the arrays, in a thread."""
+        if self._table.needs_merge:
+            self._table.freeze()
+            self._merging = asyncio.create_task(self._merge())
+
+    async def _merge(self) -> None:
+        with self._health.watching("merging ratings"):
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._table.merge)
 
     def _lost(self, error: Exception) -> None:
-        if self.is_current or self._revision < 0:
+        if self.is_current or not self._opened:
             why = str(error) or type(error).__name__
             log.error("the ratings store does not answer: %s", why, extra={"event": "store_lost"})
         self.away_since = self.away_since or time.time()
 
-    async def _probe(self) -> None:
+    async def _probe(self, opening: "asyncio.Task[None]") -> None:
         """While the store does not answer, keep trying to write to it; once that works, read what was missed."""
+        with self._health.watching("ratings store"):
+            await opening
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             if self.is_current:
                 continue
-            with contextlib.suppress(CofactorError, TimeoutError):
+            with self._health.watching("ratings store"), contextlib.suppress(CofactorError, TimeoutError):
                 await self._in_thread(self.store.probe, WRITE_SECONDS)
                 await self._read()
 

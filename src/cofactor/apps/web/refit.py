@@ -6,33 +6,36 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from cofactor.apps.web.reload_signal import ReloadSignal
+from cofactor.apps.web.health import Health
+from cofactor.apps.web.ratings_table import RatingColumns, RatingsTable
 from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.settings import ServiceSettings
+from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import RatingsStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model.factors import Factors
 from cofactor.solvers.retrain import solver_of, trained_on
 
-__all__ = ["merged", "refit", "refit_regularly"]
+__all__ = ["merged", "refit", "refit_regularly", "stored_in"]
 
 log = logging.getLogger("cofactor.web")
 
 
-def refit(model: Factors, store: RatingsStore, data: Interactions | None = None) -> Factors:
+def refit(model: Factors, stored: RatingsTable, data: Interactions | None = None) -> Factors:
     """Train a model again, with the ratings stored since.
 
     Parameters
     ----------
     model : Factors
         Its solver and settings are used again and, without ``data``, its training data.
-    store : RatingsStore
+    stored : RatingsTable
     data : Interactions, optional
         Newer training data.
 
@@ -40,45 +43,78 @@ def refit(model: Factors, store: RatingsStore, data: Interactions | None = None)
     ------
     SettingError
         If the model does not say how it was trained.
-    StoreAway
-        If the store does not answer.
     """
     solver = solver_of(model)
-    trained: Factors = solver.fit(merged(model, store.since(-1).rows, data))
+    trained: Factors = solver.fit(merged(model, stored, data))
     return trained
 
 
-def merged(model: Factors, rows: list[tuple[str, str, float | None]], data: Interactions | None = None) -> Interactions:
+def stored_in(store: RatingsStore) -> RatingsTable:
+    """Return all ratings of a store, read in pages; none if there is no store, which this does not make.
+
+    Raises
+    ------
+    StoreAway
+        If the store does not answer.
+    """
+    stored = RatingsTable()
+    if store.version() is not None:
+        for page in store.pages(-1):
+            stored.add(page.rows)
+    return stored
+
+
+def merged(model: Factors, stored: RatingsTable, data: Interactions | None = None) -> Interactions:
     """Return the training data with stored ratings: new ones added, changed ones replaced, deleted ones left out.
 
     In a model of likes a rating that is no like stays in the table with value 0: seen, so that the item is not
     recommended, but not learnt from. Ratings of items that the data do not have are left out: nothing but an id is
-    known of such items.
+    known of such items; and those off the model's scale, which would change it.
     """
     old = trained_on(model) if data is None else data
-    last = {(user, item): value for user, item, value in rows}
-    items = {str(identifier): row for row, identifier in enumerate(old.items)}
-    last = {pair: value for pair, value in last.items() if pair[1] in items}
-    users = _joined(old.users, {user for (user, _), value in last.items() if value is not None})
-    rows_of = _rows_of(users, {user for user, _ in last})
-    entries = [
-        (rows_of[user], items[item], np.nan if value is None else value)
-        for (user, item), value in last.items()
-        if user in rows_of
-    ]
-    table = np.array(entries, dtype=np.float64).reshape(-1, 3)
+    ratings, names = stored.columns(), stored.users
+    scale = scale_of(model)
+    on_scale = np.isnan(ratings.values) | ((ratings.values >= scale.low) & (ratings.values <= scale.high))
+    if off := int(np.count_nonzero(~on_scale)):
+        text = "%s stored ratings are off the model's scale, %g to %g, and are left out"
+        log.warning(text, f"{off:,}", scale.low, scale.high, extra={"event": "off_the_scale"})
+        ratings = RatingColumns(*(column[on_scale] for column in ratings))
+    items = _rows_in({str(identifier): row for row, identifier in enumerate(old.items)}, stored.items)[ratings.items]
+    raters = np.unique(ratings.users[(items >= 0) & ~np.isnan(ratings.values)])
+    users_now = _joined(old.users, {names[row] for row in raters.tolist()})
+    users = _rows_in(_rows_of(users_now, set(names)), names)[ratings.users]
+    known = (items >= 0) & (users >= 0)
+    users, items, values = users[known], items[known], ratings.values[known]
+    width, values = max(len(old.items), 1), np.where(np.isnan(values), np.nan, scale.values(values))
+    stored_keys = users.astype(np.int64) * width + items
     triplets = old.triplets()
-    width = max(len(old.items), 1)
-    keys = table[:, 0].astype(np.int64) * width + table[:, 1].astype(np.int64)
-    unchanged = ~np.isin(triplets.user_rows.astype(np.int64) * width + triplets.item_rows, keys)
-    given = table[~np.isnan(table[:, 2])]
-    given[:, 2] = scale_of(model).values(given[:, 2])
-    columns = [
-        np.concatenate([one[unchanged], new.astype(one.dtype)])
-        for one, new in zip((triplets.user_rows, triplets.item_rows, triplets.values), given.T, strict=True)
-    ]
-    joined = Interactions.from_rows(users, old.items, *columns, name=old.name)
-    return dataclasses.replace(joined, metadata=old.metadata.take(users=old.users.find(users.ids)))
+    old_keys = triplets.user_rows.astype(np.int64) * width + triplets.item_rows
+    news = ~_holds(old_keys, triplets.values, stored_keys, values)  # what an earlier refit took keeps its time
+    kept = ~np.isin(old_keys, stored_keys[news])
+    given = news & ~np.isnan(values)
+    columns = ((triplets.user_rows, users), (triplets.item_rows, items), (triplets.values, values))
+    rows, places, joined_values = (np.concatenate([one[kept], new[given].astype(one.dtype)]) for one, new in columns)
+    times = None
+    if triplets.timestamps is not None:
+        times = np.concatenate([triplets.timestamps[kept], np.full(int(given.sum()), time.time())])
+    joined = Interactions.from_rows(users_now, old.items, rows, places, joined_values, times, name=old.name)
+    return dataclasses.replace(joined, metadata=old.metadata.take(users=old.users.find(users_now.ids)))
+
+
+def _holds(keys: np.ndarray, values: np.ndarray, asked: np.ndarray, asked_values: np.ndarray) -> np.ndarray:
+    """Return which of the asked pairs a table has with the very same value."""
+    order = np.argsort(keys, kind="stable")
+    place = np.minimum(np.searchsorted(keys[order], asked), max(len(keys) - 1, 0))
+    if not len(keys):
+        return np.zeros(len(asked), bool)
+    found = order[place]
+    same: np.ndarray = (keys[found] == asked) & (values[found] == asked_values.astype(values.dtype))
+    return same
+
+
+def _rows_in(rows: Mapping[str, int], names: list[str]) -> np.ndarray:
+    """Return the row of each name, -1 where it has none."""
+    return np.array([rows.get(name, -1) for name in names], dtype=np.int32)
 
 
 def _joined(users: Vocabulary, names: set[str]) -> Vocabulary:
@@ -102,20 +138,25 @@ def _rows_of(users: Vocabulary, names: set[str]) -> Mapping[str, int]:
     return {name: int(row) for name, row in zip(known, found, strict=True) if row >= 0}
 
 
-def refit_regularly(settings: ServiceSettings, reload_signal: ReloadSignal) -> None:
+def refit_regularly(settings: ServiceSettings, shared: Shared) -> None:
     """Retrain at the interval of the settings, in a process of low priority, and have the new model served."""
-    pause = threading.Event()
+    pause, health, signal = threading.Event(), Health(), Signal(shared.reload)
     while not pause.wait(settings.refit_every):
-        if refit_once(settings.model, settings.ratings):
-            reload_signal.send()
+        worked = False
+        with health.watching("refit"):
+            worked = refit_once(settings.model, settings.ratings)
+        shared.refit_failing.value = not worked
+        if worked:
+            signal.send()
 
 
-def refit_once(model: Path, ratings: str) -> bool:
+def refit_once(model: Path, ratings: str | None) -> bool:
     """Retrain a model's file in a process of its own; tell whether it worked."""
+    environment = {**os.environ, "COFACTOR_RATINGS": ratings or ""}  # not an argument, which everybody could read
     code = "import os, sys; os.nice(10); from cofactor.apps.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "refit", str(model), "-o", str(model), "--json"]
     done = subprocess.run(
-        command, env={**os.environ, "COFACTOR_RATINGS": ratings}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, check=False,
     )  # fmt: skip
     if done.returncode:

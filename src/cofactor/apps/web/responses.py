@@ -20,9 +20,9 @@ __all__ = [
 ]
 
 
-def json_response(document: dict[str, Any]) -> Response:
+def json_response(document: dict[str, Any], status: int = 200) -> Response:
     """Return a document as JSON, without building its model; NaN and infinity become null."""
-    return Response(to_json(document, inf_nan_mode="null"), media_type="application/json")
+    return Response(to_json(document, inf_nan_mode="null"), status, media_type="application/json")
 
 
 class ProblemDocument(BaseModel):

@@ -62,9 +62,10 @@ def version_of(engine: "Engine") -> str | None:
     Raises
     ------
     SettingError
-        If this code cannot read that version.
+        If this code cannot read that version, or the database cannot hold every name.
     """
     with engine.connect().execution_options(reading=True) as connection:
+        _check_encoding(connection)
         found = _version(connection)
     if found is not None and not (found.isdecimal() and len(found) == len(HEAD)):
         raise SettingError(
@@ -76,6 +77,18 @@ def version_of(engine: "Engine") -> str | None:
             "pip install --upgrade cofactor"
         )
     return found
+
+
+def _check_encoding(connection: "Connection") -> None:
+    """Refuse a PostgreSQL database that cannot hold every character, or counts bytes instead of them."""
+    if connection.dialect.name != "postgresql":
+        return
+    encoding = connection.execute(sql.text("select current_setting('server_encoding')")).scalar_one()
+    if encoding != "UTF8":
+        raise SettingError(
+            f"the ratings database has the encoding {encoding}, which cannot hold every name: "
+            "make one with 'createdb --encoding=UTF8 --template=template0 NAME'"
+        )
 
 
 def _version(connection: "Connection") -> str | None:
@@ -90,6 +103,7 @@ def _upgrade(connection: "Connection") -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))  # which has a meaning in options
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

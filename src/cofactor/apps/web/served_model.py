@@ -38,7 +38,8 @@ class ServedModel:
     loaded_at : float
         Seconds since 1970.
     warmed : threading.Event
-        Set once the compiled kernels are loaded. Until then scores are matrix products, which need no kernels.
+        Set once everything that requests need is loaded, compiled kernels above all. Until then scores are matrix
+        products, which need no kernels.
     """
 
     model: Factors
@@ -121,8 +122,8 @@ class ServedModel:
             somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
             with contextlib.suppress(CofactorError):  # where fold-in is impossible, each request that needs it says so
                 place_rows(self.model, self.model.seen[somebody : somebody + 1], "user")
-        self.warmed.set()
         _ = self.items.search, self.plane
+        self.warmed.set()
 
 
 def _twentieths(raters: np.ndarray) -> list[int]:
@@ -143,7 +144,7 @@ def load_served(path: Path) -> ServedModel:
     ModelFileError
         If the file is not a valid model, or has no items.
     """
-    model = load(path)
+    model = load(path.resolve())  # once: a link that is switched meanwhile does not mix the files of two models
     if not model.n_items:
         raise ModelFileError(f"{path} has no items to recommend: train a model on data with items")
     made = ServedModel(model, model.digest, ItemIndex(model), scale_of(model))
@@ -159,12 +160,41 @@ class ModelHolder:
     ----------
     path : Path
         Where it is read from, again at each `reload`.
+    spare : Path, optional
+        Where the last sound model is kept, once the file at ``path`` is not sound any more.
+
+    Raises
+    ------
+    ModelFileError
+        If neither file is a valid model.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.current = load_served(path)
+    def __init__(self, path: Path, spare: Path | None = None) -> None:
+        self.path, self._spare = path, spare
+        self.current = self._first()
         self._turn = threading.Lock()
+        self._kept = ""
+
+    def _first(self) -> ServedModel:
+        try:
+            return load_served(self.path)
+        except ModelFileError as error:
+            if self._spare is None or not self._spare.exists():
+                raise
+            log.error("the last sound model is served: %s", error, extra={"event": "spare_model"})
+            return load_served(self._spare)
+
+    def keep(self) -> None:
+        """Save the model for workers that start while the file is not sound; without a place for it, they wait."""
+        served = self.current
+        if self._spare is None or (self._kept == served.digest and self._spare.exists()):
+            return
+        try:
+            self._spare.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            served.model.save(self._spare)
+            self._kept = served.digest
+        except OSError as error:
+            log.warning("the last sound model cannot be kept: %s", error, extra={"event": "spare_model"})
 
     def reload(self) -> ServedModel:
         """Load the file while the old model serves, check it, and let it take over.
@@ -180,6 +210,7 @@ class ModelHolder:
                 fresh.warm()
             except ModelFileError as error:
                 log.error("model not reloaded: %s", error, extra={"event": "reload_failed"})
+                self.keep()
                 raise
             self.current = fresh
         log.info("model reloaded", extra={"event": "reloaded", "model": fresh.digest})

@@ -6,9 +6,11 @@ The deadline for a body, and its size, are set in `cofactor.apps.web.limits`.
 
 import dataclasses
 import functools
+import gc
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -18,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from cofactor.apps.web import logs
-from cofactor.apps.web.reload_signal import ReloadSignal
-from cofactor.apps.web.settings import ServiceSettings
-from cofactor.errors import SettingError, missing_extra
+from cofactor.apps.web.settings import ServiceSettings, is_loopback
+from cofactor.apps.web.shared import Shared, Signal
+from cofactor.apps.web.store import store_of
+from cofactor.errors import ModelFileError, SettingError, first_line, missing_extra
 
 __all__ = ["HEAD_SECONDS", "run"]
 
@@ -31,6 +34,7 @@ HEAD_SECONDS = 10
 
 DRAIN_SECONDS = 15
 _PARENT_SECONDS = 0.5
+_WAIT_SECONDS = 0.5
 
 
 def run(settings: ServiceSettings) -> None:
@@ -53,20 +57,33 @@ def run(settings: ServiceSettings) -> None:
         from granian.http import HTTP1Settings
     except ImportError:
         raise missing_extra("granian", "web") from None
-    _check_address(settings.host, settings.port)
+    address = resolved(settings.host, settings.port)
+    _check_address(address, settings.port)
     logs.set_up()
     multiprocessing.set_start_method("spawn", force=True)  # polars' threads do not survive a fork
-    with tempfile.TemporaryDirectory(prefix="cofactor-") as shared:
-        settings = dataclasses.replace(settings, shared=Path(shared))
-        server = Granian(
-            "cofactor", address=settings.host, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
-            workers=settings.workers, loop=Loops.asyncio, websockets=False, backlog=2048, backpressure=2048,
-            http1_settings=HTTP1Settings(header_read_timeout=1000 * HEAD_SECONDS, max_buffer_size=131_072),
-            workers_kill_timeout=DRAIN_SECONDS, respawn_failed_workers=True, log_dictconfig=_LOGS,
-        )  # fmt: skip
-        reload_signal = ReloadSignal(Path(shared))
-        server.on_startup(functools.partial(_on_startup, settings, reload_signal))
-        server.serve(target_loader=functools.partial(worker, settings, os.getpid()), wrap_loader=False)
+    spare = _private_folder()
+    shared = Shared(settings.workers, spare and spare / "last-sound.safetensors")
+    settings = dataclasses.replace(settings, shared=shared)
+    server = Granian(
+        "cofactor", address=address, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
+        workers=settings.workers, loop=Loops.asyncio, websockets=False, backlog=2048, backpressure=2048,
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * HEAD_SECONDS, max_buffer_size=131_072),
+        workers_kill_timeout=DRAIN_SECONDS, respawn_failed_workers=True, log_dictconfig=_LOGS,
+    )  # fmt: skip
+    server.on_startup(functools.partial(_on_startup, settings, shared))
+    try:
+        server.serve(target_loader=functools.partial(worker, settings, shared, os.getpid()), wrap_loader=False)
+    finally:
+        if spare is not None:
+            shutil.rmtree(spare, ignore_errors=True)
+
+
+def _private_folder() -> Path | None:
+    """Return a folder for what workers must hand on; None where there is no place for one."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="cofactor-"))
+    except OSError:
+        return None
 
 
 _LOGS: dict[str, Any] = {
@@ -78,16 +95,39 @@ _LOGS: dict[str, Any] = {
 """granian's own log is off: it says little that ours does not, and not as JSON."""
 
 
-def worker(settings: ServiceSettings, parent: int) -> Any:
+def worker(settings: ServiceSettings, shared: Shared, parent: int) -> Any:
     """Return the application of one worker process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent passes it on
     logs.set_up()
     threading.Thread(target=_end_with, args=(parent,), name="end-with-parent", daemon=True).start()
-    from cofactor.apps.web.app import create_app
-
-    app = create_app(settings)
+    with logs.told():
+        app = _created(settings, shared)
+    shared.has_served.value = True
+    gc.freeze()  # what lives as long as the process: looking through it again and again halved the speed of bulk reads
     log.info("worker ready", extra={"event": "worker_ready", "worker": os.getpid()})
     return app
+
+
+def _created(settings: ServiceSettings, shared: Shared) -> Any:
+    """Return the application.
+
+    A worker that takes the place of another one waits for as long as the model's file is not sound, and asks the others
+    for theirs meanwhile: ending again and again would end the service.
+    """
+    from cofactor.apps.web.app import create_app
+
+    waits = False
+    while True:
+        try:
+            return create_app(settings)
+        except ModelFileError as error:
+            if not shared.has_served.value:
+                raise
+            if not waits:
+                log.error("waiting for a sound model: %s", error, extra={"event": "model_awaited"})
+        waits = True
+        Signal(shared.keep).send()
+        time.sleep(_WAIT_SECONDS)
 
 
 def _end_with(parent: int) -> None:
@@ -97,15 +137,39 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _on_startup(settings: ServiceSettings, reload_signal: ReloadSignal) -> None:
+def _on_startup(settings: ServiceSettings, shared: Shared) -> None:
     """Log the address, handle SIGHUP, and start regular retraining."""
     address = f"http://{_bracketed(settings.host)}:{settings.port}"
-    log.info("serving %s at %s", settings.model.name, address, extra={"event": "serving", "address": address})
-    signal.signal(signal.SIGHUP, lambda *_: reload_signal.send())
+    more = {"event": "serving", "address": address, "ratings": str(store_of(settings))}
+    log.info("serving %s at %s", settings.model.name, address, extra=more)
+    signal.signal(signal.SIGHUP, lambda *_: Signal(shared.reload).send())
     if settings.refit_every is not None:
         from cofactor.apps.web.refit import refit_regularly
 
-        threading.Thread(target=refit_regularly, args=(settings, reload_signal), name="refit", daemon=True).start()
+        threading.Thread(target=refit_regularly, args=(settings, shared), name="refit", daemon=True).start()
+
+
+def resolved(host: str, port: int) -> str:
+    """Return the IP address of a host name, which is all that granian takes.
+
+    Raises
+    ------
+    SettingError
+        If it has none, or if ``localhost`` is an address that other machines can reach.
+
+    Examples
+    --------
+    >>> resolved("127.0.0.1", 8000)
+    '127.0.0.1'
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise SettingError(f"--host {host}: {first_line(error)}: give an IP address of this machine") from None
+    addresses = sorted((str(one[4][0]) for one in found), key=lambda address: ":" in address)  # IPv4 before IPv6
+    if is_loopback(host) and not is_loopback(addresses[0]):
+        raise SettingError(f"--host {host} is {addresses[0]} here, which others may reach: give --host 127.0.0.1")
+    return addresses[0]
 
 
 def _bracketed(host: str) -> str:

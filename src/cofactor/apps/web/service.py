@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from cofactor.apps.web.access import AccessPolicy
+from cofactor.apps.web.health import Health
 from cofactor.apps.web.problems import Problem
 from cofactor.apps.web.profiles import NOBODY, Profile, user_profile, visitor_profile
 from cofactor.apps.web.prometheus import Metrics
@@ -35,7 +36,15 @@ class Service:
     ratings: RatingsCache
     metrics: Metrics
     access: AccessPolicy
+    health: Health
     announce_reload: Callable[[], None]
+
+    @property
+    def failing(self) -> list[str]:
+        """The background work that failed the last time it was tried, in this process and of retraining."""
+        shared = self.settings.shared
+        refit = ["refit"] if shared is not None and shared.refit_failing.value else []
+        return [*self.health.failing, *refit]
 
     def item_row(self, served: ServedModel, item: str) -> int:
         """Return an item's row, or end the request."""

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,45 +19,92 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from cofactor.apps.web import sqlite
+from cofactor.apps.web.ratings_table import Rating
 from cofactor.apps.web.schema import RATINGS, STATE, migrate, version_of
 from cofactor.errors import CofactorError, SettingError, missing_extra
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
-    from sqlalchemy.engine import URL
 
-__all__ = ["Changes", "RatingsStore", "StoreAway", "beside"]
+    from cofactor.apps.web.settings import ServiceSettings
+
+__all__ = ["Changes", "RatingsStore", "StoreAway", "beside", "store_of"]
 
 Result = TypeVar("Result")
 
 _SQLITE = b"SQLite format 3\0"
-_PATIENCE = {"connect_timeout": 2, "tcp_user_timeout": 4000, "keepalives_idle": 5, "keepalives_interval": 2}
-_OPTIONS = "-c synchronous_commit=on -c statement_timeout=5000 -c lock_timeout=5000"
+_PATIENCE = {
+    "connect_timeout": 2, "tcp_user_timeout": 4000, "keepalives_idle": 5, "keepalives_interval": 2,
+    "client_encoding": "utf8", "prepare_threshold": None,  # what is prepared is not on a pooler's next connection
+}  # fmt: skip
+_READ_ONLY = "25006"
+_WRITING = {"synchronous_commit": "on", "statement_timeout": "5000", "lock_timeout": "5000"}
 
 
 class StoreAway(CofactorError):
     """The ratings database cannot be reached, is full, or refuses to write: retry later."""
 
 
+PAGE = 20_000
+"""How many ratings are read at a time."""
+
+
 @dataclass(frozen=True)
 class Changes:
-    """What was written after some revision: (user, item, value or None), in the order of writing."""
+    """What was written after some revision, or a page of it; no user and item are in it twice.
+
+    Parameters
+    ----------
+    born : str
+        The name of the store.
+    revision : int
+        Up to which everything has been read with this page and those before it.
+    rows : list of (str, str, float or None)
+        User, item, value; None for a deleted rating.
+    more : bool
+        Whether another page follows.
+    """
 
     born: str
     revision: int
-    rows: list[tuple[str, str, float | None]]
+    rows: Sequence[Rating]
+    more: bool = False
 
 
-def beside(model: Path) -> str:
-    """Return the URL of a model's own store: a SQLite file beside it."""
-    return f"sqlite:///{model.resolve().with_suffix('.ratings.db')}"
+PAGE_SECONDS = 60
+"""How long a page may take; a whole store takes as long as it takes."""
+
+_FIRST_STEP = 1_000
+_STATE = sql.select(STATE.c.born, STATE.c.revision)
+_AFTER = sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c.value).where(
+    RATINGS.c.revision > sql.bindparam("after"), RATINGS.c.revision <= sql.bindparam("newest")
+)
+_LAST_ROW = "select max(rowid) from cofactor_ratings"
+_RANGE = "select user_id, item_id, value from cofactor_ratings where {0} > ? and {0} <= ? and revision <= ?"
 
 
-def _address(url: str) -> "URL":
+def beside(model: Path) -> "URL":
+    """Return the URL of a model's own store: a SQLite file beside it; beside the link, where the model is one.
+
+    Examples
+    --------
+    >>> [beside(Path("/m") / name).database for name in ("films.safetensors", "shop.films")]
+    ['/m/films.ratings.db', '/m/shop.films.ratings.db']
+    """
+    path = model.absolute()
+    return URL.create("sqlite", database=str(path.with_name(f"{path.name.removesuffix('.safetensors')}.ratings.db")))
+
+
+def store_of(settings: "ServiceSettings") -> "RatingsStore":
+    """Return the store of a service."""
+    return RatingsStore(settings.ratings or beside(settings.model))
+
+
+def _address(url: "str | URL") -> "URL":
     try:
         address = make_url(url)
     except (ArgumentError, ValueError):
@@ -88,7 +135,7 @@ class RatingsStore:
 
     Parameters
     ----------
-    url : str
+    url : str or sqlalchemy.URL
         ``sqlite:///FILE`` or ``postgresql+psycopg://user:password@host/database``.
 
     Raises
@@ -97,7 +144,7 @@ class RatingsStore:
         If the URL is of another kind, or its file exists and is not a SQLite database.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: "str | URL") -> None:
         self.address = _address(url)
         self.file = Path(str(self.address.database)) if self.address.drivername == "sqlite" else None
         if self.file is not None:
@@ -108,6 +155,10 @@ class RatingsStore:
         self._watch: sqlite3.Connection | None = None
         self._watches = 0
         self._inode = 0
+
+    def __str__(self) -> str:
+        """Return where the ratings are, without the password."""
+        return self.address.set(query={}).render_as_string(hide_password=True)
 
     def write(self, user: str, ratings: Mapping[str, float | None]) -> None:
         """Store a user's ratings; None deletes one. When it returns, they are on disk.
@@ -143,17 +194,68 @@ class RatingsStore:
         StoreAway
             If the database does not answer.
         """
+        pages = list(self.pages(revision))
+        return Changes(
+            pages[-1].born,
+            pages[-1].revision,
+            [(user, item, value) for page in pages for user, item, value in page.rows],
+        )
 
-        def read(connection: "Connection") -> Changes:
-            born, newest = connection.execute(sql.select(STATE.c.born, STATE.c.revision)).one()
-            if newest == revision:
-                return Changes(born, newest, [])
-            wanted = sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c.value).order_by(RATINGS.c.revision)
-            between = RATINGS.c.revision.between(revision + 1, newest)
-            rows = connection.execute(wanted.where(between)).all()
-            return Changes(born, newest, [(user, item, value) for user, item, value in rows])
+    def pages(self, revision: int) -> Iterator[Changes]:
+        """Yield what was written after a revision, some ten thousand ratings at a time.
 
-        return self._run(read, reading=True)
+        Where there is nothing, that is one page without ratings. What is written meanwhile is left for the next call.
+
+        Raises
+        ------
+        StoreAway
+            If the database does not answer.
+        """
+        return self._pages_of_file(revision) if self.file is not None else self._pages_of_server(revision)
+
+    def _pages_of_file(self, revision: int) -> Iterator[Changes]:
+        """Read each page in a transaction of its own, since SQLite's writers wait for readers.
+
+        A page is a range of revisions, which an index has in order; for a whole store a range of the file's rows, which
+        are read one after the other.
+        """
+        column, place, step = ("revision", revision, _FIRST_STEP) if revision >= 0 else ("rowid", 0, PAGE)
+        newest = last = -1
+
+        def read(connection: "Connection") -> tuple[str, int, int, Any]:
+            born, now = connection.execute(_STATE).one()
+            if now == revision:
+                return born, now, now, []
+            upto = now if newest < 0 else newest
+            end = upto if revision >= 0 else connection.exec_driver_sql(_LAST_ROW).scalar_one() or 0
+            rows = connection.exec_driver_sql(_RANGE.format(column), (place, min(place + step, end), upto))
+            return born, now, end, rows.cursor.fetchall()
+
+        while newest < 0 or place < last:
+            born, now, last, rows = self._run(read, reading=True)
+            newest = now if newest < 0 else newest
+            place += step
+            step = max(1, min(PAGE, step * PAGE // max(len(rows), 1)))
+            done = newest if place >= last else place if revision >= 0 else revision
+            yield Changes(born, done, rows, more=place < last)
+
+    def _pages_of_server(self, revision: int) -> Iterator[Changes]:
+        """Read all pages in one transaction, which makes nobody wait.
+
+        Whether there is anything is asked outside of one, which takes a third of the time.
+        """
+        born, newest = self._run(lambda connection: connection.execute(_STATE).one(), isolation_level="AUTOCOMMIT")
+        if newest == revision:
+            yield Changes(born, newest, [])
+            return
+        with self._failing_as_away(), self._opened().begin() as connection:
+            born, newest = connection.execute(_STATE).one()
+            _set(connection, statement_timeout=str(1000 * PAGE_SECONDS))
+            bounds = {"after": revision, "newest": newest}
+            stream = connection.execution_options(stream_results=True, max_row_buffer=PAGE).execute(_AFTER, bounds)
+            for rows in stream.partitions(PAGE):
+                yield Changes(born, revision, rows, more=True)
+            yield Changes(born, newest, [])
 
     def peek(self) -> int | None:
         """Return a number that changes when another connection writes; None if the store must be asked instead.
@@ -184,8 +286,10 @@ class RatingsStore:
         """
         self._writing(lambda _: {}, "")
 
-    def check_version(self) -> None:
-        """Refuse a database whose schema version this code cannot read; one that does not exist yet is fine.
+    def version(self) -> str | None:
+        """Return the schema version of the database, None if it is not there or has no ratings store in it.
+
+        It makes nothing, and refuses a database whose version this code cannot read.
 
         Raises
         ------
@@ -195,14 +299,15 @@ class RatingsStore:
             If the database does not answer.
         """
         if self.file is not None and not self.file.exists():
-            return
+            return None
         engine = self._made()
         try:
-            version_of(engine)
+            return version_of(engine)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self._fail(error)
         finally:
             engine.dispose()
+        raise AssertionError("unreachable")
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
@@ -215,6 +320,8 @@ class RatingsStore:
 
     def _writing(self, changes: "Callable[[Connection], Mapping[str, float | None]]", user: str) -> None:
         def write(connection: "Connection") -> None:
+            if connection.dialect.name == "postgresql":
+                _set(connection, **_WRITING)
             raised = sql.update(STATE).values(revision=STATE.c.revision + 1)
             connection.execute(raised)  # locks the row: others wait here until this transaction ends
             revision = connection.execute(sql.select(STATE.c.revision)).scalar_one()
@@ -235,18 +342,26 @@ class RatingsStore:
         Writing the same rating twice does no harm.
         """
         for last in (False, True):
-            try:
-                with self._opened().execution_options(**options).begin() as connection:
-                    return work(connection)
-            except DBAPIError as error:
-                if last or not error.connection_invalidated:
-                    self._fail(error)
-            except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-                self._fail(error)
+            with self._failing_as_away():
+                try:
+                    with self._opened().execution_options(**options).begin() as connection:
+                        return work(connection)
+                except DBAPIError as error:
+                    if last or not error.connection_invalidated:
+                        raise
         raise AssertionError("unreachable")
+
+    @contextlib.contextmanager
+    def _failing_as_away(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         """Raise StoreAway with the driver's message, without the password."""
+        if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY:
+            self.close()  # the server was demoted: its successor is found by connecting again
         lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         password = self.address.password
         said = lines[0].replace(str(password), "***") if password else lines[0]
@@ -277,9 +392,15 @@ class RatingsStore:
             event.listen(engine, "begin", _begin)
             return engine
         try:
-            return sql.create_engine(self.address, pool_size=8, connect_args={**_PATIENCE, "options": _OPTIONS})
+            return sql.create_engine(self.address, pool_size=8, connect_args=_PATIENCE)
         except ModuleNotFoundError:
             raise missing_extra("psycopg", "sql") from None
+
+
+def _set(connection: "Connection", **settings: str) -> None:
+    """Change settings of PostgreSQL for a transaction: those of a connection are not kept by poolers."""
+    changes = [sql.func.set_config(name, value, True) for name, value in settings.items()]
+    connection.execute(sql.select(*changes))
 
 
 def _begin(connection: "Connection") -> None:

@@ -27,7 +27,10 @@ export class Failure extends Error {
   }
 }
 
-/** Return the service's response; an aborted request throws the browser's AbortError. */
+/**
+ * Return the service's response. The path is relative to the page, which a proxy may serve under a path of its own.
+ * An aborted request throws the browser's AbortError.
+ */
 export async function ask(path, { method = "GET", body, token, signal } = {}) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -57,7 +60,7 @@ function failureOf(response, document) {
 
 /** Return the path of a user's part of the API. */
 export function userPath(user, ...parts) {
-  return ["/v1/users", user, ...parts].map((part, at) => (at ? encodeURIComponent(part) : part)).join("/");
+  return ["v1/users", user, ...parts].map((part, at) => (at ? encodeURIComponent(part) : part)).join("/");
 }
 
 /** Return a query string; lists become repeated names, and unset values are left out. */

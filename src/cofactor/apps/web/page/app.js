@@ -26,7 +26,7 @@ let model = null;
 /** Fetch the model's card, then build what depends on it. */
 async function start() {
   try {
-    const card = await ask("/v1/model");
+    const card = await ask("v1/model");
     begin(card);
   } catch (failure) {
     connection.lost();
@@ -90,7 +90,7 @@ async function everythingChanged() {
 }
 
 async function onList(list, items) {
-  if (model !== null && list.model !== model) describe(await ask("/v1/model"));
+  if (model !== null && list.model !== model) describe(await ask("v1/model"));
   model = list.model;
   parts.rated.unknown = new Set(list.unknown ?? []);
   parts.rated.show();
@@ -103,7 +103,7 @@ async function predict(item) {
   const known = ratings.sent(item);
   if (parts.goal !== "rating" || !known.length || ratings.get(item).predicted != null) return;
   try {
-    const { score } = await ask("/v1/explanations", { method: "POST", body: { ratings: known, item } });
+    const { score } = await ask("v1/explanations", { method: "POST", body: { ratings: known, item } });
     if (score === null) return;
     ratings.predict(item, score);
     parts.stars.showAll();

@@ -67,7 +67,7 @@ export class Connection extends EventTarget {
 
   async look() {
     try {
-      const { store } = await ask("/readyz");
+      const { store } = await ask("readyz");
       if (this.trouble === "service" || store === "current") {
         this.end();
         this.dispatchEvent(new Event("back"));

@@ -53,11 +53,11 @@ export class Details {
   }
 
   async known(item) {
-    return [known(item.genres ? item : await ask(`/v1/items/${encodeURIComponent(item.item)}`))];
+    return [known(item.genres ? item : await ask(`v1/items/${encodeURIComponent(item.item)}`))];
   }
 
   async similar(item) {
-    const { items } = await ask(`/v1/items/${encodeURIComponent(item.item)}/similar?n=${SIMILAR}`);
+    const { items } = await ask(`v1/items/${encodeURIComponent(item.item)}/similar?n=${SIMILAR}`);
     if (!items.length) return [];
     const plain = items.map(({ position, ...rest }) => rest); // positions among similar items say little
     const list = make("ol", { class: "rows" }, plain.map((one) => this.rows.row(one)));
@@ -67,7 +67,7 @@ export class Details {
   async why(item) {
     const ratings = this.ratings.sent(item.item);
     if (!ratings.length) return [];
-    const found = await ask("/v1/explanations", { method: "POST", body: { ratings, item: item.item } });
+    const found = await ask("v1/explanations", { method: "POST", body: { ratings, item: item.item } });
     const shares = found.reasons.filter(({ share }) => share !== 0).slice(0, MOST_SHARES);
     if (found.popular || !shares.length) return [];
     const reach = Math.max(...shares.map(({ share }) => Math.abs(share)));

@@ -41,7 +41,7 @@ export class MapView {
     if (!this.wanted) return;
     const item = [...new Set([...this.ratings.sent().map((rating) => rating.item), ...this.suggested])].slice(0, 900);
     try {
-      const { items } = await ask(`/v1/map?${queryOf({ n: SHOWN, item })}`);
+      const { items } = await ask(`v1/map?${queryOf({ n: SHOWN, item })}`);
       this.items = items;
       this.show();
     } catch (failure) {

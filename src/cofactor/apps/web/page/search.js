@@ -38,7 +38,7 @@ export class Search {
     this.abort = new AbortController();
     const search = this.input.value.trim();
     try {
-      const { items } = await ask(`/v1/items?${queryOf({ search, n: FOUND })}`, { signal: this.abort.signal });
+      const { items } = await ask(`v1/items?${queryOf({ search, n: FOUND })}`, { signal: this.abort.signal });
       if (document.activeElement === this.input) this.open(items, items.length ? "" : `No title like “${search}”.`);
     } catch (failure) {
       if (failure.name !== "AbortError") this.open([], failure.inWords);

@@ -1,6 +1,6 @@
 // What the browser remembers of a visitor; where it may not, it forgets at the end and all else works.
 
-const PREFIX = "cofactor.";
+const PREFIX = `cofactor${location.pathname.replace(/[/][^/]*$/, "")}.`; // another service may be under another path
 
 /** Return what was kept under a name, or a fallback. */
 export function recall(name, fallback, storage = "localStorage") {

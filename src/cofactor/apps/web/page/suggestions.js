@@ -61,7 +61,7 @@ export class Suggestions {
   forVisitor(afterRating, signal) {
     const ratings = this.ratings.sent();
     const before = afterRating && this.before ? { before: this.before } : {};
-    return ask("/v1/recommendations", { method: "POST", body: { ratings, ...before, ...this.request }, signal });
+    return ask("v1/recommendations", { method: "POST", body: { ratings, ...before, ...this.request }, signal });
   }
 
   show(list, { items, since, quiet }) {

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -27,13 +27,19 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """What the service can do now. It is ready even if its ratings store does not answer: then it only reads."""
+    """What the service can do now.
+
+    It is ready (status 200, otherwise 503) once it can make a visitor's list and has read the stored ratings. If the
+    store does not answer, it only reads.
+    """
 
     ready: bool
     model: str
-    store: Literal["current", "away"]
+    store: Literal["current", "loading", "away"]
+    stored_ratings: int = Field(description="How many stored ratings are in memory, about.")
     writes: bool
     away_seconds: float | None = Field(None, description="For how long the store has not answered.")
+    failing: list[str] = Field(description="Background work that failed the last time it was tried; the log says why.")
 
 
 class Reloaded(BaseModel):
@@ -50,18 +56,23 @@ async def health() -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get("/readyz", response_model=Readiness)
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readiness(request: Request) -> Response:
-    """What the service can do: it is ready once it has a model, and says whether the ratings store answers."""
+    """What the service can do: whether it makes lists, whether the ratings store answers, what fails."""
     service = service_of(request)
     away = service.ratings.away_since
-    document = {
-        "ready": True,
-        "model": service.models.current.digest,
-        "store": "current" if away is None else "away",
+    served = service.models.current
+    document: dict[str, Any] = {
+        "ready": _is_ready(service),
+        "model": served.digest,
+        "store": service.ratings.state,
+        "stored_ratings": len(service.ratings),
         "writes": away is None,
+        "failing": service.failing,
     }
-    return json_response(document if away is None else {**document, "away_seconds": round(seconds_since(away), 1)})
+    if away is not None:
+        document["away_seconds"] = round(seconds_since(away), 1)
+    return json_response(document, 200 if document["ready"] else 503)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -88,8 +99,15 @@ async def reload(request: Request) -> Response:
     return json_response({**label, "changed": served.digest != before})
 
 
+def _is_ready(service: Service) -> bool:
+    return service.models.current.warmed.is_set() and not service.ratings.is_opening
+
+
 def _gauges(service: Service) -> Iterator[tuple[str, str, float]]:
     served = service.models.current
+    yield "ready", "", float(_is_ready(service))
+    yield "stored_ratings", "", float(len(service.ratings))
+    yield "background_failures", "", float(len(service.failing))
     yield "store_up", "", float(service.ratings.is_current)
     yield "model_loaded_seconds", "", seconds_since(served.loaded_at)
     if (trained := _timestamp(served.model.origin.trained_at)) is not None:

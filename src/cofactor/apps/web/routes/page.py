@@ -26,7 +26,7 @@ _PLAIN_LIST = ServiceListRequest(n=20, reasons=2)
 router = APIRouter(include_in_schema=False)
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 async def start(request: Request, user: Annotated[str, Query(max_length=200)] = "") -> Response:
     """The page itself, with a list in it that browsers show if they run no scripts."""
     service, name = service_of(request), user.strip()
@@ -47,7 +47,7 @@ def _add(file: Path) -> None:
     async def send(request: Request) -> Response:
         return _file_response(request, content, kind)
 
-    router.add_api_route(address, send, methods=["GET", "HEAD"], name=address)
+    router.add_api_route(address, send, methods=["GET"], name=address)
 
 
 _TEMPLATE = (FOLDER / "index.html").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ for _file in sorted(FOLDER.rglob("*")):
 
 def _file_response(request: Request, content: bytes, kind: str) -> Response:
     tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
-    headers = {"etag": tag, "cache-control": "no-cache"}  # kept by browsers, which ask each time whether it changed
+    headers = {"etag": tag, "cache-control": "no-cache", "vary": "accept-encoding"}  # browsers ask whether it changed
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=kind, headers=headers)
@@ -83,7 +83,7 @@ def list_html(found: Mapping[str, Any], user: str) -> str:
     rows = "".join(_row(item) for item in found["items"])
     body = f'<ol class="rows">{rows}</ol>' if rows else '<p class="quiet">Nothing is left to suggest.</p>'
     return (
-        '<form class="plain-form" action="/" method="get"><label for="plain-user">Somebody\'s list</label>'
+        '<form class="plain-form" action="./" method="get"><label for="plain-user">Somebody\'s list</label>'
         f'<input id="plain-user" name="user" maxlength="200" value="{escape(user)}" autocomplete="off">'
         '<button type="submit">Show</button></form>'
         f"<h2>{escape(_heading(found, user))}</h2>{body}"

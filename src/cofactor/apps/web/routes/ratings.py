@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from cofactor.apps.web.problems import Problem
+from cofactor.apps.web.problems import MAX_ERRORS, Problem
 from cofactor.apps.web.profiles import trained_on, user_profile
 from cofactor.apps.web.recommendations import ServiceListRequest, check
 from cofactor.apps.web.requests import (
@@ -66,7 +66,7 @@ class Changed(BaseModel):
 
     user: str = Field(examples=["196"])
     changed: list[str] = Field(description="The items whose ratings were given or deleted.", examples=[["50"]])
-    list: ItemList
+    list: ItemList | None = Field(description="None where the ratings are stored, but no list could be made.")
 
 
 @router.get("", response_model=KeptRatings, dependencies=KNOWN_PARAMETERS_ONLY)
@@ -93,15 +93,22 @@ async def give(request: Request, user: UserPath, item: ItemPath, body: RatingBod
 
 @router.put("", response_model=Changed)
 async def give_all(request: Request, user: UserPath, body: RatingsBody, query: _List) -> Response:
-    """Store these ratings and delete all others stored here before; those of the training data stay as they are."""
+    """Store these ratings and delete all others stored here before; those of the training data stay as they are.
+
+    Ratings stored here before of items that the model has lost can be kept.
+    """
     service, ratings = service_of(request), as_ratings(body.ratings)
     served = service.models.current
     wanted = _wanted(served, query)
     service.check(served, ratings)
-    if service.unknown(served, ratings):
-        detail = "the model does not have all of these items: GET /v1/items?search= finds those it has"
-        raise Problem(422, detail, "unknown-item")
     before = dict(await service.ratings.of(user))
+    gone = {item for item in service.unknown(served, ratings) if before.get(item) is None}
+    if gone:
+        at = [f"body.ratings.{place}.item" for place, rating in enumerate(body.ratings) if rating["item"] in gone]
+        detail = "the model does not have all of these items: 'errors' lists those it lacks"
+        raise Problem(
+            422, detail, "unknown-item", errors=[{"where": one, "problem": "unknown item"} for one in at[:MAX_ERRORS]]
+        )
     await service.ratings.replace(user, ratings)
     return await _changed(service, served, user, sorted({*before, *ratings}), before, wanted)
 
@@ -112,8 +119,9 @@ async def delete(request: Request, user: UserPath, item: ItemPath, query: _List)
     service = service_of(request)
     served = service.models.current
     wanted = _wanted(served, query)
-    service.item_row(served, item)
     before = dict(await service.ratings.of(user))
+    if before.get(item) is None:  # what is stored can be deleted even if the model has lost the item
+        service.item_row(served, item)
     await service.ratings.write(user, {item: None})
     return await _changed(service, served, user, [item], before, wanted)
 
@@ -138,9 +146,14 @@ async def _changed(
     before: Mapping[str, float | None],
     wanted: ServiceListRequest,
 ) -> Response:
-    """Answer with the items whose ratings changed, and the list that follows."""
+    """Answer with the items whose ratings changed, and the list that follows.
+
+    They are stored by now, so whatever goes wrong with the list, the answer is not an error.
+    """
     service.metrics.count("ratings_written", len(items))
-    found = await service.list_for(served, user, wanted, before)
+    found = None
+    with service.health.watching("list after a rating"):
+        found = await service.list_for(served, user, wanted, before)
     return json_response({"user": user, "changed": items, "list": found})
 
 
