@@ -74,3 +74,24 @@ def test_it_works_wherever_it_is_installed(tmp_path, folder):
     """
     python(code, site, tmp_path / "r.db", PYTHONPATH=str(site))
     assert RatingsStore(f"sqlite:///{tmp_path}/r.db").since(-1).rows == [("ann", "tea", 5.0)]
+
+
+@pytest.mark.parametrize("how", ["no folder can be written to", "every file of it is broken"])
+def test_it_serves_visitors_and_stores_ratings_without_compiled_code_on_disk(serve, tmp_path, how):
+    site, cache = tmp_path / "site", tmp_path / "cache"
+    shutil.copytree(Path(cofactor.__file__).parent, site / "cofactor", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in [site / "cofactor", *(site / "cofactor").rglob("*/")]:
+        (folder / "__pycache__").touch()
+    environment = {"PYTHONPATH": str(site), "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
+    broken = how != "no folder can be written to"
+    environment["NUMBA_CACHE_DIR"] = str(cache) if broken else "/dev/null"
+    for _ in range(1 + broken):
+        service = serve(None, environment=environment)
+        body = {"ratings": [{"item": "i1", "value": 5}]}
+        assert service.ask("POST", "/v1/recommendations", body)[1]["popular"] is False
+        assert service.put("ann", "i1", 5)[0] == 200
+        assert service.ask("GET", "/v1/users/ann/recommendations")[1]["popular"] is False
+        assert ("cannot be kept on disk" in service.log()) is not broken
+        assert service.stop() == 0
+        for file in cache.rglob("*.nbc"):
+            file.write_bytes(b"")
