@@ -120,6 +120,7 @@ def in_options(text: str) -> str:
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
     text = re.sub(rf"^({'|'.join(_LENGTHS)}) is ", lambda found: f"{flag(found[1])} is ", text)
     text = re.sub(rf"\b({'|'.join(_LENGTHS)})='?([^ ,):']+)'?", lambda found: f"{flag(found[1])} {found[2]}", text)
+    text = re.sub(r"^where (?=is|has|names|gives|does)", "--where ", text)
     text = text.replace(", a timedelta, or a number of seconds", "")
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=…", r"--\1-column …", text)
