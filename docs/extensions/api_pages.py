@@ -36,6 +36,7 @@ PARTS = (
     Part("Files of items and users", "cofactor.data.attribute_files", ("read_items", "read_users")),
     Part("Ids", "cofactor.data.vocabulary", ("Vocabulary",)),
     Part("Lists and re-rankers", "cofactor.lists"),
+    Part("Conditions on items", "cofactor.lists.where", ("rows_where",)),
     Part("Origin of a model", "cofactor.model.origin", ("Origin",)),
     Part("Objectives", "cofactor.model.objectives", ("Objective",)),
     Part("Solvers: protocol and callbacks", "cofactor.solvers.base", ("Epoch", "Solver")),

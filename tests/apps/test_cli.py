@@ -345,6 +345,35 @@ def test_similar_takes_ids_and_titles(model):
     assert title in run("similar", model, "7").stdout
 
 
+@pytest.fixture
+def priced(tmp_path):
+    """A model of five items with prices and a table of their users."""
+    plays, goods = tmp_path / "plays.csv", tmp_path / "goods.csv"
+    plays.write_text("user,item,value\n" + "".join(f"u{u},i{i},1\n" for u in range(6) for i in range(5) if u != i))
+    goods.write_text("item,title,price,kinds\n" + "".join(f"i{i},Thing {i},{10 * i},a|b{i}\n" for i in range(5)))
+    run("fit", plays, "--items", goods, "--rank", 2, "--epochs", 2, "-o", tmp_path / "m.safetensors")
+    return tmp_path / "m.safetensors"
+
+
+def test_lists_keep_to_conditions(priced, tmp_path):
+    recommend = ("recommend", priced, "u5", "--include-seen")
+    listed = as_json(*recommend, "--where", "price < 20 or 'b4' in kinds")["recommendations"]
+    assert sorted(row["item"] for row in listed) == ["i0", "i1", "i4"]
+    run("recommend", priced, "--all", "--include-seen", "--where", "price >= 40", "-o", tmp_path / "all.parquet")
+    assert set(pl.read_parquet(tmp_path / "all.parquet")["item"]) == {"i4"}
+    near = as_json("similar", priced, "i0", "--where", "price between 10 and 20")["similar"]
+    assert sorted(row["item"] for row in near) == ["i1", "i2"]
+
+
+def test_a_condition_that_cannot_be_read_is_named_by_its_option(priced):
+    failed = run("recommend", priced, "u5", "--where", "prise < 20", code=2)
+    told = " ".join(failed.stderr.split())
+    assert "error: --where is 'prise < 20', and from character 1 on: there is no column 'prise': did you mean" in told
+    assert "what is known of the items is item, title, price, kinds" in told
+    told = run("recommend", priced, "--all", "-o", "lists", "--master", "local", "--where", "price < 2", code=2).stderr
+    assert "--where works on one machine only" in " ".join(told.split())
+
+
 def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):
     plays = tmp_path / "plays.csv"
     plays.write_text("user,item,value\n" + "".join(f"u{u},i{i},1\n" for u in range(6) for i in range(5) if u != i))

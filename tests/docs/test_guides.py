@@ -37,12 +37,12 @@ NEEDS = {
 
 @pytest.fixture(scope="module")
 def small():
-    """300 users and 200 items with string ids (196, 186, 50, 172, 242 … among them), timestamps and titles."""
+    """300 users, 200 items with string ids (196, 186, 50, 172, 242 … among them), times, titles, genres and years."""
     table = cf.load_dataset("synthetic:300x250x9000")
     frame = table.to_frame().with_columns(pl.col("user", "item").cast(pl.String))
-    titles = frame.select("item", "title").unique("item")
+    films = frame.select("item", "title", genres=pl.lit("Comedy|War"), year=pl.lit(1990)).unique("item")
     columns = {"value": "value", "time": "timestamp"}
-    return cf.from_frame(frame, **columns, items=titles, name="ml-100k")
+    return cf.from_frame(frame, **columns, items=films, name="ml-100k")
 
 
 @pytest.fixture

@@ -76,6 +76,19 @@ def test_a_scan_finds_what_brute_force_finds(problem, n):
     assert as_lists(ranked, len(users)) == brute_force(users, items, n, offsets, excluded, candidates)
 
 
+@given(problems(), st.sampled_from([1, 2, 10, 50]), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_few_candidates_have_an_index_of_their_own_and_the_lists_are_the_same(problem, n, shuffled):
+    users, items, offsets, excluded, _ = problem
+    candidates = np.arange(0, len(items), 4)
+    rows = np.random.default_rng(n).permutation(len(users)) if shuffled else None
+    theirs = excluded if rows is None else excluded[np.argsort(rows)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(exact, "OWN_INDEX_FROM", 1)
+        ranked = scanned(users, items, n, offsets, theirs, candidates, rows)
+    assert as_lists(ranked, len(users)) == brute_force(users, items, n, offsets, excluded, candidates)
+
+
 @pytest.mark.parametrize("n", [1, 10, 100])
 def test_shorter_items_that_point_the_right_way_are_found_behind_longer_ones(n):
     askew = 1.05 * np.tile([0.9, 0.19**0.5], (300, 1))  # longer, yet of a lower score

@@ -121,6 +121,7 @@ def in_options(text: str) -> str:
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
     text = re.sub(rf"^({'|'.join(_LENGTHS + _TIME)}) is ", lambda found: f"{flag(found[1])} is ", text)
     text = re.sub(rf"\b({'|'.join(_LENGTHS)})='?([^ ,):']+)'?", lambda found: f"{flag(found[1])} {found[2]}", text)
+    text = re.sub(r"^where (?=is|has|names|gives|does)", "--where ", text)
     text = text.replace(", a timedelta, or a number of seconds", "")
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=…", r"--\1-column …", text)
@@ -161,7 +162,7 @@ def solver_options(solver: type[Any]) -> list[inspect.Parameter]:
     hints = typing.get_type_hints(solver)
     own_first = sorted(dataclasses.fields(solver), key=lambda field: field.kw_only is True)
     return [
-        _option(field.name, _option_type(hints[field.name]), field.default, help_texts.get(field.name, ""))
+        _option(field.name, _option_type(hints[field.name]), _written(field.default), help_texts.get(field.name, ""))
         for field in own_first
     ]
 
@@ -182,6 +183,11 @@ def _option_type(hint: Any) -> Any:
     if str in parts:
         return str | None if type(None) in parts else str
     return str if hint is Any else hint
+
+
+def _written(default: Any) -> Any:
+    """Return a default as an option has it: names of columns as one text with commas."""
+    return ",".join(default) if isinstance(default, tuple) else default
 
 
 def _described_parameters(doc: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The commands that ask a model: ``cofactor recommend``, ``similar`` and ``describe``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +19,12 @@ __all__ = ["describe", "recommend", "similar"]
 
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
 OnUnknown = Literal["raise", "skip", "popular"]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="Only items for which this holds, such as \"price < 20 and 'Comedy' in genres\".", show_default="all"
+    ),
+]
 
 
 def recommend(
@@ -36,6 +43,7 @@ def recommend(
             help="Users without history: an error, left out, or popular items", show_default="raise; skip with --all"
         ),
     ] = None,
+    where: Where = None,
     master: Master = None,
     json_output: Json = False,
 ) -> None:
@@ -47,6 +55,8 @@ def recommend(
             raise typer.BadParameter("--master makes the lists of all users: give --all and -o FOLDER")
         if on_unknown not in (None, "skip"):
             raise typer.BadParameter("--master leaves users without history out: leave out --on-unknown")
+        if where is not None:
+            raise typer.BadParameter("--where works on one machine only: leave --where out, or --master")
         from cofactor.apps.on_spark import recommend_everyone
 
         _say_written(recommend_everyone(model, output, n, include_seen, master), json_output)
@@ -61,7 +71,8 @@ def recommend(
     loaded = open_model(model)
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
-            written = _recommend_everyone(loaded, output, n, include_seen, on_unknown or "skip", bar)
+            question = {"n": n, "exclude_seen": not include_seen, "on_unknown": on_unknown or "skip", "where": where}
+            written = _recommend_everyone(loaded, output, question, bar)
         count = loaded.n_users
         if on_unknown != "popular":
             count = int(np.count_nonzero(has_history(loaded, np.arange(count))))
@@ -69,7 +80,7 @@ def recommend(
         return
     find = _find_user if on_unknown in (None, "raise") else _parsed
     ids = [find(loaded, user) for user in users or []]
-    lists = loaded.recommend(ids, n, exclude_seen=not include_seen, on_unknown=on_unknown or "raise")
+    lists = loaded.recommend(ids, n, exclude_seen=not include_seen, on_unknown=on_unknown or "raise", where=where)
     if output is not None:
         write_table(lists, output)
     if json_output:
@@ -82,6 +93,7 @@ def similar(
     model: ModelPath,
     item: Annotated[str, typer.Argument(help="An item's id or title.")],
     n: N = 10,
+    where: Where = None,
     json_output: Json = False,
 ) -> None:
     """List the items most like one item."""
@@ -90,7 +102,7 @@ def similar(
 
     loaded = open_model(model)
     found = find_item(loaded, item)
-    near = loaded.similar_items(found, n)
+    near = loaded.similar_items(found, n, where=where)
     if json_output:
         show.as_json({"item": found, "similar": show.rows_of(near)})
     else:
@@ -128,9 +140,7 @@ def _say_written(result: dict[str, Any], json_output: bool) -> None:
         show.say(f"wrote lists for {result['n_users']:,} users to {result['output']}")
 
 
-def _recommend_everyone(
-    model: "Factors", output: Path, n: int, include_seen: bool, on_unknown: OnUnknown, progress: show.Progress
-) -> Path:
+def _recommend_everyone(model: "Factors", output: Path, question: Mapping[str, Any], progress: show.Progress) -> Path:
     """Write the lists of all users; when interrupted, say how far it got and how to resume."""
     from cofactor.lists.everyone import parts_folder
 
@@ -142,7 +152,7 @@ def _recommend_everyone(
         progress(users / max(model.n_users, 1), f"{users:,} users")
 
     try:
-        return model.recommend_all(output, n, exclude_seen=not include_seen, on_unknown=on_unknown, progress=report)
+        return model.recommend_all(output, **question, progress=report)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped after {done:,} of {model.n_users:,} users: the same command resumes there "

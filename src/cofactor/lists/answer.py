@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import UnknownIdError
 from cofactor.lists.exact import joined, top_n
@@ -25,8 +26,8 @@ class Catalog:
     Parameters
     ----------
     user_ids, item_ids : Vocabulary
-    titles : polars.Series of str, or None
-        In item row order.
+    metadata : Metadata
+        What is known of the items.
     seen : scipy.sparse.csr_array, shape (users, items)
         What each user must not be shown again.
     has_history : callable
@@ -37,7 +38,7 @@ class Catalog:
 
     user_ids: Vocabulary
     item_ids: Vocabulary
-    titles: pl.Series | None
+    metadata: Metadata
     seen: sparse.csr_array
     has_history: Callable[[np.ndarray], np.ndarray]
     popularity: Callable[[], np.ndarray]
@@ -77,7 +78,7 @@ def answer(
     known[known] = catalog.has_history(rows[known])
     if request.on_unknown == "raise" and not known.all():
         _refuse_unknown(catalog, ids, rows, known)
-    chosen = item_filter or ItemFilter.of(request, catalog.item_ids)
+    chosen = item_filter or ItemFilter.of(request, catalog.item_ids, catalog.metadata)
     seen = catalog.seen if request.exclude_seen else None
     here = np.flatnonzero(known)
     ranked = rank(retriever, users, rows[here], request, chosen.for_users(_taken(ids, here), rows[here], seen))
@@ -105,7 +106,7 @@ def _table(catalog: Catalog, ids: pl.Series, ranked: Ranked) -> pl.DataFrame:
             ids[pl.Series(ranked.users, dtype=pl.UInt32)].alias("user"),
             pl.Series("position", positions_of(ranked.users, len(ids))),
             catalog.item_ids.take(ranked.items).alias("item"),
-            titles_of(catalog.titles, ranked.items).alias("title"),
+            titles_of(catalog.metadata.titles, ranked.items).alias("title"),
             pl.Series("score", ranked.scores),
         ]
     )
@@ -137,9 +138,18 @@ def titles_of(titles: pl.Series | None, item_rows: np.ndarray) -> pl.Series:
     return taken
 
 
-def nearest(vectors: np.ndarray, row: np.ndarray, n: int) -> Ranked:
-    """Return the other rows whose vectors have the largest cosine with one row's; ``row`` holds its number alone."""
+def nearest(vectors: np.ndarray, row: np.ndarray, n: int, candidates: np.ndarray | None = None) -> Ranked:
+    """Return the other rows whose vectors have the largest cosine with one row's.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray of float32, shape (rows, rank)
+    row : numpy.ndarray of int, shape (1,)
+    n : int
+    candidates : numpy.ndarray of int, optional
+        Sorted rows to choose from; all if not given.
+    """
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0).astype(np.float32)
     itself = sparse.csr_array((np.ones(1), row, [0, 1]), shape=(1, len(vectors)))
-    return top_n(unit[row], unit, n, excluded=itself)
+    return top_n(unit[row], unit, n, excluded=itself, candidates=candidates)

@@ -78,7 +78,7 @@ def write_everyone(
     if path.is_dir():
         raise SettingError(f"{path} is a folder: give the name of the file to write")
     wanted = catalog.user_ids.ids if ids is None else ids
-    chosen = ItemFilter.of(request, catalog.item_ids)
+    chosen = ItemFilter.of(request, catalog.item_ids, catalog.metadata)
     retriever.prepare(len(wanted))  # which one part alone might not be worth
     n_chosen = chosen.n_items if chosen.candidates is None else len(chosen.candidates)
     step = _users_at_once(request.n, n_chosen, users.vectors.shape[1])

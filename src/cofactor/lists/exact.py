@@ -45,6 +45,9 @@ SCAN_TO = 1000
 SCAN_SHARE = 20
 """The candidates are multiplied, not scanned for, where they are less than one in this many items."""
 
+OWN_INDEX_FROM, OWN_INDEX_SHARE = 500, 3
+"""For so many users, candidates that are less than one in so many items get an index of their own."""
+
 
 def pair_scores(
     users: np.ndarray, items: np.ndarray, offsets: np.ndarray, user_rows: np.ndarray, item_rows: np.ndarray
@@ -106,6 +109,8 @@ def top_n(
     chosen = len(items) if candidates is None else len(candidates)
     suits = 0 < n <= SCAN_TO and chosen * SCAN_SHARE >= len(items) > 0 and users.dtype == items.dtype == np.float32
     if index is not None and suits and scan_pays(len(users), len(items)):
+        if candidates is not None and len(users) >= OWN_INDEX_FROM and chosen * OWN_INDEX_SHARE <= len(items):
+            return _scanned_among(candidates, users, items, n, offsets, excluded, excluded_rows)
         return _scanned(index(), users, items, n, offsets, excluded, excluded_rows, candidates)
     return joined(list(_blocks(users, items, n, offsets, _rows(excluded, excluded_rows), candidates, reach)))
 
@@ -147,6 +152,35 @@ def _scanned(
         return Ranked(who, found.items.ravel(), found.scores.ravel())
     there = np.arange(n) < found.counts[:, None]
     return Ranked(who, found.items[there], found.scores[there])
+
+
+def _scanned_among(
+    candidates: np.ndarray,
+    users: np.ndarray,
+    items: np.ndarray,
+    n: int,
+    offsets: np.ndarray,
+    excluded: sparse.csr_array | None,
+    excluded_rows: np.ndarray | None,
+) -> Ranked:
+    """Scan an index of the candidates alone, which users can leave sooner; rows keep their order, and so do ties."""
+    from cofactor.lists.index import build  # brings numba
+
+    chosen = items[candidates]
+    theirs = None if excluded is None else _among(excluded, excluded_rows, candidates)
+    ranked = _scanned(build(chosen), users, chosen, n, offsets, theirs, None, None)
+    return Ranked(ranked.users, candidates[ranked.items], ranked.scores)
+
+
+def _among(excluded: sparse.csr_array, rows: np.ndarray | None, candidates: np.ndarray) -> sparse.csr_array:
+    """Return the exclusions of some users among the candidates, whose places become the columns."""
+    taken = excluded if rows is None else excluded[rows]
+    places = np.full(taken.shape[1], -1, np.int32)
+    places[candidates] = np.arange(len(candidates))
+    columns = places[taken.indices]
+    kept = columns >= 0
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[taken.indptr]
+    return sparse.csr_array((taken.data[kept], columns[kept], indptr), shape=(taken.shape[0], len(candidates)))
 
 
 def joined(parts: list[Ranked]) -> Ranked:

@@ -9,10 +9,12 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Vocabulary, id_series
 from cofactor.errors import UnknownIdError
 from cofactor.lists.request import ListRequest
 from cofactor.lists.retriever import Filter
+from cofactor.lists.where import rows_where
 
 __all__ = ["ItemFilter"]
 
@@ -21,7 +23,7 @@ log = logging.getLogger("cofactor")
 
 @dataclass(frozen=True, eq=False)
 class ItemFilter:
-    """A request's candidates and exclusions as rows.
+    """A request's candidates, exclusions and condition as rows.
 
     Parameters
     ----------
@@ -37,8 +39,14 @@ class ItemFilter:
     own_exclusions: pl.DataFrame | None = None
 
     @classmethod
-    def of(cls, request: ListRequest, items: Vocabulary) -> "ItemFilter":
-        """Look a request's ids up; those the model does not have are ignored, and counted in one log line each."""
+    def of(cls, request: ListRequest, items: Vocabulary, metadata: Metadata) -> "ItemFilter":
+        """Look a request's ids up; those the model does not have are ignored, and counted in one log line each.
+
+        Raises
+        ------
+        SettingError
+            If the request's condition does not fit what is known of the items.
+        """
         allowed: np.ndarray | None = None
         own: dict[str, pl.DataFrame] = {}
         for name, given in (("candidates", request.candidates), ("exclude", request.exclude)):
@@ -52,6 +60,9 @@ class ItemFilter:
             if allowed is None:
                 allowed = np.full(len(items), name == "exclude")
             allowed[rows] = name == "candidates"
+        if request.where is not None:
+            holds = rows_where(request.where, metadata.table(items))
+            allowed = holds if allowed is None else allowed & holds
         chosen = None if allowed is None else np.flatnonzero(allowed)
         return cls(len(items), chosen, own.get("candidates"), own.get("exclude"))
 

@@ -9,6 +9,7 @@ import numpy as np
 from cofactor.data.arguments import check_choice
 from cofactor.data.vocabulary import Id
 from cofactor.errors import SettingError
+from cofactor.lists.where import Where, check_where
 
 if TYPE_CHECKING:
     from cofactor.lists.rerank import Reranker
@@ -35,6 +36,8 @@ class ListRequest:
         Choose from these items only; from a frame, each user from their own. Ids the model does not have are ignored.
     exclude : iterable of ids, or data frame with the columns user and item, optional
         Never choose these items, or these pairs. Ids the model does not have are ignored.
+    where : polars.Expr or str, optional
+        Choose from items that this holds for; see `cofactor.lists.where.rows_where`.
     on_unknown : {"raise", "skip", "popular"}
         What to do about users of whom nothing was learnt: raise `UnknownIdError`, leave them out, or list the popular
         items they have not seen.
@@ -58,6 +61,7 @@ class ListRequest:
     exclude_seen: bool = True
     candidates: ItemChoice | None = None
     exclude: ItemChoice | None = None
+    where: Where | None = None
     on_unknown: OnUnknown = "raise"
     by: By = "mean"
     rerank: "Sequence[Reranker]" = ()
@@ -68,6 +72,7 @@ class ListRequest:
         check_choice("by", self.by, get_args(By))
         for name in ("candidates", "exclude"):
             _check_items(name, getattr(self, name))
+        check_where(self.where)
 
 
 def checked_n(n: Any) -> int:

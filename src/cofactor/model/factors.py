@@ -26,6 +26,7 @@ from cofactor.lists.answer import Catalog, answer, nearest, rank, titles_of
 from cofactor.lists.request import By, ItemChoice, ListRequest, OnUnknown, checked_n
 from cofactor.lists.rerank import Ranked
 from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
+from cofactor.lists.where import Where, rows_where
 from cofactor.model import checks, trend
 from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
@@ -333,6 +334,7 @@ class Factors:
         exclude_seen: bool = True,
         candidates: ItemChoice | None = None,
         exclude: ItemChoice | None = None,
+        where: Where | None = None,
         on_unknown: OnUnknown = "raise",
         by: By = "mean",
         rerank: "Sequence[Reranker]" = (),
@@ -352,6 +354,10 @@ class Factors:
             are ignored, and counted in the log.
         exclude : iterable of str or int, or data frame with the columns user and item, optional
             Never choose these items, or these pairs; unknown items as above.
+        where : polars.Expr or str, optional
+            Choose from the items for which this holds, of the columns of ``item_table``: ``pl.col("price") < 20``, or a
+            text such as ``"year >= 1990 and 'Comedy' in genres"``; see `cofactor.lists.where.rows_where`. It is applied
+            before ranking, so lists stay as long.
         on_unknown : {"raise", "skip", "popular"}
             What to do about users of whom nothing was learnt, be they not in the model or without history in it: raise,
             leave them out, or list the popular items.
@@ -376,8 +382,8 @@ class Factors:
             If an argument is none of what it may be, with this model.
         """
         request = ListRequest(
-            n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude, on_unknown=on_unknown, by=by,
-            rerank=rerank,
+            n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude, where=where, on_unknown=on_unknown,
+            by=by, rerank=rerank,
         )  # fmt: skip
         self._warn_of_goal()
         return answer(catalog_of(self), retriever_of(self, by), users_of(self), users, request)
@@ -391,6 +397,7 @@ class Factors:
         exclude_seen: bool = True,
         candidates: ItemChoice | None = None,
         exclude: ItemChoice | None = None,
+        where: Where | None = None,
         on_unknown: OnUnknown = "skip",
         rerank: "Sequence[Reranker]" = (),
         progress: Callable[[int], None] | None = None,
@@ -406,7 +413,7 @@ class Factors:
         ----------
         path : path
             The file to write.
-        n, exclude_seen, candidates, exclude, on_unknown, rerank
+        n, exclude_seen, candidates, exclude, where, on_unknown, rerank
             As in `recommend`; users without history are left out unless ``on_unknown`` says otherwise.
         users : iterable of str or int, optional
             The users to write, in this order, such as one machine's share ``model.users.ids[:100_000]``.
@@ -421,8 +428,9 @@ class Factors:
         from cofactor.lists.everyone import write_everyone
 
         request = ListRequest(
-            n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude, on_unknown=on_unknown, rerank=rerank
-        )
+            n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude, where=where, on_unknown=on_unknown,
+            rerank=rerank,
+        )  # fmt: skip
         self._warn_of_goal()
         ids = None
         if users is not None:
@@ -615,15 +623,25 @@ class Factors:
 
         return explain(self, user, item)
 
-    def similar_items(self, item: Id, n: int = 10) -> pl.DataFrame:
+    def similar_items(self, item: Id, n: int = 10, *, where: Where | None = None) -> pl.DataFrame:
         """Return the items with the largest cosine to an item's vector: item, title, score (the cosine).
+
+        Parameters
+        ----------
+        item : str or int
+        n : int
+        where : polars.Expr or str, optional
+            Choose from the items for which this holds; see `recommend`.
 
         Raises
         ------
         UnknownIdError
             If the item is not in the model, or nothing was learnt of it.
+        SettingError
+            If ``where`` does not fit what is known of the items.
         """
-        near = self._nearest("item", item, n)
+        candidates = None if where is None else np.flatnonzero(rows_where(where, self.item_table))
+        near = self._nearest("item", item, n, candidates)
         titles = titles_of(self.metadata.titles, near.items)
         return pl.DataFrame({"item": self.items.take(near.items), "title": titles, "score": near.scores})
 
@@ -638,7 +656,7 @@ class Factors:
         near = self._nearest("user", user, n)
         return pl.DataFrame({"user": self.users.take(near.items), "score": near.scores})
 
-    def _nearest(self, side: Side, identifier: Id, n: int) -> Any:
+    def _nearest(self, side: Side, identifier: Id, n: int, candidates: np.ndarray | None = None) -> Any:
         ids: Vocabulary = self.users if side == "user" else self.items
         vectors = self.user_vectors if side == "user" else self.item_vectors
         row = ids.rows([identifier])
@@ -647,7 +665,7 @@ class Factors:
                 f"{side} {identifier!r} has no history in this model, so nothing was learnt of it: "
                 f"fold_in{'' if side == 'user' else '_items'}() places it by ratings"
             )
-        return nearest(vectors, row, checked_n(n))
+        return nearest(vectors, row, checked_n(n), candidates)
 
     def _learnt_of(self, side: Side, row: int) -> bool:
         counts = learnt_counts(self)
@@ -842,7 +860,7 @@ def ranked_users(model: Factors, vectors: np.ndarray, bias: np.ndarray | None) -
 def catalog_of(model: Factors) -> Catalog:
     """Return whom and what a model's lists are about."""
     return Catalog(
-        model.users, model.items, model.metadata.titles, model.seen,
+        model.users, model.items, model.metadata, model.seen,
         lambda rows: has_history(model, rows), lambda: popularity_of(model, lately=True),
     )  # fmt: skip
 

@@ -387,6 +387,7 @@ def known_biases(start: Factors | None, train: Interactions, side: str) -> np.nd
 def origin_of(solver: Any, train: Interactions | str) -> Origin:
     """Return the origin of a model: solver, settings, the name and the period of the data, date and version."""
     settings = {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}  # as JSON
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if isinstance(train, str):
         return Origin(type(solver).__name__, settings, train, now, __version__)
