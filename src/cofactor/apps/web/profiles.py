@@ -21,6 +21,7 @@ __all__ = [
     "RatedItems",
     "fold_in",
     "history",
+    "times_of",
     "trained_on",
     "user_profile",
     "visitor_profile",
@@ -43,17 +44,20 @@ class RatedItems:
         As the model's training data have them.
     learnt : numpy.ndarray of bool
         Which of them the model learns from; the other items are only kept out of lists.
+    times : numpy.ndarray of float64
+        When, in seconds since 1970, for a model that heeds time; those given now are in their order.
     """
 
     rows: np.ndarray
     ratings: np.ndarray
     values: np.ndarray
     learnt: np.ndarray
+    times: np.ndarray
 
     @property
     def columns(self) -> tuple[np.ndarray, ...]:
-        """All four arrays."""
-        return self.rows, self.ratings, self.values, self.learnt
+        """All five arrays."""
+        return self.rows, self.ratings, self.values, self.learnt, self.times
 
     def only(self, kept: np.ndarray) -> "RatedItems":
         """Return those that a mask keeps."""
@@ -64,15 +68,18 @@ class RatedItems:
         return RatedItems(*(np.delete(column, index) for column in self.columns))
 
 
-_NO_ITEMS = RatedItems(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, bool))
+_NO_ITEMS = RatedItems(
+    np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, bool), np.empty(0)
+)
 
 
 @dataclass(frozen=True, eq=False)
 class FoldedIn:
-    """Users that were folded into a model: their vectors, and the table of what they rated."""
+    """Users that were folded into a model: their vectors, and the table of what they rated, and when."""
 
     placed: "Placed"
     seen: sparse.csr_array
+    times: np.ndarray
 
     def alone_in(self, model: Factors) -> Factors:
         """Return the model with these users in place of its own, row by row."""
@@ -82,6 +89,7 @@ class FoldedIn:
         if model.user_bias is not None and bias is None:
             bias = np.zeros(count, np.float32)
         changes = {"users": names, "user_vectors": self.placed.vectors, "user_bias": bias, "seen": self.seen}
+        changes["seen_times"] = None if model.seen_times is None else self.times
         return evolved(model, **changes, extras={**model.extras, **self.placed.extras})
 
 
@@ -137,7 +145,9 @@ def trained_on(served: ServedModel, row: int) -> RatedItems:
     seen = served.model.seen
     span = slice(seen.indptr[row], seen.indptr[row + 1])
     values = seen.data[span]
-    return RatedItems(seen.indices[span], values, values, served.scale.learnt(values))
+    times = served.model.seen_times
+    when = np.zeros(len(values)) if times is None else times[span].astype(np.float64)
+    return RatedItems(seen.indices[span], values, values, served.scale.learnt(values), when)
 
 
 def _folded(served: ServedModel, given: Mapping[int, float], trained: RatedItems = _NO_ITEMS) -> Profile:
@@ -145,7 +155,8 @@ def _folded(served: ServedModel, given: Mapping[int, float], trained: RatedItems
     ordered = sorted(given)
     ratings = np.array([given[row] for row in ordered], dtype=np.float32)
     values = served.scale.values(ratings)
-    rated = RatedItems(np.array(ordered, dtype=np.int32), ratings, values, served.scale.learnt(values))
+    rows, when = np.array(ordered, dtype=np.int32), _in_order(served, given, ordered)
+    rated = RatedItems(rows, ratings, values, served.scale.learnt(values), when)
     if len(trained.rows):
         joined = [np.concatenate(pair) for pair in zip(rated.columns, trained.columns, strict=True)]
         order = np.argsort(joined[0])
@@ -159,8 +170,22 @@ def fold_in(served: ServedModel, people: list[RatedItems]) -> FoldedIn:
     """Fold in some people, each with all that they rated as seen."""
     from cofactor.model.fold_in import place_rows  # imports numba
 
-    table = history(served, people)
-    return FoldedIn(place_rows(served.model, table, "user"), table)
+    table, times = history(served, people), times_of(people)
+    return FoldedIn(place_rows(served.model, table, "user", times), table, times)
+
+
+def times_of(people: list[RatedItems]) -> np.ndarray:
+    """Return when what `history` holds was."""
+    return people[0].times if len(people) == 1 else np.concatenate([rated.times for rated in people])
+
+
+def _in_order(served: ServedModel, given: Mapping[int, float], ordered: list[int]) -> np.ndarray:
+    """Return times of ratings that are given now, one after the other."""
+    timing = served.model.timing
+    if timing is None:
+        return np.zeros(len(given))
+    places = dict(zip(given, range(len(given)), strict=True))
+    return timing.now + 1e-3 * np.array([places[row] for row in ordered], dtype=np.float64)
 
 
 def history(served: ServedModel, people: list[RatedItems]) -> sparse.csr_array:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cofactor.apps.web.profiles import Profile, history
+from cofactor.apps.web.profiles import Profile, history, times_of
 from cofactor.apps.web.served_model import ServedModel
 from cofactor.lists.answer import rank
 from cofactor.lists.request import By, ListRequest
@@ -78,7 +78,8 @@ def shares_of(served: ServedModel, profile: Profile, items: np.ndarray) -> Share
     from cofactor.model import fold_in  # imports numba
 
     learnt = profile.rated.only(profile.rated.learnt)
-    shares = fold_in.shares_of(_model_of(served, profile), history(served, [learnt]), profile.row, items)
+    model, table = _model_of(served, profile), history(served, [learnt])
+    shares = fold_in.shares_of(model, table, profile.row, items, times_of([learnt]))
     return Shares(learnt.rows, learnt.ratings, shares)
 
 
