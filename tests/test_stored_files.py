@@ -40,6 +40,8 @@ def check(found, answers):
 @pytest.mark.parametrize("name", stored_files.MODELS)
 def test_a_stored_model_gives_the_answers_it_gave(version, name, opened):
     folder = STORED / version / "models"
+    if name in stored_files.SINCE_3 and version in ("format-1", "format-2"):
+        pytest.skip("format 3 is the first that holds such models")
     check(stored_files.model_answers(opened(folder / f"{name}.safetensors")), folder / f"{name}.json")
 
 

@@ -41,6 +41,18 @@ MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
         "epochs",
         {"regularization": 0.03, "unobserved_weight": 0.1, "nu": 1.0},
     ),
+    "implicit-als-timed": (
+        "implicit-als",
+        "ratings",
+        "epochs",
+        {"values": "alike", "half_life": "30d", "recency": 0.8, "trend": "7d", "trend_weight": 3.0},
+    ),
+    "implicit-als-described": (
+        "implicit-als",
+        "ratings",
+        "epochs",
+        {"values": "alike", "item_features": ("genres", "year")},
+    ),
     "nmf": ("nmf", "ratings", "epochs", {"regularization": 0.8, "nu": 0.5}),
     "nmf-implicit": ("nmf", "counts", "epochs", {"goal": "ranking"}),
     "bpr": ("bpr", "choices", "epochs", {"learning_rate": 0.07, "regularization": 0.05, "negatives": 4}),
@@ -58,6 +70,9 @@ MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
 
 Those of CHECKPOINTS and STUDIES are all given, so that defaults may change.
 """
+
+SINCE_3 = ("implicit-als-timed", "implicit-als-described")
+"""Models that formats before 3 could not hold."""
 
 CHECKPOINTS = ("als", "implicit-als", "nmf", "bpr", "bayesian")
 STUDIES: Mapping[str, tuple[str, Mapping[str, tuple[float, float]]]] = {
@@ -91,6 +106,7 @@ def tables() -> dict[str, Any]:
             "item": np.arange(1, N_ITEMS + 1),
             "title": [f"Film {item} é" if item > 1 else None for item in range(1, N_ITEMS + 1)],
             "genres": [genres[item % 2] for item in range(1, N_ITEMS + 1)],
+            "year": [1990 + item % 5 for item in range(1, N_ITEMS + 1)],
         }
     )
     return {

@@ -40,7 +40,11 @@ def small():
     """300 users, 200 items with string ids (196, 186, 50, 172, 242 … among them), times, titles, genres and years."""
     table = cf.load_dataset("synthetic:300x250x9000")
     frame = table.to_frame().with_columns(pl.col("user", "item").cast(pl.String))
-    films = frame.select("item", "title", genres=pl.lit("Comedy|War"), year=pl.lit(1990)).unique("item")
+    number = pl.col("item").cast(pl.Int64)
+    genres = pl.format(
+        "{}|genre {}", pl.when(number % 2 == 0).then(pl.lit("Comedy")).otherwise(pl.lit("War")), number % 7
+    )
+    films = frame.select("item", "title", genres=genres, year=1950 + number % 50).unique("item", maintain_order=True)
     columns = {"value": "value", "time": "timestamp"}
     return cf.from_frame(frame, **columns, items=films, name="ml-100k")
 

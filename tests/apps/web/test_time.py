@@ -37,7 +37,9 @@ def client(model, make_client, tmp_path):
 
 
 def listed(client, history):
-    answer = client.post("/v1/recommendations", json={"ratings": [{"item": item, "value": 5} for item in history], "n": 10}).json()
+    answer = client.post(
+        "/v1/recommendations", json={"ratings": [{"item": item, "value": 5} for item in history], "n": 10}
+    ).json()
     return [entry["item"] for entry in answer["items"]]
 
 
