@@ -326,6 +326,16 @@ def test_an_unknown_user_is_an_error(model):
     assert failed.stdout == ""
 
 
+def test_an_audience_is_told_by_id_or_title_and_written_as_a_table(model, tmp_path):
+    loaded = cf.load(model)
+    found = as_json("audience", model, "7", loaded.metadata.titles[3], "-n", "3")["audience"]
+    assert found == loaded.recommend_users([7, 4], n=3).to_dicts()
+    everybody = as_json("audience", model, "7", "--include-seen", "-o", tmp_path / "who.csv")["audience"]
+    assert len(everybody) == 80 == len(pl.read_csv(tmp_path / "who.csv"))
+    assert "position" in run("audience", model, "7").stdout
+    assert "must end in" in run("audience", model, "7", "-o", tmp_path / "who.txt", code=2).stderr
+
+
 def test_similar_takes_ids_and_titles(model):
     by_id = as_json("similar", model, "7", "-n", "3")
     assert by_id["item"] == 7

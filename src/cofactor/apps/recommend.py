@@ -1,4 +1,4 @@
-"""The commands that ask a model: ``cofactor recommend``, ``similar`` and ``describe``."""
+"""The commands that ask a model: ``cofactor recommend``, ``audience``, ``similar`` and ``describe``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cofactor.data.vocabulary import Id
     from cofactor.model.factors import Factors
 
-__all__ = ["describe", "recommend", "similar"]
+__all__ = ["audience", "describe", "recommend", "similar"]
 
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
 OnUnknown = Literal["raise", "skip", "popular"]
@@ -76,6 +76,32 @@ def recommend(
         show.as_json({"recommendations": show.rows_of(lists)})
     else:
         show.table(lists, right=("position",))
+
+
+def audience(
+    model: ModelPath,
+    items: Annotated[list[str], typer.Argument(help="Ids or titles of items.")],
+    n: Annotated[int, typer.Option("-n", help="How many users.")] = 100,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write: .parquet, .csv or .jsonl.")
+    ] = None,
+    include_seen: Annotated[bool, typer.Option(help="Also name users who have had the item.")] = False,
+    json_output: Json = False,
+) -> None:
+    """List whom to tell about some items: the users with the highest scores for them."""
+    check_output(output, model)
+    _check_format(output, everyone=False)
+    from cofactor.apps.item_search import find_item
+    from cofactor.model.storage import open_model
+
+    loaded = open_model(model)
+    found = loaded.recommend_users([find_item(loaded, item) for item in items], n, exclude_seen=not include_seen)
+    if output is not None:
+        write_table(found, output)
+    if json_output:
+        show.as_json({"audience": show.rows_of(found)})
+    else:
+        show.table(found, right=("position",))
 
 
 def similar(

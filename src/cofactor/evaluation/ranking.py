@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -14,12 +13,12 @@ from cofactor.evaluation.held_out import chosen_rows, kernels_for
 from cofactor.lists.exact import SCORES_AT_ONCE
 from cofactor.model.factors import (
     Factors,
-    draws_needed,
     exact_of,
     needs_every_draw,
     ranked_rows,
     retriever_of,
     score_rows,
+    scoring_of,
     users_of,
 )
 
@@ -139,7 +138,7 @@ def areas_under(model: Factors, users: np.ndarray, relevant: sparse.csr_array) -
     numbers = len(users) * model.n_items * (model.item_vectors.shape[1] + 1)
     compiled = None if needs_every_draw(model) else kernels_for(numbers // 8)
     block = SCORES_AT_ONCE // max(model.n_items, 1) if compiled is None else NUMBERS_AT_ONCE // model.n_items
-    score: Callable[[np.ndarray], np.ndarray] = _scoring(model)
+    score: Callable[[np.ndarray], np.ndarray] = scoring_of(model)
     for first, last in _blocks(len(users), max(1, block)):
         part, rows = rows_between(relevant, first, last), users[first:last]
         if compiled is None:
@@ -153,24 +152,6 @@ def _arrays(model: Factors, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     """Return both sides of the product for some users, and what is added to their scores."""
     exact, users = exact_of(model), users_of(model)
     return exact.queries(users.vectors[rows]), exact.items, users.offsets(rows)
-
-
-def _scoring(model: Factors) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what scores every item for some users, by the one definition of a score."""
-    if needs_every_draw(model):
-        from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
-
-        return lambda rows: score_block(draws_needed(model), rows)
-
-    def score(rows: np.ndarray) -> Any:
-        queries, items, offsets = _arrays(model, rows)
-        queries, keys = queries.astype(np.float64), items.astype(np.float64)
-        total = np.zeros((len(rows), model.n_items))
-        for column in range(keys.shape[1]):
-            total += np.multiply.outer(queries[:, column], keys[:, column])
-        return (total + offsets[:, None]).astype(np.float32)
-
-    return score
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:

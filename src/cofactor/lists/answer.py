@@ -15,7 +15,7 @@ from cofactor.lists.request import ListRequest
 from cofactor.lists.rerank import Ranked
 from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
 
-__all__ = ["Catalog", "answer", "nearest", "positions_of", "rank", "titles_of"]
+__all__ = ["Catalog", "answer", "check_history", "nearest", "positions_of", "rank", "titles_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def answer(
     known = rows >= 0
     known[known] = catalog.has_history(rows[known])
     if request.on_unknown == "raise" and not known.all():
-        _refuse_unknown(catalog, ids, rows, known)
+        _refuse_unknown(catalog, ids, known)
     chosen = item_filter or ItemFilter.of(request, catalog.item_ids)
     seen = catalog.seen if request.exclude_seen else None
     here = np.flatnonzero(known)
@@ -117,16 +117,26 @@ def positions_of(users: np.ndarray, n_users: int) -> np.ndarray:
     return (np.arange(1, len(users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)).astype(np.int32)
 
 
-def _refuse_unknown(catalog: Catalog, ids: pl.Series, rows: np.ndarray, known: np.ndarray) -> None:
+def check_history(catalog: Catalog, ids: pl.Series, rows: np.ndarray) -> None:
+    """Raise for the first user of whom nothing was learnt."""
+    known = catalog.has_history(rows)
+    if not known.all():
+        raise UnknownIdError(f"{_without_history(ids, known)}: leave such users out, or place them by fold_in()")
+
+
+def _refuse_unknown(catalog: Catalog, ids: pl.Series, known: np.ndarray) -> None:
     """Raise for the first user who is not in the model, or else of whom nothing was learnt."""
     catalog.user_ids.rows(ids)
+    raise UnknownIdError(
+        f"{_without_history(ids, known)}: on_unknown='popular' lists popular items, on_unknown='skip' leaves such "
+        "users out, and fold_in() places users by ratings"
+    )
+
+
+def _without_history(ids: pl.Series, known: np.ndarray) -> str:
     without = np.flatnonzero(~known)
     more = f" (and {len(without) - 1:,} more)" if len(without) > 1 else ""
-    raise UnknownIdError(
-        f"user {ids[int(without[0])]!r}{more} has no history in this model, so nothing was learnt of them: "
-        "on_unknown='popular' lists popular items, on_unknown='skip' leaves such users out, and fold_in() places "
-        "users by ratings"
-    )
+    return f"user {ids[int(without[0])]!r}{more} has no history in this model, so nothing was learnt of them"
 
 
 def titles_of(titles: pl.Series | None, item_rows: np.ndarray) -> pl.Series:

@@ -13,12 +13,24 @@ from cofactor.errors import SettingError
 if TYPE_CHECKING:
     from cofactor.lists.rerank import Reranker
 
-__all__ = ["By", "ItemChoice", "ListRequest", "OnUnknown", "checked_n"]
+__all__ = [
+    "AudienceRequest",
+    "By",
+    "ItemChoice",
+    "ListRequest",
+    "OnUnknown",
+    "UserChoice",
+    "check_choice_of",
+    "checked_n",
+]
 
 OnUnknown: TypeAlias = Literal["raise", "skip", "popular"]
 By: TypeAlias = Literal["mean", "optimistic", "cautious"]
 ItemChoice: TypeAlias = Iterable[Id] | Any
 """Item ids, which hold for every user, or a data frame with the columns user and item: pairs."""
+
+UserChoice: TypeAlias = Iterable[Id] | Any
+"""User ids, which hold for every item, or a data frame with the columns user and item: pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +79,22 @@ class ListRequest:
         check_choice("on_unknown", self.on_unknown, get_args(OnUnknown))
         check_choice("by", self.by, get_args(By))
         for name in ("candidates", "exclude"):
-            _check_items(name, getattr(self, name))
+            check_choice_of(name, getattr(self, name), "item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudienceRequest:
+    """What each item's audience should be; `cofactor.Factors.recommend_users` says what the parameters mean."""
+
+    n: int = 10
+    exclude_seen: bool = True
+    candidates: UserChoice | None = None
+    exclude: UserChoice | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n", checked_n(self.n))
+        for name in ("candidates", "exclude"):
+            check_choice_of(name, getattr(self, name), "user")
 
 
 def checked_n(n: Any) -> int:
@@ -77,14 +104,26 @@ def checked_n(n: Any) -> int:
     return int(n)
 
 
-def _check_items(name: str, given: Any) -> None:
-    """Refuse what would be read as something else: the keys of a dict are no items, and one id is no list."""
+def check_choice_of(name: str, given: Any, kind: str) -> None:
+    """Refuse what would be read as something else: the keys of a dict are no items, and one id is no list.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    given : object
+    kind : {"item", "user"}
+        What is chosen from.
+    """
     if isinstance(given, Mapping):
         raise SettingError(
-            f"{name} is a {type(given).__name__}: give a list of item ids, or for items of each user's own a data "
-            "frame with the columns user and item"
+            f"{name} is a {type(given).__name__}: give a list of {kind} ids, or for {kind}s of each "
+            f"{_OTHER[kind]}'s own a data frame with the columns user and item"
         )
     if isinstance(given, str | bytes | int | float):
-        raise SettingError(f"{name} is {given!r}: give a list of item ids, [{given!r}]")
+        raise SettingError(f"{name} is {given!r}: give a list of {kind} ids, [{given!r}]")
     if given is not None and not isinstance(given, Iterable) and not hasattr(type(given), "columns"):
-        raise SettingError(f"{name} cannot be a {type(given).__name__}: give a list of item ids")
+        raise SettingError(f"{name} cannot be a {type(given).__name__}: give a list of {kind} ids")
+
+
+_OTHER = {"item": "user", "user": "item"}

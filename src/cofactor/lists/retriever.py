@@ -145,6 +145,14 @@ class ExactRetriever:
             reach=lambda: self.reach,
         )
 
+    def every_score(self, users: Users, rows: np.ndarray) -> np.ndarray:
+        """Score every item for some users, by the definition: float32, shape (users, items)."""
+        queries, keys = self.queries(users.vectors[rows]).astype(np.float64), self.items
+        total = np.zeros((len(rows), self.n_items))
+        for column in range(keys.shape[1]):
+            total += np.multiply.outer(queries[:, column], keys[:, column].astype(np.float64))
+        return (total + users.offsets(rows)[:, None]).astype(np.float32)
+
     def scores(self, users: Users, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
         """Score pairs of rows: float32, shape (pairs,)."""
         return scores_of_pairs(self.items, self.queries, users, user_rows, item_rows)
