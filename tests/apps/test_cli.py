@@ -18,7 +18,7 @@ import cofactor as cf
 from cofactor.__main__ import main as from_anywhere
 from cofactor.data.metadata import ItemMetadata
 from cofactor.evaluation import evaluate as measure
-from cofactor.lists import everyone
+from cofactor.lists import AtMost, Diversify, everyone
 from cofactor.solvers import Popularity
 
 DATA = "synthetic:80x50x1600:3"
@@ -303,7 +303,7 @@ def test_recommend_for_everyone_goes_on_after_ctrl_c(model, tmp_path, monkeypatc
         made, answer = iter(range(9)), everyone.answer
 
         def stopping(*arguments):
-            if next(made) == 2:
+            if next(made) == 3:  # the first answer is for nobody
                 raise KeyboardInterrupt
             return answer(*arguments)
 
@@ -324,6 +324,47 @@ def test_an_unknown_user_is_an_error(model):
     failed = run("recommend", model, "no-such", code=1)
     assert "error: unknown user 'no-such'" in failed.stderr
     assert failed.stdout == ""
+
+
+@pytest.fixture
+def with_genres(model, tmp_path):
+    """A model whose items have genres, and the same in a file."""
+    loaded = cf.load(model)
+    genres = pl.Series([f"{'AB'[k % 2]}|{'CDE'[k % 3]}" for k in range(loaded.n_items)])
+    told = dataclasses.replace(loaded, metadata=ItemMetadata(loaded.metadata.titles, genres))
+    return told, told.save(tmp_path / "genres.safetensors")
+
+
+def test_lists_keep_to_the_rules_of_the_options(with_genres, tmp_path):
+    loaded, path = with_genres
+    for options, rules in (
+        (["--at-most", "2"], [AtMost(2)]),
+        (["--at-most", "1", "--per", "title"], [AtMost(1, per="title")]),
+        (["--diversify", "genres"], [Diversify("genres")]),
+        (["--diversify", "genres", "--strength", "0.4", "--at-most", "3"], [AtMost(3), Diversify("genres", 0.4)]),
+    ):
+        expected = loaded.recommend([7, 8], n=4, rerank=rules)
+        assert as_json("recommend", path, "7", "8", "-n", "4", *options)["recommendations"] == expected.to_dicts()
+        run("recommend", path, "--all", "-n", "4", "-o", tmp_path / "all.parquet", *options)
+        everyone_s = pl.read_parquet(tmp_path / "all.parquet")
+        assert everyone_s.filter(pl.col("user").is_in([7, 8])).equals(expected)
+
+
+def test_rules_that_do_not_suit_the_model_or_each_other_are_refused(with_genres, tmp_path):
+    _, path = with_genres
+    output = tmp_path / "all.parquet"
+    for arguments in (["7"], ["--all", "-o", output]):
+        failed = run("recommend", path, *arguments, "--at-most", "2", "--per", "brand", code=2)
+        assert "nothing is known of the items under 'brand': the model has 'title', 'genres'" in failed.stderr
+    assert not list(tmp_path.glob("all*"))
+    for options in (
+        ["--per", "genres"],
+        ["--strength", "0.3"],
+        ["--at-most", "0"],
+        ["--diversify", "genres", "--strength", "2"],
+    ):
+        run("recommend", path, "7", *options, code=2)
+    run("recommend", path, "--all", "-o", output, "--master", "local", "--at-most", "2", code=2)
 
 
 def test_an_audience_is_told_by_id_or_title_and_written_as_a_table(model, tmp_path):

@@ -37,10 +37,12 @@ NEEDS = {
 
 @pytest.fixture(scope="module")
 def small():
-    """300 users and 200 items with string ids (196, 186, 50, 172, 242 … among them), timestamps and titles."""
+    """300 users and 200 items with string ids (196, 186, 50, 172, 242 … among them), timestamps, titles and genres."""
     table = cf.load_dataset("synthetic:300x250x9000")
     frame = table.to_frame().with_columns(pl.col("user", "item").cast(pl.String))
-    titles = frame.select("item", "title").unique("item")
+    number = pl.col("item").cast(pl.Int64)
+    genres = pl.format("genre {}|genre {}", number % 7, 7 + number % 5)
+    titles = frame.select("item", "title").unique("item").with_columns(genres=genres)
     columns = {"value": "value", "time": "timestamp"}
     return cf.from_frame(frame, **columns, titles=titles, name="ml-100k")
 

@@ -12,6 +12,7 @@ from cofactor.errors import SettingError, UnknownIdError
 
 if TYPE_CHECKING:
     from cofactor.data.vocabulary import Id
+    from cofactor.lists.rerank import Rule
     from cofactor.model.factors import Factors
 
 __all__ = ["audience", "describe", "recommend", "similar"]
@@ -36,10 +37,23 @@ def recommend(
             help="Users without history: an error, left out, or popular items", show_default="raise; skip with --all"
         ),
     ] = None,
+    at_most: Annotated[
+        int | None, typer.Option(min=1, help="At most so many items of a group in a list; --per says which groups.")
+    ] = None,
+    per: Annotated[
+        str | None, typer.Option(help="With --at-most: the items' column of groups", show_default="genres")
+    ] = None,
+    diversify: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Lists whose items differ in this column, such as genres.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(min=0, max=1, help="With --diversify: from 0 to 1", show_default="0.1")
+    ] = None,
     master: Master = None,
     json_output: Json = False,
 ) -> None:
     """Recommend the top n items for some users, or for all; after an interruption, the same command resumes."""
+    rules = _rules(at_most, per, diversify, strength)
     if everyone == bool(users) or (everyone and output is None):
         raise typer.BadParameter("give user ids, or --all with -o FILE.parquet")
     if master is not None:
@@ -47,6 +61,8 @@ def recommend(
             raise typer.BadParameter("--master makes the lists of all users: give --all and -o FOLDER")
         if on_unknown not in (None, "skip"):
             raise typer.BadParameter("--master leaves users without history out: leave out --on-unknown")
+        if rules:
+            raise typer.BadParameter("--master makes lists without rules: leave out --at-most and --diversify")
         from cofactor.apps.on_spark import recommend_everyone
 
         _say_written(recommend_everyone(model, output, n, include_seen, master), json_output)
@@ -61,7 +77,7 @@ def recommend(
     loaded = open_model(model)
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
-            written = _recommend_everyone(loaded, output, n, include_seen, on_unknown or "skip", bar)
+            written = _recommend_everyone(loaded, output, n, include_seen, on_unknown or "skip", rules, bar)
         count = loaded.n_users
         if on_unknown != "popular":
             count = int(np.count_nonzero(has_history(loaded, np.arange(count))))
@@ -69,7 +85,7 @@ def recommend(
         return
     find = _find_user if on_unknown in (None, "raise") else _parsed
     ids = [find(loaded, user) for user in users or []]
-    lists = loaded.recommend(ids, n, exclude_seen=not include_seen, on_unknown=on_unknown or "raise")
+    lists = loaded.recommend(ids, n, exclude_seen=not include_seen, on_unknown=on_unknown or "raise", rerank=rules)
     if output is not None:
         write_table(lists, output)
     if json_output:
@@ -137,6 +153,20 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
     show.vectors(loaded)
 
 
+def _rules(at_most: int | None, per: str | None, diversify: str | None, strength: float | None) -> "list[Rule]":
+    """Return the rules that the options ask for: what is capped first is made diverse then."""
+    if per is not None and at_most is None:
+        raise typer.BadParameter("--per says which groups --at-most counts: give --at-most too")
+    if strength is not None and diversify is None:
+        raise typer.BadParameter("--strength is that of --diversify: give --diversify COLUMN too")
+    if at_most is None and diversify is None:
+        return []
+    from cofactor.lists import AtMost, Diversify
+
+    capped: list[Rule] = [] if at_most is None else [AtMost(at_most, per or "genres")]
+    return capped + ([] if diversify is None else [Diversify(diversify, 0.1 if strength is None else strength)])
+
+
 def _check_format(output: Path | None, everyone: bool) -> None:
     """Refuse an output whose name promises a format that is not written."""
     if output is None:
@@ -155,7 +185,13 @@ def _say_written(result: dict[str, Any], json_output: bool) -> None:
 
 
 def _recommend_everyone(
-    model: "Factors", output: Path, n: int, include_seen: bool, on_unknown: OnUnknown, progress: show.Progress
+    model: "Factors",
+    output: Path,
+    n: int,
+    include_seen: bool,
+    on_unknown: OnUnknown,
+    rules: "list[Rule]",
+    progress: show.Progress,
 ) -> Path:
     """Write the lists of all users; when interrupted, say how far it got and how to resume."""
     from cofactor.lists.everyone import parts_folder
@@ -168,7 +204,9 @@ def _recommend_everyone(
         progress(users / max(model.n_users, 1), f"{users:,} users")
 
     try:
-        return model.recommend_all(output, n, exclude_seen=not include_seen, on_unknown=on_unknown, progress=report)
+        return model.recommend_all(
+            output, n, exclude_seen=not include_seen, on_unknown=on_unknown, rerank=rules, progress=report
+        )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped after {done:,} of {model.n_users:,} users: the same command resumes there "

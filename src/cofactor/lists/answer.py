@@ -9,13 +9,15 @@ from scipy import sparse
 
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import UnknownIdError
+from cofactor.lists.attributes import ItemAttributes
 from cofactor.lists.exact import joined, top_n
 from cofactor.lists.filters import ItemFilter
+from cofactor.lists.pipeline import rank
 from cofactor.lists.request import ListRequest
-from cofactor.lists.rerank import Ranked
-from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
+from cofactor.lists.rerank import ListContext, Ranked
+from cofactor.lists.retriever import ExactRetriever, Retriever, Users
 
-__all__ = ["Catalog", "answer", "check_history", "nearest", "positions_of", "rank", "titles_of"]
+__all__ = ["Catalog", "answer", "check_history", "nearest", "positions_of", "titles_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,8 @@ class Catalog:
         From user rows to a mask: of whom something was learnt.
     popularity : callable
         Returns how many users chose each item: shape (items,).
+    attributes : ItemAttributes
+        What else is known of the items.
     """
 
     user_ids: Vocabulary
@@ -41,17 +45,11 @@ class Catalog:
     seen: sparse.csr_array
     has_history: Callable[[np.ndarray], np.ndarray]
     popularity: Callable[[], np.ndarray]
+    attributes: ItemAttributes
 
-
-def rank(
-    retriever: Retriever, users: Users, rows: np.ndarray, request: ListRequest, chosen: Filter | None = None
-) -> Ranked:
-    """Return the lists of some rows of ``users``: retrieved as deep as the re-rankers need, re-ranked, cut to ``n``."""
-    depth = max([request.n, *(reranker.depth(request.n) for reranker in request.rerank)])
-    ranked = retriever.search(users, rows, depth, chosen or Filter())
-    for reranker in request.rerank:
-        ranked = reranker.rerank(ranked, request.n)
-    return ranked
+    def context(self, rows: np.ndarray) -> ListContext:
+        """Return what rules can know, for lists of some user rows; -1 for users without one."""
+        return ListContext(self.attributes, self.item_ids, self.seen, rows)
 
 
 def answer(
@@ -80,7 +78,8 @@ def answer(
     chosen = item_filter or ItemFilter.of(request, catalog.item_ids)
     seen = catalog.seen if request.exclude_seen else None
     here = np.flatnonzero(known)
-    ranked = rank(retriever, users, rows[here], request, chosen.for_users(_taken(ids, here), rows[here], seen))
+    theirs = chosen.for_users(_taken(ids, here), rows[here], seen)
+    ranked = rank(retriever, users, rows[here], request, theirs, catalog.context(rows[here]))
     ranked = Ranked(here[ranked.users], ranked.items, ranked.scores)
     if request.on_unknown != "popular":
         return _table(catalog, ids, ranked)
@@ -88,7 +87,7 @@ def answer(
     popular = ExactRetriever(catalog.popularity().astype(np.float32)[:, None])
     anybody = Users(np.ones((len(there), 1), np.float32))
     theirs = chosen.for_users(_taken(ids, there), rows[there], seen)
-    found = rank(popular, anybody, np.arange(len(there)), request, theirs)
+    found = rank(popular, anybody, np.arange(len(there)), request, theirs, catalog.context(rows[there]))
     whole = joined([ranked, Ranked(there[found.users], found.items, np.full(len(found.items), np.nan, np.float32))])
     order = np.argsort(whole.users, kind="stable")
     frame = _table(catalog, ids, Ranked(whole.users[order], whole.items[order], whole.scores[order]))

@@ -57,8 +57,7 @@ class ProductAudience:
         """Score by the definition all users who are so near the n-th that rounding may have misplaced them."""
         parts, rest, depth = [], np.arange(len(item_rows)), n + SPARE
         while len(rest):
-            theirs = _rows_of(chosen, rest)
-            found = self._keys.search(asked, rest, depth, theirs)
+            found = self._keys.search(asked, rest, depth, chosen.of_users(rest))
             scores = self._exact.scores(self._users, found.items, item_rows[rest[found.users]])
             best = first_places(found.users, found.items, scores, n, 0, len(rest))
             sure = self._sure(found, best, asked.vectors[rest], n, depth)
@@ -159,13 +158,6 @@ def _turned(seen: sparse.csr_array, item_rows: np.ndarray) -> sparse.csr_array:
     table = sparse.csr_array((np.ones(len(stored), np.float32), pairs), shape=(len(present), seen.shape[0]))
     table.sort_indices()
     return table[places]
-
-
-def _rows_of(chosen: Filter, rows: np.ndarray) -> Filter:
-    """Return the filter of some of those that it is for."""
-    own = None if chosen.own_candidates is None else chosen.own_candidates[rows]
-    places = rows if chosen.excluded_rows is None else chosen.excluded_rows[rows]
-    return Filter(chosen.candidates, own, chosen.excluded, places)
 
 
 def _counts_and_ends(users: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from cofactor.data.vocabulary import Id
 from cofactor.errors import SettingError
 
 if TYPE_CHECKING:
-    from cofactor.lists.rerank import Reranker
+    from cofactor.lists.rerank import AnyReranker
 
 __all__ = [
     "AudienceRequest",
@@ -72,7 +72,7 @@ class ListRequest:
     exclude: ItemChoice | None = None
     on_unknown: OnUnknown = "raise"
     by: By = "mean"
-    rerank: "Sequence[Reranker]" = ()
+    rerank: "Sequence[AnyReranker]" = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_n(self.n))
@@ -80,6 +80,7 @@ class ListRequest:
         check_choice("by", self.by, get_args(By))
         for name in ("candidates", "exclude"):
             check_choice_of(name, getattr(self, name), "item")
+        object.__setattr__(self, "rerank", _checked_rerankers(self.rerank))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,23 @@ def checked_n(n: Any) -> int:
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
         raise SettingError(f"n is {n!r}: it must be a whole number of 0 or more")
     return int(n)
+
+
+def _checked_rerankers(given: Any) -> tuple[Any, ...]:
+    """Refuse what reranks nothing, and a re-ranker without its list."""
+    if _reranks(given):
+        raise SettingError(f"rerank is {given!r}: give a list, [{given!r}]")
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise SettingError(f"rerank is {given!r}: give a list of re-rankers, such as [AtMost(2, per='genres')]")
+    rerankers = tuple(given)
+    for one in rerankers:
+        if not _reranks(one):
+            raise SettingError(f"rerank holds {one!r}, which is no re-ranker, such as AtMost(2, per='genres')")
+    return rerankers
+
+
+def _reranks(given: Any) -> bool:
+    return not isinstance(given, type) and (hasattr(given, "bound") or hasattr(given, "rerank"))
 
 
 def check_choice_of(name: str, given: Any, kind: str) -> None:

@@ -63,6 +63,12 @@ class Filter:
     excluded: sparse.csr_array | None = None
     excluded_rows: np.ndarray | None = None
 
+    def of_users(self, some: np.ndarray) -> "Filter":
+        """Return the filter of some of the asked users, by their positions."""
+        own = None if self.own_candidates is None else self.own_candidates[some]
+        rows = some if self.excluded_rows is None else self.excluded_rows[some]
+        return Filter(self.candidates, own, self.excluded, None if self.excluded is None else rows)
+
 
 class Retriever(Protocol):
     """Finds each user's best items."""

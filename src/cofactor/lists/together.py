@@ -13,13 +13,16 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from cofactor.data.arguments import check_choice
 from cofactor.data.passes import counts_of
 from cofactor.errors import SettingError
-from cofactor.lists.answer import Catalog, positions_of, rank, titles_of
+from cofactor.lists.answer import Catalog, positions_of, titles_of
 from cofactor.lists.filters import ItemFilter
+from cofactor.lists.pipeline import rank
 from cofactor.lists.request import ListRequest
+from cofactor.lists.rerank import ListContext
 from cofactor.lists.retriever import Filter, ScoringRetriever, Users
 
 __all__ = ["Together", "group_list"]
@@ -61,8 +64,9 @@ def group_list(
     together = combined(score, rows, how)
     retriever = ScoringRetriever(lambda _: together[None].copy(), len(together))
     allowed = _allowed(catalog, users, rows, request)
-    nobody = Users(np.empty((1, 0), np.float32))
-    ranked = rank(retriever, nobody, np.zeros(1, np.int64), request, Filter(allowed))
+    group, only = Users(np.empty((1, 0), np.float32)), np.zeros(1, np.int64)
+    context = ListContext(catalog.attributes, catalog.item_ids, _joint_history(catalog.seen, rows), only)
+    ranked = rank(retriever, group, only, request, Filter(allowed), context)
     return pl.DataFrame(
         [
             pl.Series("position", positions_of(ranked.users, 1)),
@@ -79,6 +83,13 @@ def combined(score: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, how: T
     for row in rows[1:]:
         total = _STEPS[how](total, score(np.array([row]))[0])
     return (total / len(rows) if how == "mean" else total).astype(np.float32)
+
+
+def _joint_history(seen: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
+    """Return in one row what any member has had."""
+    theirs = seen[rows]
+    items = np.unique(theirs.indices[theirs.data > 0])
+    return sparse.csr_array((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, seen.shape[1]))
 
 
 def _allowed(catalog: Catalog, users: pl.Series, rows: np.ndarray, request: ListRequest) -> np.ndarray:

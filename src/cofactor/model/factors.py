@@ -22,8 +22,10 @@ from cofactor.data.preparation import AsGiven, Preparation, prepared
 from cofactor.data.timing import Timing, latest_first
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import SettingError, UnknownIdError
-from cofactor.lists.answer import Catalog, answer, check_history, nearest, rank, titles_of
+from cofactor.lists.answer import Catalog, answer, check_history, nearest, titles_of
+from cofactor.lists.attributes import ItemAttributes
 from cofactor.lists.audience import Audience, ProductAudience, ScoringAudience, audience
+from cofactor.lists.pipeline import rank
 from cofactor.lists.request import AudienceRequest, By, ItemChoice, ListRequest, OnUnknown, UserChoice, checked_n
 from cofactor.lists.rerank import Ranked
 from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
@@ -35,7 +37,7 @@ from cofactor.model.origin import Origin
 from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
-    from cofactor.lists.rerank import Reranker
+    from cofactor.lists.rerank import AnyReranker
     from cofactor.model.fold_in import Newcomers
 
 __all__ = ["Factors", "Origin"]
@@ -319,7 +321,7 @@ class Factors:
         exclude: ItemChoice | None = None,
         on_unknown: OnUnknown = "raise",
         by: By = "mean",
-        rerank: "Sequence[Reranker]" = (),
+        rerank: "Sequence[AnyReranker]" = (),
     ) -> pl.DataFrame:
         """Return each user's ``n`` best items.
 
@@ -342,7 +344,7 @@ class Factors:
         by : {"mean", "optimistic", "cautious"}
             What to order by, in a model made of draws: the mean score, one standard deviation more (items that might
             be loved), or one less (items that are surely liked).
-        rerank : sequence of Reranker
+        rerank : sequence of re-rankers
             Applied in order to the exact list, as deep as they need, before it is cut to ``n``.
 
         Returns
@@ -428,7 +430,7 @@ class Factors:
         exclude_seen: bool = True,
         candidates: ItemChoice | None = None,
         exclude: ItemChoice | None = None,
-        rerank: "Sequence[Reranker]" = (),
+        rerank: "Sequence[AnyReranker]" = (),
     ) -> pl.DataFrame:
         """Return one list for several people who will share it.
 
@@ -447,7 +449,7 @@ class Factors:
             Choose from these items only; with a frame, from those that every member has a pair of.
         exclude : iterable of str or int, or data frame with the columns user and item, optional
             Never choose these items, or with a frame those that any member has a pair of.
-        rerank : sequence of Reranker
+        rerank : sequence of re-rankers
             As in `recommend`.
 
         Returns
@@ -488,7 +490,7 @@ class Factors:
         candidates: ItemChoice | None = None,
         exclude: ItemChoice | None = None,
         on_unknown: OnUnknown = "skip",
-        rerank: "Sequence[Reranker]" = (),
+        rerank: "Sequence[AnyReranker]" = (),
         progress: Callable[[int], None] | None = None,
     ) -> Path:
         """Write everyone's ``n`` best items to a Parquet file, in bounded memory.
@@ -894,8 +896,20 @@ def catalog_of(model: Factors) -> Catalog:
     """Return whom and what a model's lists are about."""
     return Catalog(
         model.users, model.items, model.metadata.titles, model.seen,
-        lambda rows: has_history(model, rows), lambda: popularity_of(model, lately=True),
+        lambda rows: has_history(model, rows), lambda: popularity_of(model, lately=True), attributes_of(model),
     )  # fmt: skip
+
+
+def attributes_of(model: Factors) -> ItemAttributes:
+    """Return what is known of a model's items, for rules and metrics."""
+    attributes: ItemAttributes = model._once("attributes", lambda: ItemAttributes(item_table_of(model), model.n_items))
+    return attributes
+
+
+def item_table_of(model: Factors) -> pl.DataFrame:
+    """Return what is known of a model's items, in row order: a column for each attribute."""
+    known = {"title": model.metadata.titles, "genres": model.metadata.genres}
+    return pl.DataFrame({name: texts for name, texts in known.items() if texts is not None})
 
 
 def retriever_of(model: Factors, by: By = "mean") -> Retriever:
