@@ -351,16 +351,17 @@ REQUESTED_METRICS = (
     RequestedMetric(
         name="ild",
         label="distance within the list",
-        definition="Mean over all pairs of listed items of 1 − |A ∩ B| / √(|A| |B|), where A and B are the items' "
-        "groups by an attribute, such as genres; items in no group share one of their own. Ziegler, McNee, Konstan and "
-        "Lausen (2005), Improving Recommendation Lists Through Topic Diversification, with the cosine.",
+        definition="Mean over all pairs of listed items of 1 − c / √(a b), where a and b are how many groups the two "
+        "are in by an attribute, such as genres, and c how many both are in; items in no group share one of their own. "
+        "Ziegler, McNee, Konstan and Lausen (2005), Improving Recommendation Lists Through Topic Diversification, with "
+        "the cosine.",
         better=None,
     ),
     RequestedMetric(
         name="calibration",
         label="divergence from the history's mix",
-        definition="KL(p || 0.99 q + 0.01 p), in nats, where p are the shares of an attribute's groups, such as "
-        "genres, in what the user had in training, and q those in the list; an item in several groups counts in equal "
+        definition="Σ p log(p / (0.99 q + 0.01 p)) over the groups of an attribute, such as genres, where p are their "
+        "shares in what the user had in training, and q those in the list; an item in several groups counts in equal "
         "parts. 0 if the mixes are the same; Steck (2018), Calibrated Recommendations.",
         better=None,
     ),

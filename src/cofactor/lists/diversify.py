@@ -16,16 +16,17 @@ Method: TypeAlias = Literal["msd", "mmr", "dpp"]
 class Diversify:
     """Trade some relevance for lists whose items differ in their groups, such as genres; a re-ranker for ``recommend``.
 
-    **Model.** The distance of two items is 1 minus the cosine of their groups, 1 - |A ∩ B| / √(|A| |B|); items in no
-    group share one of their own. The relevance r of a candidate is its score, scaled to the range from 0 to 1 among the
-    user's ``among`` best items. With S for what is in the list so far and s for the strength, a list is
+    **Model.** The distance of two items is 1 minus the cosine of their groups: 1 - c / √(a b) if one is in a groups,
+    the other in b, and both in c of them; items in no group share one of their own. The relevance r of a candidate is
+    its score, scaled to the range from 0 to 1 among the user's ``among`` best items. With s for the strength, a list is
 
     - ``"msd"``, maximal sum of distances: (1 - s) Σ r + s Σ distance over all pairs;
-    - ``"mmr"``, maximal marginal relevance: each item maximizes (1 - s) r - s max similarity to S;
-    - ``"dpp"``, a determinantal point process: log det of w sim w, with w = exp((1 - s) z) for the scores' z values.
+    - ``"mmr"``, maximal marginal relevance: each item maximizes (1 - s) r - s times its cosine with the nearest of
+      those before it;
+    - ``"dpp"``, a determinantal point process: log det of w cosine w, with w = exp((1 - s) z) for the scores' z values.
 
-    **Algorithm.** Greedy: the most relevant item, and then in every position the candidate that adds most. The
-    time is that of n passes over the candidates.
+    **Algorithm.** Greedy: the most relevant item, and then the candidate that adds most, n times. What the first and
+    the last choose is a set, and is listed by score. The time is that of n passes over the candidates.
 
     **Reference.** Borodin, Lee and Ye (2012), Max-Sum Diversification, Monotone Submodular Functions and Dynamic
     Updates; Carbonell and Goldstein (1998), The Use of MMR, Diversity-Based Reranking; Chen, Zhang and Zhou (2018),

@@ -117,10 +117,9 @@ class _Pipeline:
         return ranked, found
 
     def _searched(self, some: np.ndarray, n: int, chosen: Filter) -> Ranked:
-        everybody = len(some) == len(self.rows)
-        found = self.retriever.search(
-            self.users, self.rows if everybody else self.rows[some], n, chosen if everybody else chosen.of_users(some)
-        )
+        if len(some) == len(self.rows):
+            return self.retriever.search(self.users, self.rows, n, chosen)
+        found = self.retriever.search(self.users, self.rows[some], n, chosen.of_users(some))
         return Ranked(some[found.users], found.items, found.scores)
 
     def _with_more(self, ranked: Ranked, some: np.ndarray, items: np.ndarray, count: int) -> Ranked:
