@@ -37,12 +37,15 @@ NEEDS = {
 
 @pytest.fixture(scope="module")
 def small():
-    """300 users, 200 items with string ids (196, 186, 50, 172, 242 … among them), times, titles, genres and years."""
+    """300 users, 200 items with string ids (196, 186, 50, 172, 242 … among them), times, and a few attributes."""
     table = cf.load_dataset("synthetic:300x250x9000")
     frame = table.to_frame().with_columns(pl.col("user", "item").cast(pl.String))
-    films = frame.select("item", "title", genres=pl.lit("Comedy|War"), year=pl.lit(1990)).unique("item")
+    number = pl.col("item").cast(pl.Int64)
+    genres = pl.format("genre {}|genre {}", number % 7, 7 + number % 5)
+    films = frame.select("item", "title", genres=genres, year=1960 + number % 40).unique("item")
+    people = frame.select("user", age=18 + pl.col("user").cast(pl.Int64) % 50).unique("user")
     columns = {"value": "value", "time": "timestamp"}
-    return cf.from_frame(frame, **columns, items=films, name="ml-100k")
+    return cf.from_frame(frame, **columns, items=films, users=people, name="ml-100k")
 
 
 @pytest.fixture
