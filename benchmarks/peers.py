@@ -41,6 +41,7 @@ PEERS = {
     "keras_rs": Peer(("keras-rs==0.4.0", "jax==0.10.2"), {"KERAS_BACKEND": "jax"}),
     "irspack": Peer(("irspack==0.5.2",)),
     "lightfm": Peer(("lightfm-next==1.19.0",)),  # a fork, since LightFM itself no longer builds
+    "pyversity": Peer(("pyversity==0.2.0",)),
     "myfm": Peer(("myfm==0.4.0", "setuptools<80", "scikit-learn", "pandas")),  # it imports pkg_resources
 }
 

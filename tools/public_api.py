@@ -17,6 +17,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 MODULES: dict[str, tuple[str, ...] | None] = {  # and which of their names are public, if not all
     "cofactor": None,
     "cofactor.evaluation": None,
+    "cofactor.lists": ("AtMost", "Boost", "Calibrate", "Diversify", "Pin", "Promote"),
     "cofactor.solvers": None,
     "cofactor.solvers.keras_mf": None,
     "cofactor.model.folder": ("FolderModel", "open_folder"),

@@ -18,7 +18,7 @@ import cofactor as cf
 from cofactor.__main__ import main as from_anywhere
 from cofactor.data.metadata import Metadata
 from cofactor.evaluation import evaluate as measure
-from cofactor.lists import everyone
+from cofactor.lists import AtMost, Diversify, everyone
 from cofactor.solvers import Popularity
 
 DATA = "synthetic:80x50x1600:3"
@@ -313,7 +313,7 @@ def test_recommend_for_everyone_goes_on_after_ctrl_c(model, tmp_path, monkeypatc
         made, answer = iter(range(9)), everyone.answer
 
         def stopping(*arguments):
-            if next(made) == 2:
+            if next(made) == 3:  # the first answer is for nobody
                 raise KeyboardInterrupt
             return answer(*arguments)
 
@@ -336,6 +336,58 @@ def test_an_unknown_user_is_an_error(model):
     assert failed.stdout == ""
 
 
+@pytest.fixture
+def with_genres(model, tmp_path):
+    """A model whose items have genres, and the same in a file."""
+    loaded = cf.load(model)
+    genres = pl.Series([f"{'AB'[k % 2]}|{'CDE'[k % 3]}" for k in range(loaded.n_items)])
+    years = pl.Series([1990 + k % 4 for k in range(loaded.n_items)])
+    told = dataclasses.replace(loaded, metadata=Metadata(loaded.metadata.items.with_columns(genres=genres, year=years)))
+    return told, told.save(tmp_path / "genres.safetensors")
+
+
+def test_lists_keep_to_the_rules_of_the_options(with_genres, tmp_path):
+    loaded, path = with_genres
+    for options, rules in (
+        (["--at-most", "2"], [AtMost(2)]),
+        (["--at-most", "1", "--per", "year"], [AtMost(1, per="year")]),
+        (["--diversify", "genres"], [Diversify("genres")]),
+        (["--diversify", "genres", "--strength", "0.4", "--at-most", "3"], [AtMost(3), Diversify("genres", 0.4)]),
+    ):
+        expected = loaded.recommend([7, 8], n=4, rerank=rules)
+        assert as_json("recommend", path, "7", "8", "-n", "4", *options)["recommendations"] == expected.to_dicts()
+        run("recommend", path, "--all", "-n", "4", "-o", tmp_path / "all.parquet", *options)
+        everyone_s = pl.read_parquet(tmp_path / "all.parquet")
+        assert everyone_s.filter(pl.col("user").is_in([7, 8])).equals(expected)
+
+
+def test_rules_that_do_not_suit_the_model_or_each_other_are_refused(with_genres, tmp_path):
+    _, path = with_genres
+    output = tmp_path / "all.parquet"
+    for arguments in (["7"], ["--all", "-o", output]):
+        failed = run("recommend", path, *arguments, "--at-most", "2", "--per", "brand", code=2)
+        assert "there is no column 'brand': what is known of the items is item, title, genres, year" in failed.stderr
+    assert not list(tmp_path.glob("all*"))
+    for options in (
+        ["--per", "genres"],
+        ["--strength", "0.3"],
+        ["--at-most", "0"],
+        ["--diversify", "genres", "--strength", "2"],
+    ):
+        run("recommend", path, "7", *options, code=2)
+    run("recommend", path, "--all", "-o", output, "--master", "local", "--at-most", "2", code=2)
+
+
+def test_an_audience_is_told_by_id_or_title_and_written_as_a_table(model, tmp_path):
+    loaded = cf.load(model)
+    found = as_json("audience", model, "7", loaded.metadata.titles[3], "-n", "3")["audience"]
+    assert found == loaded.recommend_users([7, 4], n=3).to_dicts()
+    everybody = as_json("audience", model, "7", "--include-seen", "-o", tmp_path / "who.csv")["audience"]
+    assert len(everybody) == 80 == len(pl.read_csv(tmp_path / "who.csv"))
+    assert "position" in run("audience", model, "7").stdout
+    assert "must end in" in run("audience", model, "7", "-o", tmp_path / "who.txt", code=2).stderr
+
+
 def test_similar_takes_ids_and_titles(model):
     by_id = as_json("similar", model, "7", "-n", "3")
     assert by_id["item"] == 7
@@ -351,7 +403,10 @@ def priced(tmp_path):
     plays, goods = tmp_path / "plays.csv", tmp_path / "goods.csv"
     plays.write_text("user,item,value\n" + "".join(f"u{u},i{i},1\n" for u in range(6) for i in range(5) if u != i))
     goods.write_text("item,title,price,kinds\n" + "".join(f"i{i},Thing {i},{10 * i},a|b{i}\n" for i in range(5)))
-    run("fit", plays, "--items", goods, "--rank", 2, "--epochs", 2, "-o", tmp_path / "m.safetensors")
+    people = tmp_path / "people.csv"
+    people.write_text("user,age\n" + "".join(f"u{u},{20 + u}\n" for u in range(6)))
+    tables = "--items", goods, "--users", people
+    run("fit", plays, *tables, "--rank", 2, "--epochs", 2, "-o", tmp_path / "m.safetensors")
     return tmp_path / "m.safetensors"
 
 
@@ -361,8 +416,12 @@ def test_lists_keep_to_conditions(priced, tmp_path):
     assert sorted(row["item"] for row in listed) == ["i0", "i1", "i4"]
     run("recommend", priced, "--all", "--include-seen", "--where", "price >= 40", "-o", tmp_path / "all.parquet")
     assert set(pl.read_parquet(tmp_path / "all.parquet")["item"]) == {"i4"}
+    both = as_json(*recommend, "--where", "price < 20 or 'b4' in kinds", "--at-most", "1", "--per", "kinds", "-n", "2")
+    assert len({row["item"] for row in both["recommendations"]} & {"i0", "i1", "i4"}) == 2
     near = as_json("similar", priced, "i0", "--where", "price between 10 and 20")["similar"]
     assert sorted(row["item"] for row in near) == ["i1", "i2"]
+    told = as_json("audience", priced, "i0", "--include-seen", "--where", "age >= 24")["audience"]
+    assert sorted(row["user"] for row in told) == ["u4", "u5"]
 
 
 def test_a_condition_that_cannot_be_read_is_named_by_its_option(priced):
@@ -370,6 +429,9 @@ def test_a_condition_that_cannot_be_read_is_named_by_its_option(priced):
     told = " ".join(failed.stderr.split())
     assert "error: --where is 'prise < 20', and from character 1 on: there is no column 'prise': did you mean" in told
     assert "what is known of the items is item, title, price, kinds" in told
+    told = " ".join(run("audience", priced, "i0", "--where", "aeg < 30", code=2).stderr.split())
+    assert "error: --where is 'aeg < 30', and from character 1 on: there is no column 'aeg': did you mean 'age'" in told
+    assert "what is known of the users is user, age" in told
     told = run("recommend", priced, "--all", "-o", "lists", "--master", "local", "--where", "price < 2", code=2).stderr
     assert "--where works on one machine only" in " ".join(told.split())
 

@@ -37,7 +37,7 @@ NEEDS = {
 
 @pytest.fixture(scope="module")
 def small():
-    """300 users, 200 items with string ids (196, 186, 50, 172, 242 … among them), times, titles, genres and years."""
+    """300 users, 200 items with string ids (196, 186, 50, 172, 242 … among them), times, and a few attributes."""
     table = cf.load_dataset("synthetic:300x250x9000")
     frame = table.to_frame().with_columns(pl.col("user", "item").cast(pl.String))
     number = pl.col("item").cast(pl.Int64)
@@ -45,8 +45,9 @@ def small():
         "{}|genre {}", pl.when(number % 2 == 0).then(pl.lit("Comedy")).otherwise(pl.lit("War")), number % 7
     )
     films = frame.select("item", "title", genres=genres, year=1950 + number % 50).unique("item", maintain_order=True)
+    people = frame.select("user", age=18 + pl.col("user").cast(pl.Int64) % 50).unique("user")
     columns = {"value": "value", "time": "timestamp"}
-    return cf.from_frame(frame, **columns, items=films, name="ml-100k")
+    return cf.from_frame(frame, **columns, items=films, users=people, name="ml-100k")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The commands that ask a model: ``cofactor recommend``, ``similar`` and ``describe``."""
+"""The commands that ask a model: ``cofactor recommend``, ``audience``, ``similar`` and ``describe``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +13,10 @@ from cofactor.errors import SettingError, UnknownIdError
 
 if TYPE_CHECKING:
     from cofactor.data.vocabulary import Id
+    from cofactor.lists.rerank import Rule
     from cofactor.model.factors import Factors
 
-__all__ = ["describe", "recommend", "similar"]
+__all__ = ["audience", "describe", "recommend", "similar"]
 
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
 OnUnknown = Literal["raise", "skip", "popular"]
@@ -44,10 +45,23 @@ def recommend(
         ),
     ] = None,
     where: Where = None,
+    at_most: Annotated[
+        int | None, typer.Option(min=1, help="At most so many items of a group in a list; --per says which groups.")
+    ] = None,
+    per: Annotated[
+        str | None, typer.Option(help="With --at-most: the items' column of groups", show_default="genres")
+    ] = None,
+    diversify: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Lists whose items differ in this column, such as genres.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(min=0, max=1, help="With --diversify: from 0 to 1", show_default="0.1")
+    ] = None,
     master: Master = None,
     json_output: Json = False,
 ) -> None:
     """Recommend the top n items for some users, or for all; after an interruption, the same command resumes."""
+    rules = _rules(at_most, per, diversify, strength)
     if everyone == bool(users) or (everyone and output is None):
         raise typer.BadParameter("give user ids, or --all with -o FILE.parquet")
     if master is not None:
@@ -57,6 +71,8 @@ def recommend(
             raise typer.BadParameter("--master leaves users without history out: leave out --on-unknown")
         if where is not None:
             raise typer.BadParameter("--where works on one machine only: leave --where out, or --master")
+        if rules:
+            raise typer.BadParameter("--master makes lists without rules: leave out --at-most and --diversify")
         from cofactor.apps.on_spark import recommend_everyone
 
         _say_written(recommend_everyone(model, output, n, include_seen, master), json_output)
@@ -69,10 +85,10 @@ def recommend(
     from cofactor.model.storage import open_model
 
     loaded = open_model(model)
+    question: dict[str, Any] = {"n": n, "exclude_seen": not include_seen, "where": where, "rerank": rules}
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
-            question = {"n": n, "exclude_seen": not include_seen, "on_unknown": on_unknown or "skip", "where": where}
-            written = _recommend_everyone(loaded, output, question, bar)
+            written = _recommend_everyone(loaded, output, question | {"on_unknown": on_unknown or "skip"}, bar)
         count = loaded.n_users
         if on_unknown != "popular":
             count = int(np.count_nonzero(has_history(loaded, np.arange(count))))
@@ -80,13 +96,43 @@ def recommend(
         return
     find = _find_user if on_unknown in (None, "raise") else _parsed
     ids = [find(loaded, user) for user in users or []]
-    lists = loaded.recommend(ids, n, exclude_seen=not include_seen, on_unknown=on_unknown or "raise", where=where)
+    lists = loaded.recommend(ids, on_unknown=on_unknown or "raise", **question)
     if output is not None:
         write_table(lists, output)
     if json_output:
         show.as_json({"recommendations": show.rows_of(lists)})
     else:
         show.table(lists, right=("position",))
+
+
+def audience(
+    model: ModelPath,
+    items: Annotated[list[str], typer.Argument(help="Ids or titles of items.")],
+    n: Annotated[int, typer.Option("-n", help="How many users.")] = 100,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write: .parquet, .csv or .jsonl.")
+    ] = None,
+    include_seen: Annotated[bool, typer.Option(help="Also name users who have had the item.")] = False,
+    where: Annotated[
+        str | None, typer.Option(help='Only users for whom this holds, such as "age < 30".', show_default="all")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """List whom to tell about some items: the users with the highest scores for them."""
+    check_output(output, model)
+    _check_format(output, everyone=False)
+    from cofactor.apps.item_search import find_item
+    from cofactor.model.storage import open_model
+
+    loaded = open_model(model)
+    ids = [find_item(loaded, item) for item in items]
+    found = loaded.recommend_users(ids, n, exclude_seen=not include_seen, where=where)
+    if output is not None:
+        write_table(found, output)
+    if json_output:
+        show.as_json({"audience": show.rows_of(found)})
+    else:
+        show.table(found, right=("position",))
 
 
 def similar(
@@ -121,6 +167,20 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
     for name, value in _card(loaded).items():
         show.say(f"  {name}: {value}")
     show.vectors(loaded)
+
+
+def _rules(at_most: int | None, per: str | None, diversify: str | None, strength: float | None) -> "list[Rule]":
+    """Return the rules that the options ask for: what is capped first is made diverse then."""
+    if per is not None and at_most is None:
+        raise typer.BadParameter("--per says which groups --at-most counts: give --at-most too")
+    if strength is not None and diversify is None:
+        raise typer.BadParameter("--strength is that of --diversify: give --diversify COLUMN too")
+    if at_most is None and diversify is None:
+        return []
+    from cofactor.lists import AtMost, Diversify
+
+    capped: list[Rule] = [] if at_most is None else [AtMost(at_most, per or "genres")]
+    return capped + ([] if diversify is None else [Diversify(diversify, 0.1 if strength is None else strength)])
 
 
 def _check_format(output: Path | None, everyone: bool) -> None:

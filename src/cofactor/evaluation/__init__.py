@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.given_lists import evaluate_lists
 from cofactor.evaluation.held_out import without_training_rows
 from cofactor.evaluation.protocols import evaluate_by_fold_in, evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate
@@ -22,6 +23,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_by_fold_in",
+    "evaluate_lists",
     "evaluate_sampled",
     "report_page",
     "tune",

@@ -27,6 +27,7 @@ __all__ = [
     "ERROR_METRICS",
     "LIST_METRICS",
     "METRICS",
+    "REQUESTED_METRICS",
     "SCORE_METRICS",
     "SUMS",
     "CatalogMetric",
@@ -35,6 +36,7 @@ __all__ = [
     "ListMetric",
     "ListSums",
     "Metric",
+    "RequestedMetric",
     "areas",
     "finished",
     "gini",
@@ -105,6 +107,11 @@ class CatalogMetric(Metric):
     """A metric of all lists together, computed from how often each item is listed; users have no value of it."""
 
     value: Callable[[np.ndarray], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestedMetric(Metric):
+    """A metric of each user's list that is measured on request, by `cofactor.evaluation.beyond`."""
 
 
 SUMS = ("found", "gained", "precisions", "reciprocal", "surprise", "popular", "listed")
@@ -334,8 +341,54 @@ SCORE_METRICS = (
 )
 """What takes the scores of all items for every user, and so is measured on request only."""
 
+_THIRD = (
+    "Σ hit / R with the hits and the relevant items of {} third of the training data alone: items in the order of how "
+    "many users had them, cut where a third and two thirds of the training pairs are reached. Users without a relevant "
+    "item there have no value; Steck (2011), Item Popularity and Recommendation Accuracy, on why it is to be looked at."
+)
+
+REQUESTED_METRICS = (
+    RequestedMetric(
+        name="ild",
+        label="distance within the list",
+        definition="Mean over all pairs of listed items of 1 − c / √(a b), where a and b are how many groups the two "
+        "are in by an attribute, such as genres, and c how many both are in; items in no group share one of their own. "
+        "Ziegler, McNee, Konstan and Lausen (2005), Improving Recommendation Lists Through Topic Diversification, with "
+        "the cosine.",
+        better=None,
+    ),
+    RequestedMetric(
+        name="calibration",
+        label="divergence from the history's mix",
+        definition="Σ p log(p / (0.99 q + 0.01 p)) over the groups of an attribute, such as genres, where p are their "
+        "shares in what the user had in training, and q those in the list; an item in several groups counts in equal "
+        "parts. 0 if the mixes are the same; Steck (2018), Calibrated Recommendations.",
+        better=None,
+    ),
+    RequestedMetric(
+        name="recall_popular",
+        label="recall of popular items",
+        definition=_THIRD.format("the most popular"),
+        better="higher",
+    ),
+    RequestedMetric(
+        name="recall_middle",
+        label="recall of less popular items",
+        definition=_THIRD.format("the middle"),
+        better="higher",
+    ),
+    RequestedMetric(
+        name="recall_rare",
+        label="recall of rare items",
+        definition=_THIRD.format("the least popular"),
+        better="higher",
+    ),
+)
+"""What is measured of each user's list on request, since it needs more than the list and its hits."""
+
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric for metric in (*ERROR_METRICS, *LIST_METRICS, *CATALOG_METRICS, *SCORE_METRICS)
+    metric.name: metric
+    for metric in (*ERROR_METRICS, *LIST_METRICS, *CATALOG_METRICS, *REQUESTED_METRICS, *SCORE_METRICS)
 }
 """Every metric by its name."""
 
@@ -490,5 +543,6 @@ __doc__ = (
     f"{_described('Errors of predicted ratings, over all held-out ratings', ERROR_METRICS)}"
     f"{_described('Of each list', LIST_METRICS, '@k')}"
     f"{_described('Of the lists of all users together', CATALOG_METRICS, '@k')}"
+    f"{_described('Of each list, on request', REQUESTED_METRICS, '@k')}"
     f"{_described('Of the scores of all items, on request', SCORE_METRICS)}"
 )

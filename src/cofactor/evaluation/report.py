@@ -16,21 +16,25 @@ from cofactor.data.times import shown_length
 from cofactor.data.vocabulary import Id, id_series
 from cofactor.errors import DataError, SettingError
 from cofactor.evaluation import ranking
+from cofactor.evaluation.beyond import BeyondHits
 from cofactor.evaluation.held_out import Group, HeldOut, OnNewItems, OnUnknown, matched
 from cofactor.evaluation.metrics import (
     CATALOG_METRICS,
     ERROR_METRICS,
     LIST_METRICS,
+    REQUESTED_METRICS,
     SCORE_METRICS,
     ItemPopularity,
+    Metric,
 )
 from cofactor.evaluation.per_user import Column, Pairs, PerUser, percentiles
-from cofactor.model.factors import Factors
+from cofactor.model.factors import Factors, attributes_of
 
 __all__ = [
     "FULL",
     "Comparison",
     "Report",
+    "checked_requests",
     "compare",
     "evaluate",
     "label_of_solver",
@@ -154,8 +158,7 @@ class Report:
         SettingError
             If there is no such metric, or users have no value of it, as of coverage and gini.
         """
-        if not 0 < level < 1:
-            raise SettingError(f"level is {level}: it must lie between 0 and 1, such as 0.95")
+        check_level(level)
         resampled = self.measured_users().resampled
         if name not in resampled:
             raise SettingError(f"no per-user {name!r}; available: {', '.join(resampled)}")
@@ -174,6 +177,45 @@ class Report:
         floats = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
         return pl.DataFrame(rows, schema_overrides=floats, infer_schema_length=None)
 
+    def by(self, people: Any, column: str, level: float = 0.95) -> pl.DataFrame:
+        """Return every metric of each group of users, with its interval: are some of them served worse?
+
+        Parameters
+        ----------
+        people : data frame
+            With the columns user and ``column``.
+        column : str
+            What to group by, such as ``"gender"``; users it is not known of are a group of their own, null.
+        level : float
+            The probability of the intervals, which are made as in `interval`, within each group.
+
+        Returns
+        -------
+        polars.DataFrame
+            The column, n_users, metric, value, low, high: groups in their order, and in each the metrics in theirs.
+
+        Raises
+        ------
+        DataError
+            If the frame lacks a column, or says two things of a user.
+        SettingError
+            If the report has averages only, or ``level`` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import cofactor as cf
+        >>> from cofactor.solvers import ImplicitALS
+        >>> train, test = cf.load_dataset("synthetic:60x40x600").split_random(test_fraction=0.2, seed=0)
+        >>> report = evaluate(ImplicitALS(rank=4, seed=0).fit(train), test)
+        >>> people = pl.DataFrame({"user": range(1, 61), "club": ["gold", "blue"] * 30})
+        >>> report.by(people, "club").filter(pl.col("metric") == "ndcg@10")["club"].to_list()
+        ['blue', 'gold']
+        """
+        from cofactor.evaluation.by_group import by_group
+
+        check_level(level)
+        return by_group(self.measured_users(), people, column, level)
+
     def measured_users(self) -> PerUser:
         """Return what was measured of each user.
 
@@ -188,6 +230,12 @@ class Report:
 
     def _marked(self) -> dict[str, str]:
         return {"protocol": self.protocol} if self.protocol else {}
+
+
+def check_level(level: float) -> None:
+    """Refuse what is no probability of an interval."""
+    if not 0 < level < 1:
+        raise SettingError(f"level is {level}: it must lie between 0 and 1, such as 0.95")
 
 
 def label_of_solver(solver: Any) -> str:
@@ -238,6 +286,7 @@ def evaluate(
     on_new_items: OnNewItems | None = None,
     candidates: Iterable[Id] | None = None,
     also: Iterable[str] = (),
+    by: str = "genres",
 ) -> Report:
     """Measure a model on ratings that were held out from its training.
 
@@ -268,7 +317,11 @@ def evaluate(
     candidates : iterable of str or int, optional
         Only these items are ranked, and only they are relevant: the new items of a catalogue among themselves, say.
     also : iterable of str
-        What is measured on request only: ``"auc"``, since it takes the scores of all items for every user.
+        What is measured on request only: ``"auc"``, since it takes the scores of all items for every user; of lists
+        ``"ild"`` and ``"calibration"``, how far their items and their mix differ by an attribute, and
+        ``"recall_popular"``, ``"recall_middle"`` and ``"recall_rare"``, recall by thirds of the training data.
+    by : str
+        The column of the items that ``"ild"`` and ``"calibration"`` are measured by.
 
     Returns
     -------
@@ -279,7 +332,8 @@ def evaluate(
     DataError
         If a test rating was in the training data, or no user can be measured.
     SettingError
-        If a length is below 1, or ``also``, ``on_unknown`` or ``on_new_items`` is not one of the choices.
+        If a length is below 1, or ``also``, ``on_unknown`` or ``on_new_items`` is not one of the choices; if nothing is
+        known of the items under ``by`` where that is needed.
 
     Examples
     --------
@@ -293,9 +347,7 @@ def evaluate(
     >>> low < report["ndcg@10"] < high
     True
     """
-    further, possible = ({also} if isinstance(also, str) else set(also)), [metric.name for metric in SCORE_METRICS]
-    if unknown := sorted(further - set(possible)):
-        raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, possible))}")
+    further = checked_requests(also, (*SCORE_METRICS, *REQUESTED_METRICS))
     held_out = matched(model, test, on_unknown, on_new_items)
     lists_too = k is not None or model.objective.goal == "ranking"
     cut_offs = ranking.cut_offs_of(10 if k is None else k) if lists_too else None
@@ -304,9 +356,16 @@ def evaluate(
     if rows is not None:
         relevant = [stored_where(table, np.isin(table.indices, rows)) for table in relevant]
     popularity = ItemPopularity.of(held_out.counts, model.n_users)
-    columns, counts = measured_columns(held_out.known, relevant[0], popularity, cut_offs, rows, clip=clip)
+    beyond = BeyondHits.of(further, attributes_of(model), by, held_out.counts)
+    if beyond is not None and cut_offs is None:
+        raise SettingError(f"also names {beyond.names[0]!r}, which is of lists: say how long they are by k")
+    columns, counts = measured_columns(
+        held_out.known, relevant[0], popularity, cut_offs, rows, clip=clip, beyond=beyond
+    )
     if held_out.newcomers is not None:
-        more, listed = measured_columns(held_out.newcomers, relevant[1], popularity, cut_offs, rows, lists_only=True)
+        more, listed = measured_columns(
+            held_out.newcomers, relevant[1], popularity, cut_offs, rows, lists_only=True, beyond=beyond
+        )
         columns, counts = _joined(columns, more, len(held_out.newcomers.users)), counts + listed
     if "auc" in further:
         areas = [
@@ -325,6 +384,14 @@ def _rows_of(model: Factors, candidates: Iterable[Id]) -> np.ndarray:
     if not len(rows):
         raise DataError("candidates names no item of the model: give ids as the model has them, in model.items")
     return rows
+
+
+def checked_requests(also: Iterable[str], possible: Sequence[Metric]) -> set[str]:
+    """Return the names of what is to be measured on request, or raise SettingError."""
+    asked, names = ({also} if isinstance(also, str) else set(also)), [metric.name for metric in possible]
+    if unknown := sorted(asked - set(names)):
+        raise SettingError(f"also names {unknown[0]!r}: it can be {', '.join(map(repr, names))}")
+    return asked
 
 
 def unbeaten(report: Report, label: str, baseline: Report, k: int = 10) -> list[str]:
@@ -383,6 +450,7 @@ def measured_columns(
     *,
     clip: bool = False,
     lists_only: bool = False,
+    beyond: BeyondHits | None = None,
 ) -> tuple[dict[str, Column], np.ndarray]:
     """Measure each user's errors, if ratings are predicted, and each user's lists, if lengths are given.
 
@@ -396,8 +464,9 @@ def measured_columns(
     if model.objective.goal == "rating" and not lists_only:
         columns |= _errors(group, clip and model.objective.scale is not None)
     if cut_offs is not None:
-        of_lists = ranking.measured_lists(model, group.users, relevant, cut_offs, popularity, candidates)
+        of_lists = ranking.measured_lists(model, group.users, relevant, cut_offs, popularity, candidates, beyond)
         columns |= list_columns(of_lists.values, cut_offs)
+        columns |= {name: Column.of(values) for name, values in of_lists.beyond.items()}
         counts = of_lists.counts
     return columns, counts
 

@@ -19,7 +19,7 @@ from cofactor.data.times import Duration, duration
 from cofactor.errors import DataError, SettingError
 from cofactor.evaluation import studies
 from cofactor.evaluation.held_out import known_part
-from cofactor.evaluation.metrics import METRICS, SCORE_METRICS, ErrorMetric, ListMetric
+from cofactor.evaluation.metrics import METRICS, SCORE_METRICS, ErrorMetric, ListMetric, RequestedMetric
 from cofactor.evaluation.report import Report, evaluate
 from cofactor.evaluation.search_space import Choices, Range, Space, check_known, search_space, time_space, value_of
 from cofactor.model.factors import Factors
@@ -79,7 +79,7 @@ class Target:
         kind, at, length = name.partition("@")
         metric = METRICS.get(kind)
         if metric is not None and metric.better is not None:
-            of_lists = isinstance(metric, ListMetric)
+            of_lists = isinstance(metric, ListMetric | RequestedMetric)
             if of_lists and length.isdecimal() and int(length) >= 1:
                 return cls(name, int(length), metric.better == "higher")
             if not of_lists and not at:
@@ -107,7 +107,8 @@ class Target:
 
     def report(self, model: Factors, held_out: Interactions) -> Report:
         """Return a model's report on a held-out part, with this figure in it if models of its kind have one."""
-        on_request = [metric.name for metric in SCORE_METRICS if metric.name == self.name]
+        metric = METRICS[self.name.partition("@")[0]]
+        on_request = [metric.name] if metric in SCORE_METRICS or isinstance(metric, RequestedMetric) else []
         return evaluate(model, held_out, k=self.k, also=on_request)
 
     def measure(self, model: Factors, held_out: Interactions) -> float:
@@ -138,7 +139,9 @@ class Target:
 def _tunable() -> list[str]:
     """Return how the metrics are written that a search can optimize."""
     known = [metric for metric in METRICS.values() if metric.better is not None]
-    return [f"{metric.name}@10" if isinstance(metric, ListMetric) else metric.name for metric in known]
+    return [
+        f"{metric.name}@10" if isinstance(metric, ListMetric | RequestedMetric) else metric.name for metric in known
+    ]
 
 
 def validation_parts(

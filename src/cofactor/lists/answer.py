@@ -10,13 +10,15 @@ from scipy import sparse
 from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import UnknownIdError
+from cofactor.lists.attributes import ItemAttributes
 from cofactor.lists.exact import joined, top_n
 from cofactor.lists.filters import ItemFilter
+from cofactor.lists.pipeline import rank
 from cofactor.lists.request import ListRequest
-from cofactor.lists.rerank import Ranked
-from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
+from cofactor.lists.rerank import ListContext, Ranked
+from cofactor.lists.retriever import ExactRetriever, Retriever, Users
 
-__all__ = ["Catalog", "answer", "nearest", "positions_of", "rank", "titles_of"]
+__all__ = ["Catalog", "answer", "check_history", "nearest", "positions_of", "titles_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,8 @@ class Catalog:
         From user rows to a mask: of whom something was learnt.
     popularity : callable
         Returns how many users chose each item: shape (items,).
+    attributes : ItemAttributes
+        The same in the form that rules read.
     """
 
     user_ids: Vocabulary
@@ -42,17 +46,11 @@ class Catalog:
     seen: sparse.csr_array
     has_history: Callable[[np.ndarray], np.ndarray]
     popularity: Callable[[], np.ndarray]
+    attributes: ItemAttributes
 
-
-def rank(
-    retriever: Retriever, users: Users, rows: np.ndarray, request: ListRequest, chosen: Filter | None = None
-) -> Ranked:
-    """Return the lists of some rows of ``users``: retrieved as deep as the re-rankers need, re-ranked, cut to ``n``."""
-    depth = max([request.n, *(reranker.depth(request.n) for reranker in request.rerank)])
-    ranked = retriever.search(users, rows, depth, chosen or Filter())
-    for reranker in request.rerank:
-        ranked = reranker.rerank(ranked, request.n)
-    return ranked
+    def context(self, rows: np.ndarray) -> ListContext:
+        """Return what rules can know, for lists of some user rows; -1 for users without one."""
+        return ListContext(self.attributes, self.item_ids, self.seen, rows)
 
 
 def answer(
@@ -77,11 +75,12 @@ def answer(
     known = rows >= 0
     known[known] = catalog.has_history(rows[known])
     if request.on_unknown == "raise" and not known.all():
-        _refuse_unknown(catalog, ids, rows, known)
+        _refuse_unknown(catalog, ids, known)
     chosen = item_filter or ItemFilter.of(request, catalog.item_ids, catalog.metadata)
     seen = catalog.seen if request.exclude_seen else None
     here = np.flatnonzero(known)
-    ranked = rank(retriever, users, rows[here], request, chosen.for_users(_taken(ids, here), rows[here], seen))
+    theirs = chosen.for_users(_taken(ids, here), rows[here], seen)
+    ranked = rank(retriever, users, rows[here], request, theirs, catalog.context(rows[here]))
     ranked = Ranked(here[ranked.users], ranked.items, ranked.scores)
     if request.on_unknown != "popular":
         return _table(catalog, ids, ranked)
@@ -89,7 +88,7 @@ def answer(
     popular = ExactRetriever(catalog.popularity().astype(np.float32)[:, None])
     anybody = Users(np.ones((len(there), 1), np.float32))
     theirs = chosen.for_users(_taken(ids, there), rows[there], seen)
-    found = rank(popular, anybody, np.arange(len(there)), request, theirs)
+    found = rank(popular, anybody, np.arange(len(there)), request, theirs, catalog.context(rows[there]))
     whole = joined([ranked, Ranked(there[found.users], found.items, np.full(len(found.items), np.nan, np.float32))])
     order = np.argsort(whole.users, kind="stable")
     frame = _table(catalog, ids, Ranked(whole.users[order], whole.items[order], whole.scores[order]))
@@ -118,16 +117,26 @@ def positions_of(users: np.ndarray, n_users: int) -> np.ndarray:
     return (np.arange(1, len(users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)).astype(np.int32)
 
 
-def _refuse_unknown(catalog: Catalog, ids: pl.Series, rows: np.ndarray, known: np.ndarray) -> None:
+def check_history(catalog: Catalog, ids: pl.Series, rows: np.ndarray) -> None:
+    """Raise for the first user of whom nothing was learnt."""
+    known = catalog.has_history(rows)
+    if not known.all():
+        raise UnknownIdError(f"{_without_history(ids, known)}: leave such users out, or place them by fold_in()")
+
+
+def _refuse_unknown(catalog: Catalog, ids: pl.Series, known: np.ndarray) -> None:
     """Raise for the first user who is not in the model, or else of whom nothing was learnt."""
     catalog.user_ids.rows(ids)
+    raise UnknownIdError(
+        f"{_without_history(ids, known)}: on_unknown='popular' lists popular items, on_unknown='skip' leaves such "
+        "users out, and fold_in() places users by ratings"
+    )
+
+
+def _without_history(ids: pl.Series, known: np.ndarray) -> str:
     without = np.flatnonzero(~known)
     more = f" (and {len(without) - 1:,} more)" if len(without) > 1 else ""
-    raise UnknownIdError(
-        f"user {ids[int(without[0])]!r}{more} has no history in this model, so nothing was learnt of them: "
-        "on_unknown='popular' lists popular items, on_unknown='skip' leaves such users out, and fold_in() places "
-        "users by ratings"
-    )
+    return f"user {ids[int(without[0])]!r}{more} has no history in this model, so nothing was learnt of them"
 
 
 def titles_of(titles: pl.Series | None, item_rows: np.ndarray) -> pl.Series:

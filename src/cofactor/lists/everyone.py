@@ -87,11 +87,11 @@ def write_everyone(
     def table(part: slice) -> pl.DataFrame:
         return answer(catalog, retriever, users, wanted[part], request, chosen)
 
-    folder = parts_folder(path)
+    folder, empty = parts_folder(path), table(slice(0, 0))  # which refuses rules that do not suit the items
     with _held(folder, path):
         _keep_only_answers_to(question, folder)
         parts = _finished(folder, len(wanted), step, table, progress)
-        _join(parts, table(slice(0, 0)), question, folder, path)
+        _join(parts, empty, question, folder, path)
     return path
 
 

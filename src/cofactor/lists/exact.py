@@ -187,7 +187,9 @@ def joined(parts: list[Ranked]) -> Ranked:
     """Return several answers as one, one after the other."""
     if not parts:
         return Ranked(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    return Ranked(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("users", "items", "scores")))
+    columns = ((part.users, part.items, part.scores) for part in parts)
+    users, items, scores = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Ranked(users, items, scores)
 
 
 def top_of(

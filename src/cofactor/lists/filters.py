@@ -12,7 +12,7 @@ from scipy import sparse
 from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Vocabulary, id_series
 from cofactor.errors import UnknownIdError
-from cofactor.lists.request import ListRequest
+from cofactor.lists.request import AudienceRequest, ListRequest
 from cofactor.lists.retriever import Filter
 from cofactor.lists.where import rows_where
 
@@ -31,21 +31,24 @@ class ItemFilter:
     candidates : numpy.ndarray of int, or None
         Sorted item rows that everyone may be shown.
     own_candidates, own_exclusions : polars.DataFrame with the columns user (raw ids) and item (rows), or None
+    kind : {"user", "item"}
+        For whom the choice is. Where it is for items, users are chosen from, and the columns are exchanged.
     """
 
     n_items: int
     candidates: np.ndarray | None = None
     own_candidates: pl.DataFrame | None = None
     own_exclusions: pl.DataFrame | None = None
+    kind: str = "user"
 
     @classmethod
-    def of(cls, request: ListRequest, items: Vocabulary, metadata: Metadata) -> "ItemFilter":
+    def of(cls, request: ListRequest | AudienceRequest, items: Vocabulary, metadata: Metadata) -> "ItemFilter":
         """Look a request's ids up; those the model does not have are ignored, and counted in one log line each.
 
         Raises
         ------
         SettingError
-            If the request's condition does not fit what is known of the items.
+            If the request's condition does not fit what is known of those that are chosen from.
         """
         allowed: np.ndarray | None = None
         own: dict[str, pl.DataFrame] = {}
@@ -64,7 +67,7 @@ class ItemFilter:
             holds = rows_where(request.where, metadata.table(items))
             allowed = holds if allowed is None else allowed & holds
         chosen = None if allowed is None else np.flatnonzero(allowed)
-        return cls(len(items), chosen, own.get("candidates"), own.get("exclude"))
+        return cls(len(items), chosen, own.get("candidates"), own.get("exclude"), _other(items.kind))
 
     def for_users(self, ids: pl.Series, rows: np.ndarray, seen: sparse.csr_array | None) -> Filter:
         """Return what some users may be shown.
@@ -92,11 +95,11 @@ class ItemFilter:
 
     def _table(self, ids: pl.Series, pairs: pl.DataFrame) -> sparse.csr_array:
         """Return a row for each user: ones at the items of their own."""
-        distinct = Vocabulary(ids.unique(maintain_order=True), kind="user")
+        distinct = Vocabulary(ids.unique(maintain_order=True), kind=self.kind)
         if len(pairs) and len(ids) and (pairs["user"].dtype == pl.String) == distinct.holds_integers:
             raise UnknownIdError(
-                f"the pairs name users such as {pairs['user'][0]!r}, and lists are asked for users such as "
-                f"{ids[0]!r}: give ids of one type"
+                f"the pairs name {self.kind}s such as {pairs['user'][0]!r}, and lists are asked for {self.kind}s such "
+                f"as {ids[0]!r}: give ids of one type"
             )
         who = distinct.find(pairs["user"])
         kept = who >= 0
@@ -108,19 +111,24 @@ class ItemFilter:
         return table if np.array_equal(positions, np.arange(len(distinct))) else table[positions]
 
 
+def _other(kind: str) -> str:
+    return "user" if kind == "item" else "item"
+
+
 def _is_frame(given: Any) -> bool:
     return hasattr(type(given), "columns") and not isinstance(given, pl.Series)
 
 
 def _rows(name: str, given: Iterable[Any], items: Vocabulary) -> np.ndarray:
     """Return the row of each item id, -1 for those the model does not have, which are counted in the log."""
-    column = id_series(given, "item")
+    column = id_series(given, items.kind)
     rows = items.find(column)
     missing = int(np.count_nonzero(rows < 0))
     if missing and missing == len(rows):
         _refuse_other_type(name, column[0], items)
     if missing:
-        log.info("%s: %s of %s items are not in the model and are ignored", name, f"{missing:,}", f"{len(rows):,}")
+        counts = f"{missing:,} of {len(rows):,}"
+        log.info("%s: %s %ss are not in the model and are ignored", name, counts, items.kind)
     return rows
 
 
@@ -129,8 +137,8 @@ def _refuse_other_type(name: str, identifier: Any, items: Vocabulary) -> None:
     if len(items) and isinstance(identifier, str) == items.holds_integers:
         kind = "integers" if items.holds_integers else "strings"
         raise UnknownIdError(
-            f"{name} holds ids such as {identifier!r}, and the model's item ids are {kind}, such as {items[0]!r}: "
-            "give ids of that type"
+            f"{name} holds ids such as {identifier!r}, and the model's {items.kind} ids are {kind}, such as "
+            f"{items[0]!r}: give ids of that type"
         )
 
 
@@ -138,7 +146,7 @@ def _pairs(name: str, given: Any, items: Vocabulary) -> pl.DataFrame:
     """Return the pairs of a frame whose items the model has: user (raw ids) and item (rows)."""
     from cofactor.data.frames import chosen_columns  # brings narwhals
 
-    frame = chosen_columns(given, {"user": "user", "item": "item"})
+    frame = chosen_columns(given, {"user": _other(items.kind), "item": items.kind})
     rows = _rows(name, frame["item"], items)
     return frame.select("user").with_columns(item=pl.Series(rows)).filter(pl.col("item") >= 0)
 

@@ -12,14 +12,26 @@ from cofactor.errors import SettingError
 from cofactor.lists.where import Where, check_where
 
 if TYPE_CHECKING:
-    from cofactor.lists.rerank import Reranker
+    from cofactor.lists.rerank import AnyReranker
 
-__all__ = ["By", "ItemChoice", "ListRequest", "OnUnknown", "checked_n"]
+__all__ = [
+    "AudienceRequest",
+    "By",
+    "ItemChoice",
+    "ListRequest",
+    "OnUnknown",
+    "UserChoice",
+    "check_choice_of",
+    "checked_n",
+]
 
 OnUnknown: TypeAlias = Literal["raise", "skip", "popular"]
 By: TypeAlias = Literal["mean", "optimistic", "cautious"]
 ItemChoice: TypeAlias = Iterable[Id] | Any
 """Item ids, which hold for every user, or a data frame with the columns user and item: pairs."""
+
+UserChoice: TypeAlias = Iterable[Id] | Any
+"""User ids, which hold for every item, or a data frame with the columns user and item: pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +76,32 @@ class ListRequest:
     where: Where | None = None
     on_unknown: OnUnknown = "raise"
     by: By = "mean"
-    rerank: "Sequence[Reranker]" = ()
+    rerank: "Sequence[AnyReranker]" = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_n(self.n))
         check_choice("on_unknown", self.on_unknown, get_args(OnUnknown))
         check_choice("by", self.by, get_args(By))
         for name in ("candidates", "exclude"):
-            _check_items(name, getattr(self, name))
+            check_choice_of(name, getattr(self, name), "item")
+        check_where(self.where)
+        object.__setattr__(self, "rerank", _checked_rerankers(self.rerank))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudienceRequest:
+    """What each item's audience should be; `cofactor.Factors.recommend_users` says what the parameters mean."""
+
+    n: int = 10
+    exclude_seen: bool = True
+    candidates: UserChoice | None = None
+    exclude: UserChoice | None = None
+    where: Where | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n", checked_n(self.n))
+        for name in ("candidates", "exclude"):
+            check_choice_of(name, getattr(self, name), "user")
         check_where(self.where)
 
 
@@ -82,14 +112,43 @@ def checked_n(n: Any) -> int:
     return int(n)
 
 
-def _check_items(name: str, given: Any) -> None:
-    """Refuse what would be read as something else: the keys of a dict are no items, and one id is no list."""
+def _checked_rerankers(given: Any) -> tuple[Any, ...]:
+    """Refuse what reranks nothing, and a re-ranker without its list."""
+    if _reranks(given):
+        raise SettingError(f"rerank is {given!r}: give a list, [{given!r}]")
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise SettingError(f"rerank is {given!r}: give a list of re-rankers, such as [AtMost(2, per='genres')]")
+    rerankers = tuple(given)
+    for one in rerankers:
+        if not _reranks(one):
+            raise SettingError(f"rerank holds {one!r}, which is no re-ranker, such as AtMost(2, per='genres')")
+    return rerankers
+
+
+def _reranks(given: Any) -> bool:
+    return not isinstance(given, type) and (hasattr(given, "bound") or hasattr(given, "rerank"))
+
+
+def check_choice_of(name: str, given: Any, kind: str) -> None:
+    """Refuse what would be read as something else: the keys of a dict are no items, and one id is no list.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    given : object
+    kind : {"item", "user"}
+        What is chosen from.
+    """
     if isinstance(given, Mapping):
         raise SettingError(
-            f"{name} is a {type(given).__name__}: give a list of item ids, or for items of each user's own a data "
-            "frame with the columns user and item"
+            f"{name} is a {type(given).__name__}: give a list of {kind} ids, or for {kind}s of each "
+            f"{_OTHER[kind]}'s own a data frame with the columns user and item"
         )
     if isinstance(given, str | bytes | int | float):
-        raise SettingError(f"{name} is {given!r}: give a list of item ids, [{given!r}]")
+        raise SettingError(f"{name} is {given!r}: give a list of {kind} ids, [{given!r}]")
     if given is not None and not isinstance(given, Iterable) and not hasattr(type(given), "columns"):
-        raise SettingError(f"{name} cannot be a {type(given).__name__}: give a list of item ids")
+        raise SettingError(f"{name} cannot be a {type(given).__name__}: give a list of {kind} ids")
+
+
+_OTHER = {"item": "user", "user": "item"}

@@ -63,6 +63,12 @@ class Filter:
     excluded: sparse.csr_array | None = None
     excluded_rows: np.ndarray | None = None
 
+    def of_users(self, some: np.ndarray) -> "Filter":
+        """Return the filter of some of the asked users, by their positions."""
+        own = None if self.own_candidates is None else self.own_candidates[some]
+        rows = some if self.excluded_rows is None else self.excluded_rows[some]
+        return Filter(self.candidates, own, self.excluded, None if self.excluded is None else rows)
+
 
 class Retriever(Protocol):
     """Finds each user's best items."""
@@ -144,6 +150,14 @@ class ExactRetriever:
             index=(lambda: self.index) if self._scans else None,
             reach=lambda: self.reach,
         )
+
+    def every_score(self, users: Users, rows: np.ndarray) -> np.ndarray:
+        """Score every item for some users, by the definition: float32, shape (users, items)."""
+        queries, keys = self.queries(users.vectors[rows]).astype(np.float64), self.items
+        total = np.zeros((len(rows), self.n_items))
+        for column in range(keys.shape[1]):
+            total += np.multiply.outer(queries[:, column], keys[:, column].astype(np.float64))
+        return (total + users.offsets(rows)[:, None]).astype(np.float32)
 
     def scores(self, users: Users, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
         """Score pairs of rows: float32, shape (pairs,)."""

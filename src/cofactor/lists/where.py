@@ -23,7 +23,7 @@ def check_where(where: object) -> None:
         )
 
 
-def rows_where(where: Where, table: pl.DataFrame) -> np.ndarray:
+def rows_where(where: Where, table: pl.DataFrame, name: str = "where") -> np.ndarray:
     """Return for which rows of a table a condition holds: a mask. Where it is null, it does not hold.
 
     Parameters
@@ -34,6 +34,8 @@ def rows_where(where: Where, table: pl.DataFrame) -> np.ndarray:
         ``is null``; and ``and``, ``or``, ``not`` with brackets. Dates are texts such as '2024-05-31'. A value may be
         ``in`` a column of lists, or of texts with ``|`` between several. Nothing else of a text reaches polars.
     table : polars.DataFrame
+    name : str
+        What errors call the condition.
 
     Raises
     ------
@@ -50,23 +52,23 @@ def rows_where(where: Where, table: pl.DataFrame) -> np.ndarray:
     """
     check_where(where)
     if isinstance(where, str):
-        return _mask(evaluated(where, table))
+        return _mask(evaluated(where, table, name))
     if not where.meta.root_names() and not where.meta.has_multiple_outputs():
-        raise SettingError(f"where is the expression {where}, which names no column: {columns_of(table)}")
+        raise SettingError(f"{name} is the expression {where}, which names no column: {columns_of(table)}")
     try:
         found = table.select(where)
     except pl.exceptions.ColumnNotFoundError as error:
         raise SettingError(
-            f"where names a column that is not there ({first_line(error)}): {columns_of(table)}"
+            f"{name} names a column that is not there ({first_line(error)}): {columns_of(table)}"
         ) from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise SettingError(f"where does not fit the columns ({first_line(error)}): {columns_of(table)}") from error
+        raise SettingError(f"{name} does not fit the columns ({first_line(error)}): {columns_of(table)}") from error
     if found.width != 1:
-        raise SettingError(f"where gives {found.width} columns: combine them with & or | to one")
+        raise SettingError(f"{name} gives {found.width} columns: combine them with & or | to one")
     if found.dtypes[0] != pl.Boolean:
-        raise SettingError(f"where gives {found.dtypes[0]}, not true or false: compare it, as in pl.col('price') < 20")
+        raise SettingError(f"{name} gives {found.dtypes[0]}, not true or false: compare it, as in pl.col('price') < 20")
     if found.height != table.height:
-        raise SettingError(f"where gives {found.height:,} values for {table.height:,} items: it must give one for each")
+        raise SettingError(f"{name} gives {found.height:,} values for {table.height:,} rows: it must give one for each")
     return _mask(found.to_series())
 
 

@@ -73,7 +73,7 @@ class _Literal:
 _Operand: TypeAlias = _Column | _Literal
 
 
-def evaluated(text: str, table: pl.DataFrame) -> pl.Series:
+def evaluated(text: str, table: pl.DataFrame, name: str = "where") -> pl.Series:
     """Return what a condition says of each row of a table: true, false, or null where a value is not known.
 
     Raises
@@ -81,23 +81,26 @@ def evaluated(text: str, table: pl.DataFrame) -> pl.Series:
     SettingError
         If the text is no condition, or does not fit the table; it says where in the text.
     """
-    return _Reader(text, table).read()
+    return _Reader(text, table, name).read()
 
 
 def columns_of(table: pl.DataFrame) -> str:
     """Return a sentence on which columns a table has."""
+    side = "users" if table.columns[:1] == ["user"] else "items"
     names = [str(name) for name in table.columns[:_SHOWN]]
     more = f" and {table.width - _SHOWN} more" if table.width > _SHOWN else ""
-    return f"what is known of the items is {', '.join(names)}{more}"
+    return f"what is known of the {side} is {', '.join(names)}{more}"
 
 
 class _Reader:
     """Reads a condition from left to right, and finds its rows on the way."""
 
-    def __init__(self, text: str, table: pl.DataFrame) -> None:
-        self._text, self._table, self._depth, self._at = text, table, 0, 0
+    def __init__(self, text: str, table: pl.DataFrame, name: str) -> None:
+        self._text, self._table, self._name, self._depth, self._at = text, table, name, 0, 0
         if len(text) > _LONGEST:
-            raise SettingError(f"where has {len(text):,} characters: at most {_LONGEST:,} are read; give an expression")
+            raise SettingError(
+                f"{name} has {len(text):,} characters: at most {_LONGEST:,} are read; give an expression"
+            )
         self._tokens = self._cut()
 
     def read(self) -> pl.Series:
@@ -333,7 +336,7 @@ class _Reader:
         """Return the error for what is wrong at a token, the next one if not given."""
         at = self._tokens[min(self._at if token is None else token, len(self._tokens) - 1)].at
         shown = self._text if len(self._text) <= 200 else f"{self._text[:200]}…"
-        return SettingError(f"where is {shown!r}, and from character {at + 1:,} on: {problem}")
+        return SettingError(f"{self._name} is {shown!r}, and from character {at + 1:,} on: {problem}")
 
 
 _KINDS: dict[type, str] = {str: "a text", bool: "true or false", int: "a number", float: "a number"}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
 
 import numpy as np
 import polars as pl
@@ -22,10 +22,14 @@ from cofactor.data.preparation import AsGiven, Preparation, prepared
 from cofactor.data.timing import Timing, latest_first
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import SettingError, UnknownIdError
-from cofactor.lists.answer import Catalog, answer, nearest, rank, titles_of
-from cofactor.lists.request import By, ItemChoice, ListRequest, OnUnknown, checked_n
+from cofactor.lists.answer import Catalog, answer, check_history, nearest, titles_of
+from cofactor.lists.attributes import ItemAttributes
+from cofactor.lists.audience import Audience, ProductAudience, ScoringAudience, audience
+from cofactor.lists.pipeline import rank
+from cofactor.lists.request import AudienceRequest, By, ItemChoice, ListRequest, OnUnknown, UserChoice, checked_n
 from cofactor.lists.rerank import Ranked
 from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
+from cofactor.lists.together import Together, group_list
 from cofactor.lists.where import Where, rows_where
 from cofactor.model import checks, trend
 from cofactor.model.objectives.objective import Objective, Parameters, Side
@@ -36,7 +40,7 @@ from cofactor.model.side_features import Features
 from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
-    from cofactor.lists.rerank import Reranker
+    from cofactor.lists.rerank import AnyReranker
     from cofactor.model.fold_in import Newcomers
 
 __all__ = ["Factors", "Origin"]
@@ -337,7 +341,7 @@ class Factors:
         where: Where | None = None,
         on_unknown: OnUnknown = "raise",
         by: By = "mean",
-        rerank: "Sequence[Reranker]" = (),
+        rerank: "Sequence[AnyReranker]" = (),
     ) -> pl.DataFrame:
         """Return each user's ``n`` best items.
 
@@ -364,7 +368,7 @@ class Factors:
         by : {"mean", "optimistic", "cautious"}
             What to order by, in a model made of draws: the mean score, one standard deviation more (items that might
             be loved), or one less (items that are surely liked).
-        rerank : sequence of Reranker
+        rerank : sequence of re-rankers
             Applied in order to the exact list, as deep as they need, before it is cut to ``n``.
 
         Returns
@@ -388,6 +392,126 @@ class Factors:
         self._warn_of_goal()
         return answer(catalog_of(self), retriever_of(self, by), users_of(self), users, request)
 
+    def recommend_users(
+        self,
+        items: Iterable[Id],
+        n: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: UserChoice | None = None,
+        exclude: UserChoice | None = None,
+        where: Where | None = None,
+    ) -> pl.DataFrame:
+        """Return whom to tell about an item: the ``n`` users with the highest scores for it.
+
+        The search is exact, by the scan that makes lists. Users of whom nothing was learnt are in no audience.
+
+        Parameters
+        ----------
+        items : iterable of str or int
+            Raw item ids.
+        n : int
+            How many users. An item with fewer left gets fewer rows.
+        exclude_seen : bool
+            Whether to leave out who had the item in the training data.
+        candidates : iterable of str or int, or data frame with the columns user and item, optional
+            Choose from these users only; with a frame, for each item from those of its own pairs. Users who are not in
+            the model are ignored, and counted in the log.
+        exclude : iterable of str or int, or data frame with the columns user and item, optional
+            Never choose these users, or these pairs; unknown users as above.
+        where : polars.Expr or str, optional
+            Choose from the users for whom this holds, of the columns of ``user_table``: ``"age < 30"``; see
+            `recommend`.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns item, position (from 1), user, score; in the order of ``items``, then by position. Equal scores are
+            in user row order.
+
+        Raises
+        ------
+        UnknownIdError
+            If an item is not in the model, or nothing was learnt of it.
+        SettingError
+            If an argument is none of what it may be.
+
+        Examples
+        --------
+        >>> model = Factors.from_arrays(np.array([[1.0], [3.0], [2.0]]), np.eye(1), users=["ann", "bob", "eve"])
+        >>> model.recommend_users([0], n=2)["user"].to_list()
+        ['bob', 'eve']
+        """
+        request = AudienceRequest(n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude, where=where)
+        ids = id_series(items, "item")
+        for identifier, row in zip(ids, self.items.rows(ids), strict=True):
+            self._check_learnt("item", identifier, int(row))
+        known = has_history(self, np.arange(self.n_users))
+        return audience(
+            audience_of(self), self.users, self.items, ids, request, self.metadata, seen=self.seen, known=known
+        )
+
+    def recommend_group(
+        self,
+        users: Iterable[Id],
+        n: int = 10,
+        how: Together = "mean",
+        *,
+        exclude_seen: bool = True,
+        candidates: ItemChoice | None = None,
+        exclude: ItemChoice | None = None,
+        where: Where | None = None,
+        rerank: "Sequence[AnyReranker]" = (),
+    ) -> pl.DataFrame:
+        """Return one list for several people who will share it.
+
+        Parameters
+        ----------
+        users : iterable of str or int
+            Raw ids of the members.
+        n : int
+            The length of the list; it is shorter if fewer items are left.
+        how : {"mean", "min", "max"}
+            What the group's score of an item is: the mean of the members' scores, the least of them, so that nobody
+            dislikes it, or the largest, so that somebody loves it (Masthoff 2004, Group Modeling).
+        exclude_seen : bool
+            Whether to leave out what any member had in the training data.
+        candidates : iterable of str or int, or data frame with the columns user and item, optional
+            Choose from these items only; with a frame, from those that every member has a pair of.
+        exclude : iterable of str or int, or data frame with the columns user and item, optional
+            Never choose these items, or with a frame those that any member has a pair of.
+        where : polars.Expr or str, optional
+        rerank : sequence of re-rankers
+            As in `recommend`.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns position (from 1), item, title (null where not known), score. Equal scores are in item row order.
+
+        Raises
+        ------
+        UnknownIdError
+            If nothing was learnt of a user.
+        SettingError
+            If there is no user, or an argument is none of what it may be.
+
+        Examples
+        --------
+        >>> tastes, items = np.array([[4.0, 0.0], [0.0, 3.0]]), np.array([[1.0, 0.0], [0.6, 0.6]])
+        >>> model = Factors.from_arrays(tastes, items, items=["opera", "film"])
+        >>> model.recommend_group([0, 1], n=1, how="min")["item"].to_list()
+        ['film']
+        """
+        request = ListRequest(
+            n=n, exclude_seen=exclude_seen, candidates=candidates, exclude=exclude, where=where, rerank=rerank
+        )
+        self._warn_of_goal()
+        ids = id_series(users, "user")
+        catalog, rows = catalog_of(self), self.users.rows(ids)
+        check_history(catalog, ids, rows)
+        return group_list(catalog, scoring_of(self), ids, rows, request, how)
+
     def recommend_all(
         self,
         path: str | os.PathLike[str],
@@ -399,7 +523,7 @@ class Factors:
         exclude: ItemChoice | None = None,
         where: Where | None = None,
         on_unknown: OnUnknown = "skip",
-        rerank: "Sequence[Reranker]" = (),
+        rerank: "Sequence[AnyReranker]" = (),
         progress: Callable[[int], None] | None = None,
     ) -> Path:
         """Write everyone's ``n`` best items to a Parquet file, in bounded memory.
@@ -660,12 +784,16 @@ class Factors:
         ids: Vocabulary = self.users if side == "user" else self.items
         vectors = self.user_vectors if side == "user" else self.item_vectors
         row = ids.rows([identifier])
-        if not vectors[row].any() and not self._learnt_of(side, int(row[0])):
+        self._check_learnt(side, identifier, int(row[0]))
+        return nearest(vectors, row, checked_n(n), candidates)
+
+    def _check_learnt(self, side: Side, identifier: Id, row: int) -> None:
+        vectors = self.user_vectors if side == "user" else self.item_vectors
+        if not vectors[row].any() and not self._learnt_of(side, row):
             raise UnknownIdError(
                 f"{side} {identifier!r} has no history in this model, so nothing was learnt of it: "
                 f"fold_in{'' if side == 'user' else '_items'}() places it by ratings"
             )
-        return nearest(vectors, row, checked_n(n), candidates)
 
     def _learnt_of(self, side: Side, row: int) -> bool:
         counts = learnt_counts(self)
@@ -861,8 +989,14 @@ def catalog_of(model: Factors) -> Catalog:
     """Return whom and what a model's lists are about."""
     return Catalog(
         model.users, model.items, model.metadata, model.seen,
-        lambda rows: has_history(model, rows), lambda: popularity_of(model, lately=True),
+        lambda rows: has_history(model, rows), lambda: popularity_of(model, lately=True), attributes_of(model),
     )  # fmt: skip
+
+
+def attributes_of(model: Factors) -> ItemAttributes:
+    """Return what is known of a model's items, for rules and metrics."""
+    attributes: ItemAttributes = model._once("attributes", lambda: ItemAttributes(model.item_table))
+    return attributes
 
 
 def retriever_of(model: Factors, by: By = "mean") -> Retriever:
@@ -877,6 +1011,23 @@ def retriever_of(model: Factors, by: By = "mean") -> Retriever:
 def exact_of(model: Factors) -> ExactRetriever:
     """Return the exact search through a model's items, made once for as long as these do not change."""
     return parameters_of(model).once("retriever", "item", lambda: ExactRetriever(*ranked_items(model)))
+
+
+def audience_of(model: Factors) -> Audience:
+    """Return what finds the users with the highest scores, made once for as long as the vectors do not change."""
+    if needs_every_draw(model):
+        return ScoringAudience(lambda users, items: score_rows(model, users, items), model.n_users)
+    return cast(Audience, model._once("audience", lambda: ProductAudience(exact_of(model), users_of(model))))
+
+
+def scoring_of(model: Factors) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what scores every item for some user rows, by the one definition of a score."""
+    if needs_every_draw(model):
+        from cofactor.model.uncertainty import score_block  # loads the sampler's kernels
+
+        return lambda rows: score_block(draws_needed(model), rows)
+    exact, users = exact_of(model), users_of(model)
+    return lambda rows: exact.every_score(users, rows)
 
 
 def ranked_items(model: Factors) -> tuple[np.ndarray, np.ndarray | None]:

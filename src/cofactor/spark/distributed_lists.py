@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cofactor.errors import SettingError
-from cofactor.lists.answer import positions_of, rank
+from cofactor.lists.answer import positions_of
+from cofactor.lists.pipeline import rank
 from cofactor.lists.request import ListRequest
 from cofactor.lists.retriever import Filter
 from cofactor.model.factors import exact_of, has_history, users_of

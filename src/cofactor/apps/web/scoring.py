@@ -6,7 +6,7 @@ import numpy as np
 
 from cofactor.apps.web.profiles import Profile, history, times_of
 from cofactor.apps.web.served_model import ServedModel
-from cofactor.lists.answer import rank
+from cofactor.lists.pipeline import rank
 from cofactor.lists.request import By, ListRequest
 from cofactor.lists.rerank import Ranked
 from cofactor.lists.retriever import Filter, Users
