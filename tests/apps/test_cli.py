@@ -185,7 +185,7 @@ def test_a_file_without_values_is_implicit_feedback(plays, tmp_path):
 def test_a_refit_reads_newer_data_as_fit_does(plays, tmp_path):
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     run("fit", plays, *COLUMNS, *QUICK, "-o", first)
-    again = as_json("refit", first, plays, *COLUMNS, "--ratings", f"sqlite:///{tmp_path / 'r.db'}", "-o", second)
+    again = as_json("refit", first, plays, *COLUMNS, "-o", second)
     assert again["n_train"] == 35 > again["n_train_before"]
 
 
