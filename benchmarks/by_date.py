@@ -15,6 +15,7 @@ Run: ``python benchmarks/by_date.py [--small] [FOLDER ...]``; a folder holds rat
 
 import argparse
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a smoke run: little data, short runs, no claim")
     parser.add_argument("--trials", type=int, default=40, help="how many settings tune tries (%(default)s)")
+    parser.add_argument("--costs", action="store_true", help="measure the costs alone, and keep the other tables")
     parser.add_argument("data", nargs="*", default=[], help="folders of ratings, besides ml-100k")
     return parser.parse_args()
 
@@ -134,29 +136,37 @@ def with_seen(model: cf.Factors, before: cf.Interactions) -> cf.Factors:
 
 
 def costs(results: Results, small: bool) -> None:
-    """Time a fit and a visitor's list with and without time, in turn."""
+    """Time an epoch and a visitor's list with and without time, in turn; an epoch begins where the last one ended."""
     size = "synthetic:600x400x6000" if small else "synthetic:20000x8000x2000000"
     ratings = cf.load_dataset(size)
     ratings = dataclasses.replace(ratings, timestamps=np.random.default_rng(0).integers(0, 10**7, len(ratings)))
-    plain, timed = (ImplicitALS(epochs=4, values="alike", **more) for more in ({}, WITH_TIME))
+    plain, timed = (ImplicitALS(epochs=6, values="alike", **more) for more in ({}, WITH_TIME))
     models = [solver.fit(ratings) for solver in (plain, timed)]
 
-    def seconds(work: Callable[[], Any]) -> Callable[[], float]:
+    def epoch(solver: ImplicitALS) -> Callable[[], float]:
         def run() -> float:
-            start = time.perf_counter()
-            work()
-            return time.perf_counter() - start
+            ends: list[float] = []
+            solver.fit(ratings, callback=lambda _: ends.append(time.perf_counter()))
+            return float(np.median(np.diff(ends)))
 
         return run
 
     rounds = 2 if small else 7
-    epochs = [seconds(lambda s=s: s.fit(ratings)) for s in (timed, plain)]
-    results.add("Costs", work="fit, 4 epochs", unit="s", **versus(*in_turn(rounds, *epochs)))
+    results.add("Costs", work="an epoch", unit="s", **versus(*in_turn(rounds, epoch(timed), epoch(plain))))
     history = {"visitor": ratings.items.ids[:20].to_list()}
-    lists = [
-        seconds(lambda m=m: [m.place(history).recommend(["visitor"], n=10) for _ in range(50)]) for m in models[::-1]
-    ]
-    results.add("Costs", work="50 visitors' lists", unit="s", **versus(*in_turn(rounds, *lists)))
+
+    def lists(model: cf.Factors) -> Callable[[], float]:
+        def run() -> float:
+            start = time.perf_counter()
+            for _ in range(50):
+                model.place(history).recommend(["visitor"], n=10)
+            return time.perf_counter() - start
+
+        return run
+
+    results.add(
+        "Costs", work="50 visitors' lists", unit="s", **versus(*in_turn(rounds, lists(models[1]), lists(models[0])))
+    )
 
 
 WITH_TIME = {"half_life": "30d", "trend": "7d", "recency": 0.8}
@@ -183,6 +193,13 @@ def main() -> None:
     args = arguments()
     trials = 2 if args.small else args.trials
     results = Results("by_date", args.small, {"trials": trials})
+    if args.costs:
+        kept = json.loads((FOLDER / "by_date.json").read_text(encoding="utf-8"))
+        results.tables = {name: rows for name, rows in kept["tables"].items() if name != "Costs"}
+        costs(results, args.small)
+        results.notes = kept["notes"]
+        results.write()
+        return
     curves, name = {}, ""
     for ratings in data_of(args):
         if ratings.period is not None and ratings.period[1] - ratings.period[0] < 400 * 86_400:

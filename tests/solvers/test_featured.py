@@ -110,6 +110,14 @@ def test_the_more_is_known_of_a_new_item_the_less_its_attributes_count() -> None
     assert distances[1] < distances[2]
 
 
+def test_the_first_who_choose_a_new_item_move_it_up() -> None:
+    model = solver().fit(plays()).fold_in_items(goods([100, 104]))  # of the same kind
+    chosen = model.fold_in_items({104: [4, 8]})
+    before, after = (m.score([0, 0], [100, 104]) for m in (model, chosen))
+    assert after[1] > before[1]
+    assert after[1] > after[0]
+
+
 def test_users_of_whom_only_attributes_are_known_get_lists() -> None:
     model = solver(user_features=("town",)).fit(plays()).fold_in_users(people([500, 501]))
     lists = model.recommend([500, 501], n=5)

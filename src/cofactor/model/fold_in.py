@@ -20,11 +20,14 @@ from cofactor.kernels.compiling import readable
 from cofactor.lists.answer import titles_of
 from cofactor.model import checks
 from cofactor.model.factors import Factors, evolved, parameters_of, prepared_for, score_rows
-from cofactor.model.objectives.objective import Placed, Side
+from cofactor.model.objectives.objective import Placed, Side, Toward
 from cofactor.model.seen import Seen
 from cofactor.model.trend import LEVELS, scales
 
 __all__ = ["Newcomers", "explain", "fold_in", "place_rows", "toward_of", "update"]
+
+NEW_ITEMS = "features.new_items"
+"""The name of the flags that say which items came after training."""
 
 _MOMENT = 1e-3
 """Seconds between two choices that were listed in order."""
@@ -40,7 +43,7 @@ def place_rows(
     times: np.ndarray | None = None,
     *,
     recency: float | None = None,
-    toward: np.ndarray | None = None,
+    toward: Toward | None = None,
 ) -> Placed:
     """Return the vectors that rows of raw values get in a model.
 
@@ -54,7 +57,7 @@ def place_rows(
         When each value was, for a model that heeds time.
     recency : float, optional
         What each choice of a user weighs against the next later one; as the model was trained, if not given.
-    toward : numpy.ndarray, shape (newcomers, rank), optional
+    toward : Toward, optional
         Where vectors are drawn to; see `toward_of`.
 
     Raises
@@ -92,7 +95,10 @@ def fold_in(model: Factors, newcomers: Newcomers, side: Side, *, alone: bool, re
         given = _seen_of(model, side).laid_under(known, given)
     names = Vocabulary(ids, kind=side)
     attributes = _with_news(_grown_metadata(model, **{f"{side}s": names}), names, newcomers)
-    learnt, toward = _learnt(model, given, side, recency), _toward(model, side, attributes.table(names))
+    learnt, toward = (
+        _learnt(model, given, side, recency),
+        _toward(model, side, attributes.table(names), _is_new(model, side, known)),
+    )
     placed = model.objective.place(parameters_of(model), learnt, side, toward)
     extended = names if alone else own.extended(ids)
     grown = _with_rows(model, side, extended, placed, given, None if alone else extended.find(ids))
@@ -126,16 +132,39 @@ class _Described:
         return cls(ids, Metadata().with_table(frame, ids))
 
 
-def toward_of(model: Factors, side: Side, rows: np.ndarray) -> np.ndarray | None:
+def toward_of(model: Factors, side: Side, rows: np.ndarray) -> Toward | None:
     """Return where the vectors of some of a model's rows are drawn to by their attributes; None if nothing draws."""
     if side not in model.features:
         return None
     table = model.user_table if side == "user" else model.item_table
-    return _toward(model, side, table[rows])
+    return _toward(model, side, table[rows], _is_new(model, side, rows))
 
 
-def _toward(model: Factors, side: Side, table: pl.DataFrame) -> np.ndarray | None:
-    return model.features[side].means(table) if side in model.features else None
+def _toward(model: Factors, side: Side, table: pl.DataFrame, new: np.ndarray) -> Toward | None:
+    return Toward(model.features[side].means(table), new) if side in model.features else None
+
+
+def _is_new(model: Factors, side: Side, rows: np.ndarray) -> np.ndarray:
+    """Return which rows are items that came after training, -1 being one that is not in the model yet.
+
+    A user could have chosen any item, however new the user is.
+    """
+    if side == "user":
+        return np.zeros(len(rows), bool)
+    flags = model.extras.get(NEW_ITEMS)
+    new: np.ndarray = rows < 0
+    if flags is not None:
+        new = new | (flags[np.maximum(rows, 0)] != 0)
+    return new
+
+
+def _flags(model: Factors, n_items: int) -> dict[str, np.ndarray]:
+    """Return which items came after training, of a model that has learnt from attributes of items."""
+    if "item" not in model.features:
+        return {}
+    flags = np.ones(n_items, np.uint8)
+    flags[: model.n_items] = model.extras.get(NEW_ITEMS, 0)
+    return {NEW_ITEMS: flags}
 
 
 def _rows_of(model: Factors, newcomers: Newcomers, side: Side) -> tuple[pl.Series, Seen]:
@@ -232,6 +261,7 @@ def _with_rows(
     changes["metadata"] = _grown_metadata(model, **{f"{side}s": vocabulary})
     if side == "item":
         changes["extras"] |= _levels(model, changes["seen"], changes["seen_times"])
+        changes["extras"] |= {} if places is None else _flags(model, length)
     return evolved(model, checked=True, **changes)
 
 
@@ -397,7 +427,7 @@ def _grown(model: Factors, users: Vocabulary, items: Vocabulary, seen: Seen, new
             old = getattr(model, name)
             changes[name] = old if old is None else _put(old, old[:0], np.empty(0, int), length)
     grown = model.objective.grown(parameters_of(model), len(users), len(items))
-    changes["extras"] = {**grown, **_levels(model, seen.table, seen.times)}
+    changes["extras"] = {**grown, **_levels(model, seen.table, seen.times), **_flags(model, len(items))}
     changes["metadata"] = _grown_metadata(model, users=users, items=items)
     for ids in (users, items):
         changes["metadata"] = _with_news(changes["metadata"], ids, news)

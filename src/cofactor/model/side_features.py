@@ -5,7 +5,8 @@
 **Loss.** In place of the penalty ``scale_i r |y_i|^2`` of a row, ``scale_i r |y_i - B'g_i|^2``, plus ``r RIDGE |B|^2``.
 
 **Algorithm.** Before each half-step, ``B`` is the ridge regression of the side's vectors on its attributes, each row
-with the weight of its penalty. A row without any rating has the vector ``B'g_i``.
+with the weight of its penalty. A row without any rating has the vector ``B'g_i``. Of an item that came after training,
+unobserved pairs aim at what its attributes say as well, and its first raters count more; see `Toward`.
 
 References
 ----------

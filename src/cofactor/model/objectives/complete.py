@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, other_side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward, other_side
 
 __all__ = ["Complete"]
 
@@ -20,9 +20,7 @@ class Complete(Objective):
 
     kind: ClassVar[str] = "complete"
 
-    def place(
-        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
-    ) -> Placed:
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Project rows, zeros included, on the other side's vectors; see `Objective.place`."""
         fixed = parameters.vectors(other_side(side)).astype(np.float64)
         vectors = (rows @ fixed @ np.linalg.pinv(fixed.T @ fixed)).astype(np.float32)

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward
 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Floats
@@ -89,9 +89,7 @@ class Logistic(Objective):
         loss, count = blocks.epoch(examples.descend, seed, epoch, users, items, biases, settings, figures=2)
         return float(loss / max(count, 1))
 
-    def place(
-        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
-    ) -> Placed:
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Solve a logistic regression for each row; see `Objective.place`."""
         found = np.zeros((rows.shape[0], parameters.item_vectors.shape[1] + 1), np.float32)
         often = self._often(parameters) if side == "item" else None

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from cofactor.errors import DataError
 
-__all__ = ["Goal", "Objective", "Parameters", "Placed", "Side", "other_side"]
+__all__ = ["Goal", "Objective", "Parameters", "Placed", "Side", "Toward", "other_side"]
 
 Goal = Literal["rating", "ranking"]
 Side = Literal["user", "item"]
@@ -69,6 +69,22 @@ class Parameters:
         return made
 
 
+@dataclass(frozen=True, eq=False)
+class Toward:
+    """Where the vectors of rows are drawn to, instead of to zero, where a model has learnt from attributes.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray of float32, shape (rows, rank)
+        What the attributes of each row say.
+    fresh : numpy.ndarray of bool, shape (rows,)
+        Which rows are so new that nobody could have chosen them yet: that somebody did not says nothing.
+    """
+
+    vectors: np.ndarray
+    fresh: np.ndarray
+
+
 @dataclass(frozen=True)
 class Placed:
     """The rows of newcomers: vectors (rows, columns), biases (rows,) or None, and rows of a model's extras."""
@@ -112,9 +128,7 @@ class Objective(abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def place(
-        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
-    ) -> Placed:
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Return the vectors that rows of prepared values get while the other side is held.
 
         Parameters
@@ -123,7 +137,7 @@ class Objective(abc.ABC):
         rows : scipy.sparse.csr_array, shape (newcomers, items) for users, (newcomers, users) for items
         side : {"user", "item"}
             What the newcomers are.
-        toward : numpy.ndarray, shape (newcomers, rank), optional
+        toward : Toward, optional
             What vectors are drawn to instead of to zero, where a model has learnt from attributes.
 
         Raises

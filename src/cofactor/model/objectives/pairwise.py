@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward
 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Doubles, Floats
@@ -83,9 +83,7 @@ class Pairwise(Objective):
         loss, right, count = blocks.epoch(pairs.descend, seed, epoch, users, items, bias, settings, figures=3)
         return EpochStats(float(loss / max(count, 1)), float(right / max(count, 1)))
 
-    def place(
-        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
-    ) -> Placed:
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Place rows by the steps of the training; see `Objective.place`."""
         if side == "item":
             return self._placed_items(parameters, rows)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward
 
 if TYPE_CHECKING:
     from cofactor.model.bayesian.row_system import Array
@@ -44,9 +44,7 @@ class Posterior(Objective):
         """The fields that count something."""
         return ("n_samples",)
 
-    def place(
-        self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: np.ndarray | None = None
-    ) -> Placed:
+    def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Draw vectors and biases for new rows, each given a draw of the other side; see `Objective.place`.
 
         Newcomers without a rating get zeros and the bias of the average row, as in the training.
