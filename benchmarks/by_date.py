@@ -32,6 +32,7 @@ from cofactor.solvers import ImplicitALS, Popularity
 TIMELESS = {"half_life": None, "recency": 1.0, "trend": None, "trend_weight": 3.0}
 LATE = Popularity(window="7d")
 STRETCHES, DAYS = 6, 5
+AGEING = "Days since training on "
 
 
 def arguments() -> argparse.Namespace:
@@ -103,7 +104,7 @@ def settings_of(solver: Any) -> str:
     return f"{type(solver).__name__}({', '.join(own)})"
 
 
-def ageing(results: Results, ratings: cf.Interactions, solver: Any) -> dict[str, list[tuple[float, float]]]:
+def ageing(results: Results, ratings: cf.Interactions, solver: Any) -> None:
     """Measure lists of models trained once, and of models trained anew, by the days since the first training."""
     parts = list(ratings.split_rolling(n=STRETCHES, horizon=f"{DAYS}d"))
     first = parts[0][0]
@@ -113,16 +114,15 @@ def ageing(results: Results, ratings: cf.Interactions, solver: Any) -> dict[str,
         "last 7 days, counted anew": (LATE, True),
         "last 7 days, counted once": (LATE, False),
     }
-    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
-    for place, (before, after) in enumerate(parts):
+    found: dict[str, list[float]] = {name: [] for name in kinds}
+    for before, after in parts:
         for name, (made, anew) in kinds.items():
             model = made.fit(before if anew else first)
             seen = model if anew else with_seen(model, before)
-            curves[name].append((DAYS * (place + 0.5), float(evaluate(seen, after, k=10)["ndcg@10"])))
+            found[name].append(float(evaluate(seen, after, k=10)["ndcg@10"]))
     for place in range(STRETCHES):
-        figures = {name: short(points[place][1]) for name, points in curves.items()}
-        results.add(f"Days since training on {ratings.name}", days=f"{DAYS * place} to {DAYS * (place + 1)}", **figures)
-    return curves
+        figures = {name: short(values[place]) for name, values in found.items()}
+        results.add(f"{AGEING}{ratings.name}", days=f"{DAYS * place} to {DAYS * (place + 1)}", **figures)
 
 
 def with_seen(model: cf.Factors, before: cf.Interactions) -> cf.Factors:
@@ -172,16 +172,21 @@ def costs(results: Results, small: bool) -> None:
 WITH_TIME = {"half_life": "30d", "trend": "7d", "recency": 0.8}
 
 
-def draw(curves: dict[str, list[tuple[float, float]]], name: str, small: bool) -> None:
+def draw(results: Results, small: bool) -> None:
+    """Draw the last of the tables of ageing."""
     from cofactor.evaluation.charts import Chart, Series, linear, linear_from_zero, lines, panels
 
-    series = [Series(label, [x for x, _ in points], [y for _, y in points]) for label, points in curves.items()]
-    words = f"nDCG@10 on {name} by the days since the first training"
+    table = next(name for name in reversed(results.tables) if name.startswith(AGEING))
+    rows = results.tables[table]
+    days = [DAYS * (place + 0.5) for place in range(len(rows))]
+    series = [Series(name, days, [row[name] for row in rows]) for name in rows[0] if name != "days"]
+    words = f"nDCG@10 by the days since the first training, {table.removeprefix(AGEING)}"
     axes = {"across": "days since the first training", "up": "nDCG@10", "scales": (linear, linear_from_zero)}
     image = lines(series, **axes, words=words)
     folder = FOLDER / "small" if small else FOLDER.parents[1] / "docs" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    panels("How lists grow old", name, [Chart(words, "", image, list(curves))], columns=1).save(folder / "ageing.svg")
+    chart = Chart("nDCG@10", "", image, [one.label for one in series])
+    panels("How lists grow old", table.removeprefix(AGEING), [chart], columns=1).save(folder / "ageing.svg")
 
 
 def data_of(args: argparse.Namespace) -> Iterator[cf.Interactions]:
@@ -196,17 +201,17 @@ def main() -> None:
     if args.costs:
         kept = json.loads((FOLDER / "by_date.json").read_text(encoding="utf-8"))
         results.tables = {name: rows for name, rows in kept["tables"].items() if name != "Costs"}
+        draw(results, args.small)
         costs(results, args.small)
-        results.notes = kept["notes"]
+        results.notes, results.settings, results.command = kept["notes"], kept["settings"], kept["command"]
         results.write()
         return
-    curves, name = {}, ""
     for ratings in data_of(args):
         if ratings.period is not None and ratings.period[1] - ratings.period[0] < 400 * 86_400:
             solver = tomorrow(results, ratings, trials)
-            curves, name = ageing(results, ratings, solver), ratings.name
+            ageing(results, ratings, solver)
         next_item(results, ratings, trials)
-    draw(curves, name, args.small)
+    draw(results, args.small)
     costs(results, args.small)
     results.note(f"Settings by the best of {trials} trials of tune on the stretch before the test, or the item before.")
     results.write()

@@ -35,7 +35,7 @@ SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
 
 def main() -> None:
     args = arguments(__doc__)
-    results = Results("cold_items", args.small)
+    results = Results("cold_items", args.small, peers=("irspack", "lightfm"))
     ratings = cf.load_dataset("synthetic:200x120x6000" if args.small else "ml-100k")
     if args.small:
         kinds = pl.Series([["war", "love"][row % 2] for row in range(ratings.n_items)])

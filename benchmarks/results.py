@@ -97,6 +97,8 @@ class Results:
         What else the tables depend on, such as the number of rounds.
     peers : sequence of str
         Whose versions are recorded.
+    command : str
+        What made the tables; that of this process, if not given.
     """
 
     name: str
@@ -105,6 +107,9 @@ class Results:
     peers: Sequence[str] = ()
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    command: str = field(
+        default_factory=lambda: " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    )
 
     def add(self, table: str, **row: object) -> None:
         """Append a row to a table, and print it."""
@@ -121,7 +126,7 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         card = {
             "benchmark": self.name,
-            "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+            "command": self.command,
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "machine": machine(),
             "packages": {name: version for name in PACKAGES if (version := _version(name))},

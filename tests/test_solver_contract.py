@@ -153,7 +153,9 @@ def test_the_origin_tells_how_the_model_was_made(name, ratings, trained):
     assert origin.solver == type(solver).__name__
     assert solver.goal == trained(name).objective.goal
     assert origin.data == ratings.name
-    assert origin.settings == {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
+    settings = {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver)}
+    as_json = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    assert origin.settings == as_json
 
 
 def test_lists_longer_than_the_catalogue_hold_what_is_left(name, ratings, trained):

@@ -285,10 +285,16 @@ def in_parts_of_its_own(stage, folder):
 
 
 def rise(folder, how):
-    """Return by how many MiB a process grows while it works on the ratings of a folder."""
-    home = folder.with_name(f"{folder.name}-{how}")
-    home.mkdir()
-    return float(python(MEASURED, folder, how, home).splitlines()[-1])
+    """Return by how many MiB a process grows while it works on the ratings of a folder.
+
+    It is the highest of three runs: a peak of a moment may fall between two looks.
+    """
+    found = []
+    for run_number in range(3):
+        home = folder.with_name(f"{folder.name}-{how}-{run_number}")
+        home.mkdir()
+        found.append(float(python(MEASURED, folder, how, home).splitlines()[-1]))
+    return max(found)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
