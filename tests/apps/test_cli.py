@@ -799,6 +799,21 @@ def test_a_length_of_time_that_is_none_is_refused_by_its_option(options, says):
     assert "timedelta" not in failed.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--half-life", "soon"], 2, "--half-life is 'soon': it must be a length of time"),
+        (["--recency", "2"], 2, "--recency is 2.0: it must be a number above 0 and at most 1"),
+        (["--item-features", "colour"], 1, "--item-features names 'colour', and the items have no such column"),
+        (["--item-features", "colour"], 1, "add some with --items FILE"),
+        (["--item-features", "a,a"], 2, "name each column once"),
+    ],
+)
+def test_settings_of_time_and_attributes_are_refused_by_their_options(options, code, says):
+    failed = run("fit", DATA, "--solver", "implicit-als", *options, code=code)
+    assert says in " ".join(failed.stderr.split())
+
+
 def test_late_popularity_of_a_file_without_times_says_how_to_name_them(tmp_path):
     (tmp_path / "plays.csv").write_text("user,item\na,x\nb,y\na,y\nb,x\n")
     failed = run("fit", tmp_path / "plays.csv", "--solver", "popularity", "--half-life", "7d", code=1)

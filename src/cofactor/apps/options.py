@@ -119,6 +119,9 @@ def in_options(text: str) -> str:
     text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
     text = text.replace("and fold_in() places users by ratings", "and 'cofactor serve' takes the ratings of new users")
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
+    for side in ("item", "user"):
+        text = re.sub(rf"^{side}_features\b", f"--{side}-features", text)
+        text = text.replace(f"add some with ratings.with_{side}s(frame)", f"add some with --{side}s FILE")
     text = re.sub(rf"^({'|'.join(_LENGTHS + _TIME)}) is ", lambda found: f"{flag(found[1])} is ", text)
     text = re.sub(rf"\b({'|'.join(_LENGTHS)})='?([^ ,):']+)'?", lambda found: f"{flag(found[1])} {found[2]}", text)
     text = re.sub(r"^where (?=is|has|names|gives|does)", "--where ", text)

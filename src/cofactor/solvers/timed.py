@@ -48,12 +48,11 @@ class Timed:
         return ()
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
         for setting in ("half_life", "trend"):
             if getattr(self, setting) is not None:
-                length = length_setting(getattr(self, setting), f"{name}({setting}=…)")
+                length = length_setting(getattr(self, setting), setting)
                 object.__setattr__(self, setting, length)
-        check_recency(self.recency, f"{name}(recency=…)")
+        check_recency(self.recency, "recency")
         object.__setattr__(self, "recency", float(self.recency))
         check_settings(self, trend_weight=0.0)
 
