@@ -4,6 +4,7 @@ What a rule is made of is known before the model, such as ``AtMost(2, per="genre
 the model's items and the asked users' histories; what comes of it is a re-ranker, which takes rows of items.
 """
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -51,7 +52,7 @@ class Reranker(Protocol):
         ...
 
 
-class BoundReranker:
+class BoundReranker(abc.ABC):
     """A re-ranker that may ask for more than the best items; by default it asks for nothing more.
 
     Parameters
@@ -70,9 +71,9 @@ class BoundReranker:
         """Return sorted item rows, and how many of the best of them are to be among the candidates, however deep."""
         return ()
 
+    @abc.abstractmethod
     def rerank(self, candidates: Ranked, n: int) -> Ranked:
         """Return the lists in their new order, each cut to ``n``."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
