@@ -88,20 +88,23 @@ def fold_in(model: Factors, newcomers: Newcomers, side: Side, *, alone: bool, re
     if not isinstance(newcomers, Interactions | Mapping) and hasattr(newcomers, "columns"):
         newcomers = _Described.of(model, newcomers, side)
     ids, given = _rows_of(model, newcomers, side)
-    model.objective.check_values(ids, prepared_for(model, given.table))
+    learnt = _learnt(model, given, side, recency)
+    model.objective.check_values(ids, learnt)
     own: Vocabulary = getattr(model, f"{side}s")
     known = own.find(ids)
     if (known >= 0).any():
         given = _seen_of(model, side).laid_under(known, given)
+        learnt = _learnt(model, given, side, recency)
     names = Vocabulary(ids, kind=side)
-    attributes = _with_news(_grown_metadata(model, **{f"{side}s": names}), names, newcomers)
-    learnt, toward = (
-        _learnt(model, given, side, recency),
-        _toward(model, side, attributes.table(names), _is_new(model, side, known)),
-    )
+    toward = None
+    if side in model.features:
+        attributes = _with_news(_grown_metadata(model, **{f"{side}s": names}), names, newcomers)
+        toward = _toward(model, side, attributes.table(names), _is_new(model, side, known))
     placed = model.objective.place(parameters_of(model), learnt, side, toward)
     extended = names if alone else own.extended(ids)
     grown = _with_rows(model, side, extended, placed, given, None if alone else extended.find(ids))
+    if isinstance(newcomers, Mapping):  # which says nothing else of them
+        return grown
     return evolved(grown, metadata=_with_news(grown.metadata, extended, newcomers))
 
 

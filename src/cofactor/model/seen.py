@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from cofactor.data.passes import as_csr
+
 __all__ = ["Seen"]
 
 
@@ -38,7 +40,7 @@ class Seen:
         last = np.append((np.diff(rows) != 0) | (np.diff(columns) != 0), True) if len(rows) else np.empty(0, bool)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[last], minlength=shape[0]))])
         values = values[order][last].astype(np.float32, copy=False)
-        table = sparse.csr_array((values, columns[last], indptr), shape=shape)
+        table = as_csr(values, columns[last], indptr, shape)
         return cls(table, None if times is None else times[order][last])
 
     @property
