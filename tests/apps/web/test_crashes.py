@@ -14,10 +14,11 @@ CRASH_LOOP_SECONDS = 6
 
 
 def workers(service):
+    # -ww, or ps cuts its lines where $COLUMNS says; beside the workers runs the tracker of shared memory
     listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(service.process.pid)], capture_output=True, text=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(service.process.pid)], capture_output=True, text=True
     )
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "tracker" not in line]
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "resource_tracker" not in line]
 
 
 def digest(service):
