@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import python
 from scipy import sparse
-from twins import as_lists, brute_force
+from twins import as_lists, brute_force, drawn, problems
 
 import cofactor as cf
 from cofactor.kernels.scores import CHUNK
@@ -30,42 +30,6 @@ def scanned(users, items, n, offsets=None, excluded=None, candidates=None, rows=
         candidates=candidates,
         index=lambda: index,
     )
-
-
-def drawn(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-VECTORS = {
-    "few values": lambda random, shape: random.integers(-2, 3, size=shape),
-    "normal": lambda random, shape: random.normal(size=shape),
-    "long tail": lambda random, shape: random.normal(size=shape) * random.pareto(1.0, size=(shape[0], 1)),
-    "all negative": lambda random, shape: -random.random(size=shape),
-    "tiny": lambda random, shape: random.normal(size=shape) * 1e-21,
-    "nearly nothing": lambda random, shape: random.normal(size=shape) * 1e-30,
-    "large": lambda random, shape: random.normal(size=shape) * 1e15,
-    "too large for a scan": lambda random, shape: random.random(size=shape) * 2e18,
-    "mostly zero": lambda random, shape: random.normal(size=shape) * (random.random((shape[0], 1)) < 0.3),
-    "a bias": lambda random, shape: np.column_stack([random.normal(size=(shape[0], shape[1] - 1)), np.ones(shape[0])]),
-}
-
-
-@st.composite
-def problems(draw):
-    n_users, n_items, columns = draw(st.integers(1, 70)), draw(st.integers(1, 3 * 64 + 5)), draw(st.integers(1, 40))
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    users = VECTORS[draw(st.sampled_from(sorted(VECTORS)))](random, (n_users, columns))
-    kind = draw(st.sampled_from(sorted(VECTORS)))
-    items = (
-        -VECTORS["all negative"](random, (n_items, columns))
-        if kind == "a bias"
-        else VECTORS[kind](random, (n_items, columns))
-    )
-    offsets = random.normal(size=n_users) * draw(st.sampled_from([0.0, 1.0, 1e5]))
-    excluded = random.random((n_users, n_items)) < draw(st.sampled_from([0.0, 0.4, 0.98, 1.0]))
-    share = draw(st.sampled_from([0.1, 0.6]))
-    candidates = np.flatnonzero(random.random(n_items) < share) if draw(st.booleans()) else None
-    return users.astype(np.float32), items.astype(np.float32), offsets, excluded, candidates
 
 
 @given(problems(), st.sampled_from([0, 1, 2, 10, 50, 300]))

@@ -1,6 +1,7 @@
 """Metadata: what is known of items and users besides who rated what, as two tables in row order."""
 
 import dataclasses
+import functools
 import logging
 from dataclasses import dataclass, field
 
@@ -31,12 +32,12 @@ class Metadata:
     items: pl.DataFrame = field(default_factory=pl.DataFrame)
     users: pl.DataFrame = field(default_factory=pl.DataFrame)
 
-    @property
+    @functools.cached_property
     def titles(self) -> pl.Series | None:
         """The item column title, where it is text."""
         return _text_column(self.items, "title")
 
-    @property
+    @functools.cached_property
     def genres(self) -> pl.Series | None:
         """The item column genres as text: several genres are separated by ``|``."""
         if "genres" in self.items.columns and self.items.schema["genres"] == pl.List(pl.String):

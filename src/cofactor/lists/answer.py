@@ -8,17 +8,17 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data.metadata import Metadata
-from cofactor.data.vocabulary import Id, Vocabulary, id_series
+from cofactor.data.vocabulary import Id, Vocabulary, id_series, places
 from cofactor.errors import UnknownIdError
 from cofactor.lists.attributes import ItemAttributes
-from cofactor.lists.exact import joined, top_n
+from cofactor.lists.exact import joined
 from cofactor.lists.filters import ItemFilter
 from cofactor.lists.pipeline import rank
 from cofactor.lists.request import ListRequest
 from cofactor.lists.rerank import ListContext, Ranked
 from cofactor.lists.retriever import ExactRetriever, Retriever, Users
 
-__all__ = ["Catalog", "answer", "check_history", "nearest", "positions_of", "titles_of"]
+__all__ = ["Catalog", "answer", "check_history", "named_items", "positions_of", "titles_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,19 +100,26 @@ def _taken(ids: pl.Series, places: np.ndarray) -> pl.Series:
 
 
 def _table(catalog: Catalog, ids: pl.Series, ranked: Ranked) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            ids[pl.Series(ranked.users, dtype=pl.UInt32)].alias("user"),
-            pl.Series("position", positions_of(ranked.users, len(ids))),
-            catalog.item_ids.take(ranked.items).alias("item"),
-            titles_of(catalog.metadata.titles, ranked.items).alias("title"),
-            pl.Series("score", ranked.scores),
-        ]
-    )
+    whose = ids.new_from_index(0, len(ranked.users)) if len(ids) == 1 else ids[places(ranked.users)]
+    columns = [
+        whose.alias("user"),
+        pl.Series("position", positions_of(ranked.users, len(ids))),
+        *named_items(catalog.item_ids, catalog.metadata, ranked.items),
+        pl.Series("score", ranked.scores),
+    ]
+    return pl.DataFrame(columns)
+
+
+def named_items(ids: Vocabulary, metadata: Metadata, item_rows: np.ndarray) -> list[pl.Series]:
+    """Return the columns item and title of some item rows; titles are null where they are not known."""
+    rows = places(item_rows)
+    return [ids.take(rows).alias("item"), titles_of(metadata.titles, rows).alias("title")]
 
 
 def positions_of(users: np.ndarray, n_users: int) -> np.ndarray:
     """Return each row's position in its user's list, from 1: int32."""
+    if n_users == 1:
+        return np.arange(1, len(users) + 1, dtype=np.int32)
     counts = np.bincount(users, minlength=n_users)
     return (np.arange(1, len(users) + 1) - np.repeat(np.cumsum(counts) - counts, counts)).astype(np.int32)
 
@@ -139,26 +146,9 @@ def _without_history(ids: pl.Series, known: np.ndarray) -> str:
     return f"user {ids[int(without[0])]!r}{more} has no history in this model, so nothing was learnt of them"
 
 
-def titles_of(titles: pl.Series | None, item_rows: np.ndarray) -> pl.Series:
+def titles_of(titles: pl.Series | None, item_rows: np.ndarray | pl.Series) -> pl.Series:
     """Return the titles of some item rows, null where they are not known."""
     if titles is None:
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(item_rows))
-    taken: pl.Series = titles[pl.Series(item_rows, dtype=pl.UInt32)]
+    taken: pl.Series = titles[places(item_rows)]
     return taken
-
-
-def nearest(vectors: np.ndarray, row: np.ndarray, n: int, candidates: np.ndarray | None = None) -> Ranked:
-    """Return the other rows whose vectors have the largest cosine with one row's.
-
-    Parameters
-    ----------
-    vectors : numpy.ndarray of float32, shape (rows, rank)
-    row : numpy.ndarray of int, shape (1,)
-    n : int
-    candidates : numpy.ndarray of int, optional
-        Sorted rows to choose from; all if not given.
-    """
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0).astype(np.float32)
-    itself = sparse.csr_array((np.ones(1), row, [0, 1]), shape=(1, len(vectors)))
-    return top_n(unit[row], unit, n, excluded=itself, candidates=candidates)

@@ -33,6 +33,9 @@ __all__ = [
     "top_of",
 ]
 
+PAIRS_AT_ONCE = 4096
+"""Pairs whose products are held at a time."""
+
 SCORES_AT_ONCE = 4_000_000
 """The most scores held in memory at a time: about 100 MB with what goes with them."""
 
@@ -66,10 +69,14 @@ def pair_scores(
     -------
     numpy.ndarray of float32, shape (pairs,)
     """
-    total = np.zeros(len(user_rows))
-    for column in range(users.shape[1]):
-        total += users[user_rows, column].astype(np.float64) * items[item_rows, column]
-    return (total + offsets[user_rows]).astype(np.float32)
+    scores = np.empty(len(user_rows), np.float32)
+    for first in range(0, len(user_rows), PAIRS_AT_ONCE):
+        part = slice(first, first + PAIRS_AT_ONCE)
+        who, what = user_rows[part], item_rows[part]
+        products = np.empty((users.shape[1], len(who)))  # so that they are added column by column
+        np.multiply(users[who].T, items[what].T, dtype=np.float64, out=products)
+        scores[part] = np.add.reduce(products, axis=0) + offsets[who]
+    return scores
 
 
 def top_n(

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -11,10 +12,11 @@ from scipy import sparse
 
 from cofactor.data.passes import stores
 from cofactor.kernels.rounding import rounding_reach
-from cofactor.lists.exact import first_places, pair_scores, scan_pays, top_n, top_of
+from cofactor.lists.exact import SCAN_SHARE, SCAN_TO, first_places, pair_scores, scan_pays, top_n, top_of
 from cofactor.lists.rerank import Ranked
 
 if TYPE_CHECKING:
+    from cofactor.lists.coded import Coded
     from cofactor.lists.index import Index
 
 __all__ = ["ExactRetriever", "Filter", "Retriever", "ScoringRetriever", "Users", "scores_of_pairs"]
@@ -120,6 +122,13 @@ class ExactRetriever:
         return build(self.items)
 
     @functools.cached_property
+    def coded(self) -> "Coded":
+        """The items rounded to a byte a number, for lists of one user; they take a quarter of the memory."""
+        from cofactor.lists.coded import coded  # brings numba
+
+        return coded(self.items)
+
+    @functools.cached_property
     def reach(self) -> float:
         """How far single-precision products may be off; finding it takes as long as a product."""
         return rounding_reach(self.items)
@@ -136,6 +145,10 @@ class ExactRetriever:
     def search(self, users: Users, rows: np.ndarray, n: int, chosen: Filter) -> Ranked:
         """Return the ``n`` best items of some users."""
         queries, offsets = self.queries(users.vectors[rows]), users.offsets(rows)
+        if len(rows) == 1 and chosen.own_candidates is None:
+            found = self._one(queries, offsets, n, chosen)
+            if found is not None:
+                return found
         if chosen.own_candidates is not None:
             score = functools.partial(pair_scores, queries, self.items, offsets)
             return best_of_pairs(score, len(rows), n, chosen)
@@ -151,6 +164,20 @@ class ExactRetriever:
             reach=lambda: self.reach,
         )
 
+    def _one(self, queries: np.ndarray, offsets: np.ndarray, n: int, chosen: Filter) -> Ranked | None:
+        """Return the list of one user, if there is a quicker way than those for many."""
+        candidates = chosen.candidates
+        if candidates is not None and SCAN_SHARE * len(candidates) < self.n_items:
+            those = candidates[~closed_for_one(chosen, self.n_items)[candidates]]
+            only = np.zeros(len(those), np.int64)
+            return first_places(only, those, pair_scores(queries, self.items, offsets, only, those), n, 0, 1)
+        if not (self._scans and 0 < n <= SCAN_TO and "numba" in sys.modules and self.n_items):
+            return None
+        from cofactor.lists.coded import search_one
+
+        found = search_one(self.coded, queries[0], offsets[0], n, closed_for_one(chosen, self.n_items))
+        return None if found is None else Ranked(np.zeros(len(found[0]), np.int64), *found)
+
     def every_score(self, users: Users, rows: np.ndarray) -> np.ndarray:
         """Score every item for some users, by the definition: float32, shape (users, items)."""
         queries, keys = self.queries(users.vectors[rows]).astype(np.float64), self.items
@@ -162,6 +189,18 @@ class ExactRetriever:
     def scores(self, users: Users, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
         """Score pairs of rows: float32, shape (pairs,)."""
         return scores_of_pairs(self.items, self.queries, users, user_rows, item_rows)
+
+
+def closed_for_one(chosen: Filter, n_items: int) -> np.ndarray:
+    """Return which items the only user asked for must not be shown: bool, shape (items,)."""
+    closed = np.zeros(n_items, bool)
+    if chosen.candidates is not None:
+        closed[:] = True
+        closed[chosen.candidates] = False
+    if chosen.excluded is not None:
+        row = 0 if chosen.excluded_rows is None else int(chosen.excluded_rows[0])
+        closed[chosen.excluded.indices[chosen.excluded.indptr[row] : chosen.excluded.indptr[row + 1]]] = True
+    return closed
 
 
 class ScoringRetriever:

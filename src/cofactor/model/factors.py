@@ -22,7 +22,7 @@ from cofactor.data.preparation import AsGiven, Preparation, prepared
 from cofactor.data.timing import Timing, latest_first
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import SettingError, UnknownIdError
-from cofactor.lists.answer import Catalog, answer, check_history, nearest, titles_of
+from cofactor.lists.answer import Catalog, answer, check_history, named_items
 from cofactor.lists.attributes import ItemAttributes
 from cofactor.lists.audience import Audience, ProductAudience, ScoringAudience, audience
 from cofactor.lists.pipeline import rank
@@ -32,6 +32,7 @@ from cofactor.lists.retriever import ExactRetriever, Filter, Retriever, Users
 from cofactor.lists.together import Together, group_list
 from cofactor.lists.where import Where, rows_where
 from cofactor.model import checks, trend
+from cofactor.model.neighbours import nearest
 from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
@@ -766,8 +767,7 @@ class Factors:
         """
         candidates = None if where is None else np.flatnonzero(rows_where(where, self.item_table))
         near = self._nearest("item", item, n, candidates)
-        titles = titles_of(self.metadata.titles, near.items)
-        return pl.DataFrame({"item": self.items.take(near.items), "title": titles, "score": near.scores})
+        return pl.DataFrame([*named_items(self.items, self.metadata, near.items), pl.Series("score", near.scores)])
 
     def similar_users(self, user: Id, n: int = 10) -> pl.DataFrame:
         """Return the users with the largest cosine to a user's vector: user, score (the cosine).
@@ -778,14 +778,13 @@ class Factors:
             If the user is not in the model, or nothing was learnt of them.
         """
         near = self._nearest("user", user, n)
-        return pl.DataFrame({"user": self.users.take(near.items), "score": near.scores})
+        return pl.DataFrame([self.users.take(near.items).alias("user"), pl.Series("score", near.scores)])
 
     def _nearest(self, side: Side, identifier: Id, n: int, candidates: np.ndarray | None = None) -> Any:
         ids: Vocabulary = self.users if side == "user" else self.items
-        vectors = self.user_vectors if side == "user" else self.item_vectors
-        row = ids.rows([identifier])
-        self._check_learnt(side, identifier, int(row[0]))
-        return nearest(vectors, row, checked_n(n), candidates)
+        row = ids.known_row(identifier)
+        self._check_learnt(side, identifier, row)
+        return nearest(parameters_of(self), side, row, checked_n(n), candidates)
 
     def _check_learnt(self, side: Side, identifier: Id, row: int) -> None:
         vectors = self.user_vectors if side == "user" else self.item_vectors
@@ -1090,21 +1089,33 @@ def _check_shapes(model: Factors) -> None:
 
 def _described(vectors: np.ndarray, side: str) -> pl.DataFrame:
     """Return count, mean, std, min, quartiles and max of each column, labelled with the side they are of."""
-    numbers = vectors.astype(np.float64)
-    quartiles = np.percentile(numbers, [25, 50, 75], axis=0)
-    spread = numbers.std(axis=0, ddof=1) if len(numbers) > 1 else np.full(numbers.shape[1], np.nan)
+    count, rank = vectors.shape
+    ordered = np.sort(vectors.T, axis=1)
+    mean = ordered.mean(axis=1, dtype=np.float64)
+    spread = (
+        np.array([np.std(column.astype(np.float64), ddof=1) for column in ordered]) if count > 1 else [np.nan] * rank
+    )
+    least, *quartiles, largest = (_quantile(ordered, share) for share in (0, 0.25, 0.5, 0.75, 1))
     statistics = {
-        "count": np.full(numbers.shape[1], float(len(numbers))),
-        "mean": numbers.mean(axis=0),
+        "count": np.full(rank, float(count)),
+        "mean": mean,
         "std": spread,
-        "min": numbers.min(axis=0),
+        "min": least,
         "25%": quartiles[0],
         "50%": quartiles[1],
         "75%": quartiles[2],
-        "max": numbers.max(axis=0),
+        "max": largest,
     }
-    columns = {str(k): [values[k] for values in statistics.values()] for k in range(numbers.shape[1])}
+    columns = {str(k): [values[k] for values in statistics.values()] for k in range(rank)}
     return pl.DataFrame({"vectors": [side] * len(statistics), "statistic": list(statistics), **columns})
+
+
+def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:
+    """Return a quantile of each row of numbers in order, between two of them as `numpy.percentile` does."""
+    place = share * (ordered.shape[1] - 1)
+    below, above = (ordered[:, int(end)].astype(np.float64) for end in (np.floor(place), np.ceil(place)))
+    found: np.ndarray = below + (place - np.floor(place)) * (above - below)
+    return found
 
 
 def digest_of(model: Factors) -> str:

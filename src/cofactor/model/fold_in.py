@@ -17,7 +17,7 @@ from cofactor.data.timing import check_recency
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import DataError, SettingError
 from cofactor.kernels.compiling import readable
-from cofactor.lists.answer import titles_of
+from cofactor.lists.answer import named_items
 from cofactor.model import checks
 from cofactor.model.factors import Factors, evolved, parameters_of, prepared_for, score_rows
 from cofactor.model.objectives.objective import Placed, Side, Toward
@@ -290,26 +290,25 @@ def _put(old: np.ndarray, new: np.ndarray, places: np.ndarray, length: int) -> n
 
 def explain(model: Factors, user: Id, item: Id) -> pl.DataFrame:
     """Return each of a user's items with its share of a score; see `Factors.explain`."""
-    user_row, item_row = int(model.users.rows([user])[0]), int(model.items.rows([item])[0])
+    user_row, item_row = model.users.known_row(user), model.items.known_row(item)
     history = _seen_of(model, "user").take(np.array([user_row]))
     score = float(score_rows(model, np.array([user_row]), np.array([item_row]))[0])
     shares = shares_of(model, history.table, user_row, np.array([item_row]), history.times)[:, 0]
     order = np.argsort(-np.abs(shares), kind="stable")
-    rows = history.table.indices[order]
-    named = pl.DataFrame(
-        {
-            "item": model.items.take(rows),
-            "title": titles_of(model.metadata.titles, rows),
-            "value": pl.Series(history.table.data[order], dtype=pl.Float32),
-            "share": shares[order],
-        }
-    )
     others = attribute_shares_of(model, history, user_row, item_row)
     if model.timing is not None and model.timing.trend is not None:
         others["how much it is chosen of late"] = model.timing.trend_weight * float(model.extras[LEVELS][item_row])
     others["everything else"] = score - float(shares.sum()) - sum(others.values())
-    rest = [{"item": None, "title": title, "value": None, "share": share} for title, share in others.items()]
-    return pl.concat([named, pl.DataFrame(rest, schema=named.schema)])
+    nothing = [None] * len(others)
+    items, titles = named_items(model.items, model.metadata, history.table.indices[order])
+    return pl.DataFrame(
+        [
+            pl.Series("item", items.to_list() + nothing, dtype=items.dtype),
+            pl.Series("title", [*titles.to_list(), *others]),
+            pl.Series("value", history.table.data[order].tolist() + nothing, dtype=pl.Float32),
+            pl.Series("share", [*shares[order].tolist(), *others.values()]),
+        ]
+    )
 
 
 def shares_of(

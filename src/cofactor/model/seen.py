@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from cofactor.data.passes import as_csr
+from cofactor.data.passes import as_csr, rows_between
 
 __all__ = ["Seen"]
 
@@ -53,6 +53,10 @@ class Seen:
 
     def take(self, rows: np.ndarray) -> "Seen":
         """Return some rows."""
+        if len(rows) == 1:
+            row = int(rows[0])
+            entries = slice(*self.table.indptr[row : row + 2])
+            return Seen(rows_between(self.table, row, row + 1), None if self.times is None else self.times[entries])
         if self.times is None:
             return Seen(self.table[rows])
         counts = np.diff(self.table.indptr)[rows]

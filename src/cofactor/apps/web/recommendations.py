@@ -12,8 +12,9 @@ from cofactor.apps.web.profiles import Profile
 from cofactor.apps.web.scoring import best_items, item_scores, shares_of
 from cofactor.apps.web.served_model import ServedModel
 from cofactor.errors import SettingError
-from cofactor.lists.answer import nearest
 from cofactor.lists.request import By, ListRequest
+from cofactor.model.factors import parameters_of
+from cofactor.model.neighbours import nearest
 
 __all__ = ["ServiceListRequest", "check", "position_of", "recommended", "similar"]
 
@@ -176,6 +177,6 @@ def _reasons(served: ServedModel, profile: Profile, rows: list[int], n: int) -> 
 
 def similar(served: ServedModel, row: int, n: int) -> dict[str, Any]:
     """Return the items with the largest cosine to one."""
-    near = nearest(served.model.item_vectors, np.array([row]), n)
+    near = nearest(parameters_of(served.model), "item", row, n)
     items = _described(served, near.items.tolist(), near.scores.astype(float).tolist())
     return {**served.label, "item": served.items.ids[row], "title": served.items.titles[row], "items": items}

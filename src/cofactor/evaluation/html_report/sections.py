@@ -32,8 +32,8 @@ from cofactor.evaluation.metrics import METRICS, label_of, shown_in
 from cofactor.evaluation.plane import names_of
 from cofactor.evaluation.report import Report
 from cofactor.evaluation.significance import better
-from cofactor.lists.answer import nearest
-from cofactor.model.factors import ranked_rows
+from cofactor.model.factors import parameters_of, ranked_rows
+from cofactor.model.neighbours import nearest
 
 __all__ = [
     "Section",
@@ -372,7 +372,7 @@ def _neighbours(content: ReportData, shown: plots.ItemMap) -> Markup:
     """Name the items whose vectors have the largest cosine with those of the best known ones."""
     model, rows = content.model, []
     for row, name, people in zip(shown.rows[:NAMED], shown.names, shown.counts, strict=False):
-        near = nearest(model.item_vectors, np.array([row]), NEIGHBOURS).items
+        near = nearest(parameters_of(model), "item", int(row), NEIGHBOURS).items
         others = Markup(" · ".join(isolated(other) for other in names_of(model, near)))
         rows.append((isolated(name), others, count(people)))
     return table("The best known items and what is nearest to them", ["item", "nearest", "had by"], rows, texts=2)

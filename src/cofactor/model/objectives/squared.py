@@ -23,6 +23,8 @@ _FIRST = 20
 """What those count who choose an item that came after training. It was chosen on ml-100k, on films held out of the
 training part of benchmarks/cold_items.py: attributes and ratings together rank better than either alone."""
 
+_SINGULAR = 1e-6  # a pivot of Cholesky's that is less than so much of the largest
+
 _SWEEPS = 60  # of coordinate descent, where vectors must not be negative
 
 
@@ -128,17 +130,16 @@ class LeastSquares(Objective):
         weights, pulls = self._weights_and_pulls(system, parameters, met, values, user_row)
         scale = float(system.scale(np.array([len(met)]))[0])
         matrix = system.gram + np.diag(scale * system.penalty.astype(np.float64))
-        support = np.arange(system.rank)
         if self.non_negative:
             own = parameters.user_vectors[user_row]
             support = np.flatnonzero(np.append(own, [1.0] * (system.rank - len(own))))
-        matrix, rated, asked = matrix[np.ix_(support, support)], rated[:, support], asked[:, support]
+            matrix, rated, asked = matrix[np.ix_(support, support)], rated[:, support], asked[:, support]
         disliked = system.disliked(values)
         if disliked.any():  # their targets are zero: what they do is hold down the score that the others would give
-            whole = np.linalg.lstsq(matrix + (rated.T * weights) @ rated, rated.T @ pulls, rcond=None)[0]
+            whole = _solution(matrix + (rated.T * weights) @ rated, rated.T @ pulls)
             pulls = np.where(disliked, pulls - weights * (rated @ whole), pulls)
             weights = np.where(disliked, 0.0, weights)
-        return rated, pulls, np.linalg.lstsq(matrix + (rated.T * weights) @ rated, asked.T, rcond=None)[0]
+        return rated, pulls, _solution(matrix + (rated.T * weights) @ rated, asked.T)
 
     def _weights_and_pulls(
         self, system: "Equations", parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int
@@ -146,6 +147,20 @@ class LeastSquares(Objective):
         """Return each rating's weight in a user's matrix, and its part of the right-hand side."""
         weights, targets = system.weights_and_targets(values, met)
         return weights, weights * targets
+
+
+def _solution(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve symmetric equations; of several solutions, return the shortest."""
+    from scipy.linalg import cho_solve  # which most lists need not wait for
+
+    try:
+        lower = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        lower = np.zeros((1, 1))
+    if (pivots := lower.diagonal()).min(initial=np.inf) <= _SINGULAR * pivots.max(initial=0.0):
+        return np.linalg.lstsq(matrix, right, rcond=None)[0]
+    found: np.ndarray = cho_solve((lower, True), right, check_finite=False)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
