@@ -3,7 +3,7 @@
 Claim, for all users of ML-20M's shape with a fifth of the ratings held out: at most 1.3 times the retrieval's own time.
 
 How: a model of rank 64 is trained (2 epochs; what it learnt does not matter here). Then, in turn and in one process,
-the lists of 10 for the evaluated users are retrieved (`cofactor.model.lists.ranked`), and the model is evaluated:
+the lists of 10 for the evaluated users are asked for (`Factors.recommend`), and the model is evaluated:
 overlap refused, ids matched, hits found, eleven metrics of every list, means and counts. The index of the items is
 there for both, as after a first list. What is made on request, such as the intervals over users, is timed apart, once.
 
@@ -20,7 +20,6 @@ from results import Results, arguments, in_turn, short
 import cofactor as cf
 from cofactor.data.interactions import Interactions
 from cofactor.evaluation import evaluate
-from cofactor.model import lists
 from cofactor.model.factors import Factors
 from cofactor.solvers import ImplicitALS
 
@@ -47,12 +46,12 @@ def times_of(work: Callable[[], object]) -> tuple[float, float]:
 
 def add_rows(title: str, model: Factors, test: Interactions, n: int, rounds: int, results: Results) -> None:
     """Time one shape."""
-    users = np.flatnonzero(np.diff(test.matrix.indptr))
+    users = test.users.take(np.flatnonzero(np.diff(test.matrix.indptr)))
     report = evaluate(model, test, k=n)  # loads, compiles, makes the index
     whole, retrieval = in_turn(
         rounds,
         lambda: times_of(lambda: evaluate(model, test, k=n)),
-        lambda: times_of(lambda: lists.ranked(model, users, n)),
+        lambda: times_of(lambda: model.recommend(users, n, on_unknown="skip")),
     )
     ours, theirs = np.array(whole), np.array(retrieval)  # (rounds, 2)
     pairs = ours[:, 0] / theirs[:, 0]

@@ -16,12 +16,12 @@ import dataclasses
 import time
 
 import numpy as np
-from cofactor.model.placing import place_rows
 from results import Results, arguments, short
 
 import cofactor as cf
 from cofactor.evaluation import evaluate
 from cofactor.model.factors import evolved
+from cofactor.model.fold_in import place_rows
 from cofactor.solvers.keras_mf import KerasMF
 
 SOLVERS = [

@@ -4,13 +4,14 @@ Claims, for n = 10 of vectors of rank 64 with the seen items left out: at least 
 times on Gowalla's, 6 times on ml-1m's, and never slower on ml-100k; one user in a tenth of implicit's time.
 
 How: implicit trains the vectors (15 iterations, regularization 0.1; 2 iterations on the largest set), so that both
-search the same ones. Runs alternate, ours in this process and the peer's in its own, two threads each; what is timed
-is the search. Ours is asked for everyone in one call, implicit for up to 20,000 users in one call; for one user at a
-time it is the median of 300 calls, ours told the user's row among the exclusions and implicit given that row of the
-matrix, as its documentation shows. *faiss* is faiss-cpu's exact index, IndexFlatIP; it cannot leave out what each
-user has seen, so it is asked for the best n of all items, which is less than the others do. *NumPy* multiplies,
-masks, partitions and sorts a thousand users at a time. What the index costs, the first call of a process, and how far
-the lists agree with the peer's, which decides near ties in single precision, are in a table of their own.
+search the same ones. Runs alternate, ours in this process and the peer's in its own, two threads each. What is timed
+is `Factors.recommend`, which looks ids up and makes a table, and implicit's ``recommend`` on row numbers. Ours is
+asked for everyone in one call, implicit for up to 20,000 users in one call; for one user at a time it is the median of
+300 calls, implicit given that user's row of the matrix, as its documentation shows. *faiss* is faiss-cpu's exact
+index, IndexFlatIP; it cannot leave out what each user has seen, so it is asked for the best n of all items, which is
+less than the others do. *NumPy* multiplies, masks, partitions and sorts a thousand users at a time. What the index
+costs, the first call of a process, and how far the lists agree with the peer's, which decides near ties in single
+precision, are in a table of their own.
 
 Run: ``python benchmarks/topn.py [--small] [--rounds 5] [--n 10] [--rank 64]``.
 """
@@ -19,19 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numba
 import numpy as np
-from cofactor.model.index import Index, build, search
+import polars as pl
 from peers import run_peer
 from results import Results, arguments, in_turn, short, versus
 from scipy import sparse
 
 import cofactor as cf
-from cofactor.model import retrieval
+from cofactor.model.factors import Factors
 
 SHAPES = {
     "ML-20M's shape": ("synthetic:138493x26744x20000000", 2, 25),
@@ -45,7 +46,7 @@ FIRST_CALL = """
 import sys, time, numpy as np
 users, items = (np.load(name) for name in sys.argv[1:])
 start = time.perf_counter()
-from cofactor.model import retrieval
+from cofactor.model.factors import Factors
 from cofactor.model.index import build
 retrieval.top_n(users[:64], items, 10, index=lambda: build(items))
 print(time.perf_counter() - start)
@@ -80,16 +81,16 @@ def load(name: str, iterations: int, rank: int, folder: Path) -> Stage:
     return Stage(folder, users, items, sparse.csr_array(seen), iterations)
 
 
-def ours(stage: Stage, index: Index, n: int) -> dict[str, float]:
-    """Search for everyone, then for one user at a time."""
+def ours(model: Factors, n: int) -> dict[str, float]:
+    """Ask for everyone's list, then for one user's at a time."""
 
-    def ask(rows: np.ndarray) -> float:
+    def ask(users: Sequence[int]) -> float:
         start = time.perf_counter()
-        retrieval.top_n(stage.users[rows], stage.items, n, excluded=stage.seen, excluded_rows=rows, index=lambda: index)
+        model.recommend(users, n)
         return time.perf_counter() - start
 
-    everyone = len(stage.users) / ask(np.arange(len(stage.users)))
-    return {"everyone": everyone, "one": float(np.median([ask(np.array([row])) for row in range(300)]))}
+    everyone = model.n_users / ask(range(model.n_users))
+    return {"everyone": everyone, "one": float(np.median([ask([row]) for row in range(min(300, model.n_users))]))}
 
 
 def by_product(stage: Stage, n: int) -> float:
@@ -106,48 +107,43 @@ def by_product(stage: Stage, n: int) -> float:
     return users / (time.perf_counter() - start)
 
 
-def agreement(stage: Stage, index: Index, n: int) -> float:
+def agreement(stage: Stage, model: Factors, n: int) -> float:
     """Return the share of the peer's items that ours have too."""
     theirs = np.load(stage.folder / "peer_items.npy")
-    rows = np.arange(len(theirs))
-    found = search(index, stage.users[rows], n, np.zeros(len(rows)), stage.seen, rows, None)
-    same = [
-        len(np.intersect1d(a[:c], b)) / max(c, 1) for a, b, c in zip(found.items, theirs, found.counts, strict=True)
-    ]
-    return float(np.mean(same))
+    lists = model.recommend(range(len(theirs)), n)
+    counts = np.bincount(lists["user"], minlength=len(theirs))
+    mine = np.split(lists["item"].to_numpy(), np.cumsum(counts)[:-1])
+    return float(np.mean([len(np.intersect1d(a, b)) / max(len(a), 1) for a, b in zip(mine, theirs, strict=True)]))
 
 
-def share_scanned(stage: Stage, index: Index, n: int) -> float:
+def share_scanned(stage: Stage, model: Factors, n: int) -> float:
     """Return how much of the catalogue has a norm that can matter, over a sample of users."""
     rows = np.random.default_rng(0).choice(len(stage.users), min(len(stage.users), 2000), replace=False)
-    found = search(index, stage.users[rows], n, np.zeros(len(rows)), stage.seen, rows, None)
-    least = np.where(found.counts == n, found.scores[:, -1], -np.inf)
+    last = model.recommend(rows, n).filter(pl.col("position") == n)
+    least = np.full(len(stage.users), -np.inf)
+    least[last["user"].to_numpy()] = last["score"].to_numpy()
     norms = np.sort(np.linalg.norm(stage.items.astype(np.float64), axis=1))
-    needed = np.divide(least, np.linalg.norm(stage.users[rows], axis=1))
+    needed = np.divide(least[rows], np.linalg.norm(stage.users[rows], axis=1))
     return float(1 - np.searchsorted(norms, needed).mean() / len(norms))
-
-
-def best_of(times: int, work: Callable[[], object]) -> float:
-    """Return the least seconds of some runs."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
 
 
 def measure(title: str, stage: Stage, target: int, n: int, rounds: int, results: Results) -> None:
     """Add one shape's rows to the tables."""
-    index = build(stage.items)
-    search(index, stage.users[:64], n, np.zeros(64), stage.seen, np.arange(64), None)  # compiles
-    mine, theirs = in_turn(rounds, lambda: ours(stage, index, n), lambda: stage.peers(n))
+    Factors.from_arrays(stage.users, stage.items).recommend(range(2000))  # compiles
+    model = Factors.from_arrays(stage.users, stage.items, seen=stage.seen)
+    start = time.perf_counter()
+    model.recommend(range(1000), n)
+    first_lists = time.perf_counter() - start
+    start = time.perf_counter()
+    model.recommend(range(1000), n)
+    to_build = first_lists - (time.perf_counter() - start)
+    mine, theirs = in_turn(rounds, lambda: ours(model, n), lambda: stage.peers(n))
     row = versus([run["everyone"] for run in mine], [implicit["everyone"] for implicit, _ in theirs])
     plain = {
         "faiss": short(float(np.median([faiss["everyone"] for _, faiss in theirs]))),
         "numpy": short(by_product(stage, n)),
     }
-    scanned, same = share_scanned(stage, index, n), agreement(stage, index, n)
+    scanned, same = share_scanned(stage, model, n), agreement(stage, model, n)
     results.add("Users per second, everyone", data=title, **row, target=target, **plain)
     one = versus([1e3 * run["one"] for run in mine], [1e3 * implicit["one"] for implicit, _ in theirs])
     exact = short(float(np.median([1e3 * faiss["one"] for _, faiss in theirs])))
@@ -161,7 +157,7 @@ def measure(title: str, stage: Stage, target: int, n: int, rounds: int, results:
         items=len(stage.items),
         scanned=short(scanned, 3),
         agrees=round(same, 6),
-        seconds_to_build=short(best_of(3, lambda: build(stage.items)), 3),
+        seconds_to_build=short(to_build, 3),
         seconds_of_first_call=short(first, 3),
     )
 
