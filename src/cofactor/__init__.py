@@ -13,6 +13,7 @@ from cofactor.version import __version__
 if TYPE_CHECKING:
     from cofactor.data.catalog import datasets, load_dataset
     from cofactor.data.interactions import Interactions
+    from cofactor.data.joining import concat
     from cofactor.data.outofcore import open_parquet
     from cofactor.data.published import read_lightgcn, read_ncf
     from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql
@@ -46,6 +47,7 @@ __all__ = [
     "SettingError",
     "UnknownIdError",
     "__version__",
+    "concat",
     "datasets",
     "from_frame",
     "load",
@@ -63,6 +65,7 @@ __all__ = [
 _HOMES = {
     "Factors": "cofactor.model.factors",
     "Interactions": "cofactor.data.interactions",
+    "concat": "cofactor.data.joining",
     "datasets": "cofactor.data.catalog",
     "from_frame": "cofactor.data.readers",
     "load": "cofactor.model.storage",

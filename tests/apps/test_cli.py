@@ -278,7 +278,7 @@ def test_the_name_of_the_output_says_its_format(name, read, model, tmp_path):
 
 def test_a_format_that_is_not_written_is_refused(model, tmp_path):
     failed = " ".join(run("recommend", model, "1", "-o", tmp_path / "a.txt", code=2).stderr.split())
-    assert "the file's name must end in .parquet, .csv, .jsonl" in failed
+    assert "let its name end in .parquet, .csv or .jsonl" in failed
     failed = " ".join(run("recommend", model, "--all", "-o", tmp_path / "a.csv", code=2).stderr.split())
     assert "--all writes Parquet; name the file a.parquet" in failed
     assert list(tmp_path.iterdir()) == []
@@ -385,7 +385,7 @@ def test_an_audience_is_told_by_id_or_title_and_written_as_a_table(model, tmp_pa
     everybody = as_json("audience", model, "7", "--include-seen", "-o", tmp_path / "who.csv")["audience"]
     assert len(everybody) == 80 == len(pl.read_csv(tmp_path / "who.csv"))
     assert "position" in run("audience", model, "7").stdout
-    assert "must end in" in run("audience", model, "7", "-o", tmp_path / "who.txt", code=2).stderr
+    assert "let its name end in" in run("audience", model, "7", "-o", tmp_path / "who.txt", code=2).stderr
 
 
 def test_similar_takes_ids_and_titles(model):

@@ -90,7 +90,7 @@ def test_the_test_part_is_never_trained_on(tmp_path, monkeypatch):
 def test_people_are_told_the_best_trials_and_the_command(result, folder, tmp_path):
     told = run("tune", DATA, *QUICK, "--seed", 2, "--fix", "nu=0.5", "-o", tmp_path, "--study", folder / "study.log")
     lines = told.stdout.splitlines()
-    assert "ndcg@10 on validation parts of 1,280 training ratings" in told.stdout
+    assert "ndcg@10 on validation parts of 1,280 training ratings" in " ".join(told.stdout.split())
     assert "on 318 test ratings" in told.stdout
     assert lines[-1].strip() == result["command"], "in one line, the same after going on from the study"
 

@@ -16,13 +16,57 @@ from tablesupport import row_pairs
 
 import cofactor as cf
 from cofactor.evaluation import evaluate, plots, tune, tuning
-from cofactor.evaluation.tuning import Tuned
+from cofactor.evaluation.tuning import Target, Tuned
 from cofactor.model.factors import evolved
 from cofactor.solvers import NMF, SOLVERS, solver_class
 from cofactor.solvers.als import ALS, ImplicitALS
 from cofactor.solvers.baselines import Popularity, PureSVD
 
-QUICK = {"rank": (2, 6), "epochs": (1, 4)}
+QUICK = {
+    "rank": (2, 6),
+    "epochs": (1, 4),
+    "regularization": (0.07, 7.0),
+    "unobserved_weight": (0.015, 1.0),
+    "nu": (0.0, 1.0),
+}
+
+
+def test_what_is_given_is_all_that_is_searched(likes):
+    tuned = tune(ImplicitALS, likes, metric="ndcg@5", trials=2, space={"rank": (3, 4)}, fixed={"epochs": 2}, folds=1)
+    settings = set(tuned.trials_frame().columns) - {"trial", "state", "value", "seconds", "error"}
+    assert settings == {"rank"}
+    assert tuned.solver == ImplicitALS(rank=tuned.solver.rank, epochs=2)
+
+
+def test_a_search_ends_in_time_with_a_result(likes, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("cofactor.evaluation.tuning.time.monotonic", lambda: now[0])
+    ended = []
+
+    def after(tried):
+        ended.append(tried)
+        now[0] += 45
+
+    same = {"metric": "ndcg@5", "space": QUICK, "folds": 1, "seed": 3}
+    tuned = tune(ImplicitALS, likes, trials=50, timeout="1m", done=after, **same)
+    assert len(ended) == 2
+    assert tuned.value > 0
+    monkeypatch.undo()
+    assert len(tune(ImplicitALS, likes, trials=50, timeout=1e-6, **same).trials_frame()) == 1
+
+
+def test_a_trial_that_is_running_when_the_time_is_up_is_stopped(likes, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("cofactor.evaluation.tuning.time.monotonic", lambda: now[0])
+    real = Target.measure
+
+    def slow(self, *given):
+        now[0] += 10
+        return real(self, *given)
+
+    monkeypatch.setattr(Target, "measure", slow)
+    tuned = tune(ImplicitALS, likes, metric="ndcg@5", trials=50, timeout=50, space={"epochs": (1, 4)}, folds=1, seed=3)
+    assert tuned.trials_frame()["state"].to_list() == ["complete", "pruned"]
 
 
 def outcome(tuned):
@@ -87,7 +131,10 @@ def test_errors_are_made_small(ratings):
 
 
 def test_an_instance_fixes_what_differs_from_the_defaults(likes):
-    tuned = tune(ImplicitALS(rank=5, method="cg", seed=9), likes, metric="ndcg@5", trials=2, space={"epochs": (1, 3)})
+    tuned = tune(
+        ImplicitALS(rank=5, method="cg", seed=9), likes, metric="ndcg@5", trials=2,
+        space={"epochs": (1, 3), "regularization": (0.07, 7.0)},
+    )  # fmt: skip
     assert (tuned.solver.rank, tuned.solver.method, tuned.solver.seed) == (5, "cg", 9)
     assert "rank" not in tuned.trials_frame().columns
     assert tuned.trials_frame()["regularization"].n_unique() == 2

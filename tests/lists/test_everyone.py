@@ -16,6 +16,7 @@ from processes import python
 from scipy import sparse
 
 import cofactor as cf
+from cofactor.errors import SettingError
 from cofactor.lists import everyone
 from cofactor.model.factors import evolved
 
@@ -222,3 +223,25 @@ PEAK = """
 def test_everyones_lists_stay_within_the_budget(users, items, n):
     """The second case fills a range with as many rows as it may have, and multiplies, since its lists are long."""
     assert int(python(PEAK, users, items, n)) < everyone.BUDGET
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_the_name_of_the_file_says_its_format(tmp_path, ending):
+    model = cf.Factors.from_arrays(
+        np.random.default_rng(0).normal(size=(50, 4)), np.random.default_rng(1).normal(size=(30, 4))
+    )
+    written = model.recommend_all(tmp_path / f"lists{ending}", n=3)
+    read = {".csv": pl.read_csv, ".jsonl": pl.read_ndjson, ".parquet": pl.read_parquet}[ending]
+    lists, wanted = read(written), model.recommend(range(50), n=3)
+    assert lists.columns == wanted.columns
+    assert lists["item"].to_list() == wanted["item"].to_list()
+    assert np.allclose(lists["score"], wanted["score"])
+    assert [path.name for path in tmp_path.iterdir()] == [written.name]
+
+
+@pytest.mark.parametrize("name", ["lists", "lists.txt", "lists.csv.gz"])
+def test_a_name_that_says_no_format_is_refused(tmp_path, name):
+    model = cf.Factors.from_arrays(np.eye(2), np.eye(2))
+    with pytest.raises(SettingError, match=r"let its name end in \.parquet, \.csv or \.jsonl"):
+        model.recommend_all(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

@@ -13,9 +13,11 @@ from scipy import sparse
 import cofactor as cf
 from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Vocabulary
+from cofactor.errors import DataError, UnknownIdError
 from cofactor.lists import everyone
 from cofactor.model.factors import evolved
 from cofactor.model.origin import Origin
+from cofactor.solvers import ImplicitALS
 
 
 @pytest.fixture
@@ -226,3 +228,57 @@ def test_a_model_can_be_copied_and_pickled(model, copied, tmp_path):
 def test_what_users_see_of_a_model_is_what_they_call(model):
     gone = {"lanes_of", "equations_of", "with_checked", "approximating", "queries", "query_columns", "keys", "offsets"}
     assert not (gone | {"index", "score_rows", "evolve", "approximation"}) & set(dir(model))
+
+
+def test_models_are_equal_where_they_give_the_same_answers():
+    ratings = cf.load_dataset("synthetic:60x40x600")
+    one, same = (ImplicitALS(rank=4, epochs=2, seed=0).fit(ratings) for _ in range(2))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != ImplicitALS(rank=4, epochs=3, seed=0).fit(ratings)
+    assert one != one.place({"new": [1, 2]} if one.users.ids.dtype == pl.String else {99: [1, 2]})
+    assert one != "a model"
+
+
+def test_a_matrix_of_scores_holds_what_score_gives(monkeypatch):
+    model = ImplicitALS(rank=4, epochs=2).fit(cf.load_dataset("synthetic:60x40x600"))
+    monkeypatch.setattr("cofactor.model.factors._SCORES_AT_ONCE", 300)
+    whole = model.score_matrix()
+    assert whole.shape == (60, 40)
+    assert whole.dtype == np.float32
+    users, items = model.users.ids.to_list()[5:9], model.items.ids.to_list()[3:6]
+    part = model.score_matrix(users, items)
+    pairs = [(user, item) for user in users for item in items]
+    assert np.array_equal(part.ravel(), model.score(*zip(*pairs, strict=True)))
+    assert np.array_equal(part, whole[5:9, 3:6])
+    with pytest.raises(UnknownIdError):
+        model.score_matrix([10**6])
+
+
+def test_names_of_other_libraries_are_answered_with_ours():
+    model = cf.Factors.from_arrays(np.eye(2), np.eye(2))
+    with pytest.raises(AttributeError, match="no attribute 'item_factors': here it is item_vectors"):
+        _ = model.item_factors
+    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
+        _ = model.nonsense
+
+
+@pytest.mark.parametrize("ask", ["recommend", "score_matrix", "recommend_users"])
+@pytest.mark.parametrize("one", [1, "1", np.int64(1)])
+def test_one_id_in_place_of_a_list_is_refused_in_the_same_words(ask, one):
+    with pytest.raises(DataError, match=r"ids are one id, .*1.*: give a list, \["):
+        getattr(cf.Factors.from_arrays(np.eye(2), np.eye(2)), ask)(one)
+
+
+@pytest.mark.parametrize("given", [[1], (1,), np.array([1])])
+def test_a_list_in_place_of_one_id_is_refused_in_the_same_words(given):
+    model = cf.Factors.from_arrays(np.eye(2), np.eye(2))
+    for ask in (model.similar_items, model.similar_users, lambda ids: model.explain(ids, 1)):
+        with pytest.raises(DataError, match="give one id"):
+            ask(given)
+
+
+def test_neighbours_have_positions():
+    model = cf.Factors.from_arrays(np.eye(3) + 0.1, np.eye(3) + 0.1)
+    assert model.similar_items(0)["position"].to_list() == [1, 2]
+    assert model.similar_users(0).columns == ["position", "user", "score"]

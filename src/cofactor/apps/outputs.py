@@ -13,16 +13,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = [
-    "TABLE_FORMATS",
     "check_folder",
     "check_output",
     "write_json",
     "write_table",
     "write_text",
 ]
-
-TABLE_FORMATS = (".parquet", ".csv", ".jsonl")
-"""The endings of a file's name that `write_table` knows."""
 
 
 def check_output(output: Path | None, *read: str | Path) -> None:

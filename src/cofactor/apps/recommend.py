@@ -8,8 +8,9 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import Json, Master, ModelPath
-from cofactor.apps.outputs import TABLE_FORMATS, check_output, write_table
-from cofactor.errors import SettingError, UnknownIdError
+from cofactor.apps.outputs import check_output, write_table
+from cofactor.errors import UnknownIdError
+from cofactor.lists.table_formats import check_table_format
 
 if TYPE_CHECKING:
     from cofactor.data.vocabulary import Id
@@ -35,7 +36,7 @@ def recommend(
     everyone: Annotated[bool, typer.Option("--all", help="For every user; needs -o.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write: .parquet, .csv or .jsonl; with --all, .parquet."),
+        typer.Option("-o", "--output", help="File to write: .parquet, .csv or .jsonl."),
     ] = None,
     include_seen: Annotated[bool, typer.Option(help="Also recommend items that the user has seen.")] = False,
     on_unknown: Annotated[
@@ -78,7 +79,8 @@ def recommend(
         _say_written(recommend_everyone(model, output, n, include_seen, master), json_output)
         return
     check_output(output, model)
-    _check_format(output, everyone)
+    if output is not None:
+        check_table_format(output)
     import numpy as np
 
     from cofactor.model.factors import has_history
@@ -120,7 +122,8 @@ def audience(
 ) -> None:
     """List whom to tell about some items: the users with the highest scores for them."""
     check_output(output, model)
-    _check_format(output, everyone=False)
+    if output is not None:
+        check_table_format(output)
     from cofactor.apps.item_search import find_item
     from cofactor.model.storage import open_model
 
@@ -181,16 +184,6 @@ def _rules(at_most: int | None, per: str | None, diversify: str | None, strength
 
     capped: list[Rule] = [] if at_most is None else [AtMost(at_most, per or "genres")]
     return capped + ([] if diversify is None else [Diversify(diversify, 0.1 if strength is None else strength)])
-
-
-def _check_format(output: Path | None, everyone: bool) -> None:
-    """Refuse an output whose name promises a format that is not written."""
-    if output is None:
-        return
-    if everyone and output.suffix in TABLE_FORMATS and output.suffix != ".parquet":
-        raise SettingError(f"-o {output}: --all writes Parquet; name the file {output.with_suffix('.parquet').name}")
-    if not everyone and output.suffix not in TABLE_FORMATS:
-        raise SettingError(f"-o {output}: the file's name must end in {', '.join(TABLE_FORMATS)}")
 
 
 def _say_written(result: dict[str, Any], json_output: bool) -> None:

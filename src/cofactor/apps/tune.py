@@ -29,8 +29,12 @@ def tune(
     solver: Annotated[str, typer.Option(help="Which solver.")] = "implicit-als",
     metric: Annotated[str, typer.Option(help="The metric to improve, such as ndcg@10, recall@20 or rmse.")] = "ndcg@10",
     trials: Annotated[int, typer.Option(help="How many settings to try, including those already in the study.")] = 30,
+    timeout: Annotated[
+        str | None, typer.Option(help="How long to search at most, such as 2m or 1h", show_default="no limit")
+    ] = None,
     space: Annotated[
-        list[str] | None, typer.Option(help="Values to try: rank=16:256, or loss=bpr,softmax; repeat for more.")
+        list[str] | None,
+        typer.Option(help="All that is to be searched: rank=16:256, or loss=bpr,softmax; repeat for more."),
     ] = None,
     fix: Annotated[
         list[str] | None, typer.Option(help="A setting to keep fixed, such as rank=64; repeat for more.")
@@ -82,7 +86,7 @@ def tune(
     try:
         with show.progress_bar(f"tuning {kind.__name__}", hidden=json_output) as bar:
             best = search(
-                kind, train, metric=metric, trials=trials, space=tried, fixed=fixed, split=within,
+                kind, train, metric=metric, trials=trials, timeout=timeout, space=tried, fixed=fixed, split=within,
                 validation_fraction=validation_fraction, folds=folds, horizon=horizon if within == "rolling" else None,
                 seed=seed, study=kept,
                 done=lambda done: bar(done.done / done.planned, _progress(done)),

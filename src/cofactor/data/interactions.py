@@ -146,6 +146,64 @@ class Interactions:
         matrix = building.csr(entries.values, entries.keys % width, counts, (len(users), len(items)))
         return cls(users, items, matrix, entries.timestamps, entries.reading_order, name=name)
 
+    @classmethod
+    def from_sparse(
+        cls,
+        matrix: Any,
+        users: Iterable[Id] | pl.Series | None = None,
+        items: Iterable[Id] | pl.Series | None = None,
+        *,
+        name: str = "",
+    ) -> "Interactions":
+        """Build the table from a sparse matrix, as other libraries take it; ``matrix`` gives it back.
+
+        Parameters
+        ----------
+        matrix : SciPy sparse matrix or array, shape (users, items)
+            A stored zero is a value of 0; of a pair that is stored several times the values are added.
+        users, items : iterable of str or int, optional
+            The raw ids in row order; row numbers if not given.
+        name : str
+
+        Raises
+        ------
+        DataError
+            If the matrix is not sparse, there are not as many ids as rows or columns, an id is missing or repeated, or
+            a value is not finite.
+
+        Examples
+        --------
+        >>> Interactions.from_sparse(sparse.csr_array([[5, 0], [2, 4]]), users=["ann", "bob"])
+        2 users × 2 items, 3 ratings from 2 to 5, 75 %
+        """
+        if not sparse.issparse(matrix) or len(matrix.shape) != 2:
+            raise DataError(
+                f"the matrix is a {type(matrix).__name__}: give a two-dimensional one of scipy.sparse, such as "
+                "scipy.sparse.csr_array"
+            )
+        entries = sparse.coo_array(matrix)
+        rows, columns = (numbers.astype(np.int32, copy=False) for numbers in entries.coords)
+        names = _names(users, matrix.shape[0], "user"), _names(items, matrix.shape[1], "item")
+        return cls.from_rows(names[0], names[1], rows, columns, entries.data, duplicates="sum", name=name)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the ids, values and times, their order, and what is known of users and items are the same."""
+        if not isinstance(other, Interactions):
+            return NotImplemented
+        if self is other:
+            return True
+        mine, theirs = self.matrix, other.matrix
+        return (
+            (self.users, self.items) == (other.users, other.items)
+            and all(np.array_equal(getattr(mine, k), getattr(theirs, k)) for k in ("indptr", "indices", "data"))
+            and all(_same(getattr(self, name), getattr(other, name)) for name in ("timestamps", "order"))
+            and self.item_table.equals(other.item_table)
+            and self.user_table.equals(other.user_table)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.n_users, self.n_items, len(self)))
+
     @property
     def n_users(self) -> int:
         """The number of users, those without interactions included."""
@@ -549,6 +607,17 @@ def open_folder(folder: str | os.PathLike[str], store: ArrayStore = MEMORY, *, n
     if found.by_item is not None:
         table.__dict__["by_item"] = found.by_item
     return table
+
+
+def _names(given: Iterable[Id] | pl.Series | None, length: int, kind: str) -> Vocabulary:
+    names = Vocabulary(range(length) if given is None else given, kind=kind)
+    if len(names) != length:
+        raise DataError(f"there are {len(names):,} {kind} ids for {length:,} {kind}s: give one for each")
+    return names
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other if one is None or other is None else np.array_equal(one, other)
 
 
 def _row_numbers(given: Iterable[int] | np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import functools
 import re
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -108,7 +108,7 @@ class Vocabulary:
         """Return the row of one id, or -1 if it is unknown; fast, for services."""
         return self._row_of.get(identifier, -1)
 
-    def known_row(self, identifier: Id) -> int:
+    def known_row(self, identifier: Any) -> int:
         """Return the row of one id.
 
         Raises
@@ -116,6 +116,9 @@ class Vocabulary:
         UnknownIdError, DataError
             If it is not known, or no id at all.
         """
+        if isinstance(identifier, list | tuple | set | np.ndarray | pl.Series):
+            kind = type(identifier).__name__
+            raise DataError(f"the {self.kind} is {shortened(identifier)}, of type {kind}: give one id")
         row = self._row_of.get(identifier, -1) if type(identifier) in (str, int) else -1
         return row if row >= 0 else int(self.rows([identifier])[0])
 
@@ -209,8 +212,8 @@ def places(rows: np.ndarray | pl.Series) -> pl.Series:
 
 def id_series(ids: Iterable[Id] | pl.Series, kind: str) -> pl.Series:
     """Return ids as a column of 64-bit integers or strings; raises DataError if that is impossible."""
-    if isinstance(ids, str):
-        raise DataError(f"the {kind} ids came as one string, {shortened(ids)}: give a list, [{shortened(ids)}]")
+    if isinstance(ids, str | int | np.integer):
+        raise DataError(f"the {kind} ids are one id, {shortened(ids)}: give a list, [{shortened(ids)}]")
     series = ids if isinstance(ids, pl.Series) else _series_from(ids, kind)
     if series.dtype.is_integer() and series.dtype not in (pl.Int64, pl.UInt64):
         series = series.cast(pl.Int64)

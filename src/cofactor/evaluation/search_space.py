@@ -113,14 +113,15 @@ def search_space(
 
     Ranks go from a quarter to four times the default, regularization, learning rates and the weight of unseen pairs
     by ten around it (log-uniform), the exponent ``nu`` from 0 to 1, epochs up to twice the default. Fields of
-    other names, choices such as a loss among them, are searched only where they are given.
+    other names, choices such as a loss among them, are searched only where they are given. What is given is all that
+    is searched.
 
     Parameters
     ----------
     solver : type or solver
         A solver's class, or one whose settings stand for the defaults.
     given : mapping of str to tuple or list, optional
-        For some fields a range ``(low, high)`` or a list of choices, instead of what would be derived.
+        For the fields to search a range ``(low, high)`` or a list of choices, instead of all that would be derived.
     fixed : sequence of str
         Fields that are not searched.
     also : mapping of str to Range or Choices, optional
@@ -155,6 +156,8 @@ def search_space(
     for name in kinds:
         if name in given:
             space[name] = _as_given(name, given[name], kinds[name])
+        elif given:
+            continue
         elif also and name in also and name not in fixed:
             space[name] = also[name]
         elif (

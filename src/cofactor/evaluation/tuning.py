@@ -1,6 +1,7 @@
 """Search a solver's settings: try some, and measure each on held-out parts of the training data."""
 
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -408,6 +409,7 @@ def tune(
     *,
     metric: str,
     trials: int = 30,
+    timeout: Duration | None = None,
     space: Mapping[str, Any] | None = None,
     fixed: Mapping[str, Any] | None = None,
     split: Split = "per-user",
@@ -447,8 +449,12 @@ def tune(
         ``rmse``, ``mse`` or ``mae``, the lower the better.
     trials : int
         How many settings to try, including those in ``study``.
+    timeout : str, float or datetime.timedelta, optional
+        How long to search at most, such as "2m": then no further trial begins, and the one that is running is stopped
+        when it is measured next. One trial is completed in any case.
     space : mapping of str to tuple or list, optional
-        A range ``(low, high)`` or a list of choices for some fields, instead of what `search_space` derives.
+        A range ``(low, high)`` or a list of choices for each field to search, instead of all those that `search_space`
+        derives.
     fixed : mapping of str to value, optional
         Fields that are not searched, with their values.
     split : {"per-user", "random", "last", "time", "rolling"}
@@ -508,16 +514,30 @@ def tune(
     protocol |= {} if horizon is None else {"horizon": duration(horizon, "horizon")}
     described = {**search.described(), **protocol, "data": _digest(train)}
     maximize, warm_up = search.metric.maximize, max(search.looks) // 4
+    end = math.inf if timeout is None else time.monotonic() + duration(timeout, "timeout")
     with studies.opened(study, described, maximize=maximize, warm_up=warm_up) as kept:
         while (number := len(studies.finished(kept))) < trials:
-            value = _try(kept, search, measured, average_row, seed)
+            over = functools.partial(_is_over, kept, end)
+            if over():
+                break
+            value = _try(kept, search, measured, average_row, seed, over)
             if done is not None:
                 done(Tried(number + 1, trials, value, studies.best_value(kept)))
     return dataclasses.replace(_result(kept, search), n_unknown=n_unknown)
 
 
-def _try(study: Any, search: "_Search", parts: Parts, average_row: float, seed: int) -> float | None:
-    """Train and measure the next settings on every part; return the value where the trial was completed."""
+def _is_over(study: Any, end: float) -> bool:
+    """Return whether the time is up, and there is a result."""
+    return time.monotonic() >= end and studies.best_value(study) is not None
+
+
+def _try(
+    study: Any, search: "_Search", parts: Parts, average_row: float, seed: int, over: Callable[[], bool]
+) -> float | None:
+    """Train and measure the next settings on every part; return the value where the trial was completed.
+
+    It is stopped when it is measured next where ``over`` says so.
+    """
     trial, suggested = studies.begin(study, search.space, search.defaults(), seed)
     settings = search.settings(suggested, average_row)
     start = time.perf_counter()
@@ -525,9 +545,18 @@ def _try(study: Any, search: "_Search", parts: Parts, average_row: float, seed: 
     try:
         solver = search.solver(settings)
         planned = getattr(solver, "epochs", 0)
-        tell = studies.judge(trial, more_to_come=lambda epoch: epoch < planned or len(parts) > 1)
-        curves = [fitted_curve(solver, parts[0], search.metric, search.looks, tell)]
-        curves += [fitted_curve(solver, part, search.metric, search.looks) for part in parts[1:]]
+        judge = studies.judge(trial, more_to_come=lambda epoch: epoch < planned or len(parts) > 1)
+
+        def tell(number: int, epoch: int, value: float) -> None:
+            if number == 0:
+                judge(epoch, value)
+            if over() and (epoch < planned or number < len(parts) - 1):
+                raise studies.Stopped
+
+        curves = [
+            fitted_curve(solver, part, search.metric, search.looks, functools.partial(tell, number))
+            for number, part in enumerate(parts)
+        ]
         result, seen = search.judged(curves)
         settings |= seen
     except studies.Stopped:

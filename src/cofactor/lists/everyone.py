@@ -28,6 +28,7 @@ from cofactor.lists.answer import Catalog, answer
 from cofactor.lists.filters import ItemFilter
 from cofactor.lists.request import ListRequest
 from cofactor.lists.retriever import Retriever, Users
+from cofactor.lists.table_formats import check_table_format
 from cofactor.version import __version__
 
 __all__ = ["BUDGET", "parts_folder", "write_everyone"]
@@ -59,7 +60,7 @@ def write_everyone(
     card: Mapping[str, Any],
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write the lists of all users, or of some, to a Parquet file.
+    """Write the lists of all users, or of some, to one file, whose name says its format.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ def write_everyone(
     """
     if path.is_dir():
         raise SettingError(f"{path} is a folder: give the name of the file to write")
+    check_table_format(path)
     wanted = catalog.user_ids.ids if ids is None else ids
     chosen = ItemFilter.of(request, catalog.item_ids, catalog.metadata)
     retriever.prepare(len(wanted))  # which one part alone might not be worth
@@ -197,7 +199,10 @@ def _clear(folder: Path, names: re.Pattern[str]) -> None:
 
 
 def _join(parts: Sequence[Path], empty: pl.DataFrame, card: Mapping[str, Any], folder: Path, path: Path) -> None:
-    """Stream the parts into one file, which says what it answers and takes its place when it is whole; remove them."""
+    """Stream the parts into one file, which takes its place when it is whole, and remove them.
+
+    A Parquet file says in its metadata what it answers.
+    """
 
     def frames(*_: object) -> Iterator[pl.DataFrame]:
         for part in parts:
@@ -205,10 +210,12 @@ def _join(parts: Sequence[Path], empty: pl.DataFrame, card: Mapping[str, Any], f
         yield empty
 
     with replacing(path, inside=folder) as beside:
-        register_io_source(io_source=frames, schema=empty.schema, is_pure=True).sink_parquet(
-            beside,
-            maintain_order=True,
-            row_group_size=ROWS_AT_ONCE,
-            metadata={"cofactor": json.dumps(card)},
-        )
+        lists = register_io_source(io_source=frames, schema=empty.schema, is_pure=True)
+        if path.suffix == ".csv":
+            lists.sink_csv(beside, maintain_order=True)
+        elif path.suffix == ".jsonl":
+            lists.sink_ndjson(beside, maintain_order=True)
+        else:
+            metadata = {"cofactor": json.dumps(card)}
+            lists.sink_parquet(beside, maintain_order=True, row_group_size=ROWS_AT_ONCE, metadata=metadata)
     _clear(folder, OURS)

@@ -47,8 +47,15 @@ if TYPE_CHECKING:
 __all__ = ["Factors", "Origin"]
 
 _PAIRS_AT_ONCE = 2**20
+_SCORES_AT_ONCE = 2**22
 _FEW = 256  # up to so many users, what was learnt of everyone need not be known
 _ARRAYS = ("user_vectors", "item_vectors", "user_bias", "item_bias")
+_OTHERS = {
+    "user_factors": "user_vectors", "item_factors": "item_vectors", "user_embeddings": "user_vectors",
+    "item_embeddings": "item_vectors", "pu": "user_vectors", "qi": "item_vectors", "bu": "user_bias", "bi": "item_bias",
+    "global_mean": "mean", "factors": "rank", "predict": "score(users, items)",
+    "predict_top_n": "recommend(users, n)", "recommend_all_users": "recommend_all(path, n)", "fit": "a solver's fit()",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,6 +201,22 @@ class Factors:
             origin=Origin(solver="from_arrays"),
         )
 
+    if not TYPE_CHECKING:  # or every name would pass
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what is called otherwise elsewhere."""
+            hint = f": here it is {_OTHERS[name]}" if name in _OTHERS else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether two models give the same answers; see `digest`."""
+        if not isinstance(other, Factors):
+            return NotImplemented
+        return self is other or (hash(self) == hash(other) and self.digest == other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.n_users, self.n_items, *self.user_vectors.shape, self.seen.nnz))
+
     def __repr__(self) -> str:
         made = f" by {self.origin.solver}" if self.origin.solver else ""
         return f"Factors of rank {self.rank} for {self.n_users:,} users × {self.n_items:,} items{made}"
@@ -291,6 +314,37 @@ class Factors:
 
         scores, deviations = score_with_spread(draws_needed(self), user_rows, item_rows)
         return self._clipped(scores) if clip else scores, deviations
+
+    def score_matrix(self, users: Iterable[Id] | None = None, items: Iterable[Id] | None = None) -> np.ndarray:
+        """Score every user with every item.
+
+        Parameters
+        ----------
+        users, items : iterable of str or int, optional
+            Raw ids; all of the model, in row order, if not given.
+
+        Returns
+        -------
+        numpy.ndarray of float32, shape (users, items)
+
+        Raises
+        ------
+        UnknownIdError
+            If a user or an item is not in the model.
+
+        Examples
+        --------
+        >>> Factors.from_arrays(np.eye(2), np.array([[3.0, 1.0], [2.0, 5.0]])).score_matrix([1])
+        array([[1., 5.]], dtype=float32)
+        """
+        user_rows = np.arange(self.n_users) if users is None else self.users.rows(users)
+        item_rows = np.arange(self.n_items) if items is None else self.items.rows(items)
+        scoring = scoring_of(self)
+        scores = np.empty((len(user_rows), len(item_rows)), np.float32)
+        step = max(1, _SCORES_AT_ONCE // max(self.n_items, 1))
+        for first in range(0, len(user_rows), step):
+            scores[first : first + step] = scoring(user_rows[first : first + step])[:, item_rows]
+        return scores
 
     def interval(self, users: Iterable[Id], items: Iterable[Id], level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Return the bounds that new ratings of pairs lie between with some probability.
@@ -527,7 +581,7 @@ class Factors:
         rerank: "Sequence[AnyReranker]" = (),
         progress: Callable[[int], None] | None = None,
     ) -> Path:
-        """Write everyone's ``n`` best items to a Parquet file, in bounded memory.
+        """Write everyone's ``n`` best items to a file, in bounded memory: ``.parquet``, ``.csv`` or ``.jsonl``.
 
         The file has the columns of `recommend`, in user row order, and appears whole or not at all. It takes less than
         512 MiB beyond the model and its index, however many users and items there are. Interrupted or killed, it
@@ -548,7 +602,7 @@ class Factors:
         Raises
         ------
         SettingError
-            If another process is writing the same file, or the path is a folder.
+            If the path's name says no such format or is a folder's, or another process is writing the same file.
         """
         from cofactor.lists.everyone import write_everyone
 
@@ -749,7 +803,7 @@ class Factors:
         return explain(self, user, item)
 
     def similar_items(self, item: Id, n: int = 10, *, where: Where | None = None) -> pl.DataFrame:
-        """Return the items with the largest cosine to an item's vector: item, title, score (the cosine).
+        """Return the items with the largest cosine to an item's vector: position, item, title, score (the cosine).
 
         Parameters
         ----------
@@ -767,10 +821,10 @@ class Factors:
         """
         candidates = None if where is None else np.flatnonzero(rows_where(where, self.item_table))
         near = self._nearest("item", item, n, candidates)
-        return pl.DataFrame([*named_items(self.items, self.metadata, near.items), pl.Series("score", near.scores)])
+        return _as_neighbours(named_items(self.items, self.metadata, near.items), near.scores)
 
     def similar_users(self, user: Id, n: int = 10) -> pl.DataFrame:
-        """Return the users with the largest cosine to a user's vector: user, score (the cosine).
+        """Return the users with the largest cosine to a user's vector: position, user, score (the cosine).
 
         Raises
         ------
@@ -778,7 +832,7 @@ class Factors:
             If the user is not in the model, or nothing was learnt of them.
         """
         near = self._nearest("user", user, n)
-        return pl.DataFrame([self.users.take(near.items).alias("user"), pl.Series("score", near.scores)])
+        return _as_neighbours([self.users.take(near.items).alias("user")], near.scores)
 
     def _nearest(self, side: Side, identifier: Id, n: int, candidates: np.ndarray | None = None) -> Any:
         ids: Vocabulary = self.users if side == "user" else self.items
@@ -1085,6 +1139,11 @@ def _check_shapes(model: Factors) -> None:
     checks.check_shapes(arrays, lengths, model.mean)
     checks.check_metadata(model.metadata, lengths)
     checks.check_times(model.seen_times, model.seen)
+
+
+def _as_neighbours(names: list[pl.Series], scores: np.ndarray) -> pl.DataFrame:
+    positions = pl.Series("position", np.arange(1, len(scores) + 1, dtype=np.int32))
+    return pl.DataFrame([positions, *names, pl.Series("score", scores)])
 
 
 def _described(vectors: np.ndarray, side: str) -> pl.DataFrame:

@@ -42,6 +42,7 @@ from cofactor.solvers.base import (
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
 from cofactor.solvers.featured import Attributes, Featured, attributes_of, features_of
+from cofactor.solvers.solver_settings import Settings
 from cofactor.solvers.timed import Timed, in_time, timing_of
 
 __all__ = ["ALS", "ImplicitALS"]
@@ -55,7 +56,7 @@ _JUDGED_RANK, _JUDGED_ROWS = 8, 300
 
 
 @dataclass(frozen=True)
-class ALS:
+class ALS(Settings):
     r"""Vectors and biases for star ratings, by solving one small equation for each user and each item in turn.
 
     **Model**: score = mean + user bias + item bias + user vector · item vector.

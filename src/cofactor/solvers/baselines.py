@@ -26,6 +26,7 @@ from cofactor.solvers.base import (
     origin_of,
     positives,
 )
+from cofactor.solvers.solver_settings import Settings
 
 __all__ = ["BiasOnly", "Popularity", "PureSVD", "late_popularity"]
 
@@ -38,7 +39,7 @@ _TIE = 1e-6
 
 
 @dataclass(frozen=True)
-class Popularity:
+class Popularity(Settings):
     """The same ranking for everyone: the items that most users have, of all time or lately.
 
     **Model**: score = the share of users who have the item. With a window, the share among those users who have
@@ -183,7 +184,7 @@ def late_popularity(train: Interactions) -> list[Popularity]:
 
 
 @dataclass(frozen=True)
-class BiasOnly:
+class BiasOnly(Settings):
     r"""Ratings predicted from a bias of the user and a bias of the item, without vectors.
 
     **Model**: score = mean + user bias + item bias.
@@ -257,7 +258,7 @@ class BiasOnly:
 
 
 @dataclass(frozen=True)
-class PureSVD:
+class PureSVD(Settings):
     """The singular value decomposition of the table with a zero wherever nothing is known.
 
     **Model**: score = user vector · item vector.

@@ -36,6 +36,7 @@ from cofactor.solvers.base import (
     origin_of,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
+from cofactor.solvers.solver_settings import Settings
 
 __all__ = ["BayesianMF"]
 
@@ -43,7 +44,7 @@ _MOST_LEVELS = 20
 
 
 @dataclass(frozen=True)
-class BayesianMF:
+class BayesianMF(Settings):
     r"""Gibbs sampling of vectors and biases; only rank and sweeps to tune, and every score has a standard deviation.
 
     **Model**: rating = mean + user bias + item bias + user vector · item vector + noise. A row's vector and bias

@@ -13,12 +13,13 @@ from cofactor.model.factors import Factors, evolved, learnt_counts
 from cofactor.model.fold_in import place_rows, toward_of
 from cofactor.model.trend import extras_of
 from cofactor.solvers.base import check_settings, unset_extras
+from cofactor.solvers.solver_settings import Settings
 
 __all__ = ["TIME_SETTINGS", "Timed", "in_time", "refuse_time", "timing_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timed:
+class Timed(Settings):
     r"""What a solver for lists makes of time. Every setting needs data with times.
 
     With ``trend``, :math:`score = (\hat s_{ui} - \bar s_i) / \sigma_i + \beta \log(1 + \sum 2^{-a / trend})`. Mean and

@@ -17,6 +17,7 @@ from cofactor.model.objectives import Goal, Objective
 from cofactor.model.objectives.confidence import Confidence
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.solvers.base import Callback, Epoch, check_choice, check_settings, check_train, origin_of
+from cofactor.solvers.solver_settings import Settings
 from cofactor.spark import hadoop_files
 from cofactor.spark.failures import clear_errors
 from cofactor.spark.mllib import Learnt, Recipe, learn
@@ -30,7 +31,7 @@ _ROWS = Layout(user="user", item="item", value="value", duplicates="error")
 
 
 @dataclass(frozen=True)
-class SparkALS:
+class SparkALS(Settings):
     r"""Vectors and biases for tables that outgrow one machine, by the ALS of Spark's MLlib.
 
     **Model**: for ratings: score = mean + user bias + item bias + user vector · item vector. For ranking: user vector ·
