@@ -111,6 +111,15 @@ def approximate():
     assert model.recall >= 0.9
 
 
+def export():
+    import cofactor as cf
+    from cofactor.solvers import PureSVD
+
+    model = PureSVD(rank=8).fit(cf.load_dataset(DATA))
+    for form, made in (("onnx", "lists.onnx"), ("usearch", "items.usearch")):
+        assert (model.export(form, form) / made).exists()
+
+
 def spark():
     """Spark learns from a file and fills a folder, from which a list comes; without Java, the error says so."""
     pairs = [(user, item) for user in range(1, 21) for item in range(1, 11) if (user + item) % 2]
@@ -136,7 +145,7 @@ def docs():
     assert "read_csv" in Path("site/html/index.html").read_text(encoding="utf-8")
 
 
-EXTRAS = {function.__name__: function for function in (keras, tensorflow, spark, web, sql, tune, approximate, docs)}
+EXTRAS = {function.__name__: function for function in (keras, tensorflow, spark, web, sql, tune, approximate, export, docs)}
 
 
 def main(extra):

@@ -16,7 +16,7 @@ from cofactor.apps.fit import fit
 from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
 from cofactor.apps.plot import plot, report
 from cofactor.apps.quickstart import quickstart
-from cofactor.apps.recommend import audience, describe, recommend, similar
+from cofactor.apps.recommend import audience, describe, export, recommend, similar
 from cofactor.apps.serving import refit, serve
 from cofactor.apps.tune import tune
 from cofactor.errors import CofactorError
@@ -49,6 +49,7 @@ def build(arguments: list[str]) -> typer.Typer:
         audience,
         similar,
         describe,
+        export,
         compare,
         tune,
         plot,

@@ -8,7 +8,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import Json, Master, ModelPath
-from cofactor.apps.outputs import check_output, write_table
+from cofactor.apps.outputs import check_folder, check_output, write_table
 from cofactor.errors import UnknownIdError
 from cofactor.lists.table_formats import check_table_format
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cofactor.lists.rerank import Rule
     from cofactor.model.factors import Factors
 
-__all__ = ["audience", "describe", "recommend", "similar"]
+__all__ = ["audience", "describe", "export", "recommend", "similar"]
 
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
 OnUnknown = Literal["raise", "skip", "popular"]
@@ -170,6 +170,28 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
     for name, value in _card(loaded).items():
         show.say(f"  {name}: {value}")
     show.vectors(loaded)
+
+
+def export(
+    model: ModelPath,
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    form: Annotated[
+        Literal["parquet", "numpy", "faiss", "usearch", "pgvector", "onnx"],
+        typer.Option("--format", help="What reads it: other tables, an index, PostgreSQL, an ONNX runtime."),
+    ] = "parquet",
+    n: N = 10,
+    json_output: Json = False,
+) -> None:
+    """Write a model's vectors for another system; the inner product of two is their score."""
+    check_folder(folder.parent)
+    from cofactor.model.storage import open_model
+
+    written = open_model(model).export(folder, form, n)
+    files = sorted(str(path) for path in written.iterdir())
+    if json_output:
+        show.as_json({"folder": str(written), "files": files})
+    else:
+        show.say(f"wrote {', '.join(files)}")
 
 
 def _rules(at_most: int | None, per: str | None, diversify: str | None, strength: float | None) -> "list[Rule]":

@@ -42,6 +42,7 @@ from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
     from cofactor.lists.rerank import AnyReranker
+    from cofactor.model.export import ExportFormat
     from cofactor.model.fold_in import Newcomers
 
 __all__ = ["Factors", "Origin"]
@@ -876,6 +877,35 @@ class Factors:
         from cofactor.model.keras_network import network_from
 
         return network_from(self)
+
+    def export(self, path: str | os.PathLike[str], format: "ExportFormat", n: int = 10) -> Path:
+        """Write the vectors for another system into a new folder; their inner products order items as lists here do.
+
+        Parameters
+        ----------
+        path : path
+            The folder to make.
+        format : {"parquet", "numpy", "faiss", "usearch", "pgvector", "onnx"}
+            Tables of ids and vectors; arrays; an index of the items; text that ``psql -f`` loads into PostgreSQL with
+            pgvector; or a network from user rows to the scores and rows of the best ``n`` items (Gather, MatMul, TopK).
+        n : int
+            The length of the network's lists.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder. What users have seen is not in it: leave it out where lists are made.
+
+        Raises
+        ------
+        SettingError
+            If the format is none of these, there is something of that name, or scores are not products of vectors.
+        MissingExtraError
+            If the format's library is not installed.
+        """
+        from cofactor.model.export import export
+
+        return export(self, path, format, n)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to one safetensors file, whole or not at all; `cofactor.load` reads it."""
