@@ -145,7 +145,9 @@ def docs():
     assert "read_csv" in Path("site/html/index.html").read_text(encoding="utf-8")
 
 
-EXTRAS = {function.__name__: function for function in (keras, tensorflow, spark, web, sql, tune, approximate, export, docs)}
+EXTRAS = {
+    function.__name__: function for function in (keras, tensorflow, spark, web, sql, tune, approximate, export, docs)
+}
 
 
 def main(extra):
