@@ -116,8 +116,8 @@ def export():
     from cofactor.solvers import PureSVD
 
     model = PureSVD(rank=8).fit(cf.load_dataset(DATA))
-    for form, made in (("onnx", "lists.onnx"), ("usearch", "items.usearch")):
-        assert (model.export(form, form) / made).exists()
+    for name in ("lists.onnx", "items.usearch"):
+        assert model.export(name).stat().st_size > 1000
 
 
 def spark():

@@ -8,7 +8,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.options import Json, Master, ModelPath
-from cofactor.apps.outputs import check_folder, check_output, write_table
+from cofactor.apps.outputs import check_output, write_table
 from cofactor.errors import UnknownIdError
 from cofactor.lists.table_formats import check_table_format
 
@@ -174,24 +174,18 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
 
 def export(
     model: ModelPath,
-    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
-    form: Annotated[
-        Literal["parquet", "numpy", "faiss", "usearch", "pgvector", "onnx"],
-        typer.Option("--format", help="What reads it: other tables, an index, PostgreSQL, an ONNX runtime."),
-    ] = "parquet",
+    output: Annotated[
+        Path, typer.Argument(help="File to write: .parquet, .npz, .faiss, .usearch, .sql (pgvector) or .onnx.")
+    ],
     n: N = 10,
     json_output: Json = False,
 ) -> None:
-    """Write a model's vectors for another system; the inner product of two is their score."""
-    check_folder(folder.parent)
+    """Write a model's vectors for another system; the inner product of a user's and an item's is the score."""
+    check_output(output, model)
     from cofactor.model.storage import open_model
 
-    written = open_model(model).export(folder, form, n)
-    files = sorted(str(path) for path in written.iterdir())
-    if json_output:
-        show.as_json({"folder": str(written), "files": files})
-    else:
-        show.say(f"wrote {', '.join(files)}")
+    written = open_model(model).export(output, n)
+    show.as_json({"output": str(written)}) if json_output else show.say(f"wrote {written}")
 
 
 def _rules(at_most: int | None, per: str | None, diversify: str | None, strength: float | None) -> "list[Rule]":

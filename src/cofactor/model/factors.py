@@ -42,7 +42,6 @@ from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
     from cofactor.lists.rerank import AnyReranker
-    from cofactor.model.export import ExportFormat
     from cofactor.model.fold_in import Newcomers
 
 __all__ = ["Factors", "Origin"]
@@ -878,34 +877,41 @@ class Factors:
 
         return network_from(self)
 
-    def export(self, path: str | os.PathLike[str], format: "ExportFormat", n: int = 10) -> Path:
-        """Write the vectors for another system into a new folder; their inner products order items as lists here do.
+    def export(self, path: str | os.PathLike[str], n: int = 10) -> Path:
+        """Write the vectors to one file for another system; the inner product of a user's and an item's is the score.
 
         Parameters
         ----------
         path : path
-            The folder to make.
-        format : {"parquet", "numpy", "faiss", "usearch", "pgvector", "onnx"}
-            Tables of ids and vectors; arrays; an index of the items; text that ``psql -f`` loads into PostgreSQL with
-            pgvector; or a network from user rows to the scores and rows of the best ``n`` items (Gather, MatMul, TopK).
+            Its ending says the format: ``.parquet``, a table of both sides with the columns side, id, title and vector;
+            ``.npz``, arrays of ids and vectors; ``.faiss`` or ``.usearch``, an index of the items by their ids, or by
+            their rows where ids are texts; ``.sql``, what ``psql -f`` loads into PostgreSQL with pgvector; ``.onnx``, a
+            network from rows of users to the ids and scores of their best ``n`` items.
         n : int
             The length of the network's lists.
 
         Returns
         -------
         pathlib.Path
-            The folder. What users have seen is not in it: leave it out where lists are made.
+            The file. What users have seen is not in it: leave it out where lists are made.
 
         Raises
         ------
         SettingError
-            If the format is none of these, there is something of that name, or scores are not products of vectors.
+            If the name says no format, or scores are not products of vectors.
         MissingExtraError
             If the format's library is not installed.
+
+        Examples
+        --------
+        >>> model = Factors.from_arrays(np.eye(2), np.array([[3.0, 1.0], [2.0, 5.0]]))
+        >>> written = model.export("vectors.parquet")
+        >>> pl.read_parquet(written)["vector"].to_list()[3]
+        [2.0, 5.0]
         """
         from cofactor.model.export import export
 
-        return export(self, path, format, n)
+        return export(self, path, n)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to one safetensors file, whole or not at all; `cofactor.load` reads it."""
