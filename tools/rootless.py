@@ -48,7 +48,7 @@ umount -l /.old
 rmdir /.old
 {protections}
 cd {folder}
-exec unshare --user --map-user={user} --map-group={user} -- {command}
+exec {command}
 """
 
 
@@ -64,6 +64,7 @@ def refusal() -> str | None:
 
 
 _UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
+_MACHINE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ class Image:
     user : int
     entrypoint, command, health : tuple of str
         Of the instructions ENTRYPOINT, CMD and HEALTHCHECK.
+    is_machine : bool
+        Whether it has users, processes and a network of its own, which only root can give it. Otherwise there is one
+        user in it.
     """
 
     root: Path
@@ -89,6 +93,7 @@ class Image:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
+    is_machine: bool = False
 
     def start(
         self,
@@ -111,21 +116,21 @@ class Image:
         **options
             Of `subprocess.Popen`.
         """
-        mounted = {path: Path(path) for path in (*SYSTEM, *DEVICES, *_python()) if Path(path).exists()}
+        wanted = [path for path in (*SYSTEM, *DEVICES, *_python()) if Path(path).exists()]
+        mounted = {path: Path(path) for path in wanted if not (self.root / path.lstrip("/") / "passwd").exists()}
         volumes = dict(volumes or {})
         protected = [path for path in mounted if path != "/proc" and not path.startswith("/dev/")]
         if read_only is not None:
             protected += ["/", *read_only]
+        variables = (f"{name}={value}" for name, value in self.environment.items())
         script = SCRIPT.format(
             mounts="\n".join(self._mounts({**mounted, **volumes})),
             protections="\n".join(f"mount -o remount,bind,ro {shlex.quote(path)}" for path in protected),
             folder=shlex.quote(self.folder),
-            user=self.user,
-            command=shlex.join(
-                ["env", "-i", *(f"{name}={value}" for name, value in self.environment.items()), *command]
-            ),
+            command=shlex.join([*self._as_user(), "env", "-i", *variables, *command]),
         )
-        return subprocess.Popen([*_UNSHARE, "sh", "-c", script, "sh", str(self.root)], text=True, **options)
+        apart = _MACHINE if self.is_machine else _UNSHARE
+        return subprocess.Popen([*apart, "sh", "-c", script, "sh", str(self.root)], text=True, **options)
 
     def run(self, command: tuple[str, ...], **options: object) -> str:
         """Run a command in the image to its end, and return what it says; where it fails, that is the error."""
@@ -135,9 +140,18 @@ class Image:
             raise RuntimeError(f"{shlex.join(command)} failed with {process.returncode}:\n{said}")
         return said
 
+    def _as_user(self) -> tuple[str, ...]:
+        """Return what a command is started with so that it runs as the image's user."""
+        mapped = (f"--map-user={self.user}", f"--map-group={self.user}")
+        return () if self.is_machine else ("unshare", "--user", *mapped, "--")
+
     def _mounts(self, mounted: Mapping[str, Path]) -> Iterator[str]:
         """Make the places of mounts in the image, and yield the commands that mount."""
         for path, source in mounted.items():
+            if path == "/proc" and self.is_machine:
+                (self.root / "proc").mkdir(exist_ok=True)
+                yield "mount -t proc none proc"
+                continue
             place = self.root / path.lstrip("/")
             if path.startswith("/dev/"):
                 yield f"touch {shlex.quote(path[1:])}"
