@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cofactor.apps import show
@@ -92,7 +93,8 @@ def _use(model: "Factors") -> None:
     rules += [Diversify("genres", method=method) for method in ("msd", "mmr", "dpp")]
     for rule in rules:
         model.recommend([user], n=5, rerank=[rule])
-    uses = (
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: model.recommend(model.users.ids, n=5),
         lambda: model.recommend_users([item], n=5),
         lambda: model.place({100_000: {item: 4.0}}).recommend([100_000], n=5),
         lambda: model.fold_in_items({100_000: {user: 4.0}}),
