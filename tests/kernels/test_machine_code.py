@@ -115,7 +115,7 @@ def test_what_cannot_be_written_is_said_once(folder, compiled, monkeypatch, capl
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(machine_code, "replacing", refused)
-    monkeypatch.setattr(machine_code.MachineCode, "_warned", False)
+    monkeypatch.setattr(machine_code.MachineCode, "refused", "")
     function = compiled()
     assert (function(3), function(1.5)) == (6, 3.0)
     (record,) = [record for record in caplog.records if "cannot be kept" in record.getMessage()]

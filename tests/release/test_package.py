@@ -93,7 +93,8 @@ def test_the_wheel_made_from_the_sdist_has_the_same_bytes(unpacked, wheel, tmp_p
 
 def test_the_sdist_can_be_tested_and_carries_no_data(unpacked):
     top = {path.name for path in unpacked.iterdir()}
-    assert {"src", "tests", "tools", "docs", "Makefile", "pyproject.toml", "LICENSE", "CHANGELOG.md"} <= top
+    assert {"src", "tests", "tools", "docs", "deploy"} <= top
+    assert {"Dockerfile", "Makefile", "pyproject.toml", "LICENSE", "CHANGELOG.md"} <= top
     files = [path for path in unpacked.rglob("*") if path.is_file()]
     made_up = unpacked / "tests" / "stored"  # a small file of each format, as each version wrote it
     others = [path for path in files if not path.is_relative_to(made_up)]

@@ -10,6 +10,7 @@ import typer
 
 from cofactor.apps import show
 from cofactor.apps.compare import compare
+from cofactor.apps.compile import compile
 from cofactor.apps.datasets import datasets, synthesize
 from cofactor.apps.evaluate import evaluate
 from cofactor.apps.fit import fit
@@ -57,6 +58,7 @@ def build(arguments: list[str]) -> typer.Typer:
         quickstart,
         serve,
         refit,
+        compile,
     ):
         app.command()(show.reporting_errors(command))
     return app

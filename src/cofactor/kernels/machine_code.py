@@ -8,7 +8,7 @@ import pickle
 import platform
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 import platformdirs
@@ -38,7 +38,11 @@ class MachineCode(NullCache):
         The kernel's Python function.
     """
 
-    _warned = False
+    kept: ClassVar[list[Path]] = []
+    """The files that this process wrote."""
+
+    refused: ClassVar[str] = ""
+    """Why no folder took the machine code of a kernel; empty as long as that did not happen."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         source = Path(inspect.getfile(function))
@@ -73,17 +77,18 @@ class MachineCode(NullCache):
                 try:
                     with replacing(folder / name) as beside:
                         beside.write_bytes(self._digest(code) + code)
+                    MachineCode.kept.append(folder / name)
                     return
                 except OSError as error:
                     reasons.append(f"{folder}: {error.strerror or error}")
         except Exception as error:
             reasons.append(repr(error))
-        if not MachineCode._warned:
-            MachineCode._warned = True
+        if not MachineCode.refused:
+            MachineCode.refused = "; ".join(reasons)
             logger.warning(
                 "compiled code cannot be kept on disk, so each process compiles again (%s): "
                 "let NUMBA_CACHE_DIR name a folder that can be written to",
-                "; ".join(reasons),
+                MachineCode.refused,
             )
 
     def _file_name(self, signature: Any, codegen: Any) -> str:
