@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from cofactor.data.delimited import rows
-from cofactor.data.limits import Limit
+from cofactor.data.memory_limit import Limit
 from cofactor.data.opening import existing, inner_suffix, text_of
 from cofactor.data.parquet_sizes import parquet_sizes
 from cofactor.errors import DataError, first_line

@@ -11,7 +11,7 @@ import polars as pl
 from cofactor.data.columns import DEFAULTS, OnBadRows, position_of
 from cofactor.data.ingest import Attributes, Known, from_columns
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.limits import Limit, needed_for
+from cofactor.data.memory_limit import Limit, needed_for
 from cofactor.errors import CofactorError, DataError, MissingExtraError, first_line, missing_extra
 
 if TYPE_CHECKING:

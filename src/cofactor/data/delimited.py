@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
-from cofactor.data.limits import UNLIMITED, Limit, needed_for
-from cofactor.data.opening import Unpacked, inner_suffix, opened
+from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
+from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened
 from cofactor.errors import DataError
 
 __all__ = ["MOST_BAD", "Choice", "Problem", "Row", "Table", "read_delimited", "rows"]
@@ -24,7 +24,7 @@ _SEPARATORS = ("::", "\t", ",", ";", "|")
 _BY_SUFFIX = {".tsv": "\t", ".data": "\t", ".inter": "\t", ".csv": ","}
 _LONGEST_ROW = 1_000  # lines in one row; a quote that stays open longer is a stray one
 _LONGEST_TEXT = 1 << 27  # bytes in one row
-MOST_BAD = 1_000_000  # bad rows after which an error does not count on
+MOST_BAD = 100_000  # bad rows after which an error does not count on; each takes ten microseconds
 _STANDARD = ("user", "item", "value", "time")
 
 
@@ -102,7 +102,7 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
                 size, n_rows = size + int(part.frame.estimated_size()), n_rows + len(part.frame)
                 if choice.limit.exceeded_by(needed_for(size, n_rows)):
                     choice.limit.check(stream.whole(needed_for(size, n_rows)), path, _smaller)
-            if n_bad > MOST_BAD and not choice.skip_bad:
+            if n_bad > MOST_BAD and not (choice.skip_bad and n_rows):
                 break
     if layout is None or not (n_bad or any(map(len, frames))):
         raise DataError(f"{path} has no rows{' under its header' if choice.has_header else ''}: nothing to learn from")
@@ -168,6 +168,8 @@ def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes
     """Read the header, determine the layout, and return what follows the header."""
     if block.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is UTF-16 text: give encoding='utf-16'")
+    if block.startswith(PACKED):
+        raise DataError(f"{path} is packed twice: unpack it once")
     if block.startswith(b"PAR1"):
         raise DataError(f"{path} is a Parquet file: give it a name that ends with .parquet")
     if block.lstrip().startswith((b"{", b"[")):

@@ -7,7 +7,7 @@ import narwhals as nw
 import polars as pl
 
 from cofactor.data.columns import Column, positions_of
-from cofactor.data.limits import UNLIMITED, Limit, needed_for
+from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
 from cofactor.data.vocabulary import id_series
 from cofactor.errors import DataError, first_line
 

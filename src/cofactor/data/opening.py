@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from cofactor.data.limits import Limit
+from cofactor.data.memory_limit import Limit
 from cofactor.errors import DataError
 
-__all__ = ["Unpacked", "existing", "inner_suffix", "opened", "text_of"]
+__all__ = ["PACKED", "Unpacked", "existing", "inner_suffix", "opened", "text_of"]
 
 _PACKED = {".gz": (b"\x1f\x8b", "gzip"), ".zst": (b"\x28\xb5\x2f\xfd", "zstandard"), ".zip": (b"PK", "zip")}
+PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
+"""How packed files begin."""
+
 _TABLES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter", ".item", ".user")
 # NotImplementedError is what zipfile raises where it does not know the compression
 _BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)

@@ -100,9 +100,9 @@ def _width(leaf: dict[int, Any]) -> int:
 
 def _pages(content: mmap.mmap, chunk: dict[int, Any], end: int) -> tuple[int, int]:
     """Return how many values a column chunk has, and the bytes of its pages once they are decompressed."""
-    position = min(chunk[9], chunk[11] if chunk.get(11) else chunk[9])
+    position = min(filter(None, (chunk[9], chunk.get(11))), default=0)
     stop = position + chunk[7]
-    if not 0 < position <= stop <= end:
+    if stop > position and not 0 < position < stop <= end:
         raise ValueError("a column is said to lie outside of it")
     values = unpacked = 0
     while position < stop:

@@ -19,7 +19,7 @@ from cofactor.data.database import read_sql
 from cofactor.data.delimited import Choice, read_delimited
 from cofactor.data.ingest import Attributes, Known, from_columns, interactions, without_bad
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.limits import Limit, needed_for
+from cofactor.data.memory_limit import Limit, needed_for
 from cofactor.data.opening import existing, inner_suffix, opened
 from cofactor.data.parquet_sizes import parquet_sizes
 from cofactor.errors import DataError, SettingError, first_line

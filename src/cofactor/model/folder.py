@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from cofactor.data.limits import available_memory
+from cofactor.data.memory_limit import available_memory
 from cofactor.data.metadata import Metadata
 from cofactor.data.parquet_sizes import Sizes, parquet_sizes
 from cofactor.data.preparation import preparation_from

@@ -30,9 +30,9 @@ class Limit:
 
     Examples
     --------
-    >>> Limit.of("1GB").check(2 * 10**9, "plays.csv", lambda amount: f"give memory={amount!r}")
+    >>> Limit.of("1GB").check(2 * 10**9, "a.csv", lambda amount: f"give memory={amount!r}")
     Traceback (most recent call last):
-    cofactor.errors.DataError: plays.csv takes about 2 GB of memory, and reading may take 1 GB: give memory='2GB'
+    cofactor.errors.DataError: a.csv takes about 2 GB of memory or more, and reading may take 1 GB: give memory='2GB'
     """
 
     size: int | None
@@ -81,8 +81,8 @@ class Limit:
             there = "" if self.given else ", half of what is available"
             enough = f"{-(-needed // 10**9)}GB" if needed > 10**9 else f"{-(-needed // 10**6)}MB"
             raise DataError(
-                f"{place} takes about {shown_bytes(needed)} of memory, and reading may take {shown_bytes(self.size)}"
-                f"{there}: {remedy(enough)}"
+                f"{place} takes about {shown_bytes(needed)} of memory or more, and reading may take "
+                f"{shown_bytes(self.size)}{there}: {remedy(enough)}"
             )
 
 
