@@ -192,11 +192,10 @@ def test_the_command_line_keeps_to_a_limit_and_says_the_same(folder, tmp_path, m
     assert len(list((tmp_path / "cache").glob("interactions/*/*/interactions.json"))) == 1
 
 
-def test_a_limit_for_what_is_no_parquet_is_refused(tmp_path):
+def test_a_limit_that_is_no_amount_is_refused(tmp_path):
     (tmp_path / "plays.csv").write_text("user,item\na,b\n")
-    result = run("fit", tmp_path / "plays.csv", "--memory", "1GB", code=2)
-    assert "--memory needs a Parquet file or a folder of them" in " ".join(result.output.split())
-    assert "give an amount such as" in run("fit", tmp_path, "--memory", "much", code=2).output.replace("\n", " ")
+    for data in (tmp_path, tmp_path / "plays.csv"):
+        assert "give an amount such as" in said("fit", data, "--memory", "much", code=2)
 
 
 def said(*arguments, code):
@@ -219,11 +218,8 @@ def test_a_limit_does_not_change_what_the_data_may_be(folder, tmp_path, monkeypa
     assert cf.load(tmp_path / "0.safetensors").digest == cf.load(tmp_path / "2.safetensors").digest
 
 
-@pytest.mark.parametrize("data", [STAGE, "sqlite:///secret.db"])
-def test_a_limit_for_a_name_or_a_database_is_refused(data):
-    refused = said("fit", data, "--memory", "1GB", code=2)
-    assert "--memory needs a Parquet file or a folder of them" in refused
-    assert "secret" not in refused
+def test_a_limit_for_a_name_is_refused():
+    assert "--memory needs a file, a folder or a database" in said("fit", STAGE, "--memory", "1GB", code=2)
 
 
 def test_a_synthetic_set_can_be_written_and_trained_on(tmp_path, monkeypatch):

@@ -27,12 +27,12 @@ ALL = {
     "query": "select 1",
 }
 COLUMNS = ("user_column", "item_column", "value_column", "time_column")
-TABLE = (*COLUMNS, "duplicates", "on_bad_rows")
+TABLE = (*COLUMNS, "duplicates", "on_bad_rows", "memory")
 TEXT = (*TABLE, "separator", "header", "ids", "encoding")
 KINDS = {
     "plays.csv": TEXT,
     "ratings.csv": TEXT,
-    "plays.parquet": (*TABLE, "memory"),
+    "plays.parquet": TABLE,
     "folder": ("memory",),
     "sqlite:///plays.db": (*TABLE, "query"),
     "synthetic:10x10x50": ("ids",),

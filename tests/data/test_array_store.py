@@ -123,9 +123,10 @@ def test_buckets_give_back_what_was_added_in_order(disk, batches, edges):
         records["key"], records["number"] = batch, np.arange(number, number + len(batch))
         buckets.add(records["key"], records)
         number += len(batch)
-    for first, last, records in buckets:
+    for first, last, section in buckets:
         wanted = [(key, place) for place, key in enumerate(everything) if first <= key < last]
-        assert [tuple(pair) for pair in records.tolist()] == wanted
+        assert [tuple(pair) for pair in section[:].tolist()] == wanted
+        assert [tuple(pair) for part in section.parts(3) for pair in part.tolist()] == wanted
 
 
 def table(seed, n_users=37, n_items=23, density=0.3):

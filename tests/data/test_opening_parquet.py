@@ -285,6 +285,55 @@ def test_a_file_that_is_gone_again_is_named(tmp_path):
         opened(folder)
 
 
+def skewed(n, users, items, seed=0):
+    random = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "user": random.choice(users, n),
+            "item": random.choice(items, n),
+            "value": (random.normal(size=n) * 10.0 ** random.integers(-3, 4, n)).astype(np.float32),
+            "time": random.integers(0, 9, n),
+        }
+    )
+
+
+SKEWED = {
+    "one pair that has everything": ([3], [5]),
+    "one user with everything": ([3], range(200)),
+    "one user with few items": ([3], [1, 2]),
+    "one item that everybody has": (range(200), [5]),
+    "one user with nearly everything": ([3] * 30 + [1, 2, 9], [5] * 20 + [*range(60)]),
+}
+
+
+@pytest.mark.parametrize("duplicates", ["last", "first", "sum", "mean"])
+@pytest.mark.parametrize("name", SKEWED)
+def test_one_key_may_have_everything(tmp_path, name, duplicates):
+    folder = write(skewed(1000, *SKEWED[name]), tmp_path / "ratings")
+    for number, columns in enumerate(({"time": "time"}, {"time": None}, {"time": None, "value": None})):
+        same_table(
+            cf.read_parquet(folder, duplicates=duplicates, **columns),
+            cf.open_parquet(
+                folder, memory="16MB", cache=tmp_path / f"cache {number}", duplicates=duplicates, **columns
+            ),
+        )
+
+
+def test_no_more_of_one_key_than_the_limit_is_in_memory_at_once(tmp_path, monkeypatch):
+    sizes = []
+    whole = outofcore.distinct
+    monkeypatch.setattr(
+        outofcore, "distinct", lambda entries, *a: (sizes.append(len(entries.keys)), whole(entries, *a))[1]
+    )
+    opened(write(skewed(3000, [3], [5]), tmp_path / "ratings"))
+    assert 0 < max(sizes) <= 41  # those of a part, and what was kept of the parts before
+
+
+def test_repeated_pairs_of_one_key_that_has_everything_are_refused(tmp_path):
+    with pytest.raises(cf.DataError, match="user 3 and item 5 appear more than once: choose what to keep"):
+        opened(write(skewed(1000, [3], [5]), tmp_path / "ratings"), duplicates="error")
+
+
 KILLED_AT = {
     "while the ids are read": "outofcore.indexed",
     "while they are sorted": "outofcore.distinct",

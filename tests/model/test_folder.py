@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 import cofactor as cf
+from cofactor.data import memory_limit
 from cofactor.data.preparation import AsGiven
-from cofactor.model import folder as folder_module
 from cofactor.model.folder import CARD, FOLDER_FORMAT, KIND, open_folder
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
@@ -85,9 +85,9 @@ def test_the_memory_that_may_be_used_is_that_of_the_container(of_container, avai
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     places = [
-        tuple(tmp_path / place.relative_to("/sys/fs/cgroup") for place in four[:3]) for four in folder_module._CONTAINER
+        tuple(tmp_path / place.relative_to("/sys/fs/cgroup") for place in four[:3]) for four in memory_limit._CONTAINER
     ]
-    reclaimable = [four[3] for four in folder_module._CONTAINER]
-    monkeypatch.setattr(folder_module, "_MEMORY", meminfo)
-    monkeypatch.setattr(folder_module, "_CONTAINER", [(*p, name) for p, name in zip(places, reclaimable, strict=True)])
-    assert folder_module.available_memory() == available
+    reclaimable = [four[3] for four in memory_limit._CONTAINER]
+    monkeypatch.setattr(memory_limit, "_MEMORY", meminfo)
+    monkeypatch.setattr(memory_limit, "_CONTAINER", [(*p, name) for p, name in zip(places, reclaimable, strict=True)])
+    assert memory_limit.available_memory() == available

@@ -29,7 +29,12 @@ __all__ = ["build", "main"]
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    build(arguments)(args=arguments, prog_name="cofactor")
+    try:
+        build(arguments)(args=arguments, prog_name="cofactor")
+    except SystemExit as end:
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # which typer says nothing about
+            raise KeyboardInterrupt from None
+        raise
 
 
 def build(arguments: list[str]) -> typer.Typer:

@@ -87,7 +87,13 @@ DATA_OPTIONS = [
         "last",
     ),
     _option("on_bad_rows", Literal["error", "skip"] | None, None, "How to treat rows that cannot be read", "error"),
-    _option("memory", str | None, None, "How much of a Parquet folder to hold in memory, such as 4GB", "all"),
+    _option(
+        "memory",
+        str | None,
+        None,
+        "What may be in memory, such as 4GB: of Parquet, which is sorted on disk; of other files, while they are read",
+        "half of what is there",
+    ),
     _option("query", str | None, None, "SQL query, where DATA is a database URL"),
     _option("items", str | None, None, "File of what is known of the items: .csv, .parquet, u.item", "beside DATA"),
     _option("users", str | None, None, "File of what is known of the users, likewise", "beside DATA"),
@@ -119,6 +125,7 @@ def in_options(text: str) -> str:
     text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
     text = text.replace("and fold_in() places users by ratings", "and 'cofactor serve' takes the ratings of new users")
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
+    text = re.sub(r"open_parquet\((?:path, )?memory='4GB'\)", "memory='4GB'", text)
     for side in ("item", "user"):
         text = re.sub(rf"^{side}_features\b", f"--{side}-features", text)
         text = text.replace(f"add some with ratings.with_{side}s(frame)", f"add some with --{side}s FILE")

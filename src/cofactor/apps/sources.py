@@ -20,7 +20,7 @@ from cofactor.errors import DataError, SettingError
 __all__ = ["is_named", "open_data"]
 
 _COLUMNS = {"user_column": "user", "item_column": "item", "value_column": "value", "time_column": "time"}
-_TABLE = {*_COLUMNS, "duplicates", "on_bad_rows"}
+_TABLE = {*_COLUMNS, "duplicates", "on_bad_rows", "memory"}
 _TEXT = {*_TABLE, "separator", "header", "ids", "encoding"}
 
 
@@ -59,7 +59,7 @@ def _opened(data: str, given: dict[str, Any], progress: bool, notify: Callable[[
     if not readers.is_parquet(path):
         _refuse_others(given, _TEXT, repr(str(path)))
         return readers.read_csv(path, **_arguments(given))
-    _refuse_others(given, {*_TABLE, "memory"}, "Parquet")
+    _refuse_others(given, _TABLE, "Parquet")
     if "memory" in given:
         return open_parquet(path, **_arguments(given), notify=notify)
     return readers.read_parquet(path, **_arguments(given))
@@ -116,7 +116,7 @@ def _refuse_others(given: Mapping[str, Any], known: Collection[str], what: str) 
     for name, value in given.items():
         if name == "memory" and name not in known:
             raise SettingError(
-                f"--memory needs a Parquet file or a folder of them, and {what} is neither: leave --memory out, or "
+                f"--memory needs a file, a folder or a database, and {what} is none: leave --memory out, or "
                 "write Parquet first ('cofactor synthesize' does so for synthetic sets)"
             )
         if name not in known:

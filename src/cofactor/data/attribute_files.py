@@ -8,7 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from cofactor.data.delimited import rows
-from cofactor.data.opening import existing, inner_suffix, opened
+from cofactor.data.memory_limit import Limit
+from cofactor.data.opening import existing, inner_suffix, text_of
+from cofactor.data.parquet_sizes import parquet_sizes
 from cofactor.errors import DataError, first_line
 
 __all__ = ["GENRES", "items_beside", "read_items", "read_users", "users_beside"]
@@ -22,6 +24,7 @@ _ID_NAMES = {"item": ("item", "movieId", "item_id", "movie_id", "id"), "user": (
 _MOVIES_CSV = ["movieId", "title", "genres"]
 _TEXTS = ("title", "genres")
 _PARQUET = (".parquet", ".pq")
+_EACH = 40  # bytes of memory that a byte of such a file takes, as lists of short texts
 _OCCUPATIONS = (
     *("other", "educator", "artist", "clerical", "college student", "customer service", "doctor", "executive"),
     *("farmer", "homemaker", "K-12 student", "lawyer", "programmer", "retired", "sales", "scientist"),
@@ -105,8 +108,7 @@ def _beside(file: Path, names: tuple[str, ...]) -> Path | None:
 
 def _text_of(path: str | os.PathLike[str]) -> bytes:
     """Return a file's text in UTF-8."""
-    with opened(path) as stream:
-        content = stream.read().removeprefix(b"\xef\xbb\xbf")
+    content = text_of(path, _EACH).removeprefix(b"\xef\xbb\xbf")
     try:
         content.decode()
     except UnicodeDecodeError:
@@ -181,7 +183,9 @@ def _from_table(path: str | os.PathLike[str], side: str) -> pl.DataFrame:
 
 def _from_parquet(path: str | os.PathLike[str]) -> pl.DataFrame:
     try:
-        return pl.read_parquet(existing(path))
+        needed = 2 * parquet_sizes(existing(path)).columns
+        Limit.of(None).check(needed, path, lambda _: "leave out rows or columns")
+        return pl.read_parquet(Path(path))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({first_line(error)}): write it again") from error
 

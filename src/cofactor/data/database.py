@@ -11,6 +11,7 @@ import polars as pl
 from cofactor.data.columns import DEFAULTS, OnBadRows, position_of
 from cofactor.data.ingest import Attributes, Known, from_columns
 from cofactor.data.interactions import Duplicates, Interactions
+from cofactor.data.memory_limit import Limit, needed_for
 from cofactor.errors import CofactorError, DataError, MissingExtraError, first_line, missing_extra
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["read_sql"]
 
 _BATCH = 50_000  # rows held as Python objects at once
+_FIRST = 1_000  # rows of the first batch; the next ones are larger where rows are small
+_BATCH_BYTES = 1 << 24
 _PACKAGES = {"MySQLdb": "mysqlclient"}  # drivers whose package has another name
 _SECRET = ("pass", "pwd", "secret", "token", "key")
 
@@ -35,6 +38,7 @@ def read_sql(
     users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
+    memory: str | int | None = None,
     name: str | None = None,
 ) -> Interactions:
     """Read the rows of a query, in batches, from any database that SQLAlchemy reaches.
@@ -49,7 +53,7 @@ def read_sql(
         The names of the query's columns. User and item, where not given, are the columns of those names, else the first
         and the second. Value and time are the columns that are given; where none at all is given, those of these names,
         else the next in order.
-    items, users, duplicates, on_bad_rows, name
+    items, users, duplicates, on_bad_rows, memory, name
         See `cofactor.data.readers.read_csv`.
 
     Raises
@@ -57,7 +61,7 @@ def read_sql(
     MissingExtraError
         If SQLAlchemy or the database's driver is not installed.
     DataError
-        If the database cannot be reached, the query fails, or its rows are bad.
+        If the database cannot be reached, the query fails, or its rows are bad or take more memory than they may.
 
     Examples
     --------
@@ -74,7 +78,7 @@ def read_sql(
         raise DataError(f"{place} does not exist: give sqlite:/// and the path of an existing file")
     named = {"user": user, "item": item, "value": value, "time": time}
     try:
-        raw = _fetched(sqlalchemy.create_engine(address), query, named)
+        raw = _fetched(sqlalchemy.create_engine(address), query, named, Limit.of(memory))
     except CofactorError:
         raise
     except ModuleNotFoundError as error:
@@ -112,22 +116,32 @@ def _scrubbed(error: Exception, address: "URL") -> str:
     return text
 
 
-def _fetched(engine: Any, query: str, named: dict[str, str | None]) -> pl.DataFrame:
+def _fetched(engine: Any, query: str, named: dict[str, str | None], limit: Limit) -> pl.DataFrame:
     """Stream the query's rows into columns."""
     import sqlalchemy
 
     parts: list[pl.DataFrame] = []
+    n_rows = size = 0
+    wanted = _FIRST
     try:
-        with engine.connect().execution_options(stream_results=True, yield_per=_BATCH) as connection:
+        with engine.connect().execution_options(stream_results=True, yield_per=_FIRST) as connection:
             result = connection.execute(sqlalchemy.text(query))
             positions = _positions(list(result.keys()), named)
-            for batch in result.partitions():
-                parts.append(_columns(batch, positions, sum(map(len, parts))))
+            while batch := result.fetchmany(wanted):
+                part = _columns(batch, positions, n_rows)
+                parts.append(part)
+                n_rows, size = n_rows + len(part), size + int(part.estimated_size())
+                limit.check(needed_for(size, n_rows), f"the query, after {n_rows:,} rows,", _smaller)
+                wanted = max(min(_BATCH, _BATCH_BYTES * n_rows // max(size, 1)), 1)
     finally:
         engine.dispose()
     if not parts:
         raise DataError("the query gives no rows: nothing to learn from")
     return _together(parts)
+
+
+def _smaller(amount: str) -> str:
+    return f"let it give fewer rows or columns, or give memory={amount!r} or more where there is as much"
 
 
 def _positions(names: list[str], named: dict[str, str | None]) -> dict[str, int]:

@@ -5,16 +5,16 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 import polars as pl
 
 from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
-from cofactor.data.opening import inner_suffix, opened
+from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
+from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened
 from cofactor.errors import DataError
 
-__all__ = ["Choice", "Problem", "Row", "Table", "read_delimited", "rows"]
+__all__ = ["MOST_BAD", "Choice", "Problem", "Row", "Table", "read_delimited", "rows"]
 
 _BLOCK = 1 << 26  # bytes given to polars at once
 _SMALL = 1 << 20  # blocks with bad rows are split down to this size before they are read row by row
@@ -23,6 +23,8 @@ _SHOWN = 3  # bad rows listed in an error
 _SEPARATORS = ("::", "\t", ",", ";", "|")
 _BY_SUFFIX = {".tsv": "\t", ".data": "\t", ".inter": "\t", ".csv": ","}
 _LONGEST_ROW = 1_000  # lines in one row; a quote that stays open longer is a stray one
+_LONGEST_TEXT = 1 << 27  # bytes in one row
+MOST_BAD = 100_000  # bad rows after which an error does not count on; each takes ten microseconds
 _STANDARD = ("user", "item", "value", "time")
 
 
@@ -36,6 +38,8 @@ class Choice:
     has_header: bool = True
     ids: IdType = "str"
     encoding: str = "utf-8"
+    limit: Limit = UNLIMITED
+    skip_bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,18 +89,32 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
     """
     frames: list[pl.DataFrame] = []
     problems: list[Problem] = []
-    n_bad, layout = 0, None
+    n_bad = size = n_rows = 0
+    layout = None
     with opened(path, choice.encoding) as stream:
-        for line, block in _blocks(stream):
+        for line, block in _blocks(path, stream, choice.limit):
             if layout is None:
                 layout, line, block = _begun(path, choice, line, block)
             for part in _read_block(block, layout, line):
                 frames.append(part.frame)
                 problems += part.problems[: max(_SHOWN - len(problems), 0)]
                 n_bad += part.n_bad
+                size, n_rows = size + int(part.frame.estimated_size()), n_rows + len(part.frame)
+                if choice.limit.exceeded_by(needed_for(size, n_rows)):
+                    choice.limit.check(stream.whole(needed_for(size, n_rows)), path, _smaller)
+            if n_bad > MOST_BAD and not (choice.skip_bad and n_rows):
+                break
     if layout is None or not (n_bad or any(map(len, frames))):
         raise DataError(f"{path} has no rows{' under its header' if choice.has_header else ''}: nothing to learn from")
     return Table(_together(path, frames), problems, n_bad)
+
+
+def _smaller(amount: str) -> str:
+    """Say what to do about a text file that takes too much memory."""
+    return (
+        f"memory={amount!r} allows it where there is as much, time=None leaves out a column, and as Parquet "
+        "open_parquet(path, memory='4GB') sorts it on disk"
+    )
 
 
 def _together(path: str | os.PathLike[str], parts: list[pl.DataFrame]) -> pl.DataFrame:
@@ -112,22 +130,27 @@ def _together(path: str | os.PathLike[str], parts: list[pl.DataFrame]) -> pl.Dat
     return pl.concat(parts)
 
 
-def _blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _blocks(path: str | os.PathLike[str], stream: Unpacked, limit: Limit) -> Iterator[tuple[int, bytes]]:
     """Yield blocks of whole rows, each with the number of its first line."""
-    line, rest, size = 1, b"", _BLOCK
+    usual, longest = limit.share(32, _BLOCK), limit.share(8, _LONGEST_TEXT)
+    line, rest, size = 1, b"", usual
     while True:
         read = stream.read(size)
         block = rest + read
         if line == 1 and not rest:
             block = block.removeprefix(b"\xef\xbb\xbf")
         end = _row_end(block) if read else len(block)
+        if not end and len(block) > longest:  # a stray quote: the rows after it are read one by one
+            end = block.rfind(b"\n") + 1
+            if not end:
+                raise DataError(f"{path}, line {line:,}: a row of more than {longest:,} bytes: is this a table?")
         if end:
             yield line, block[:end]
             line += block.count(b"\n", 0, end)
         if not read:
             return
         rest = block[end:]
-        size = max(_BLOCK, len(rest))  # a row longer than a block: double, so that the time stays linear
+        size = max(usual, len(rest))  # a row longer than a block: double, so that the time stays linear
 
 
 def _row_end(block: bytes) -> int:
@@ -145,6 +168,8 @@ def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes
     """Read the header, determine the layout, and return what follows the header."""
     if block.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is UTF-16 text: give encoding='utf-16'")
+    if block.startswith(PACKED):
+        raise DataError(f"{path} is packed twice: unpack it once")
     if block.startswith(b"PAR1"):
         raise DataError(f"{path} is a Parquet file: give it a name that ends with .parquet")
     if block.lstrip().startswith((b"{", b"[")):
@@ -240,18 +265,33 @@ def _read_block(block: bytes, layout: _Layout, line: int) -> Iterator[Table]:
     frame = _quickly(block, layout)
     if frame is not None:
         yield Table(frame, [], 0)
-    elif len(block) <= _SMALL:
-        yield _slowly(block, layout, line)
-    else:
-        start = 0
-        while start < len(block):
-            end = start + (_row_end(block[start : start + _SMALL]) if start + _SMALL < len(block) else _SMALL)
-            if end == start:  # an open quote: read the rest row by row
-                yield _slowly(block[start:], layout, line)
-                return
+        return
+    if not block.strip(b"\r\n"):  # blank lines only, of which there may be a great many
+        return
+    if len(block) <= _SMALL:
+        yield _slowly(block, layout, line)[0]
+        return
+    start = 0
+    while start < len(block):
+        end = start + (_row_end(block[start : start + _SMALL]) if start + _SMALL < len(block) else _SMALL)
+        if end == start:  # an open quote: read some rows one by one
+            part, used = _slowly(_some_lines(block, start), layout, line, _SMALL)
+            yield part
+            end = start + used
+        else:
             yield from _read_block(block[start:end], layout, line)
-            line += block.count(b"\n", start, end)
-            start = end
+        line += block.count(b"\n", start, end)
+        start = end
+
+
+def _some_lines(block: bytes, start: int) -> bytes:
+    """Return so many bytes that the rows which begin in the first `_SMALL` of them are whole."""
+    end = start + _SMALL
+    for _ in range(_LONGEST_ROW):
+        end = block.find(b"\n", end) + 1
+        if not end:
+            return block[start:]
+    return block[start:end]
 
 
 def _quickly(block: bytes, layout: _Layout) -> pl.DataFrame | None:
@@ -296,11 +336,23 @@ def _is_regular(text: bytes, separator: str, layout: _Layout) -> bool:
     return int(np.count_nonzero(characters == ord(separator))) == lines * (layout.width - 1)
 
 
-def _slowly(block: bytes, layout: _Layout, line: int) -> Table:
-    """Read a block row by row, and describe the first bad rows."""
+def _slowly(block: bytes, layout: _Layout, line: int, most: int | None = None) -> tuple[Table, int]:
+    """Read the rows one by one that begin in the first ``most`` bytes of a block; describe the first bad ones.
+
+    Returns
+    -------
+    the rows, and how many bytes they take
+    """
     good: list[Row] = []
     problems: list[Problem] = []
+    last = len(block) if most is None else most
+    ends = _ends_of_lines(block)
+    used = len(block)
     for row in rows(block, layout.separator, quoting=layout.quoting, line=line):
+        begun = int(ends[row.line - line - 1]) if row.line > line else 0
+        if begun >= last:
+            used = begun
+            break
         if not row.problem and len(row.fields) == layout.width:
             good.append(row)
         else:
@@ -309,7 +361,11 @@ def _slowly(block: bytes, layout: _Layout, line: int) -> Table:
     converted = typed(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)), layout.ids)
     n_bad = len(problems) + len(converted.bad_rows)
     problems = problems[:_SHOWN] + [Problem(good[bad].line, converted.why(bad)) for bad in converted.bad_rows[:_SHOWN]]
-    return Table(converted.frame, sorted(problems, key=lambda problem: problem.line)[:_SHOWN], n_bad)
+    return Table(converted.frame, sorted(problems, key=lambda problem: problem.line)[:_SHOWN], n_bad), used
+
+
+def _ends_of_lines(block: bytes) -> np.ndarray:
+    return np.flatnonzero(np.frombuffer(block, np.uint8) == 10) + 1
 
 
 def rows(block: bytes, separator: bytes, *, quoting: bool, line: int = 1) -> Iterator[Row]:

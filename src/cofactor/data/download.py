@@ -23,6 +23,9 @@ __all__ = ["Dataset", "DatasetFiles", "cached_files", "fetch", "write_from_recbo
 
 _CONNECT, _READ = 5, 30  # seconds to connect and to read
 _PACKAGE_SECONDS = 300
+_LONGEST = 2  # times the expected size, after which a download is stopped
+_UNPACKED = 100  # times the size of the download: no file of ratings is packed as well as that
+_RECBOLE_BYTES = 10_000_000  # of each file that is taken from that package
 _RECBOLE_FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
 _RATINGS_HEADER = b"user_id:token\titem_id:token\trating:float\ttimestamp:float"
 _ITEMS_HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
@@ -136,6 +139,9 @@ def _by_zip(entry: Dataset, cache: Path, scratch: Path, made: Path, progress: bo
     try:
         with zipfile.ZipFile(archive) as content:
             for name in filter(None, (entry.ratings_file, entry.items_file, entry.users_file)):
+                size = content.getinfo(f"{entry.folder}/{name}").file_size
+                if size > _UNPACKED * entry.download_bytes:
+                    raise DownloadError(f"{where} is not the expected zip ({name} in it would have {size:,} bytes)")
                 with content.open(f"{entry.folder}/{name}") as packed, (made / name).open("wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
     except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError) as error:
@@ -145,25 +151,33 @@ def _by_zip(entry: Dataset, cache: Path, scratch: Path, made: Path, progress: bo
 def _download(entry: Dataset, archive: Path, progress: bool) -> None:
     from pooch import HTTPDownloader  # imports requests, only needed for downloads
 
-    bar: Any = _Bar(entry.title) if progress else False
+    bar = _Bar(entry.title, _LONGEST * entry.download_bytes, shown=progress)
     try:
         HTTPDownloader(progressbar=bar, timeout=(_CONNECT, _READ))(entry.url, str(archive), None)
     except OSError as error:  # requests' own errors are OSErrors too
         raise DownloadError(f"{entry.url} cannot be downloaded ({_short(error)})") from error
     finally:
-        if progress:
-            bar.close()
+        bar.close()
 
 
 class _Bar:
-    """A progress bar with the methods of tqdm that pooch calls, drawn by rich."""
+    """A progress bar with the methods of tqdm that pooch calls, drawn by rich; it stops a download that goes on and on.
 
-    def __init__(self, title: str) -> None:
+    Parameters
+    ----------
+    title : str
+    most : int
+        The most bytes.
+    shown : bool
+    """
+
+    def __init__(self, title: str, most: int, *, shown: bool) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True))
+        self._most, self._done = most, 0
+        self._progress = Progress(*columns, console=Console(stderr=True), disable=not shown)
         self._task = self._progress.add_task(title, total=None)
         self._progress.start()
 
@@ -177,10 +191,15 @@ class _Bar:
         self._progress.update(self._task, total=total)
 
     def update(self, amount: int) -> None:
-        self._progress.advance(self._task, amount)
+        self._done += amount
+        if self._done > self._most:
+            raise OSError(f"it has more than {self._most:,} bytes, which is not the expected file")
+        if not self._progress.disable:
+            self._progress.advance(self._task, amount)
 
     def reset(self) -> None:
         """Set the progress to 0; pooch calls it once before it fills the bar."""
+        self._done = 0
         self._progress.update(self._task, completed=0)
 
     def close(self) -> None:
@@ -254,8 +273,11 @@ def write_from_recbole(wheel: Path, ratings: Path, items: Path, users: Path) -> 
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            interactions = archive.read(f"{_RECBOLE_FOLDER}.inter")
-            films, people = (archive.read(f"{_RECBOLE_FOLDER}.{kind}").decode() for kind in ("item", "user"))
+            names = [f"{_RECBOLE_FOLDER}.{kind}" for kind in ("inter", "item", "user")]
+            if max(archive.getinfo(name).file_size for name in names) > _RECBOLE_BYTES:
+                raise DownloadError(f"{wheel.name} does not hold MovieLens 100K (its files are larger)")
+            interactions = archive.read(names[0])
+            films, people = (archive.read(name).decode() for name in names[1:])
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
         raise DownloadError(f"{wheel.name} does not hold MovieLens 100K ({error})") from error
     header, _, rows = interactions.partition(b"\n")

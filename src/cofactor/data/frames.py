@@ -7,22 +7,47 @@ import narwhals as nw
 import polars as pl
 
 from cofactor.data.columns import Column, positions_of
+from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
 from cofactor.data.vocabulary import id_series
 from cofactor.errors import DataError, first_line
 
 __all__ = ["as_polars", "chosen_columns"]
 
+_CELL = 12  # bytes, between those of a number and of a text
 
-def chosen_columns(frame: Any, wanted: Mapping[str, Column]) -> pl.DataFrame:
-    """Return the wanted columns of a frame under the names of their roles."""
+
+def chosen_columns(frame: Any, wanted: Mapping[str, Column], limit: Limit = UNLIMITED) -> pl.DataFrame:
+    """Return the wanted columns of a frame under the names of their roles.
+
+    Raises
+    ------
+    DataError
+        If it is not a data frame, a column is missing or unusable, or the table takes more memory than the limit.
+    """
     names, table = _named(frame)
     schema = table.collect_schema()
     numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
     positions = positions_of(wanted, names, "the frame", numeric)
     taken = list(dict.fromkeys(positions.values()))
-    held = _collected(table.select(nw.nth(*taken)))
+    chosen = table.select(nw.nth(*taken))
+    if isinstance(table, nw.LazyFrame) and limit.size is not None:
+        _check(int(_collected(chosen.select(nw.len())).item()), len(taken), limit)
+    held = _collected(chosen)
+    _check(len(held), len(taken), limit)
     columns = dict(zip(taken, held.columns, strict=True))
     return pl.DataFrame([_column(held[columns[at]], role) for role, at in positions.items()])
+
+
+def _check(rows: int, width: int, limit: Limit) -> None:
+    """Refuse too many rows of so many columns."""
+    limit.check(
+        needed_for(_CELL * width * rows, rows),
+        "the frame",
+        lambda amount: (
+            f"write it as Parquet for open_parquet(), which sorts it on disk, leave out a column with time=None, "
+            f"or give memory={amount!r} where there is as much"
+        ),
+    )
 
 
 def as_polars(frame: Any) -> pl.DataFrame:

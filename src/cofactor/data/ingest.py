@@ -11,7 +11,7 @@ import polars as pl
 from cofactor.data.arguments import check_choice, check_text
 from cofactor.data.attribute_files import read_items, read_users
 from cofactor.data.columns import OnBadRows, typed
-from cofactor.data.delimited import Problem, Table
+from cofactor.data.delimited import MOST_BAD, Problem, Table
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
@@ -58,6 +58,7 @@ def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> 
     if others:
         first_bad += "".join(f"; {unit} {problem.line:,}: {problem.reason}" for problem in others)
     count = f"{table.n_bad:,} bad row{'s' if table.n_bad > 1 else ''} in all"
+    count = count if table.n_bad <= MOST_BAD else f"more than {MOST_BAD:,} bad rows"
     if not len(table.frame):
         raise DataError(f"{first_bad}; {count}, and no valid rows: check the columns and the separator")
     raise DataError(f"{first_bad}; {count}: fix them, or leave them out with on_bad_rows='skip'")

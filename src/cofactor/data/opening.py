@@ -3,23 +3,29 @@
 import contextlib
 import gzip
 import io
+import lzma
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any
 
-import polars as pl
+from cofactor.data.memory_limit import Limit
+from cofactor.errors import DataError
 
-from cofactor.errors import DataError, first_line
-
-__all__ = ["existing", "inner_suffix", "opened"]
+__all__ = ["PACKED", "Unpacked", "existing", "inner_suffix", "opened", "text_of"]
 
 _PACKED = {".gz": (b"\x1f\x8b", "gzip"), ".zst": (b"\x28\xb5\x2f\xfd", "zstandard"), ".zip": (b"PK", "zip")}
+PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
+"""How packed files begin."""
+
 _TABLES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter", ".item", ".user")
 # NotImplementedError is what zipfile raises where it does not know the compression
-_BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, NotImplementedError)
+_BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
+_DIRECTORY = 1 << 24  # bytes of a zip's list of files: it takes ten times as much once it is read
+_BLOCK = 1 << 24
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
@@ -56,8 +62,34 @@ def inner_suffix(path: str | os.PathLike[str]) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+class Unpacked:
+    """A table's bytes, unpacked and in UTF-8.
+
+    Parameters
+    ----------
+    stream : binary stream
+        What is read.
+    file : binary stream
+        The file below it.
+    size : int
+        The bytes of that file.
+    """
+
+    def __init__(self, stream: Any, file: IO[bytes], size: int) -> None:
+        self._stream, self._file, self._size = stream, file, size
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most ``size``; none at the end."""
+        found: bytes = self._stream.read(size)
+        return found
+
+    def whole(self, needed: int) -> int:
+        """Return what all of it needs, given what is needed of the part that was read."""
+        return int(needed * max(self._size / max(self._file.tell(), 1), 1))
+
+
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[BinaryIO]:
+def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[Unpacked]:
     """Open a file for reading as UTF-8 bytes, unpacked.
 
     Raises
@@ -69,16 +101,46 @@ def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[Bi
     packing = _packing(file)
     try:
         with contextlib.ExitStack() as stack:
-            stream = _unpacked(file, packing, stack)
-            yield stream if _is_utf8(encoding) else cast(BinaryIO, _Recoded(stream, encoding))
+            raw = stack.enter_context(file.open("rb"))
+            stream = _unpacked(file, raw, packing, stack)
+            yield Unpacked(stream if _is_utf8(encoding) else _Recoded(stream, encoding), raw, file.stat().st_size)
     except _BROKEN as error:
-        raise DataError(f"{file} is a damaged {packing} file ({error}): download or compress it again") from error
+        raise _damaged(file, packing, error) from error
     except UnicodeError as error:
         raise DataError(f"{file} is not {encoding} text ({error}): give its encoding='…'") from error
     except OSError as error:
         raise DataError(
             f"{file} cannot be read ({error.strerror or error}): check its permissions, and the disk"
         ) from error
+    except MemoryError as error:
+        raise DataError(f"{file} takes more memory than there is: unpack it, or write less of it to a file") from error
+
+
+def text_of(path: str | os.PathLike[str], each: int) -> bytes:
+    """Return the text of a small file, such as one of attributes.
+
+    Parameters
+    ----------
+    path : path
+    each : int
+        The bytes of memory that a byte of the text takes once it is read.
+
+    Raises
+    ------
+    DataError
+        As by `opened`, and if it takes more memory than reading may.
+    """
+    limit, text = Limit.of(None), bytearray()
+    with opened(path) as stream:
+        while block := stream.read(limit.share(64, _BLOCK)):
+            text += block
+            if limit.exceeded_by(each * len(text)):
+                limit.check(stream.whole(each * len(text)), path, lambda _: "leave out rows or columns")
+    return bytes(text)
+
+
+def _damaged(file: Path, packing: str, error: Exception) -> DataError:
+    return DataError(f"{file} is a damaged {packing} file ({error}): download or compress it again")
 
 
 def _is_utf8(encoding: str) -> bool:
@@ -114,20 +176,22 @@ def _packing(file: Path) -> str:
     return "plain"
 
 
-def _unpacked(file: Path, packing: str, stack: contextlib.ExitStack) -> BinaryIO:
+def _unpacked(file: Path, raw: IO[bytes], packing: str, stack: contextlib.ExitStack) -> Any:
     match packing:
         case "gzip":
-            return cast(BinaryIO, stack.enter_context(gzip.open(file, "rb")))
+            return stack.enter_context(gzip.GzipFile(fileobj=raw))
         case "zip":
-            return cast(BinaryIO, _member(file, stack))
+            return _member(file, raw, stack)
         case "zstandard":
-            return _from_zstandard(file)
-    return stack.enter_context(file.open("rb"))
+            return stack.enter_context(_from_zstandard(file, raw))
+    return raw
 
 
-def _member(file: Path, stack: contextlib.ExitStack) -> IO[bytes]:
+def _member(file: Path, raw: IO[bytes], stack: contextlib.ExitStack) -> IO[bytes]:
     """Open the only table of a zip."""
-    archive = stack.enter_context(zipfile.ZipFile(file))
+    if _directory_size(raw) > _DIRECTORY:
+        raise DataError(f"{file} holds too many files: unzip it and give the table's own path")
+    archive = stack.enter_context(zipfile.ZipFile(raw))
     names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
     tables = [
         name for name in names if name.lower().endswith(_TABLES) and not Path(name).name.startswith((".", "README"))
@@ -141,15 +205,29 @@ def _member(file: Path, stack: contextlib.ExitStack) -> IO[bytes]:
         raise DataError(f"{file} cannot be opened ({error}): unzip it yourself and give the table's path") from error
 
 
-def _from_zstandard(file: Path) -> BinaryIO:
-    """Decompress with polars (Python's own decoder came with 3.14): each line is read as one column."""
+def _directory_size(raw: IO[bytes]) -> int:
+    """Return the bytes of a zip's list of files, as it says at its end; 0 if it does not."""
+    size = raw.seek(0, os.SEEK_END)
+    raw.seek(max(size - (1 << 16) - 98, 0))  # a comment, and the records of the old and the new format
+    tail = raw.read()
+    raw.seek(0)
+    new, old = tail.rfind(b"PK\x06\x06"), tail.rfind(b"PK\x05\x06")
+    sizes = [
+        struct.unpack_from(kind, tail, at + offset)[0]
+        for kind, at, offset in (("<Q", new, 40), ("<L", old, 12))
+        if at >= 0 and at + offset + 8 <= len(tail)
+    ]
+    return max((found for found in sizes if found != 0xFFFFFFFF), default=0)
+
+
+@contextlib.contextmanager
+def _from_zstandard(file: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
     try:
-        lines = pl.read_csv(file, separator="\x01", quote_char=None, has_header=False, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"{file} is not valid zstandard-compressed UTF-8 text ({first_line(error)}): unpack it first"
-        ) from error
-    text = io.BytesIO()
-    lines.write_csv(text, include_header=False, quote_style="never", separator="\x01")
-    text.seek(0)
-    return text
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # since Python 3.14
+    except ImportError:
+        from backports import zstd
+    try:
+        with zstd.ZstdFile(raw) as stream:
+            yield stream
+    except zstd.ZstdError as error:
+        raise _damaged(file, "zstandard", error) from error

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -23,13 +23,15 @@ import polars as pl
 
 from cofactor.data.arguments import check_callable, check_choice, check_text, path_of
 from cofactor.data.array_store import Disk, bytes_of, edges_of, scratch_folder
-from cofactor.data.buckets import Buckets, Transposing, sums_between
+from cofactor.data.buckets import Buckets, Section, Transposing, sums_between
 from cofactor.data.building import Duplicates, Entries, distinct
 from cofactor.data.columns import DEFAULTS, Column, OnBadRows, Typed, positions_of, typed, wanted_columns
 from cofactor.data.ingest import Attributes, Known
 from cofactor.data.interactions import Interactions, open_folder
+from cofactor.data.merging import merged
 from cofactor.data.metadata import Metadata
 from cofactor.data.ondisk import ARRAYS, MANIFEST, TRANSPOSED, ArrayFile, write_manifest, write_sides
+from cofactor.data.parquet_sizes import parquet_sizes
 from cofactor.data.readers import parquet_columns, parquet_errors, parquet_files
 from cofactor.data.times import TimeUnit
 from cofactor.data.vocabulary import Vocabulary, id_series
@@ -43,6 +45,7 @@ LAYOUT = 2
 
 logger = logging.getLogger(__name__)
 MOST_ROWS = 2**31 - 1
+_READ = 2  # a row group's texts are in memory as pages and as columns
 _PLACE = np.dtype([("row", np.int32), ("place", np.int32)])
 
 
@@ -126,6 +129,22 @@ def open_parquet(
     return known.joined_to(_Cached(source, options, store, notify or logger.info).opened(name))
 
 
+def _check_sizes(files: Sequence[Path], columns: Collection[str], store: Disk) -> None:
+    """Refuse what cannot be read in parts: too many rows, and a row group whose texts alone exceed the limit."""
+    rows = 0
+    for file in files:
+        with parquet_errors(file):
+            sizes = parquet_sizes(file, columns)
+        rows += sizes.rows
+        store.require(_READ * sizes.group_texts, f"the texts of a row group of {file}", "write smaller row groups")
+    _check_rows(rows)
+
+
+def _check_rows(n_rows: int) -> None:
+    if n_rows > MOST_ROWS:
+        raise DataError(f"there are {n_rows:,} ratings, the limit on one machine is {MOST_ROWS:,}: train with SparkALS")
+
+
 class _Cached:
     """The sorted arrays of some files with some options, in the cache or to be built."""
 
@@ -174,6 +193,7 @@ class _Cached:
 
     def _write(self, target: Path, inputs: dict[str, Any], name: str) -> None:
         files, columns = [Path(file) for file, _, _ in inputs["files"]], self._options["columns"]
+        _check_sizes(files, columns.values(), self._store)
         parts = ParquetParts(files, columns, self._store.entries_at_once)
         with new_folder(target) as beside:
             self._notify(f"reading the ids of {len(files):,} file{'s' * (len(files) > 1)}")
@@ -312,8 +332,7 @@ def indexed(parts: ParquetParts, on_bad_rows: OnBadRows) -> Indexed:
     if not n_rows:
         place = parts.files[0] if len(parts.files) == 1 else parts.files[0].parent
         raise DataError(f"{place} has no rows: nothing to learn from")
-    if n_rows > MOST_ROWS:
-        raise DataError(f"there are {n_rows:,} ratings, the limit on one machine is {MOST_ROWS:,}: train with SparkALS")
+    _check_rows(n_rows)
     if times is not None:
         times.log_unless_seconds(str(parts.files[0]))
     return Indexed(_side(known["user"], "user"), _side(known["item"], "item"), n_rows, times)
@@ -368,14 +387,18 @@ def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder:
     counts, item_counts = np.zeros(len(users.ids), np.int64), np.zeros(len(items.ids), np.int64)
     by_item = Transposing(folder, items.counts, at_once)
     files: dict[str, ArrayFile] = {}
-    for first, last, records in _by_user(parts, found, folder, at_once):
-        entries = distinct(_entries(records, len(items.ids)), duplicates, users.ids, items.ids)
-        user_rows, item_rows = np.divmod(entries.keys, max(len(items.ids), 1))
-        counts[first:last] = np.bincount(user_rows - first, minlength=last - first)
-        item_counts += np.bincount(item_rows, minlength=len(items.ids))
-        by_item.add(user_rows, item_rows, entries.values)
-        columns = {"indices": item_rows.astype(np.int32), "values": entries.values, "rows": entries.rows}
-        _append(files, folder, columns | {"timestamps": entries.timestamps})
+
+    def merge(entries: Entries) -> Entries:
+        return distinct(entries, duplicates, users.ids, items.ids)
+
+    for first, last, section in _by_user(parts, found, folder, at_once):
+        for entries in merged(section, len(items.ids), duplicates, merge, folder, at_once):
+            user_rows, item_rows = np.divmod(entries.keys, max(len(items.ids), 1))
+            counts[first:last] += np.bincount(user_rows - first, minlength=last - first)
+            item_counts += np.bincount(item_rows, minlength=len(items.ids))
+            by_item.add(user_rows, item_rows, entries.values)
+            columns = {"indices": item_rows.astype(np.int32), "values": entries.values, "rows": entries.rows}
+            _append(files, folder, columns | {"timestamps": entries.timestamps})
     for file in files.values():
         file.close()
     _write_starts(folder / f"{ARRAYS[0]}.npy", counts)
@@ -384,9 +407,7 @@ def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder:
     write_sides(folder, users.ids, items.ids, Metadata())
 
 
-def _by_user(
-    parts: Iterable[Part], found: Indexed, folder: Path, at_once: int
-) -> Iterator[tuple[int, int, np.ndarray]]:
+def _by_user(parts: Iterable[Part], found: Indexed, folder: Path, at_once: int) -> Iterator[tuple[int, int, Section]]:
     """Yield the ratings of each range of users, in reading order."""
     edges, buckets, done = edges_of(found.users.counts, at_once), None, 0
     for part in parts:
@@ -421,13 +442,6 @@ def _records(part: Part, found: Indexed, first_row: int) -> np.ndarray:
     return records
 
 
-def _entries(records: np.ndarray, width: int) -> Entries:
-    names = records.dtype.names or ()
-    keys = records["user"] * np.int64(max(width, 1)) + records["item"]
-    values = np.array(records["value"]) if "value" in names else np.ones(len(records), np.float32)
-    return Entries(keys, values, np.array(records["time"]) if "time" in names else None, np.array(records["row"]))
-
-
 def _append(files: dict[str, ArrayFile], folder: Path, columns: dict[str, np.ndarray | None]) -> None:
     for name, column in columns.items():
         if column is not None:
@@ -445,7 +459,7 @@ def _write_transpose(by_item: Transposing, counts: np.ndarray, folder: Path) -> 
         ArrayFile(folder / f"{name}.npy", np.dtype(kind))
         for name, kind in zip(TRANSPOSED[1:], (np.int32, np.float32), strict=True)
     )
-    for _, _, user_rows, of_them in by_item.parts():
+    for user_rows, of_them in by_item.parts():
         indices.append(user_rows)
         values.append(of_them)
     indices.close()
@@ -466,7 +480,8 @@ def _write_order(folder: Path, n_rows: int, at_once: int) -> None:
             records["row"], records["place"] = some, np.arange(first, first + len(some))
             buckets.add(some, records)
         order = ArrayFile(folder / "order.npy", np.dtype(np.int32))
-        for _, _, records in buckets:
+        for _, _, section in buckets:
+            records = section[:]
             order.append(records["place"][np.argsort(records["row"], kind="stable")])
         order.close()
     del rows

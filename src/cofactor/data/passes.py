@@ -215,7 +215,9 @@ def _sorted_by_item(matrix: sparse.csr_array, store: Disk) -> sparse.csr_array:
         sorting.add(users, matrix.indices[part], matrix.data[part])
     values, indices = store.zeros(matrix.nnz, np.float32), store.zeros(matrix.nnz, matrix.indices.dtype)
     indptr = np.concatenate([[0], np.cumsum(counts)])
-    for items, _, user_rows, of_them in sorting.parts():
-        target = slice(indptr[items.start], indptr[items.stop])
+    done = 0
+    for user_rows, of_them in sorting.parts():
+        target = slice(done, done + len(user_rows))
         indices[target], values[target] = user_rows, of_them
+        done = target.stop
     return as_csr(values, indices, indptr, (n_items, n_users))

@@ -10,7 +10,7 @@ import numpy as np
 
 from cofactor.data.arguments import path_of
 from cofactor.data.interactions import Interactions
-from cofactor.data.opening import existing, opened
+from cofactor.data.opening import existing, text_of
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import DataError
 
@@ -19,6 +19,7 @@ __all__ = ["PublishedSplit", "read_lightgcn", "read_ncf"]
 PathLike = str | os.PathLike[str]
 
 _NCF = ("train.rating", "test.rating", "test.negative")
+_EACH = 100  # bytes of memory that a byte of a file takes, as arrays of its lines
 _PAIR = re.compile(rb"\(\s*(\d+)\s*,\s*(\d+)\s*\)")
 
 
@@ -143,10 +144,9 @@ def _numbers(path: Path) -> list[np.ndarray]:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the non-blank lines with their numbers, from 1."""
-    with opened(path) as stream:
-        for number, line in enumerate(stream.read().splitlines(), start=1):
-            if line.strip():
-                yield number, line.strip()
+    for number, line in enumerate(text_of(path, _EACH).splitlines(), start=1):
+        if line.strip():
+            yield number, line.strip()
 
 
 def _whole(cells: list[bytes], path: Path, number: int) -> np.ndarray:

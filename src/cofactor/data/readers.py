@@ -6,7 +6,7 @@ By default a bad row is an error, which says where it is, what is wrong, and how
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from cofactor.data.database import read_sql
 from cofactor.data.delimited import Choice, read_delimited
 from cofactor.data.ingest import Attributes, Known, from_columns, interactions, without_bad
 from cofactor.data.interactions import Duplicates, Interactions
+from cofactor.data.memory_limit import Limit, needed_for
 from cofactor.data.opening import existing, inner_suffix, opened
+from cofactor.data.parquet_sizes import parquet_sizes
 from cofactor.errors import DataError, SettingError, first_line
 
 __all__ = [
+    "check_size",
     "from_frame",
     "is_parquet",
     "looks_like_movielens",
@@ -59,6 +62,7 @@ def read_csv(
     users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
+    memory: str | int | None = None,
     name: str | None = None,
 ) -> Interactions:
     """Read a delimited text file: csv, tsv, the ``::`` layout; plain or compressed as gz, zst or zip.
@@ -97,13 +101,18 @@ def read_csv(
         What to do with several rows for the same user and item; see `Interactions.from_columns`.
     on_bad_rows : {"error", "skip"}
         Whether bad rows are an error or are left out.
+    memory : str or int, optional
+        What reading may take at most, such as ``"4GB"``, or a number of bytes; by default half of the memory that is
+        available, by a container's limit too. A file that takes more is refused before it does, however small it is on
+        disk.
     name : str, optional
         The data set's name, as shown in reports; by default that of the file.
 
     Raises
     ------
     DataError
-        If the file cannot be read or has bad rows; the text names the line, the reason and the remedy.
+        If the file cannot be read, has bad rows, or takes more memory than it may; the text names the line, the reason
+        and the remedy.
     SettingError
         If an argument is of the wrong type or none of its choices.
 
@@ -129,7 +138,8 @@ def read_csv(
     if columns is not None and not _are_names(columns):
         raise SettingError(f"columns is {columns!r}: give a list of names, one for each column")
     has_header = has_header and columns is None
-    table = read_delimited(source, Choice(wanted, separator, columns, has_header, ids, encoding))
+    limit, skip_bad = Limit.of(memory), on_bad_rows == "skip"
+    table = read_delimited(source, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad))
     frame = without_bad(table, str(source), "line", on_bad_rows)
     return interactions(frame, str(source), duplicates, name, Known.of(items, users))
 
@@ -149,6 +159,7 @@ def read_parquet(
     users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
+    memory: str | int | None = None,
     name: str | None = None,
 ) -> Interactions:
     """Read a Parquet file, or all Parquet files in a folder; ids keep their type. See `read_csv` for the rest.
@@ -156,7 +167,8 @@ def read_parquet(
     Raises
     ------
     DataError
-        If a file is not Parquet, the files differ, a column is missing or unusable, or rows are bad.
+        If a file is not Parquet, the files differ, a column is missing or unusable, rows are bad, or the files take
+        more memory than they may.
 
     Examples
     --------
@@ -169,11 +181,35 @@ def read_parquet(
     source = path_of(path)
     files = parquet_files(source)
     wanted = parquet_columns(files, wanted_columns(user, item, value, time))
+    check_size(files, wanted.values(), source, Limit.of(memory))
     with parquet_errors(source):
         chosen = [pl.col(column).alias(role) for role, column in wanted.items()]
         frame = pl.scan_parquet(files).select(chosen).collect()
     name = source.name if name is None else name
     return from_columns(frame, str(source), on_bad_rows, duplicates, name, Known.of(items, users))
+
+
+def check_size(files: Sequence[Path], columns: Collection[str], place: Path, limit: Limit) -> None:
+    """Refuse Parquet files whose columns, once they are read, take more memory than they may.
+
+    Raises
+    ------
+    DataError
+        With the amount and what to do.
+    """
+    rows = size = 0
+    for file in files:
+        with parquet_errors(file):
+            found = parquet_sizes(file, columns)
+        rows, size = rows + found.rows, size + found.columns
+    limit.check(
+        needed_for(size, rows),
+        place,
+        lambda amount: (
+            "open_parquet(path, memory='4GB') sorts it on disk, time=None leaves out a column, "
+            f"and memory={amount!r} allows it where there is as much"
+        ),
+    )
 
 
 @contextlib.contextmanager
@@ -226,6 +262,7 @@ def from_frame(
     users: Attributes | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
+    memory: str | int | None = None,
     name: str = "",
 ) -> Interactions:
     """Read interactions from a data frame: pandas, polars, pyarrow, a duckdb relation, or anything narwhals reads.
@@ -237,7 +274,7 @@ def from_frame(
     Raises
     ------
     DataError
-        If it is not a data frame, a column is missing or unusable, or rows are bad.
+        If it is not a data frame, a column is missing or unusable, rows are bad, or it takes more memory than it may.
     SettingError
         If an argument is of the wrong type or none of its choices.
 
@@ -252,7 +289,7 @@ def from_frame(
     wanted = wanted_columns(user, item, value, time)
     if items is None and "title" not in wanted.values():
         wanted["title"] = ("title",)
-    chosen = chosen_columns(frame, wanted)
+    chosen = chosen_columns(frame, wanted, Limit.of(memory))
     if "title" in chosen.columns:
         titles = chosen.select("item", "title").filter(pl.col("title").is_not_null()).unique("item", keep="first")
         items = titles if titles["title"].dtype in (pl.String, pl.Categorical, pl.Enum) and len(titles) else None

@@ -21,7 +21,9 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.memory_limit import available_memory
 from cofactor.data.metadata import Metadata
+from cofactor.data.parquet_sizes import Sizes, parquet_sizes
 from cofactor.data.preparation import preparation_from
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import CofactorError, ModelFileError
@@ -50,17 +52,6 @@ ATTRIBUTE, PLAIN_ATTRIBUTES = "attribute_", ("title", "genres")
 
 _UNSOUND = (CofactorError, pl.exceptions.PolarsError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _MARGIN = 2.5  # vectors as they are read and as they are kept, side by side, and the index for lists
-_MEMORY = Path("/proc/meminfo")
-_CONTROL = Path("/sys/fs/cgroup")
-_CONTAINER = [  # limit, use, figures and the one of them that is reclaimable, in the second and the first version
-    (_CONTROL / "memory.max", _CONTROL / "memory.current", _CONTROL / "memory.stat", "inactive_file"),
-    (
-        _CONTROL / "memory/memory.limit_in_bytes",
-        _CONTROL / "memory/memory.usage_in_bytes",
-        _CONTROL / "memory/memory.stat",
-        "total_inactive_file",
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -135,17 +126,52 @@ class FolderModel:
 
     def whole(self) -> Factors:
         """Return the model of everyone, in memory."""
-        return _sound(self.path, lambda: self._model(_checked(self._scan("users"), self.n_users), self._items))
+        return _sound(self.path, self._whole)
+
+    def _whole(self) -> Factors:
+        parts = [sizes for part in ("users", "items", "seen") for sizes in self._sizes(part)]
+        self._fits(2 * sum(sizes.columns for sizes in parts))
+        return self._model(_checked(self._scan("users"), self.n_users), self._items)
 
     @functools.cached_property
     def _items(self) -> pl.DataFrame:
         return _sound(self.path, lambda: _checked(self._scan("items"), self.n_items))
 
     def _scan(self, part: str) -> pl.LazyFrame:
+        self._sizes(part)
+        return pl.scan_parquet(self._files(part))
+
+    def _files(self, part: str) -> list[Path]:
         files = sorted((self.path / part).glob("*.parquet"))
         if not files:
             raise ModelFileError(f"{self.path} has no {part} in it: copy it whole or train it again")
-        return pl.scan_parquet(files)
+        return files
+
+    def _sizes(self, part: str) -> list[Sizes]:
+        """Return the sizes of the files of a part, which must be what the card says before any of them is read."""
+        if part not in self._known:
+            found = [parquet_sizes(file) for file in self._files(part)]
+            rows, wanted = sum(sizes.rows for sizes in found), self.card[f"n_{part}"]
+            if rows != wanted:
+                raise ModelFileError(
+                    f"{self.path} has {rows:,} rows of {part}, and its {CARD} says {wanted:,}: copy or train it again"
+                )
+            self._fits(max((sizes.group for sizes in found), default=0))
+            self._known[part] = found
+        return self._known[part]
+
+    def _fits(self, needed: int) -> None:
+        """Refuse files that hold more than there is memory for."""
+        there = available_memory()
+        if there is not None and needed > there:
+            raise ModelFileError(
+                f"{self.path} takes {needed / 1e9:,.1f} GB of memory or more, and {there / 1e9:,.1f} GB are available: "
+                "it may not be sound; copy or train it again"
+            )
+
+    @functools.cached_property
+    def _known(self) -> dict[str, list[Sizes]]:
+        return {}
 
     def _model(self, users: pl.DataFrame, items: pl.DataFrame) -> Factors:
         return Factors(
@@ -245,24 +271,6 @@ def bytes_of(card: dict[str, Any]) -> int:
     """Return how much memory a model takes while it is read, from what its card says."""
     vectors = (card["n_users"] + card["n_items"]) * (card["rank"] + 4) * 4
     return int(_MARGIN * (vectors + card["n_seen"] * 12))
-
-
-def available_memory() -> int | None:
-    """Return the bytes of memory that may be used, by a container's limit too; None where the system does not say."""
-    lines = _figures(_MEMORY)
-    there = [int(lines["MemAvailable:"]) * 1024] if "MemAvailable:" in lines else []
-    for limit, used, figures, reclaimable in _CONTAINER:
-        if limit.exists() and (most := limit.read_text().strip()) != "max":
-            kept = _figures(figures).get(reclaimable, "0")  # what files are cached in, which gives way
-            there.append(max(int(most) - int(used.read_text()) + int(kept), 0))
-    return min(there, default=None)
-
-
-def _figures(file: Path) -> dict[str, str]:
-    """Return the second word of each line by the first."""
-    if not file.exists():
-        return {}
-    return {name: value for name, value, *_ in map(str.split, file.read_text().splitlines())}
 
 
 def _parsed(text: str, source: str | PathLike[str]) -> dict[str, Any]:

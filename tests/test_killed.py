@@ -1,0 +1,273 @@
+"""Work that is ended at any moment: no half file under its final name, and done again it gives the same bits.
+
+It is killed, interrupted by Ctrl-C, or left without disk or memory. The long form has 50 moments for each kind of work.
+"""
+
+import functools
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cofactor as cf
+from cofactor.solvers import ImplicitALS
+
+LONG = os.environ.get("COFACTOR_TEST_LONG") == "1"
+MOMENTS = int(os.environ.get("COFACTOR_TEST_MOMENTS", "50")) if LONG else 1
+STAGE = "synthetic:400x150x9000:1"
+
+STARTED = """
+    import sys
+    from cofactor.data import array_store
+    from cofactor.lists import everyone
+    array_store.BYTES_AN_ENTRY = 8_000_000 // 500  # so that a limit of 16 MB means 500 ratings at a time
+    everyone.USERS_AT_ONCE = 20
+"""
+
+COMMAND = """
+    from cofactor.__main__ import main
+    import cofactor.apps.cli
+    print("started", flush=True)
+    main()
+"""
+
+FIT = """
+    import cofactor as cf
+    from cofactor.apps.show import reporting_errors
+    from cofactor.solvers import ImplicitALS
+    print("started", flush=True)
+
+    def fit():
+        ratings = cf.read_parquet("ratings.parquet")
+        ImplicitALS(rank=8, epochs=12, seed=3).fit(ratings, checkpoint="checkpoint").save("fitted.safetensors")
+
+    work = fit
+"""
+
+OPEN = """
+    import cofactor as cf
+    from cofactor.apps.show import reporting_errors
+    print("started", flush=True)
+    work = lambda: cf.open_parquet("ratings.parquet", memory="16MB", cache="cache")
+"""
+
+AS_A_COMMAND = """
+    import typer
+    try:
+        reporting_errors(work)()
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+"""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is run in a folder, and the patterns of the files that it makes."""
+
+    code: str
+    made: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+    slow: bool = False
+
+
+WORKS = {
+    "fit": Work(FIT + AS_A_COMMAND, ("fitted.safetensors",)),
+    "recommend": Work(COMMAND, ("lists.parquet",), ("recommend", "model.safetensors", "--all", "-o", "lists.parquet")),
+    "tune": Work(
+        COMMAND, ("tuned/best.json", "tuned/*.svg"),
+        ("tune", "ratings.parquet", "-o", "tuned", "--trials", "4", "--fix", "epochs=2", "--folds", "1"), slow=True,
+    ),
+    "refit": Work(
+        COMMAND, ("new.safetensors",), ("refit", "model.safetensors", "ratings.parquet", "-o", "new.safetensors")
+    ),
+    "open_parquet": Work(OPEN + AS_A_COMMAND, ("cache/*/*/*.npy",)),
+    "quickstart": Work(
+        COMMAND, ("out/*.safetensors", "out/*.svg"),
+        ("quickstart", "--data", "synthetic:90x60x2000", "-o", "out"), slow=True,
+    ),
+}  # fmt: skip
+
+
+def begin(work, folder, prepare=None):
+    """Start a work in a folder, and return its process once it has loaded."""
+    code = textwrap.dedent(STARTED) + textwrap.dedent(work.code)
+    environment = {**os.environ, "COFACTOR_DATA": str(folder / "data"), "COLUMNS": "500", "NO_COLOR": "1"}
+    environment["KERAS_BACKEND"] = "jax"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *work.arguments],
+        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=prepare,
+    )  # fmt: skip
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip() == "started"
+
+
+def files(work, folder):
+    """Return what a work has made, by file: its bytes; a digest of a model, which says how long its training took."""
+    found = [path for pattern in work.made for path in folder.glob(pattern) if not path.name.startswith(".")]
+    return {path.name: cf.load(path).digest if path.suffix == ".safetensors" else path.read_bytes() for path in found}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a work makes when it is left alone, and how many seconds it takes."""
+
+    made: dict[str, bytes | str]
+    largest: int
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A folder with what the works begin from: ratings and a model."""
+    home = tmp_path_factory.mktemp("start")
+    ratings = cf.load_dataset(STAGE)
+    columns = ratings.to_frame().drop("title").rename({"timestamp": "time"})
+    columns.sample(fraction=1.0, shuffle=True, seed=1).write_parquet(home / "ratings.parquet", row_group_size=2000)
+    train = cf.read_parquet(home / "ratings.parquet").split_random(test_fraction=0.3, seed=0)[0]
+    ImplicitALS(rank=6, epochs=6, seed=1).fit(train).save(home / "model.safetensors")
+    return home
+
+
+@pytest.fixture(scope="module")
+def whole(start, tmp_path_factory):
+    """Return what a work makes when nothing happens to it; each is done once."""
+
+    @functools.cache
+    def done(name):
+        folder = tmp_path_factory.mktemp(name) / "whole"
+        shutil.copytree(start, folder)
+        process, loaded = begin(WORKS[name], folder)
+        begun = time.monotonic()
+        assert loaded, process.stderr.read()
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+        made = files(WORKS[name], folder)
+        assert made
+        largest = max(path.stat().st_size for pattern in WORKS[name].made for path in folder.glob(pattern))
+        return Whole(made, largest, time.monotonic() - begun)
+
+    return done
+
+
+def same_or_none(work, folder, wanted):
+    """Assert that each file under a final name is whole."""
+    for name, content in files(work, folder).items():
+        assert content == wanted.made[name], f"{name} is half-written, or other bits"
+
+
+def finished(name, folder, wanted):
+    """Do a work again to its end: it must make the same bits."""
+    process, _ = begin(WORKS[name], folder)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert files(WORKS[name], folder).keys() == wanted.made.keys()
+    same_or_none(WORKS[name], folder, wanted)
+
+
+def ended(name, folder, wanted, how: Callable[[subprocess.Popen], None], moment):
+    """Begin a work and do something to it at a moment; return its code and what it said."""
+    process, _ = begin(WORKS[name], folder)
+    time.sleep(moment)
+    how(process)
+    _, said = process.communicate()
+    same_or_none(WORKS[name], folder, wanted)
+    return process.returncode, said
+
+
+def one_sentence(said):
+    """Assert that errors are told in a line, and return it."""
+    assert "Traceback" not in said, said
+    told = [line for line in said.splitlines() if line.startswith("error:")]
+    assert len(told) == 1, said
+    return told[0]
+
+
+def moments_of(name):
+    return MOMENTS if LONG or not WORKS[name].slow else 0
+
+
+QUICK = [name for name in WORKS if LONG or not WORKS[name].slow]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_killed_at_any_moment_it_goes_on_to_the_same_bits(name, start, whole, tmp_path):
+    random, wanted = np.random.default_rng([1, list(WORKS).index(name)]), whole(name)
+    left = moments_of(name)
+    while left:
+        folder = tmp_path / f"run {left}"
+        shutil.copytree(start, folder)
+        for _ in range(min(left, 5)):  # killed again and again, and then not
+            ended(name, folder, wanted, subprocess.Popen.kill, random.uniform(0, wanted.seconds))
+            left -= 1
+        finished(name, folder, wanted)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", QUICK if LONG else ["fit"])
+def test_interrupted_at_any_moment_it_says_so_in_a_line(name, start, whole, tmp_path):
+    random, wanted = np.random.default_rng([2, list(WORKS).index(name)]), whole(name)
+    left = moments_of(name)
+    while left:
+        folder = tmp_path / f"run {left}"
+        shutil.copytree(start, folder)
+        for _ in range(min(left, 5)):
+            moment = random.uniform(0, wanted.seconds)
+            code, said = ended(name, folder, wanted, lambda process: process.send_signal(signal.SIGINT), moment)
+            left -= 1
+            assert code in (0, 130, -signal.SIGINT), (code, said)
+            assert "Traceback" not in said
+            if code == 130:  # else its work was done, and Python was about to end
+                assert "stopped" in one_sentence(said)
+        finished(name, folder, wanted)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", QUICK if LONG else ["recommend"])
+def test_without_disk_it_says_so_in_a_line(name, start, whole, tmp_path):
+    random, wanted = np.random.default_rng([3, list(WORKS).index(name)]), whole(name)
+    for number in range(moments_of(name)):
+        folder = tmp_path / f"run {number}"
+        shutil.copytree(start, folder)
+        size = int(random.uniform(0, wanted.largest))
+        process, _ = begin(
+            WORKS[name], folder, lambda size=size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        )
+        _, said = process.communicate()
+        same_or_none(WORKS[name], folder, wanted)
+        assert process.returncode in (0, 1), (process.returncode, said)
+        if process.returncode:
+            assert "File too large" in one_sentence(said)
+        finished(name, folder, wanted)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", QUICK)
+def test_without_memory_no_file_is_half_written(name, start, whole, tmp_path):
+    random, wanted = np.random.default_rng([4, list(WORKS).index(name)]), whole(name)
+    codes = []
+    for number in range(moments_of(name)):
+        folder = tmp_path / f"run {number}"
+        shutil.copytree(start, folder)
+        process, _ = begin(WORKS[name], folder)
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0])
+        room = pages * resource.getpagesize() + int(random.uniform(0, 400e6))
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (room, room))
+        _, said = process.communicate()
+        codes.append(process.returncode)
+        same_or_none(WORKS[name], folder, wanted)
+        if process.returncode in (1, 2):
+            one_sentence(said)
+        finished(name, folder, wanted)
+        shutil.rmtree(folder)
+    print(name, "ended with", {code: codes.count(code) for code in set(codes)})  # noqa: T201
