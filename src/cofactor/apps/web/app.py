@@ -16,7 +16,7 @@ from cofactor.apps.web.middleware import Middleware
 from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.responses import ProblemDocument
-from cofactor.apps.web.routes import explanations, items, lists, operations, page, ratings
+from cofactor.apps.web.routes import erasure, explanations, items, lists, operations, page, ratings
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
@@ -27,7 +27,7 @@ from cofactor.version import __version__
 
 __all__ = ["ROUTERS", "create_app"]
 
-ROUTERS = (lists.router, items.router, explanations.router, ratings.router, operations.router)
+ROUTERS = (lists.router, items.router, explanations.router, ratings.router, erasure.router, operations.router)
 """All routes but the page's, the most used first."""
 
 SIGNAL_SECONDS = 0.2
@@ -53,8 +53,8 @@ def create_app(settings: ServiceSettings) -> Any:
     """
     shared, health = settings.shared, Health()
     reload, keep = (Signal(None), Signal(None)) if shared is None else (Signal(shared.reload), Signal(shared.keep))
-    models = ModelHolder(settings.model, None if shared is None else shared.spare)
     stored = RatingsCache(store_of(settings), health)
+    models = ModelHolder(settings.model, None if shared is None else shared.spare, stored.erasures)
     metrics = Metrics(settings.shared, ["/", *(route.path for router in ROUTERS for route in router.routes)])  # type: ignore[attr-defined]
     service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, reload.send)
     app = FastAPI(

@@ -10,9 +10,9 @@ from cofactor.errors import SettingError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["HEAD", "RATINGS", "STATE", "migrate", "version_of"]
+__all__ = ["ERASURES", "HEAD", "RATINGS", "STATE", "migrate", "version_of"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema version of this code: its newest migration. The database has its own in ``cofactor_version``."""
 
 _LOCK = 7_206_553_181  # any number that no other program on the server is likely to lock
@@ -39,6 +39,15 @@ RATINGS = sql.Table(
 """What people rated; null for a deleted rating, which also hides the one that a model was trained on."""
 
 
+ERASURES = sql.Table(
+    "cofactor_erasures",
+    _TABLES,
+    sql.Column("digest", sql.String(32), primary_key=True),
+    sql.Column("revision", sql.BigInteger, nullable=False),
+)
+"""Who was erased, as a digest of the id that is keyed with the store's name, and the number of that write."""
+
+
 def migrate(engine: "Engine") -> None:
     """Bring a database to this code's schema version; if several services start at once, one does it.
 
@@ -47,8 +56,12 @@ def migrate(engine: "Engine") -> None:
     SettingError
         If the database has another version than this code can read.
     """
-    if version_of(engine) == HEAD:
+    found = version_of(engine)
+    if found == HEAD:
         return
+    if found == "0001" and engine.dialect.name == "sqlite":  # which left deleted ratings in the file
+        with engine.connect().execution_options(outside=True) as connection:
+            connection.exec_driver_sql("vacuum")
     with engine.begin() as connection:  # on SQLite this locks the file
         if connection.dialect.name == "postgresql":
             connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK)))

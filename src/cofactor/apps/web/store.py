@@ -23,8 +23,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from cofactor.apps.web import sqlite
+from cofactor.apps.web.erasures import Erasures, digest_of
 from cofactor.apps.web.ratings_table import Rating
-from cofactor.apps.web.schema import RATINGS, STATE, migrate, version_of
+from cofactor.apps.web.schema import ERASURES, RATINGS, STATE, migrate, version_of
 from cofactor.errors import CofactorError, SettingError, missing_extra
 
 if TYPE_CHECKING:
@@ -67,12 +68,16 @@ class Changes:
         User, item, value; None for a deleted rating.
     more : bool
         Whether another page follows.
+    erased : list of (str, int)
+        Who was erased and at which revision, as `erasures.digest_of` names them; all of it is in the first page.
+        What they rated later comes after it.
     """
 
     born: str
     revision: int
     rows: Sequence[Rating]
     more: bool = False
+    erased: Sequence[tuple[str, int]] = ()
 
 
 PAGE_SECONDS = 60
@@ -82,6 +87,9 @@ _FIRST_STEP = 1_000
 _STATE = sql.select(STATE.c.born, STATE.c.revision)
 _AFTER = sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c.value).where(
     RATINGS.c.revision > sql.bindparam("after"), RATINGS.c.revision <= sql.bindparam("newest")
+)
+_ERASED = sql.select(ERASURES.c.digest, ERASURES.c.revision).where(
+    ERASURES.c.revision > sql.bindparam("after"), ERASURES.c.revision <= sql.bindparam("newest")
 )
 _LAST_ROW = "select max(rowid) from cofactor_ratings"
 _RANGE = "select user_id, item_id, value from cofactor_ratings where {0} > ? and {0} <= ? and revision <= ?"
@@ -186,6 +194,43 @@ class RatingsStore:
 
         self._writing(changes, user)
 
+    def erase(self, user: str) -> int:
+        """Delete all that is stored of a user, deleted ratings too, and return how much it was.
+
+        What remains is a digest of the id. When this returns, a SQLite file has no byte of the rest.
+
+        Raises
+        ------
+        StoreAway
+            If the database fails; try again until it does not.
+        """
+
+        def work(connection: "Connection", revision: int) -> int:
+            gone = connection.execute(sql.delete(RATINGS).where(RATINGS.c.user_id == user)).rowcount
+            born = connection.execute(sql.select(STATE.c.born)).scalar_one()
+            rows = [{"digest": digest_of(user, born), "revision": revision}]
+            connection.execute(_upsert(connection, ERASURES), rows)
+            return gone
+
+        count = self._numbered(work)
+        if self.file is not None:
+            self._run(lambda connection: sqlite.empty_log(connection.connection.dbapi_connection), outside=True)
+        return count
+
+    def knows(self, user: str) -> bool:
+        """Return whether anything is stored of a user, be it a deleted rating."""
+        asked = sql.select(RATINGS.c.item_id).where(RATINGS.c.user_id == user).limit(1)
+        return self._run(lambda connection: connection.execute(asked).first(), reading=True) is not None
+
+    def erasures(self) -> Erasures:
+        """Return who was erased."""
+
+        def read(connection: "Connection") -> Erasures:
+            born, newest = connection.execute(_STATE).one()
+            return Erasures.of(born, newest, connection.execute(_ERASED, {"after": -1, "newest": newest}).all())
+
+        return self._run(read, reading=True)
+
     def since(self, revision: int) -> Changes:
         """Return all that was written after a revision; everything after -1.
 
@@ -199,6 +244,7 @@ class RatingsStore:
             pages[-1].born,
             pages[-1].revision,
             [(user, item, value) for page in pages for user, item, value in page.rows],
+            erased=pages[0].erased,
         )
 
     def pages(self, revision: int) -> Iterator[Changes]:
@@ -222,22 +268,23 @@ class RatingsStore:
         column, place, step = ("revision", revision, _FIRST_STEP) if revision >= 0 else ("rowid", 0, PAGE)
         newest = last = -1
 
-        def read(connection: "Connection") -> tuple[str, int, int, Any]:
+        def read(connection: "Connection") -> tuple[str, int, int, Any, Any]:
             born, now = connection.execute(_STATE).one()
             if now == revision:
-                return born, now, now, []
+                return born, now, now, [], ()
             upto = now if newest < 0 else newest
+            erased = connection.execute(_ERASED, {"after": revision, "newest": upto}).all() if newest < 0 else ()
             end = upto if revision >= 0 else connection.exec_driver_sql(_LAST_ROW).scalar_one() or 0
             rows = connection.exec_driver_sql(_RANGE.format(column), (place, min(place + step, end), upto))
-            return born, now, end, rows.cursor.fetchall()
+            return born, now, end, rows.cursor.fetchall(), erased
 
         while newest < 0 or place < last:
-            born, now, last, rows = self._run(read, reading=True)
+            born, now, last, rows, erased = self._run(read, reading=True)
             newest = now if newest < 0 else newest
             place += step
             step = max(1, min(PAGE, step * PAGE // max(len(rows), 1)))
             done = newest if place >= last else place if revision >= 0 else revision
-            yield Changes(born, done, rows, more=place < last)
+            yield Changes(born, done, rows, place < last, erased)
 
     def _pages_of_server(self, revision: int) -> Iterator[Changes]:
         """Read all pages in one transaction, which makes nobody wait.
@@ -252,10 +299,14 @@ class RatingsStore:
             born, newest = connection.execute(_STATE).one()
             _set(connection, statement_timeout=str(1000 * PAGE_SECONDS))
             bounds = {"after": revision, "newest": newest}
+            erased = connection.execute(_ERASED, bounds).all()
             stream = connection.execution_options(stream_results=True, max_row_buffer=PAGE).execute(_AFTER, bounds)
-            for rows in stream.partitions(PAGE):
-                yield Changes(born, revision, rows, more=True)
-            yield Changes(born, newest, [])
+            parts = stream.partitions(PAGE)
+            rows: Sequence[Any] = next(parts, [])
+            while (following := next(parts, None)) is not None:
+                yield Changes(born, revision, rows, True, erased)
+                rows, erased = following, []
+            yield Changes(born, newest, rows, erased=erased)
 
     def peek(self) -> int | None:
         """Return a number that changes when another connection writes; None if the store must be asked instead.
@@ -319,22 +370,29 @@ class RatingsStore:
             watch.close()
 
     def _writing(self, changes: "Callable[[Connection], Mapping[str, float | None]]", user: str) -> None:
-        def write(connection: "Connection") -> None:
-            if connection.dialect.name == "postgresql":
-                _set(connection, **_WRITING)
-            raised = sql.update(STATE).values(revision=STATE.c.revision + 1)
-            connection.execute(raised)  # locks the row: others wait here until this transaction ends
-            revision = connection.execute(sql.select(STATE.c.revision)).scalar_one()
+        def write(connection: "Connection", revision: int) -> None:
             now = int(time.time())
             rows = [
                 {"user_id": user, "item_id": item, "value": value, "rated_at": now, "revision": revision}
                 for item, value in changes(connection).items()
             ]
             if rows:
-                connection.execute(_upsert(connection), rows)
+                connection.execute(_upsert(connection, RATINGS), rows)
+
+        self._numbered(write)
+
+    def _numbered(self, work: "Callable[[Connection, int], Result]") -> Result:
+        """Do some work in a write of its own, which is told its revision."""
+
+        def write(connection: "Connection") -> Result:
+            if connection.dialect.name == "postgresql":
+                _set(connection, **_WRITING)
+            raised = sql.update(STATE).values(revision=STATE.c.revision + 1)
+            connection.execute(raised)  # locks the row: others wait here until this transaction ends
+            return work(connection, connection.execute(sql.select(STATE.c.revision)).scalar_one())
 
         with self._turn:
-            self._run(write)
+            return self._run(write)
 
     def _run(self, work: "Callable[[Connection], Result]", **options: Any) -> Result:
         """Do some work in one transaction, and again if the connection turns out to be dead.
@@ -405,14 +463,19 @@ def _set(connection: "Connection", **settings: str) -> None:
 
 def _begin(connection: "Connection") -> None:
     """Lock the file at the start of a transaction that will write, so that no writer fails midway."""
-    if connection.get_execution_options().get("reading"):
+    options = connection.get_execution_options()
+    if options.get("outside"):
+        return
+    if options.get("reading"):
         connection.exec_driver_sql("begin")
     else:
         sqlite.wait_for_turn(connection.connection.dbapi_connection)
 
 
-def _upsert(connection: "Connection") -> Any:
+def _upsert(connection: "Connection", table: sql.Table) -> Any:
+    """Return the statement that inserts rows, or replaces those of the same keys."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite_dialect
-    insert: Any = dialect.insert(RATINGS)
-    given = {name: insert.excluded[name] for name in ("value", "rated_at", "revision")}
-    return insert.on_conflict_do_update(index_elements=["user_id", "item_id"], set_=given)
+    insert: Any = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    given = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=keys, set_=given)
