@@ -23,7 +23,7 @@ Ratings = Annotated[
     str | None,
     typer.Option(
         envvar="COFACTOR_RATINGS",
-        help="Database of the ratings: sqlite:///FILE or postgresql+psycopg://…",
+        help="Database of the ratings: sqlite:///FILE, postgresql+psycopg://… or mysql+pymysql://…",
         show_default="a file beside the model",
     ),
 ]
@@ -162,7 +162,7 @@ def _check(settings: "ServiceSettings") -> None:
     if model.is_file():
         open_model(model)
     with contextlib.suppress(StoreAway):  # it may come later
-        store_of(settings).version()
+        store_of(settings).check()
     if settings.token_file is not None:
         Tokens(settings.token_file)
 

@@ -1,20 +1,23 @@
 """The service as it runs: started, reloaded under load, killed, its store taken away and brought back."""
 
 import contextlib
+import dataclasses
 import http.client
 import itertools
 import json
 import os
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from processes import python
+from processes import free_port, python
 from websupport import SERVE, Load, Service, until
 
 import cofactor as cf
@@ -199,6 +202,33 @@ def test_postgresql_killed_under_load_loses_nothing_and_is_found_again(serve, po
         assert service.put("ann", "i1", 5)[0] == 200
         check_kept(service, kept)
     assert acknowledged(kept) > 20
+
+
+@pytest.mark.long
+def test_a_successor_on_the_same_address_is_found(serve, postgres):
+    """As after a failover: another server, with what the old one had stored."""
+    first = dataclasses.replace(postgres, folder=Path(tempfile.mkdtemp(prefix="cofactor-first-")), port=free_port())
+    second = dataclasses.replace(first, folder=Path(tempfile.mkdtemp(prefix="cofactor-second-")))
+    for one in (first, second):
+        shutil.chown(one.folder, one.user or os.getuid())
+    first.run("initdb", "-D", str(first.folder / "data"), "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
+    first.start()
+    try:
+        service = serve(ratings=first.new_database())
+        assert service.put("ann", "i1", 5)[0] == 200
+        first.stop("immediate")
+        subprocess.run(["cp", "-a", first.folder / "data", second.folder / "data"], check=True)
+        (second.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        until(lambda: service.put("ann", "i2", 5)[0] == 503)
+        second.start()
+        until(lambda: service.ask("GET", "/readyz")[1]["writes"])
+        assert service.put("ann", "i3", 4)[0] == 200
+        found = service.ratings("ann")
+        assert (found["i1"], found["i3"]) == (5.0, 4.0)
+    finally:
+        for one in (first, second):
+            one.stop("immediate")
+            shutil.rmtree(one.folder, ignore_errors=True)
 
 
 def test_without_its_store_it_says_when_to_try_again(serve, postgres):

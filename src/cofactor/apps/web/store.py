@@ -1,4 +1,4 @@
-"""The ratings that people give, stored in SQLite or PostgreSQL; no acknowledged one is lost.
+"""The ratings that people give, stored in SQLite, PostgreSQL, MariaDB or MySQL; no acknowledged one is lost.
 
 Every write raises one number, the revision, in the same transaction. That orders the writes of all services, so a
 reader that has seen a revision asks only for what came after it; a second write waits for the first, so none becomes
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from cofactor.apps.web import sqlite
 from cofactor.apps.web.erasures import Erasures, digest_of
 from cofactor.apps.web.ratings_table import Rating
+from cofactor.apps.web.refusals import is_read_only, refusal_of
 from cofactor.apps.web.schema import ERASURES, RATINGS, STATE, migrate, version_of
 from cofactor.errors import CofactorError, SettingError, missing_extra
 
@@ -42,12 +43,19 @@ _PATIENCE = {
     "connect_timeout": 2, "tcp_user_timeout": 4000, "keepalives_idle": 5, "keepalives_interval": 2,
     "client_encoding": "utf8", "prepare_threshold": None,  # what is prepared is not on a pooler's next connection
 }  # fmt: skip
-_READ_ONLY = "25006"
+_MYSQL_PATIENCE = {
+    "connect_timeout": 2, "read_timeout": 30, "write_timeout": 10, "charset": "utf8mb4",
+    "init_command": "set session innodb_lock_wait_timeout = 5",
+}  # fmt: skip
 _WRITING = {"synchronous_commit": "on", "statement_timeout": "5000", "lock_timeout": "5000"}
 
 
 class StoreAway(CofactorError):
     """The ratings database cannot be reached, is full, or refuses to write: retry later."""
+
+
+class StoreRefused(StoreAway):
+    """The ratings database refuses what no retry would change, such as an account without rights."""
 
 
 PAGE = 20_000
@@ -112,15 +120,20 @@ def store_of(settings: "ServiceSettings") -> "RatingsStore":
     return RatingsStore(settings.ratings or beside(settings.model))
 
 
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql",
+}  # fmt: skip
+_SERVERS = "postgresql+psycopg://…, mysql+pymysql://… or mariadb+pymysql://…"
+
+
 def _address(url: "str | URL") -> "URL":
     try:
         address = make_url(url)
     except (ArgumentError, ValueError):
-        raise SettingError("--ratings is not a database URL: write sqlite:///FILE or postgresql+psycopg://…") from None
-    if address.drivername == "postgresql":
-        address = address.set(drivername="postgresql+psycopg")
-    if address.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise SettingError(f"--ratings names {address.drivername!r}: it must be sqlite or postgresql+psycopg")
+        raise SettingError(f"--ratings is not a database URL: write sqlite:///FILE or {_SERVERS}") from None
+    address = address.set(drivername=_DRIVERS.get(address.drivername, address.drivername))
+    if address.drivername not in ("sqlite", *_DRIVERS.values()):
+        raise SettingError(f"--ratings names {address.drivername!r}: write sqlite:///FILE or {_SERVERS}")
     if address.drivername == "sqlite" and address.database in (None, "", ":memory:"):
         raise SettingError("--ratings has no file name, and ratings in memory would be lost: write sqlite:///FILE")
     return address
@@ -144,7 +157,8 @@ class RatingsStore:
     Parameters
     ----------
     url : str or sqlalchemy.URL
-        ``sqlite:///FILE`` or ``postgresql+psycopg://user:password@host/database``.
+        ``sqlite:///FILE`` or ``postgresql+psycopg://user:password@host/database``, or the same with
+        ``mysql+pymysql`` or ``mariadb+pymysql``.
 
     Raises
     ------
@@ -297,7 +311,8 @@ class RatingsStore:
             return
         with self._failing_as_away(), self._opened().begin() as connection:
             born, newest = connection.execute(_STATE).one()
-            _set(connection, statement_timeout=str(1000 * PAGE_SECONDS))
+            if connection.dialect.name == "postgresql":
+                _set(connection, statement_timeout=str(1000 * PAGE_SECONDS))
             bounds = {"after": revision, "newest": newest}
             erased = connection.execute(_ERASED, bounds).all()
             stream = connection.execution_options(stream_results=True, max_row_buffer=PAGE).execute(_AFTER, bounds)
@@ -336,6 +351,23 @@ class RatingsStore:
             If it does not.
         """
         self._writing(lambda _: {}, "")
+
+    def check(self) -> None:
+        """Open the store and make an empty write, as a service does that starts.
+
+        Raises
+        ------
+        SettingError
+            If the database refuses what no retry would change.
+        StoreAway
+            If it does not answer, or not in time.
+        """
+        try:
+            self.probe()
+        except StoreRefused as error:
+            raise SettingError(f"--ratings names {self}: {error}") from None
+        finally:
+            self.close()
 
     def version(self) -> str | None:
         """Return the schema version of the database, None if it is not there or has no ratings store in it.
@@ -418,12 +450,15 @@ class RatingsStore:
 
     def _fail(self, error: Exception) -> None:
         """Raise StoreAway with the driver's message, without the password."""
-        if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY:
+        if is_read_only(error) and self.file is None:
             self.close()  # the server was demoted: its successor is found by connecting again
         lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         password = self.address.password
         said = lines[0].replace(str(password), "***") if password else lines[0]
-        raise StoreAway(said if self.file is None else f"{self.file}: {said}") from None
+        said = said if self.file is None else f"{self.file}: {said}"
+        if (remedy := refusal_of(error)) is not None:
+            raise StoreRefused(f"{said}; {remedy}") from None
+        raise StoreAway(said) from None
 
     def _opened(self) -> "Engine":
         with self._opening:
@@ -449,10 +484,15 @@ class RatingsStore:
             event.listen(engine, "connect", sqlite.prepare)
             event.listen(engine, "begin", _begin)
             return engine
+        is_postgresql = self.address.drivername.startswith("postgresql")
         try:
-            return sql.create_engine(self.address, pool_size=8, connect_args=_PATIENCE)
+            if is_postgresql:
+                return sql.create_engine(self.address, pool_size=8, connect_args=_PATIENCE)
+            return sql.create_engine(
+                self.address, pool_size=8, connect_args=_MYSQL_PATIENCE, isolation_level="REPEATABLE READ"
+            )
         except ModuleNotFoundError:
-            raise missing_extra("psycopg", "sql") from None
+            raise missing_extra("psycopg" if is_postgresql else "pymysql", "sql") from None
 
 
 def _set(connection: "Connection", **settings: str) -> None:
@@ -474,6 +514,10 @@ def _begin(connection: "Connection") -> None:
 
 def _upsert(connection: "Connection", table: sql.Table) -> Any:
     """Return the statement that inserts rows, or replaces those of the same keys."""
+    if connection.dialect.name in ("mysql", "mariadb"):
+        replacing: Any = mysql.insert(table)
+        given = {column.name: replacing.inserted[column.name] for column in table.columns if not column.primary_key}
+        return replacing.on_duplicate_key_update(given)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite_dialect
     insert: Any = dialect.insert(table)
     keys = [column.name for column in table.primary_key]

@@ -3,6 +3,8 @@
 import sqlalchemy as sql
 from alembic import op
 
+from cofactor.apps.web.schema import table_options
+
 revision = "0002"
 down_revision = "0001"
 
@@ -13,4 +15,5 @@ def upgrade() -> None:
         "cofactor_erasures",
         sql.Column("digest", sql.String(32), primary_key=True),
         sql.Column("revision", sql.BigInteger, nullable=False),
+        **table_options(op.get_bind()),
     )
