@@ -45,7 +45,7 @@ def serve(
     root_path: Annotated[str, typer.Option(help="Path that a proxy serves it under, such as /films.")] = "",
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option(help="Address or network of a proxy whose X-Forwarded-Host to believe; repeat for more."),
+        typer.Option(help="Address or network of a proxy whose X-Forwarded-* headers to believe; repeat for more."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
     refit_every: Annotated[
