@@ -56,11 +56,18 @@ class Postgres:
 
     def kill(self):
         """End it as a power cut would: no goodbye, nothing written that was not written already."""
+        self.signal(signal.SIGKILL)
+
+    def pause(self):
+        """Stop all its processes, as a machine does that hangs."""
+        self.signal(signal.SIGSTOP)
+
+    def signal(self, what):
         master = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
         asked = subprocess.run(["ps", "-o", "pid=", "--ppid", str(master)], capture_output=True, text=True, check=False)
         for pid in [master, *map(int, asked.stdout.split())]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, what)
 
     def url(self, database="postgres"):
         return f"postgresql+psycopg://tester:secret@127.0.0.1:{self.port}/{database}"
@@ -129,6 +136,10 @@ class MariaDB:
         self.process.kill()
         self.process.wait()
 
+    def pause(self):
+        """Stop it, as a machine does that hangs."""
+        self.process.send_signal(signal.SIGSTOP)
+
     def run(self, statement):
         """Run a statement as the one who may do everything."""
         subprocess.run(
@@ -193,9 +204,33 @@ server_idle_timeout = 2
 """Few connections for many clients, and whatever one leaves on a connection meets the others."""
 
 
+@dataclass
+class Pooler:
+    """A PgBouncer that may be killed."""
+
+    program: str
+    folder: Path
+    port: int
+    user: str | None
+    process: subprocess.Popen | None = None
+
+    def start(self):
+        groups = [] if self.user else None
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [self.program, str(self.folder / "pooler.ini")], user=self.user, group=self.user, extra_groups=groups,
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        until_listening(self.port)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
 @pytest.fixture(scope="session")
-def pooler(postgres):
-    """The port of a PgBouncer in transaction mode before PostgreSQL."""
+def pgbouncer(postgres):
+    """A PgBouncer in transaction mode before PostgreSQL."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
@@ -203,17 +238,17 @@ def pooler(postgres):
     (folder / "users").write_text('"tester" "secret"\n')
     (folder / "pooler.ini").write_text(POOLER.format(server=postgres.port, port=port, folder=folder))
     folder.chmod(0o755)
-    groups = [] if postgres.user else None
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [program, str(folder / "pooler.ini")], user=postgres.user, group=postgres.user, extra_groups=groups,
-            stdout=log, stderr=log,
-        )  # fmt: skip
-    until_listening(port)
-    yield port
-    process.terminate()
-    process.wait()
+    made = Pooler(program, folder, port, postgres.user)
+    made.start()
+    yield made
+    made.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def pooler(pgbouncer):
+    """The port of a PgBouncer in transaction mode before PostgreSQL."""
+    return pgbouncer.port
 
 
 @pytest.fixture

@@ -7,15 +7,7 @@ import subprocess
 import time
 
 import pytest
-from websupport import until
-
-
-def workers(service):
-    # -ww, or ps cuts its lines where $COLUMNS says; beside the workers runs the tracker of shared memory
-    listed = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(service.process.pid)], capture_output=True, text=True
-    )
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "resource_tracker" not in line]
+from websupport import until, workers
 
 
 def digest(service):

@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import http.client
-import itertools
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -136,72 +134,6 @@ def test_reloads_under_load_fail_no_request_and_mix_no_models(serve, models, tmp
     assert {digest for digest, _, _ in found} == set(digests)
     for digest, user, items in found:
         assert items == expected[digests[digest]][user]
-
-
-def write_until_it_ends(service, kept):
-    """Return a load of writes; ``kept`` holds for each rating the values that it may have, None for none.
-
-    A write that is acknowledged leaves one; one that is not may have been done or not, and is its thread's last, since
-    more of them would soon leave nothing that is known.
-    """
-    counter, ended = itertools.count(1), set()
-
-    def write(number, turn):
-        if number in ended:
-            time.sleep(0.05)
-            return
-        ended.add(number)
-        user, item, value = f"user{number}", f"i{turn % 40}", float(1 + next(counter) % 5)
-        kept.setdefault((user, item), {None}).add(value)
-        if service.put(user, item, value)[0] == 200:
-            kept[user, item] = {value}
-            ended.remove(number)
-
-    return Load(write)
-
-
-def acknowledged(kept):
-    """Return of how many ratings it is known what they must be."""
-    return sum(len(values) == 1 for values in list(kept.values()))
-
-
-def check_kept(service, kept):
-    there = {user: service.ratings(user) for user in {user for user, _ in kept}}
-    for (user, item), values in kept.items():
-        assert there[user].get(item) in values, (user, item, values)
-
-
-def test_killed_again_and_again_it_keeps_every_acknowledged_rating(serve, store_url, long_form):
-    service, kept = serve(ratings=store_url), {}
-    for _ in range(20 if long_form else 2):
-        load = write_until_it_ends(service, kept)
-        time.sleep(random.uniform(0.5, 1.5))
-        until(lambda: acknowledged(kept) > 40)
-        service.kill()
-        load.stop()
-        service.start()
-        check_kept(service, kept)
-    assert acknowledged(kept) > 20
-
-
-def test_postgresql_killed_under_load_loses_nothing_and_is_found_again(serve, postgres, long_form):
-    service, kept = serve(ratings=postgres.new_database()), {}
-    for _ in range(10 if long_form else 2):
-        load = write_until_it_ends(service, kept)
-        time.sleep(random.uniform(0.5, 1.5))
-        until(lambda: acknowledged(kept) > 40)
-        postgres.kill()
-        time.sleep(0.3)
-        status, document = service.ask("GET", "/v1/users/u3/recommendations")
-        assert (status, len(document["items"])) == (200, 10)
-        until(lambda: service.put("ann", "i1", 5)[0] == 503)
-        assert service.ask("GET", "/readyz")[1]["store"] == "away"
-        load.stop()
-        postgres.start()
-        until(lambda: service.ask("GET", "/readyz")[1]["writes"])
-        assert service.put("ann", "i1", 5)[0] == 200
-        check_kept(service, kept)
-    assert acknowledged(kept) > 20
 
 
 @pytest.mark.long
