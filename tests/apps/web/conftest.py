@@ -141,11 +141,11 @@ class MariaDB:
         self.process.send_signal(signal.SIGSTOP)
 
     def run(self, statement):
-        """Run a statement as the one who may do everything."""
-        subprocess.run(
+        """Run a statement as the one who may do everything, and return what it prints."""
+        return subprocess.run(
             ["mariadb", "--no-defaults", f"--socket={self.folder}/socket", "-uroot", "-e", statement],
             check=True, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        ).stdout  # fmt: skip
 
     def url(self, database):
         return f"mariadb+pymysql://tester:secret@127.0.0.1:{self.port}/{database}"

@@ -301,3 +301,30 @@ def test_the_command_refuses_what_it_cannot_do_before_anything_is_erased(
     assert said in run("forget", served, *arguments, code=code).output
     assert served.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("layout", ["a link", "a volume of Kubernetes", "a relative path with points"])
+def test_the_file_that_the_path_says_now_is_cleaned_and_the_path_stays(
+    served, sqlite_url, tmp_path, monkeypatch, layout
+):
+    (tmp_path / "v1").mkdir()
+    real = Path(shutil.copy(served, tmp_path / "v1" / "m.safetensors"))
+    path, links = tmp_path / "m.safetensors", []
+    if layout == "a relative path with points":
+        monkeypatch.chdir(tmp_path / "model")
+        path = Path("../v1/m.safetensors")
+    elif layout == "a link":
+        path.symlink_to("v1/m.safetensors")
+        links = [path]
+    else:
+        (tmp_path / "..data").symlink_to("v1")
+        path.symlink_to("..data/m.safetensors")
+        links = [path, tmp_path / "..data"]
+    store = RatingsStore(sqlite_url)
+    store.write("bob", {"i1": 5.0})
+    store.erase(GONE)
+    assert ModelHolder(path, None, store.erasures()).erase()
+    assert GONE not in cf.load(real).users
+    assert all(link.is_symlink() for link in links)
+    assert GONE in cf.load(served).users
+    store.close()

@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -426,3 +427,52 @@ def test_a_mariadb_that_became_read_only_is_left_for_its_successor(mariadb):
     store.write("ann", {"tea": 3.0})
     assert kept(store) == {("ann", "tea"): 3.0}
     store.close()
+
+
+DEFAULTS = {
+    "isolation": ("default_transaction_isolation", "serializable"),
+    "another isolation": ("default_transaction_isolation", "'repeatable read'"),
+    "deferred constraints and read-only transactions": ("default_transaction_deferrable", "on"),
+    "a schema that is not there": ("search_path", "nowhere, public"),
+    "hasty statements": ("statement_timeout", "'2s'"),
+    "idle transactions are ended": ("idle_in_transaction_session_timeout", "'2s'"),
+}
+
+
+@pytest.mark.parametrize("what", DEFAULTS)
+def test_writers_do_not_depend_on_what_an_account_s_defaults_are(postgres, what):
+    url = make_url(postgres.new_database())
+    name, value = DEFAULTS[what]
+    owner = sql.create_engine(url, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.exec_driver_sql(f'alter database "{url.database}" set {name} = {value}')
+    owner.dispose()
+    write_at_once(url)
+
+
+def test_writers_do_not_depend_on_what_a_mariadb_s_defaults_are(mariadb):
+    changes = {"autocommit": "0", "sql_safe_updates": "1", "sql_mode": "'ANSI,TRADITIONAL'"}
+    before = {name: mariadb.run(f"select @@global.{name}").splitlines()[-1] for name in changes}
+    for name, value in changes.items():
+        mariadb.run(f"set global {name} = {value}")
+    try:
+        write_at_once(mariadb.new_database())
+    finally:
+        for name, value in before.items():
+            mariadb.run(f"set global {name} = '{value}'" if name == "sql_mode" else f"set global {name} = {value}")
+
+
+def write_at_once(url):
+    """Write from two stores at once, and replace, read and erase."""
+    stores = [RatingsStore(url) for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda k: stores[k % 2].write(f"u{k % 3}", {f"i{k}": float(k)}), range(40)))
+    assert len(kept(stores[0])) == 40
+    stores[1].replace("u0", {"tea": 1.0})
+    assert {item: value for (user, item), value in kept(stores[0]).items() if user == "u0" and value is not None} == {
+        "tea": 1.0
+    }
+    assert stores[0].erase("u0") == 15
+    assert not [user for user, _ in kept(stores[1]) if user == "u0"]
+    for store in stores:
+        store.close()

@@ -419,7 +419,7 @@ class RatingsStore:
         def write(connection: "Connection") -> Result:
             if connection.dialect.name == "postgresql":
                 _set(connection, **_WRITING)
-            raised = sql.update(STATE).values(revision=STATE.c.revision + 1)
+            raised = sql.update(STATE).where(STATE.c.id == 1).values(revision=STATE.c.revision + 1)
             connection.execute(raised)  # locks the row: others wait here until this transaction ends
             return work(connection, connection.execute(sql.select(STATE.c.revision)).scalar_one())
 
@@ -485,12 +485,11 @@ class RatingsStore:
             event.listen(engine, "begin", _begin)
             return engine
         is_postgresql = self.address.drivername.startswith("postgresql")
+        patience, isolation = (
+            (_PATIENCE, "READ COMMITTED") if is_postgresql else (_MYSQL_PATIENCE, "REPEATABLE READ")
+        )  # whatever the account's default is
         try:
-            if is_postgresql:
-                return sql.create_engine(self.address, pool_size=8, connect_args=_PATIENCE)
-            return sql.create_engine(
-                self.address, pool_size=8, connect_args=_MYSQL_PATIENCE, isolation_level="REPEATABLE READ"
-            )
+            return sql.create_engine(self.address, pool_size=8, connect_args=patience, isolation_level=isolation)
         except ModuleNotFoundError:
             raise missing_extra("psycopg" if is_postgresql else "pymysql", "sql") from None
 
