@@ -154,10 +154,17 @@ class RatingsCache:
         return result
 
     async def _checked(self) -> None:
-        """Wait for a check of the store that began after this call; many callers share one check."""
+        """Wait for a check of the store that began after this call; many callers share one check.
+
+        Nobody waits longer than for the one that is under way and the next, such as behind the task that retries.
+        """
         if self._waiting is None:
             self._waiting = asyncio.ensure_future(self._after(self._running))
-        await asyncio.shield(self._waiting)
+        try:
+            async with asyncio.timeout(2 * READ_SECONDS):
+                await asyncio.shield(self._waiting)
+        except TimeoutError as error:
+            self._lost(error)
 
     async def _after(self, earlier: "asyncio.Future[None] | None") -> None:
         if earlier is not None:
