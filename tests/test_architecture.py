@@ -20,6 +20,7 @@ ALLOWED = {
         "data/database.py",
         "apps/web/schema.py",
         "apps/web/store.py",
+        "apps/web/migrations/versions/erasures_table.py",
         "apps/web/migrations/versions/first_ratings.py",
     },
 }

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["checked_version", "new_folder", "replacing"]
+__all__ = ["checked_version", "exchanged_folder", "new_folder", "replacing"]
 
 _OF_WRITING = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -99,6 +99,36 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             _sync_folder(target.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def exchanged_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a folder beside ``path`` to write files and folders in; afterwards it takes the place of ``path``.
+
+    What was there is removed. If the block raises, the old folder stays and nothing else is left.
+    """
+    target = Path(path)
+    target = target.resolve() if target.is_symlink() else target
+    beside, old = (
+        target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.{end}") for end in ("part", "old")
+    )
+    beside.mkdir(parents=True)
+    try:
+        with _naming(target, beside):
+            yield beside
+            for file in beside.rglob("*"):
+                if file.is_file():
+                    with file.open("rb+") as written:
+                        os.fsync(written.fileno())
+            if target.exists():
+                target.rename(old)
+            beside.rename(target)
+            _sync_folder(target.parent)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -56,6 +56,7 @@ def test_the_wheel_is_the_library_and_nothing_else(packed):
         "cofactor/apps/web/page/app.js",
         "cofactor/apps/web/page/style.css",
         "cofactor/apps/web/migrations/env.py",
+        "cofactor/apps/web/migrations/versions/erasures_table.py",
         "cofactor/apps/web/migrations/versions/first_ratings.py",
     ],
 )

@@ -14,6 +14,7 @@ from cofactor.apps.compile import compile
 from cofactor.apps.datasets import datasets, synthesize
 from cofactor.apps.evaluate import evaluate
 from cofactor.apps.fit import fit
+from cofactor.apps.forget import forget
 from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
 from cofactor.apps.plot import plot, report
 from cofactor.apps.quickstart import quickstart
@@ -64,6 +65,7 @@ def build(arguments: list[str]) -> typer.Typer:
         serve,
         refit,
         compile,
+        forget,
     ):
         app.command()(show.reporting_errors(command))
     return app

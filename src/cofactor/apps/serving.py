@@ -17,13 +17,13 @@ from cofactor.errors import SettingError, missing_extra
 if TYPE_CHECKING:
     from cofactor.apps.web.settings import ServiceSettings
 
-__all__ = ["refit", "seconds_of", "serve"]
+__all__ = ["Ratings", "check_extra", "refit", "seconds_of", "serve"]
 
 Ratings = Annotated[
     str | None,
     typer.Option(
         envvar="COFACTOR_RATINGS",
-        help="Database of the ratings: sqlite:///FILE or postgresql+psycopg://…",
+        help="Database of the ratings: sqlite:///FILE, postgresql+psycopg://… or mysql+pymysql://…",
         show_default="a file beside the model",
     ),
 ]
@@ -45,7 +45,7 @@ def serve(
     root_path: Annotated[str, typer.Option(help="Path that a proxy serves it under, such as /films.")] = "",
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option(help="Address or network of a proxy whose X-Forwarded-Host to believe; repeat for more."),
+        typer.Option(help="Address or network of a proxy whose X-Forwarded-* headers to believe; repeat for more."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
     refit_every: Annotated[
@@ -53,7 +53,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model: an HTTP API, and a page where people rate and get recommendations."""
-    _check_extra("granian", "fastapi", "sqlalchemy", "alembic")
+    check_extra("granian", "fastapi", "sqlalchemy", "alembic")
     from cofactor.apps.web.server import run
     from cofactor.apps.web.settings import ServiceSettings
 
@@ -87,10 +87,10 @@ def refit(
     """Train a model again, on its training data and the ratings stored by the service."""
     if output is None:
         raise SettingError("give -o NEW.safetensors, where to save the new model; it may be MODEL itself")
-    _check_extra("sqlalchemy", "alembic")
+    check_extra("sqlalchemy", "alembic")
     from cofactor.apps.sources import open_data
     from cofactor.apps.web.refit import refit as retrain
-    from cofactor.apps.web.refit import stored_in
+    from cofactor.apps.web.refit import save_without_erased, stored_in
     from cofactor.apps.web.store import RatingsStore, StoreAway, beside
     from cofactor.model.storage import load
 
@@ -101,14 +101,13 @@ def refit(
         if store.version() is None and ratings:
             raise SettingError(f"--ratings names {store}, where no ratings are stored: check it, or leave it out")
         stored = stored_in(store)
+        newer = None
+        if data is not None:
+            newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
+        fitted = save_without_erased(retrain(loaded, stored, newer), store, output)
     except StoreAway as error:
         raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
-    newer = None
-    if data is not None:
-        newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-    fitted = retrain(loaded, stored, newer)
-    fitted.save(output)
-    counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz), "n_stored": len(stored)}
+    counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz), "n_stored": len(stored.ratings)}
     before = {"n_users_before": loaded.n_users, "n_train_before": int(loaded.seen.nnz)}
     if json_output:
         show.as_json({"model": str(output), "solver": fitted.origin.solver, **counts, **before})
@@ -137,7 +136,8 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _check_extra(*packages: str) -> None:
+def check_extra(*packages: str) -> None:
+    """Refuse to go on where a package of the extra ``web`` is not installed."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise missing_extra(package, "web")
@@ -162,7 +162,7 @@ def _check(settings: "ServiceSettings") -> None:
     if model.is_file():
         open_model(model)
     with contextlib.suppress(StoreAway):  # it may come later
-        store_of(settings).version()
+        store_of(settings).check()
     if settings.token_file is not None:
         Tokens(settings.token_file)
 

@@ -12,6 +12,7 @@ back to the average.
 """
 
 import hashlib
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,29 @@ class Encoder:
         matrix = sparse.csr_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(height, self.size))
         matrix.data[:] = 1  # a value that a cell names twice counts once
         return matrix
+
+    def kept(self, used: np.ndarray) -> np.ndarray:
+        """Return which columns of the matrix name no value that is unused: a mask, as ``used`` is.
+
+        The ranges of a number, and the column that everybody has, name nobody's value.
+        """
+        named = [isinstance(column, Categories | Words) for column in self.columns for _ in column.labels]
+        found: np.ndarray = used | ~np.array([*named, False])
+        return found
+
+    def only(self, kept: np.ndarray) -> "Encoder":
+        """Return the encoder of some of the matrix's columns, which must be those of `kept`."""
+        columns: list[Column] = []
+        first = 0
+        for column in self.columns:
+            mine = kept[first : first + len(column.labels)]
+            first += len(column.labels)
+            if isinstance(column, Categories):
+                column = Categories(column.name, tuple(itertools.compress(column.values, mine)))
+            elif isinstance(column, Words):
+                column = Words(column.name, tuple(itertools.compress(column.hashes, mine)))
+            columns.append(column)
+        return Encoder(tuple(columns))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""

@@ -331,6 +331,22 @@ class Interactions:
             raise SettingError(f"the conditions do not fit the table ({first_line(error)}): see to_frame()") from error
         return self.split_rows(kept)[1]
 
+    def forget(self, users: Iterable[Id]) -> "Interactions":
+        """Drop some users with all that is known of them; the items stay.
+
+        Raises
+        ------
+        UnknownIdError
+            If a user is not in the data.
+        """
+        rows = self.users.rows(users)
+        if not len(rows):
+            return self
+        gone = np.zeros(self.n_users, dtype=bool)
+        gone[rows] = True
+        kept = self.where(passes.entries_of(self.matrix, ~gone, self.array_store))
+        return kept._without_rows(gone, np.zeros(self.n_items, dtype=bool))
+
     def min_counts(self, *, per_user: int = 1, per_item: int = 1) -> "Interactions":
         """Keep only users and items with at least this many interactions.
 

@@ -781,6 +781,32 @@ class Factors:
 
         return update(self, news)
 
+    def forget(self, users: Iterable[Id]) -> "Factors":
+        """Return the model without some users: nothing of their own is left in it, nor in a file that it is saved to.
+
+        Ids, vectors, biases, draws, what they had and when, and their attributes go. The vectors of items stay as they
+        were learnt from everybody; train again without the users' data to free these from their influence.
+
+        Parameters
+        ----------
+        users : iterable of str or int
+            Raw ids.
+
+        Raises
+        ------
+        UnknownIdError
+            If a user is not in the model.
+
+        Examples
+        --------
+        >>> model = Factors.from_arrays(np.eye(2), np.eye(2), users=["ann", "bob"])
+        >>> model.forget(["ann"]).users.ids.to_list()
+        ['bob']
+        """
+        from cofactor.model.forgetting import forget  # which needs this module
+
+        return forget(self, users)
+
     def explain(self, user: Id, item: Id) -> pl.DataFrame:
         """Split a score into shares of the user's ratings.
 

@@ -124,6 +124,11 @@ class FolderModel:
         chosen = self._scan("users").filter(pl.col("id").is_in(wanted.unique().implode()) if same else pl.lit(False))
         return _sound(self.path, lambda: self._model(chosen.sort("row").collect(), self._items))
 
+    def users(self) -> Vocabulary:
+        """Return the ids of all users, in row order."""
+        read = self._scan("users").select("id", "row")
+        return _sound(self.path, lambda: Vocabulary(_checked(read, self.n_users)["id"], kind="user"))
+
     def whole(self) -> Factors:
         """Return the model of everyone, in memory."""
         return _sound(self.path, self._whole)

@@ -12,7 +12,8 @@ class Origin:
     """Where a model comes from: solver and settings, data, time, library version, figures on held-out data.
 
     ``period`` is the first and the last time of the training data, in seconds since 1970; None where they have no
-    times, or the model was made before this was kept.
+    times, or the model was made before this was kept. ``store`` is, after a refit, the name of the ratings store and
+    the number of its last write that the model learnt from.
     """
 
     solver: str = ""
@@ -22,8 +23,12 @@ class Origin:
     version: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     period: tuple[float, float] | None = None
+    store: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.store is not None:
+            name, revision = self.store
+            object.__setattr__(self, "store", (str(name), int(revision)))
         if self.period is not None:
             object.__setattr__(self, "period", _checked(self.period))  # from a file it comes as a list
 

@@ -54,6 +54,12 @@ class SideFeatures:
         found: Floats = self.encoder.encode(table) @ self.weights
         return found
 
+    def only_used(self, table: pl.DataFrame) -> "SideFeatures":
+        """Return the same without the values that nobody in a table has."""
+        used = np.diff(self.encoder.encode(table).tocsc().indptr) > 0
+        kept = self.encoder.kept(used)
+        return SideFeatures(self.encoder.only(kept), self.weights[kept])
+
 
 Features = Mapping[Side, SideFeatures]
 NO_FEATURES: Features = MappingProxyType({})

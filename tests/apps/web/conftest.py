@@ -1,4 +1,4 @@
-"""A real PostgreSQL, started for these tests alone, and a store on it or on SQLite."""
+"""A real PostgreSQL and a MariaDB, started for these tests alone, and a store on one of them or on SQLite."""
 
 import contextlib
 import json
@@ -56,11 +56,18 @@ class Postgres:
 
     def kill(self):
         """End it as a power cut would: no goodbye, nothing written that was not written already."""
+        self.signal(signal.SIGKILL)
+
+    def pause(self):
+        """Stop all its processes, as a machine does that hangs."""
+        self.signal(signal.SIGSTOP)
+
+    def signal(self, what):
         master = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
         asked = subprocess.run(["ps", "-o", "pid=", "--ppid", str(master)], capture_output=True, text=True, check=False)
         for pid in [master, *map(int, asked.stdout.split())]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, what)
 
     def url(self, database="postgres"):
         return f"postgresql+psycopg://tester:secret@127.0.0.1:{self.port}/{database}"
@@ -85,10 +92,7 @@ def postgres():
     folder = Path(tempfile.mkdtemp(prefix="cofactor-postgres-"))  # pytest closes its own folders to other users
     user = None
     if os.getuid() == 0:  # it refuses to run as root
-        import pwd
-
-        names = {entry.pw_name for entry in pwd.getpwall()}
-        user = next((name for name in ("postgres", "nobody") if name in names), None)
+        user = _account("postgres")
         shutil.chown(folder, user)
     server = Postgres(binaries, folder, free_port(), user)
     server.run("initdb", "-D", str(folder / "data"), "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
@@ -96,6 +100,91 @@ def postgres():
     yield server
     server.stop("immediate")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class MariaDB:
+    """A server whose files are its own, so that it may be killed."""
+
+    program: str
+    folder: Path
+    port: int
+    user: str | None
+    process: subprocess.Popen | None = None
+
+    def start(self):
+        where = [f"--datadir={self.folder}/data", f"--port={self.port}", f"--socket={self.folder}/socket"]
+        more = [
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            f"--pid-file={self.folder}/pid",
+            "--innodb-buffer-pool-size=32M",
+        ]
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [self.program, "--no-defaults", *where, *more], stdout=log, stderr=log,
+                user=self.user, group=self.user, extra_groups=[] if self.user else None, cwd=self.folder,
+            )  # fmt: skip
+        until_listening(self.port)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+
+    def kill(self):
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self):
+        """Stop it, as a machine does that hangs."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def run(self, statement):
+        """Run a statement as the one who may do everything, and return what it prints."""
+        return subprocess.run(
+            ["mariadb", "--no-defaults", f"--socket={self.folder}/socket", "-uroot", "-e", statement],
+            check=True, capture_output=True, text=True, timeout=60,
+        ).stdout  # fmt: skip
+
+    def url(self, database):
+        return f"mariadb+pymysql://tester:secret@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, options=""):
+        name = f"d{uuid.uuid4().hex[:12]}"
+        self.run(f"create database {name} {options}")
+        return self.url(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb():
+    """A running MariaDB."""
+    program = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("MariaDB's server is not installed: apt-get install mariadb-server")
+    folder, user = Path(tempfile.mkdtemp(prefix="cofactor-mariadb-")), _account("mysql") if os.getuid() == 0 else None
+    shutil.chown(folder, user or os.getuid())
+    folder.chmod(0o755)
+    made = [
+        "mariadb-install-db",
+        "--no-defaults",
+        f"--datadir={folder}/data",
+        "--auth-root-authentication-method=normal",
+    ]
+    subprocess.run([*made, *([f"--user={user}"] if user else [])], check=True, capture_output=True, timeout=120)
+    server = MariaDB(program, folder, free_port(), user)
+    server.start()
+    server.run("create user tester@'%' identified by 'secret'; grant all on *.* to tester@'%'")
+    yield server
+    server.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _account(name):
+    import pwd
+
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next((one for one in (name, "nobody") if one in names), None)
 
 
 POOLER = """
@@ -115,9 +204,33 @@ server_idle_timeout = 2
 """Few connections for many clients, and whatever one leaves on a connection meets the others."""
 
 
+@dataclass
+class Pooler:
+    """A PgBouncer that may be killed."""
+
+    program: str
+    folder: Path
+    port: int
+    user: str | None
+    process: subprocess.Popen | None = None
+
+    def start(self):
+        groups = [] if self.user else None
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [self.program, str(self.folder / "pooler.ini")], user=self.user, group=self.user, extra_groups=groups,
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        until_listening(self.port)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
 @pytest.fixture(scope="session")
-def pooler(postgres):
-    """The port of a PgBouncer in transaction mode before PostgreSQL."""
+def pgbouncer(postgres):
+    """A PgBouncer in transaction mode before PostgreSQL."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
@@ -125,17 +238,17 @@ def pooler(postgres):
     (folder / "users").write_text('"tester" "secret"\n')
     (folder / "pooler.ini").write_text(POOLER.format(server=postgres.port, port=port, folder=folder))
     folder.chmod(0o755)
-    groups = [] if postgres.user else None
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [program, str(folder / "pooler.ini")], user=postgres.user, group=postgres.user, extra_groups=groups,
-            stdout=log, stderr=log,
-        )  # fmt: skip
-    until_listening(port)
-    yield port
-    process.terminate()
-    process.wait()
+    made = Pooler(program, folder, port, postgres.user)
+    made.start()
+    yield made
+    made.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def pooler(pgbouncer):
+    """The port of a PgBouncer in transaction mode before PostgreSQL."""
+    return pgbouncer.port
 
 
 @pytest.fixture
@@ -143,11 +256,13 @@ def sqlite_url(tmp_path):
     return f"sqlite:///{tmp_path}/ratings.db"
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
+@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer", "mariadb"])
 def store_url(request):
     """The URL of an empty database of each kind, and of one behind a pooler."""
     if request.param == "sqlite":
         return request.getfixturevalue("sqlite_url")
+    if request.param == "mariadb":
+        return request.getfixturevalue("mariadb").new_database()
     url = request.getfixturevalue("postgres").new_database()
     if request.param == "postgresql":
         return url

@@ -11,8 +11,10 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urljoin
 
+import brotli
 import pytest
 from processes import free_port, until_listening
+from starlette.testclient import TestClient
 from websupport import Service, raw, until
 
 from cofactor.apps.web.settings import ServiceSettings
@@ -285,14 +287,44 @@ def test_answers_are_compressed_for_who_asks(shared_service):
     host = f"127.0.0.1:{shared_service.port}"
     for path in ("/v1/users/u3/recommendations?n=40", "/", "/openapi.json", "/style.css"):
         plain = ask(shared_service.port, "GET", path, host=host)
-        packed = ask(shared_service.port, "GET", path, host=host, **{"Accept-Encoding": "br, gzip;q=0.8"})
         assert "content-encoding" not in plain[1]
-        assert packed[1]["content-encoding"] == "gzip"
-        assert gzip.decompress(packed[2]) == plain[2]
-        assert len(packed[2]) < 0.5 * len(plain[2])
-        assert "accept-encoding" in packed[1]["vary"].lower()
-    small = ask(shared_service.port, "GET", "/healthz", host=host, **{"Accept-Encoding": "gzip"})
-    assert "content-encoding" not in small[1]
+        assert "accept-encoding" in plain[1]["vary"].lower()
+        for accepted, coding, unpack in (
+            ("br, gzip;q=0.8", "br", brotli.decompress), ("gzip, deflate", "gzip", gzip.decompress),
+            ("br;q=0, gzip", "gzip", gzip.decompress), ("*", "br", brotli.decompress),
+        ):  # fmt: skip
+            packed = ask(shared_service.port, "GET", path, host=host, **{"Accept-Encoding": accepted})
+            assert packed[1]["content-encoding"] == coding
+            assert unpack(packed[2]) == plain[2]
+            assert len(packed[2]) < 0.5 * len(plain[2])
+            assert int(packed[1]["content-length"]) == len(packed[2])
+            assert "accept-encoding" in packed[1]["vary"].lower()
+            head = ask(shared_service.port, "HEAD", path, host=host, **{"Accept-Encoding": accepted})
+            assert head[2] == b""
+            assert (head[1]["content-encoding"], head[1]["content-length"]) == (coding, packed[1]["content-length"])
+        refused = ask(shared_service.port, "GET", path, host=host, **{"Accept-Encoding": "gzip;q=0, identity"})
+        assert "content-encoding" not in refused[1]
+    for small in ("/healthz", "/v1/items/i1"):
+        answer = ask(shared_service.port, "GET", small, host=host, **{"Accept-Encoding": "gzip, br"})
+        assert "content-encoding" not in answer[1]
+
+
+def test_a_compressed_file_is_another_form_of_the_same_page(shared_service):
+    host = f"127.0.0.1:{shared_service.port}"
+    plain, *packed = (
+        ask(shared_service.port, "GET", "/style.css", host=host, **({"Accept-Encoding": coding} if coding else {}))
+        for coding in ("", "br", "gzip")
+    )
+    tag = plain[1]["etag"]
+    assert tag.startswith('"')
+    assert {one[1]["etag"] for one in packed} == {f"W/{tag}"}  # equal to the reader, not byte for byte
+    for known in (tag, f"W/{tag}", f'"other", W/{tag}', "*"):
+        again = ask(
+            shared_service.port, "GET", "/style.css", host=host, **{"Accept-Encoding": "br", "If-None-Match": known}
+        )
+        assert (again[0], again[2]) == (304, b"")
+    changed = ask(shared_service.port, "GET", "/style.css", host=host, **{"If-None-Match": '"other"'})
+    assert changed[0] == 200
 
 
 def test_a_service_under_a_path_shows_its_page(models, tmp_path, browse):
@@ -306,3 +338,27 @@ def test_a_service_under_a_path_shows_its_page(models, tmp_path, browse):
         page.wait_for_selector("#list .row")
     finally:
         service.close()
+
+
+@pytest.mark.parametrize(
+    ("origin", "proto", "host", "status"),
+    [
+        ("https://films.example.org", "https", NAME, 200),
+        ("http://films.example.org", "https", NAME, 403),  # of a page that somebody on the way may have made
+        ("https://films.example.org", "http", NAME, 403),
+        ("https://films.example.org", "https, http", NAME, 200),
+        ("https://films.example.org", "HTTPS", f"{NAME}:443", 200),
+        ("https://films.example.org:443", "https", NAME, 200),
+        ("https://films.example.org:8443", "https", f"{NAME}:8443", 200),
+        ("http://films.example.org", "http", f"{NAME}:80", 200),
+        ("http://films.example.org", "ftp", NAME, 200),  # which says nothing
+        ("http://films.example.org", None, NAME, 200),
+    ],
+)
+def test_the_scheme_that_a_trusted_proxy_names_is_the_page_s(make_client, models, origin, proto, host, status):
+    headers = {"Origin": origin, "Host": host, **({"X-Forwarded-Proto": proto} if proto else {})}
+    trusting = make_client(models["ranking"], names=(NAME,), trusted_proxies=("127.0.0.1",))
+    trusting = TestClient(trusting.app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
+    assert trusting.get("/v1/popular", headers=headers).status_code == status
+    other = TestClient(trusting.app, base_url="http://127.0.0.1:8000", client=("10.0.0.9", 50000))
+    assert other.get("/v1/popular", headers=headers).status_code == 200

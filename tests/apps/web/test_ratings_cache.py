@@ -351,3 +351,25 @@ def test_what_gathers_in_the_dictionary_is_merged(sqlite_url, monkeypatch):
         await mine.stop()
 
     run(scenario)
+
+
+def test_nobody_who_reads_waits_for_the_task_that_retries(sqlite_url, monkeypatch):
+    monkeypatch.setattr(ratings_cache, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(ratings_cache, "RETRY_SECONDS", 0.05)
+
+    async def scenario():
+        mine, other = RatingsCache(RatingsStore(sqlite_url)), RatingsStore(sqlite_url)
+        await mine.start()
+        await mine.write("ann", {"tea": 1.0})
+        other.write("ann", {"tea": 2.0})
+        async with mine._turn:  # as while a server hangs that it asks
+            begun = time.perf_counter()
+            assert await mine.of("ann") == {"tea": 1.0}
+            assert time.perf_counter() - begun < 1
+            assert not mine.is_current
+        await until(lambda: mine.is_current)
+        assert await mine.of("ann") == {"tea": 2.0}
+        other.close()
+        await mine.stop()
+
+    run(scenario)

@@ -11,7 +11,7 @@ from clisupport import run
 
 import cofactor as cf
 from cofactor.apps.web.ratings_table import RatingsTable
-from cofactor.apps.web.refit import merged, refit, refit_once, stored_in
+from cofactor.apps.web.refit import Stored, merged, refit, refit_once, stored_in
 from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.store import RatingsStore
 from cofactor.errors import SettingError
@@ -190,5 +190,5 @@ def test_a_rating_off_the_scale_is_left_out_and_does_not_change_the_scale(models
     found = merged(model, table_of(("ann", "i1", value), ("bob", "i1", 5.0), (*pair, value)))
     assert values(found) == {**values(merged(model, table_of())), ("bob", "i1"): 1.0 if kind == "ranking" else 5.0}
     assert "2 stored ratings are off the model's scale, 1 to 5" in caplog.text
-    again = refit(model, table_of(("ann", "i1", value), ("bob", "i1", 5.0)))
+    again = refit(model, Stored(table_of(("ann", "i1", value), ("bob", "i1", 5.0))))
     assert (scale_of(again).low, scale_of(again).high) == (1.0, 5.0)

@@ -1,20 +1,21 @@
 """The service as it runs: started, reloaded under load, killed, its store taken away and brought back."""
 
 import contextlib
+import dataclasses
 import http.client
-import itertools
 import json
 import os
-import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from processes import python
+from processes import free_port, python
 from websupport import SERVE, Load, Service, until
 
 import cofactor as cf
@@ -135,70 +136,31 @@ def test_reloads_under_load_fail_no_request_and_mix_no_models(serve, models, tmp
         assert items == expected[digests[digest]][user]
 
 
-def write_until_it_ends(service, kept):
-    """Return a load of writes; ``kept`` holds for each rating the values that it may have, None for none.
-
-    A write that is acknowledged leaves one; one that is not may have been done or not, and is its thread's last, since
-    more of them would soon leave nothing that is known.
-    """
-    counter, ended = itertools.count(1), set()
-
-    def write(number, turn):
-        if number in ended:
-            time.sleep(0.05)
-            return
-        ended.add(number)
-        user, item, value = f"user{number}", f"i{turn % 40}", float(1 + next(counter) % 5)
-        kept.setdefault((user, item), {None}).add(value)
-        if service.put(user, item, value)[0] == 200:
-            kept[user, item] = {value}
-            ended.remove(number)
-
-    return Load(write)
-
-
-def acknowledged(kept):
-    """Return of how many ratings it is known what they must be."""
-    return sum(len(values) == 1 for values in list(kept.values()))
-
-
-def check_kept(service, kept):
-    there = {user: service.ratings(user) for user in {user for user, _ in kept}}
-    for (user, item), values in kept.items():
-        assert there[user].get(item) in values, (user, item, values)
-
-
-def test_killed_again_and_again_it_keeps_every_acknowledged_rating(serve, store_url, long_form):
-    service, kept = serve(ratings=store_url), {}
-    for _ in range(20 if long_form else 2):
-        load = write_until_it_ends(service, kept)
-        time.sleep(random.uniform(0.5, 1.5))
-        until(lambda: acknowledged(kept) > 40)
-        service.kill()
-        load.stop()
-        service.start()
-        check_kept(service, kept)
-    assert acknowledged(kept) > 20
-
-
-def test_postgresql_killed_under_load_loses_nothing_and_is_found_again(serve, postgres, long_form):
-    service, kept = serve(ratings=postgres.new_database()), {}
-    for _ in range(10 if long_form else 2):
-        load = write_until_it_ends(service, kept)
-        time.sleep(random.uniform(0.5, 1.5))
-        until(lambda: acknowledged(kept) > 40)
-        postgres.kill()
-        time.sleep(0.3)
-        status, document = service.ask("GET", "/v1/users/u3/recommendations")
-        assert (status, len(document["items"])) == (200, 10)
-        until(lambda: service.put("ann", "i1", 5)[0] == 503)
-        assert service.ask("GET", "/readyz")[1]["store"] == "away"
-        load.stop()
-        postgres.start()
-        until(lambda: service.ask("GET", "/readyz")[1]["writes"])
+@pytest.mark.long
+def test_a_successor_on_the_same_address_is_found(serve, postgres):
+    """As after a failover: another server, with what the old one had stored."""
+    first = dataclasses.replace(postgres, folder=Path(tempfile.mkdtemp(prefix="cofactor-first-")), port=free_port())
+    second = dataclasses.replace(first, folder=Path(tempfile.mkdtemp(prefix="cofactor-second-")))
+    for one in (first, second):
+        shutil.chown(one.folder, one.user or os.getuid())
+    first.run("initdb", "-D", str(first.folder / "data"), "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
+    first.start()
+    try:
+        service = serve(ratings=first.new_database())
         assert service.put("ann", "i1", 5)[0] == 200
-        check_kept(service, kept)
-    assert acknowledged(kept) > 20
+        first.stop("immediate")
+        subprocess.run(["cp", "-a", first.folder / "data", second.folder / "data"], check=True)
+        (second.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        until(lambda: service.put("ann", "i2", 5)[0] == 503)
+        second.start()
+        until(lambda: service.ask("GET", "/readyz")[1]["writes"])
+        assert service.put("ann", "i3", 4)[0] == 200
+        found = service.ratings("ann")
+        assert (found["i1"], found["i3"]) == (5.0, 4.0)
+    finally:
+        for one in (first, second):
+            one.stop("immediate")
+            shutil.rmtree(one.folder, ignore_errors=True)
 
 
 def test_without_its_store_it_says_when_to_try_again(serve, postgres):

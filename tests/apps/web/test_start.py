@@ -1,5 +1,6 @@
 """What cannot start says why, and its exit code says so; what can, does, wherever it is installed."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,7 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
+from clisupport import run
 from processes import free_port, python
+from sqlalchemy.engine import make_url
 from websupport import SERVE
 
 import cofactor
@@ -95,3 +99,77 @@ def test_it_serves_visitors_and_stores_ratings_without_compiled_code_on_disk(ser
         assert service.stop() == 0
         for file in cache.rglob("*.nbc"):
             file.write_bytes(b"")
+
+
+def refused(models, url):
+    """Start a service on a store that refuses it; return what it says."""
+    said = run("serve", models["ranking"], "--port", free_port(), "--ratings", url, code=2).output
+    assert "secret" not in said
+    return " ".join(said.split())
+
+
+def test_a_schema_without_rights_is_refused_at_the_start(postgres, models):
+    url = make_url(postgres.new_database())
+    owner = sql.create_engine(url, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.exec_driver_sql(f"create role r{url.database} login")
+    owner.dispose()
+    said = refused(models, url.set(username=f"r{url.database}").render_as_string(hide_password=False))
+    assert "permission denied for schema public" in said
+    assert "give it the right to" in said
+
+
+def test_a_standby_is_refused_at_the_start(postgres, models):
+    url = make_url(postgres.new_database())
+    with contextlib.closing(RatingsStore(url)) as store:
+        store.write("ann", {"i1": 5.0})
+    owner = sql.create_engine(url, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.exec_driver_sql(f'alter database "{url.database}" set default_transaction_read_only = on')
+    owner.dispose()
+    said = refused(models, url.render_as_string(hide_password=False))
+    assert "the server is a read-only standby, or set to read-only: give --ratings the address of the primary" in said
+
+
+@pytest.mark.parametrize("behind", ["postgres", "pooler", "mariadb"])
+def test_a_database_that_is_not_there_is_refused_at_the_start(request, models, behind):
+    server = request.getfixturevalue(behind)
+    if behind == "pooler":
+        url = make_url(request.getfixturevalue("postgres").url("nowhere")).set(port=server)
+        url = url.render_as_string(hide_password=False)
+    else:
+        url = server.url("nowhere")
+    assert "the database is not there: make it, or check its name in --ratings" in refused(models, url)
+
+
+@pytest.mark.parametrize("what", ["no rights", "wrong password", "read-only"])
+def test_a_mariadb_that_refuses_is_refused_at_the_start(mariadb, models, what):
+    url = make_url(mariadb.new_database())
+    name, rights = f"u{url.database}", "select" if what == "no rights" else "all"
+    mariadb.run(f"create user {name}@'%' identified by 'secret'; grant {rights} on {url.database}.* to {name}@'%'")
+    url = url.set(username=name, password="other-secret" if what == "wrong password" else "secret")
+    remedies = {
+        "no rights": "give it the right to",
+        "wrong password": "check user, password",
+        "read-only": "the primary",
+    }
+    mariadb.run(f"set global read_only = {int(what == 'read-only')}")
+    try:
+        assert remedies[what] in refused(models, url.render_as_string(hide_password=False))
+    finally:
+        mariadb.run("set global read_only = 0")
+
+
+def test_a_sqlite_file_that_cannot_be_written_is_refused_at_the_start(models, tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "ratings.db").mkdir(parents=True)
+    assert "give --ratings a file in a folder that your account may write to" in refused(
+        models, f"sqlite:///{folder}/ratings.db"
+    )
+
+
+def test_a_server_that_does_not_answer_yet_is_waited_for(serve, postgres):
+    url = make_url(postgres.new_database()).set(port=free_port()).render_as_string(hide_password=False)
+    service = serve(ratings=url)
+    assert service.ask("GET", "/readyz")[1]["store"] == "away"
+    assert service.ask("GET", "/v1/users/u1/recommendations")[0] == 200

@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_the_newest_migration_is_the_one_that_is_checked_for():
 def test_the_migrated_tables_are_those_of_the_code(store):
     store.since(-1)
     found = sql.inspect(store._opened())
-    for table in (schema.RATINGS, schema.STATE):
+    for table in (schema.RATINGS, schema.STATE, schema.ERASURES):
         columns = {column["name"]: column for column in found.get_columns(table.name)}
         assert list(columns) == [column.name for column in table.columns]
         for column in table.columns:
@@ -92,7 +93,7 @@ def test_a_database_of_a_newer_version_is_left_alone(store, store_url):
         connection.execute(sql.text("update cofactor_version set version_num = '9999'"))
     store.close()
     for ask in (lambda: RatingsStore(store_url).since(-1), RatingsStore(store_url).version):
-        with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0001: pip install"):
+        with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0002: pip install"):
             ask()
 
 
@@ -211,7 +212,7 @@ def test_no_error_shows_the_password():
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://a/b", "sqlite://", "sqlite:///:memory:", "http://x"])
+@pytest.mark.parametrize("url", ["nonsense", "oracle://a/b", "sqlite://", "sqlite:///:memory:", "http://x"])
 def test_a_url_that_is_no_store_is_refused(url):
     with pytest.raises(SettingError, match="--ratings"):
         RatingsStore(url)
@@ -327,3 +328,151 @@ def test_a_server_that_was_demoted_is_left_for_its_successor(postgres):
     assert kept(store) == {("ann", "tea"): 3.0}
     owner.dispose()
     store.close()
+
+
+def test_ids_that_differ_in_case_accents_or_spaces_are_others(store):
+    ids = [
+        "ann",
+        "Ann",
+        "ANN",
+        "ånn",
+        "ann ",
+        " ann",
+        "a\u030ann",
+        "straße",
+        "strasse",
+        "😀",
+        "😁",
+        "x" * 200,
+        "é" * 200,
+    ]
+    for k, user in enumerate(ids):
+        store.write(user, {item: float(k) for item in ids})
+    assert kept(store) == {(user, item): float(k) for k, user in enumerate(ids) for item in ids}
+    assert store.erase("ann") == len(ids)
+    assert {user for user, _ in kept(store)} == {*ids} - {"ann"}
+
+
+@pytest.mark.parametrize("options", ["character set latin1", "character set utf8mb3 collate utf8mb3_general_ci"])
+def test_a_mariadb_database_may_have_any_encoding(mariadb, options):
+    store = RatingsStore(mariadb.new_database(options))
+    store.write("東京 😀", {"tea": 5.0})
+    assert kept(store) == {("東京 😀", "tea"): 5.0}
+    store.close()
+
+
+def test_a_mysql_url_names_the_same_store(mariadb):
+    url = make_url(mariadb.new_database())
+    for name in ("mysql", "mariadb", "mysql+pymysql"):
+        store = RatingsStore(url.set(drivername=name))
+        store.write(name, {"tea": 5.0})
+        store.close()
+    assert len(kept(RatingsStore(url))) == 3
+
+
+def test_ratings_are_read_from_mariadb(mariadb):
+    import cofactor as cf
+
+    url = mariadb.new_database()
+    store = RatingsStore(url)
+    store.write("ann", {"tea": 5.0, "rye": 2.5})
+    store.write("Ann", {"tea": 1.0, "rye": None})
+    store.close()
+    query = (
+        "select user_id, item_id, cast(value as decimal(3, 1)), rated_at from cofactor_ratings where value is not null"
+    )
+    data = cf.read_sql(query, url)
+    assert sorted(data.to_frame().select("user", "item", "value").rows()) == [
+        ("Ann", "tea", 1.0), ("ann", "rye", 2.5), ("ann", "tea", 5.0),
+    ]  # fmt: skip
+    with pytest.raises(cf.DataError, match="doesn't exist") as caught:
+        cf.read_sql("select * from nothing", url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_page_is_one_moment_of_a_busy_mariadb(mariadb, monkeypatch):
+    """Also where the server's default would let it see what was committed meanwhile."""
+    mariadb.run("set global transaction isolation level read uncommitted")
+    try:
+        monkeypatch.setattr("cofactor.apps.web.store.PAGE", 10)
+        url = mariadb.new_database()
+        store, other = RatingsStore(url), RatingsStore(url)
+        store.write("ann", {f"i{k:02d}": 1.0 for k in range(40)})
+        pages = store.pages(-1)
+        rows = list(next(pages).rows)
+        other.write("ann", {f"i{k:02d}": 2.0 for k in range(40)})
+        for page in pages:
+            rows += page.rows
+        assert [value for _, _, value in rows] == [1.0] * 40
+        assert page.revision == 1
+        store.close()
+        other.close()
+    finally:
+        mariadb.run("set global transaction isolation level repeatable read")
+
+
+def test_a_mariadb_that_became_read_only_is_left_for_its_successor(mariadb):
+    url = make_url(mariadb.new_database())
+    name = f"u{url.database}"
+    mariadb.run(f"create user {name}@'%' identified by 'secret'; grant all on {url.database}.* to {name}@'%'")
+    store = RatingsStore(url.set(username=name))
+    store.write("ann", {"tea": 5.0})
+    mariadb.run("set global read_only = 1")
+    try:
+        with pytest.raises(StoreAway, match="read-only"):
+            store.write("ann", {"tea": 4.0})
+        assert store._engine is None
+    finally:
+        mariadb.run("set global read_only = 0")
+    store.write("ann", {"tea": 3.0})
+    assert kept(store) == {("ann", "tea"): 3.0}
+    store.close()
+
+
+DEFAULTS = {
+    "isolation": ("default_transaction_isolation", "serializable"),
+    "another isolation": ("default_transaction_isolation", "'repeatable read'"),
+    "deferred constraints and read-only transactions": ("default_transaction_deferrable", "on"),
+    "a schema that is not there": ("search_path", "nowhere, public"),
+    "hasty statements": ("statement_timeout", "'2s'"),
+    "idle transactions are ended": ("idle_in_transaction_session_timeout", "'2s'"),
+}
+
+
+@pytest.mark.parametrize("what", DEFAULTS)
+def test_writers_do_not_depend_on_what_an_account_s_defaults_are(postgres, what):
+    url = make_url(postgres.new_database())
+    name, value = DEFAULTS[what]
+    owner = sql.create_engine(url, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.exec_driver_sql(f'alter database "{url.database}" set {name} = {value}')
+    owner.dispose()
+    write_at_once(url)
+
+
+def test_writers_do_not_depend_on_what_a_mariadb_s_defaults_are(mariadb):
+    changes = {"autocommit": "0", "sql_safe_updates": "1", "sql_mode": "'ANSI,TRADITIONAL'"}
+    before = {name: mariadb.run(f"select @@global.{name}").splitlines()[-1] for name in changes}
+    for name, value in changes.items():
+        mariadb.run(f"set global {name} = {value}")
+    try:
+        write_at_once(mariadb.new_database())
+    finally:
+        for name, value in before.items():
+            mariadb.run(f"set global {name} = '{value}'" if name == "sql_mode" else f"set global {name} = {value}")
+
+
+def write_at_once(url):
+    """Write from two stores at once, and replace, read and erase."""
+    stores = [RatingsStore(url) for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda k: stores[k % 2].write(f"u{k % 3}", {f"i{k}": float(k)}), range(40)))
+    assert len(kept(stores[0])) == 40
+    stores[1].replace("u0", {"tea": 1.0})
+    assert {item: value for (user, item), value in kept(stores[0]).items() if user == "u0" and value is not None} == {
+        "tea": 1.0
+    }
+    assert stores[0].erase("u0") == 15
+    assert not [user for user, _ in kept(stores[1]) if user == "u0"]
+    for store in stores:
+        store.close()

@@ -15,7 +15,7 @@ from processes import free_port
 
 from cofactor.apps.web.store import RatingsStore
 
-__all__ = ["SERVE", "Load", "Service", "open_at_once", "raw", "until", "write_for"]
+__all__ = ["SERVE", "Load", "Service", "open_at_once", "raw", "until", "workers", "write_for"]
 
 SERVE = [sys.executable, "-c", "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])", "serve"]
 
@@ -140,6 +140,15 @@ class Load:
         for one in self.threads:
             one.join(60)
         return self.errors
+
+
+def workers(service):
+    """Return the ids of a service's worker processes."""
+    # -ww, or ps cuts its lines where $COLUMNS says; beside the workers runs the tracker of shared memory
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(service.process.pid)], capture_output=True, text=True
+    )
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "resource_tracker" not in line]
 
 
 def raw(port, sent, seconds=15):

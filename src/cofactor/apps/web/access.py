@@ -70,6 +70,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 _WRITES = frozenset({"PUT", "DELETE", "PATCH"})
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9.\-_]{1,253}))(?::\d{1,5})?")
 
@@ -115,17 +116,20 @@ class AccessPolicy:
             return False
         return address.is_loopback or not self._loopback_only
 
-    def same_origin(self, origin: str, host: str) -> bool:
+    def same_origin(self, origin: str, host: str, asked_scheme: str = "") -> bool:
         """Tell whether an ``Origin`` header is that of our own page.
 
-        It is if it has the request's host. Proxies that do not pass the host on, or not its port, leave only the names
-        that the service was given.
+        It is if it has the request's host and, where a proxy tells it, the scheme that the proxy was asked by. Proxies
+        that do not pass the host on, or not its port, leave only the names that the service was given.
         """
         scheme, _, rest = origin.lower().partition("://")
         found = _HOST.fullmatch(rest)
-        if scheme not in ("http", "https") or found is None:
+        if scheme not in ("http", "https") or found is None or (asked_scheme and scheme != asked_scheme):
             return False
-        return rest == host.lower() or (found[1] or found[2]) in self._given_names
+        usual = _USUAL_PORTS[scheme]
+        return (
+            rest.removesuffix(usual) == host.lower().removesuffix(usual) or (found[1] or found[2]) in self._given_names
+        )
 
     def allows(self, method: str, path: str, authorization: str) -> bool:
         """Tell whether a request has the rights it needs: a token for writing and administration, if there are any."""

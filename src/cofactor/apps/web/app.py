@@ -16,18 +16,18 @@ from cofactor.apps.web.middleware import Middleware
 from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.responses import ProblemDocument
-from cofactor.apps.web.routes import explanations, items, lists, operations, page, ratings
+from cofactor.apps.web.routes import erasure, explanations, items, lists, operations, page, ratings
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
-from cofactor.apps.web.shared import Signal
+from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import store_of
 from cofactor.errors import ModelFileError
 from cofactor.version import __version__
 
 __all__ = ["ROUTERS", "create_app"]
 
-ROUTERS = (lists.router, items.router, explanations.router, ratings.router, operations.router)
+ROUTERS = (lists.router, items.router, explanations.router, ratings.router, erasure.router, operations.router)
 """All routes but the page's, the most used first."""
 
 SIGNAL_SECONDS = 0.2
@@ -53,13 +53,13 @@ def create_app(settings: ServiceSettings) -> Any:
     """
     shared, health = settings.shared, Health()
     reload, keep = (Signal(None), Signal(None)) if shared is None else (Signal(shared.reload), Signal(shared.keep))
-    models = ModelHolder(settings.model, None if shared is None else shared.spare)
     stored = RatingsCache(store_of(settings), health)
+    models = ModelHolder(settings.model, None if shared is None else shared.spare, stored.erasures)
     metrics = Metrics(settings.shared, ["/", *(route.path for router in ROUTERS for route in router.routes)])  # type: ignore[attr-defined]
     service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, reload.send)
     app = FastAPI(
         title="cofactor", version=__version__, summary="Recommendations that answer while people rate.",
-        docs_url=None, redoc_url=None, lifespan=lambda _: _running(models, stored, health, reload, keep),
+        docs_url=None, redoc_url=None, lifespan=lambda _: _running(models, stored, health, reload, keep, shared),
         openapi_url="/openapi.json", redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
@@ -72,13 +72,15 @@ def create_app(settings: ServiceSettings) -> Any:
 
 @contextlib.asynccontextmanager
 async def _running(
-    models: ModelHolder, stored: RatingsCache, health: Health, reload: Signal, keep: Signal
+    models: ModelHolder, stored: RatingsCache, health: Health, reload: Signal, keep: Signal, shared: Shared | None
 ) -> AsyncIterator[None]:
     """Read the ratings, warm up, and reload on signals for as long as the worker runs."""
     with logs.told():
         await stored.start()
         threading.Thread(target=_warm, args=(models, health), name="warm", daemon=True).start()
         reloading = asyncio.create_task(_heed(models, health, reload, keep))
+    if shared is not None:
+        shared.has_served.value = True
     yield
     reloading.cancel()
     await stored.stop()

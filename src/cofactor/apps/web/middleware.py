@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.middleware.gzip import GZipMiddleware
-
+from cofactor.apps.web.compression import Compression
 from cofactor.apps.web.limits import check_address, read_body
 from cofactor.apps.web.problems import FAILURE, Problem, problem_response
-from cofactor.apps.web.proxies import Networks, asked_host, prefix_of, strip_prefix
+from cofactor.apps.web.proxies import Networks, asked_host, asked_scheme, prefix_of, strip_prefix
+from cofactor.apps.web.routes.page import FILES
 from cofactor.apps.web.service import Service
 
 __all__ = ["Middleware"]
@@ -35,9 +35,6 @@ _HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.
 HEALTH = frozenset({"/healthz", "/readyz"})
 """Load balancers ask for these by address, or without any Host."""
 
-COMPRESSED_FROM = 1_000
-"""Responses of this many bytes are compressed for clients that ask for it."""
-
 _LEVELS = {500: logging.ERROR, 503: logging.WARNING}  # not ready yet, or without its store, is no fault in a request
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_\-.]{1,64}")
 
@@ -54,7 +51,7 @@ class Middleware:
     """
 
     def __init__(self, app: Any, service: Service) -> None:
-        self._app, self._compressing = app, GZipMiddleware(app, COMPRESSED_FROM, compresslevel=5)
+        self._app = app
         self.service, self._access, self._metrics = service, service.access, service.metrics
         self._proxies, self._root_path = Networks(service.settings.trusted_proxies), service.settings.root_path
 
@@ -69,8 +66,10 @@ class Middleware:
         given_id = headers.get(b"x-request-id", b"")
         request_id = given_id if _REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8).encode()
         trusted = self._proxies.hold((scope.get("client") or ("",))[0])
-        host = asked_host(scope["headers"], trusted)
+        host, scheme = asked_host(scope["headers"], trusted), asked_scheme(scope["headers"], trusted)
+        scope["scheme"] = scheme or scope["scheme"]
         prefix = prefix_of(scope["headers"], trusted, self._root_path)
+        compression = Compression(headers.get(b"accept-encoding", b""), scope["path"] in FILES)
         method, status, started = scope["method"], 500, False
         if method == "HEAD":  # as GET, but without the body
             scope["method"] = "GET"
@@ -79,19 +78,20 @@ class Middleware:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id)]
-            elif method == "HEAD":
-                message = {**message, "body": b""}
-            await send(message)
+            for one in compression.messages(message):
+                if one["type"] == "http.response.start":
+                    one["headers"] = [*one["headers"], *_HEADERS, (b"x-request-id", request_id)]
+                elif method == "HEAD":
+                    one = {**one, "body": b""}
+                await send(one)
 
         try:
             if strip_prefix(scope, prefix):
                 raise Problem(308, "the page's address ends with a slash", headers={"location": f"{prefix}/"})
             check_address(scope)
-            self._check_access(scope, headers, host)
+            self._check_access(scope, headers, host, scheme)
             body = await read_body(headers, receive)
-            app = self._compressing if b"gzip" in headers.get(b"accept-encoding", b"") else self._app
-            await app(scope, _once(body, receive), respond)
+            await self._app(scope, _once(body, receive), respond)
         except Problem as refusal:
             self._metrics.count("refused")
             await problem_response(refusal)(scope, receive, respond)
@@ -103,7 +103,7 @@ class Middleware:
                 await problem_response(FAILURE)(scope, receive, respond)
         self._record(scope, status, time.perf_counter() - start, request_id)
 
-    def _check_access(self, scope: Any, headers: dict[bytes, bytes], host: str) -> None:
+    def _check_access(self, scope: Any, headers: dict[bytes, bytes], host: str, scheme: str) -> None:
         if scope["path"] not in HEALTH and not self._access.knows_host(host):
             detail = (
                 "the request's Host is not a name of this service: start it with --name HOST to add one, or let the "
@@ -111,7 +111,7 @@ class Middleware:
             )
             raise Problem(421, detail, "unknown-host")
         origin = headers.get(b"origin")
-        if origin is not None and not self._access.same_origin(origin.decode("latin-1"), host):
+        if origin is not None and not self._access.same_origin(origin.decode("latin-1"), host, scheme):
             detail = (
                 "pages of other sites may not use this service; if this is its own page, let the proxy in front of it "
                 "pass on Host and port (in nginx: proxy_set_header Host $http_host), or start it with --name HOST"

@@ -7,7 +7,7 @@ from typing import Any
 
 from cofactor.errors import SettingError
 
-__all__ = ["Networks", "asked_host", "checked_root_path", "prefix_of", "strip_prefix"]
+__all__ = ["Networks", "asked_host", "asked_scheme", "checked_root_path", "prefix_of", "strip_prefix"]
 
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
@@ -63,6 +63,18 @@ def asked_host(headers: list[tuple[bytes, bytes]], trusted: bool) -> str:
     if trusted and (forwarded := _first(headers, b"x-forwarded-host")):
         return forwarded
     return hosts[0].decode("latin-1") if len(hosts) == 1 else ""
+
+
+def asked_scheme(headers: list[tuple[bytes, bytes]], trusted: bool) -> str:
+    """Return the scheme that a trusted proxy was asked by; empty where it does not say.
+
+    Examples
+    --------
+    >>> asked_scheme([(b"x-forwarded-proto", b"https, http")], trusted=True)
+    'https'
+    """
+    forwarded = _first(headers, b"x-forwarded-proto").lower() if trusted else ""
+    return forwarded if forwarded in ("http", "https") else ""
 
 
 def prefix_of(headers: list[tuple[bytes, bytes]], trusted: bool, root_path: str) -> str:

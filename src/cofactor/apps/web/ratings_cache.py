@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
 
+from cofactor.apps.web.erasures import Erasures, digest_of
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.ratings_table import RatingsTable
 from cofactor.apps.web.store import PAGE_SECONDS, Changes, RatingsStore, StoreAway
@@ -43,12 +44,18 @@ class RatingsCache:
     store : RatingsStore
     health : Health, optional
         Where the task that retries reports what it did not expect.
+
+    Attributes
+    ----------
+    erasures : Erasures
+        Who was erased, as far as is read.
     """
 
     def __init__(self, store: RatingsStore, health: Health | None = None) -> None:
         self.store = store
         self._health = health or Health()
         self.away_since: float | None = time.time()  # until it has answered once
+        self.erasures = Erasures()
         self._table = RatingsTable()
         self._opened = False
         self._turn = asyncio.Lock()
@@ -122,21 +129,42 @@ class RatingsCache:
         """
         await self._write(partial(self.store.replace, user, ratings, also))
 
-    async def _write(self, work: Callable[[], None]) -> None:
+    async def erase(self, user: str) -> int:
+        """Delete all that is stored of a user; see `RatingsStore.erase`.
+
+        Raises
+        ------
+        StoreAway
+            If it may not have been deleted.
+        """
+        count = await self._write(partial(self.store.erase, user))
+        if not self.is_current:
+            raise StoreAway("the user was erased, but the store went away before this was read: retry")
+        return count
+
+    async def _write(self, work: Callable[[], Result]) -> Result:
         if not self.is_current:
             raise StoreAway(f"the ratings store {'is being read' if self._loading else 'does not answer'}: retry")
         try:
-            await self._in_thread(work, WRITE_SECONDS)
+            result = await self._in_thread(work, WRITE_SECONDS)
         except (CofactorError, TimeoutError) as error:
             self._lost(error)
             raise StoreAway(str(error)) from error
         await self._checked()
+        return result
 
     async def _checked(self) -> None:
-        """Wait for a check of the store that began after this call; many callers share one check."""
+        """Wait for a check of the store that began after this call; many callers share one check.
+
+        Nobody waits longer than for the one that is under way and the next, such as behind the task that retries.
+        """
         if self._waiting is None:
             self._waiting = asyncio.ensure_future(self._after(self._running))
-        await asyncio.shield(self._waiting)
+        try:
+            async with asyncio.timeout(2 * READ_SECONDS):
+                await asyncio.shield(self._waiting)
+        except TimeoutError as error:
+            self._lost(error)
 
     async def _after(self, earlier: "asyncio.Future[None] | None") -> None:
         if earlier is not None:
@@ -170,7 +198,10 @@ class RatingsCache:
             page = await self._in_thread(partial(next, pages), seconds)
             if self._revision >= 0 and (page.born != self._born or page.revision < self._revision):
                 self._table, self._revision, self._born = RatingsTable(), -1, page.born
+                self.erasures.clear()
                 return False
+            if page.erased:
+                await self._in_thread(partial(self._forget, page.born, page.erased), PAGE_SECONDS)
             if page.more and not self._loading:
                 self._loading, seconds = True, PAGE_SECONDS
                 self.away_since = self.away_since or time.time()
@@ -182,6 +213,12 @@ class RatingsCache:
         if self._loading:
             await self._in_thread(self._table.merge, PAGE_SECONDS)
         return True
+
+    def _forget(self, born: str, erased: Sequence[tuple[str, int]]) -> None:
+        """Drop the ratings of those who were erased, who are found by the digests of their names."""
+        digests = {digest for digest, _ in erased}
+        self._table.forget([user for user in self._table.known_users() if digest_of(user, born) in digests])
+        self.erasures.add(born, max(revision for _, revision in erased), erased)
 
     def _merge_if_needed(self) -> None:
         """Sort what has gathered in the dictionary into the arrays, in a thread."""

@@ -1,7 +1,7 @@
 """Stored ratings in memory: arrays sorted by user, of twelve bytes a rating, and what came since in a dictionary."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -62,6 +62,11 @@ class RatingsTable:
         """The users' names, by row."""
         return list(self._users)
 
+    def known_users(self) -> set[str]:
+        """Return the names of all users, with those whose ratings are not sorted in yet."""
+        pending = [part["user"].to_list() for part in self._pending]
+        return set(self._users).union(list(self._recent), list(self._merging), *pending)
+
     @property
     def items(self) -> list[str]:
         """The items' names, by row."""
@@ -101,6 +106,28 @@ class RatingsTable:
             self._pend(ratings)
         if self._n_pending > max(_PENDING, len(self._sorted.items)):
             self.merge()
+
+    def forget(self, users: Iterable[str]) -> None:
+        """Drop all ratings of some users, and their names."""
+        with self._turn:  # no merge runs now, so none brings them back
+            gone = set(users)
+            for layer in (self._recent, self._merging):
+                for user in gone & layer.keys():
+                    del layer[user]
+            self._pending = [part.filter(~pl.col("user").is_in(gone)) for part in self._pending]
+            self._n_pending = sum(map(len, self._pending))
+            rows = [self._users[user] for user in gone if user in self._users]
+            if not rows:
+                return
+            names = list(self._users)
+            for row in rows:
+                names[row] = f"\x1f{row}"  # which is no id
+            rated = np.isin(self._rows_of_sorted(), rows, invert=True)
+            old = self._sorted
+            counts = np.bincount(self._rows_of_sorted()[rated], minlength=len(old.starts) - 1)
+            starts = np.concatenate([[0], np.cumsum(counts)])
+            self._sorted = _Sorted(starts, old.items[rated], old.values[rated])
+            self._users = {name: row for row, name in enumerate(names)}
 
     @property
     def needs_merge(self) -> bool:

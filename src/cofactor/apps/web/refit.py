@@ -8,10 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from cofactor.apps.web.erasures import Erasures
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.ratings_table import RatingColumns, RatingsTable
 from cofactor.apps.web.scale import scale_of
@@ -20,22 +22,36 @@ from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import RatingsStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.vocabulary import Vocabulary
-from cofactor.model.factors import Factors
+from cofactor.model.factors import Factors, evolved
 from cofactor.solvers.retrain import solver_of, trained_on
 
-__all__ = ["merged", "refit", "refit_regularly", "stored_in"]
+__all__ = ["Stored", "merged", "refit", "refit_regularly", "save_without_erased", "stored_in"]
 
 log = logging.getLogger("cofactor.web")
 
 
-def refit(model: Factors, stored: RatingsTable, data: Interactions | None = None) -> Factors:
-    """Train a model again, with the ratings stored since.
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What is in a store, up to one of its writes.
+
+    Parameters
+    ----------
+    ratings : RatingsTable
+    erasures : Erasures
+    """
+
+    ratings: RatingsTable
+    erasures: Erasures = field(default_factory=Erasures)
+
+
+def refit(model: Factors, stored: Stored, data: Interactions | None = None) -> Factors:
+    """Train a model again, with the ratings stored since, and without those who were erased.
 
     Parameters
     ----------
     model : Factors
         Its solver and settings are used again and, without ``data``, its training data.
-    stored : RatingsTable
+    stored : Stored
     data : Interactions, optional
         Newer training data.
 
@@ -45,22 +61,47 @@ def refit(model: Factors, stored: RatingsTable, data: Interactions | None = None
         If the model does not say how it was trained.
     """
     solver = solver_of(model)
-    trained: Factors = solver.fit(merged(model, stored, data))
-    return trained
+    data = None if data is None else stored.erasures.taken_out_of_data(data)
+    trained: Factors = solver.fit(merged(stored.erasures.taken_out_of(model), stored.ratings, data))
+    erasures = stored.erasures
+    name = (erasures.born, erasures.revision) if erasures.born else None
+    return evolved(trained, origin=dataclasses.replace(trained.origin, store=name))
 
 
-def stored_in(store: RatingsStore) -> RatingsTable:
-    """Return all ratings of a store, read in pages; none if there is no store, which this does not make.
+def save_without_erased(model: Factors, store: RatingsStore, path: Path) -> Factors:
+    """Save a model, without those who were erased while it was trained or saved; return what was saved.
 
     Raises
     ------
     StoreAway
         If the store does not answer.
     """
-    stored = RatingsTable()
+    saved = None
+    while True:
+        model = _without_erased(model, store)
+        if model is saved:
+            return model
+        model.save(path)
+        saved = model
+
+
+def _without_erased(model: Factors, store: RatingsStore) -> Factors:
+    return model if store.version() is None else store.erasures().taken_out_of(model)
+
+
+def stored_in(store: RatingsStore) -> Stored:
+    """Return all that is in a store, read in pages; nothing if there is no store, which this does not make.
+
+    Raises
+    ------
+    StoreAway
+        If the store does not answer.
+    """
+    stored = Stored(RatingsTable())
     if store.version() is not None:
         for page in store.pages(-1):
-            stored.add(page.rows)
+            stored.ratings.add(page.rows)
+            stored.erasures.add(page.born, page.revision, page.erased)
     return stored
 
 

@@ -1,7 +1,7 @@
 """The tables of the ratings store, and its schema version: Alembic's migrations bring a database up to date."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
 
@@ -10,12 +10,13 @@ from cofactor.errors import SettingError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["HEAD", "RATINGS", "STATE", "migrate", "version_of"]
+__all__ = ["ERASURES", "HEAD", "RATINGS", "STATE", "migrate", "table_options", "version_of"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema version of this code: its newest migration. The database has its own in ``cofactor_version``."""
 
 _LOCK = 7_206_553_181  # any number that no other program on the server is likely to lock
+_LOCK_SECONDS = 60
 _TABLES = sql.MetaData()
 
 STATE = sql.Table(
@@ -39,6 +40,15 @@ RATINGS = sql.Table(
 """What people rated; null for a deleted rating, which also hides the one that a model was trained on."""
 
 
+ERASURES = sql.Table(
+    "cofactor_erasures",
+    _TABLES,
+    sql.Column("digest", sql.String(32), primary_key=True),
+    sql.Column("revision", sql.BigInteger, nullable=False),
+)
+"""Who was erased, as a digest of the id that is keyed with the store's name, and the number of that write."""
+
+
 def migrate(engine: "Engine") -> None:
     """Bring a database to this code's schema version; if several services start at once, one does it.
 
@@ -47,13 +57,25 @@ def migrate(engine: "Engine") -> None:
     SettingError
         If the database has another version than this code can read.
     """
-    if version_of(engine) == HEAD:
+    found = version_of(engine)
+    if found == HEAD:
         return
+    if found == "0001" and engine.dialect.name == "sqlite":  # which left deleted ratings in the file
+        with engine.connect().execution_options(outside=True) as connection:
+            connection.exec_driver_sql("vacuum")
     with engine.begin() as connection:  # on SQLite this locks the file
-        if connection.dialect.name == "postgresql":
+        kind = connection.dialect.name
+        if kind == "postgresql":
             connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK)))
-        if _version(connection) != HEAD:
-            _upgrade(connection)
+        elif kind != "sqlite":
+            connection.execute(sql.select(sql.func.get_lock(f"cofactor {_LOCK}", _LOCK_SECONDS)))
+        try:
+            if _version(connection) != HEAD:
+                _upgrade(connection)
+        finally:
+            if kind not in ("postgresql", "sqlite"):  # no transaction holds the lock, and none holds new tables back
+                connection.exec_driver_sql("commit")
+                connection.execute(sql.select(sql.func.release_lock(f"cofactor {_LOCK}")))
 
 
 def version_of(engine: "Engine") -> str | None:
@@ -77,6 +99,16 @@ def version_of(engine: "Engine") -> str | None:
             "pip install --upgrade cofactor"
         )
     return found
+
+
+def table_options(connection: "Connection") -> dict[str, Any]:
+    """Return how tables are to be made where ids would otherwise be equal that differ in case, accents or spaces."""
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        return {}
+    exact = "utf8mb4_nopad_bin" if getattr(connection.dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+    return {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": exact} | {
+        "mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": exact,
+    }  # fmt: skip
 
 
 def _check_encoding(connection: "Connection") -> None:

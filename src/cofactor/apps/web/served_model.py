@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from cofactor.apps.web.erasures import Erasures
 from cofactor.apps.web.item_index import ItemIndex
 from cofactor.apps.web.scale import Scale, scale_of
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
 from cofactor.model.factors import Factors, exact_of, needs_every_draw, ranked_rows
+from cofactor.model.forgetting import users_in, write_without
 from cofactor.model.storage import load
 
 __all__ = ["ModelHolder", "ServedModel", "load_served"]
@@ -35,6 +37,8 @@ class ServedModel:
         A hash of the model's numbers.
     items : ItemIndex
     scale : Scale
+    erasures : Erasures
+        Whom it no longer knows, though it may have them.
     loaded_at : float
         Seconds since 1970.
     warmed : threading.Event
@@ -46,6 +50,7 @@ class ServedModel:
     digest: str
     items: ItemIndex
     scale: Scale
+    erasures: Erasures = field(default_factory=Erasures)
     loaded_at: float = field(default_factory=time.time)
     warmed: threading.Event = field(default_factory=threading.Event)
 
@@ -85,9 +90,10 @@ class ServedModel:
         return exact_of(self.model).items.astype(np.float64)
 
     def user_row(self, user: str) -> int:
-        """Return the row of a user, or -1."""
+        """Return the row of a user, or -1, also for one who was erased since the model was trained."""
         identifier = self.model.users.parse(user)
-        return self.model.users.row(identifier) if str(identifier) == user else -1  # "007" is not 7
+        row = self.model.users.row(identifier) if str(identifier) == user else -1  # "007" is not 7
+        return -1 if row >= 0 and self.erasures.hold(user, self.model.origin) else row
 
     def card(self) -> dict[str, Any]:
         """Return a summary of the model."""
@@ -136,8 +142,8 @@ def _range(years: np.ndarray) -> dict[str, int] | None:
     return {"from": int(known.min()), "to": int(known.max())} if len(known) else None
 
 
-def load_served(path: Path) -> ServedModel:
-    """Load a model and check that it makes lists.
+def load_served(path: Path, erasures: Erasures | None = None) -> ServedModel:
+    """Load a model, take those out who were erased since it was trained, and check that it makes lists.
 
     Raises
     ------
@@ -147,7 +153,9 @@ def load_served(path: Path) -> ServedModel:
     model = load(path.resolve())  # once: a link that is switched meanwhile does not mix the files of two models
     if not model.n_items:
         raise ModelFileError(f"{path} has no items to recommend: train a model on data with items")
-    made = ServedModel(model, model.digest, ItemIndex(model), scale_of(model))
+    erasures = erasures or Erasures()
+    model = erasures.taken_out_of(model)
+    made = ServedModel(model, model.digest, ItemIndex(model), scale_of(model), erasures)
     if model.n_users:
         ranked_rows(model, np.zeros(1, np.int64), 1)
     return made
@@ -162,6 +170,8 @@ class ModelHolder:
         Where it is read from, again at each `reload`.
     spare : Path, optional
         Where the last sound model is kept, once the file at ``path`` is not sound any more.
+    erasures : Erasures, optional
+        Who was erased.
 
     Raises
     ------
@@ -169,20 +179,20 @@ class ModelHolder:
         If neither file is a valid model.
     """
 
-    def __init__(self, path: Path, spare: Path | None = None) -> None:
-        self.path, self._spare = path, spare
+    def __init__(self, path: Path, spare: Path | None = None, erasures: Erasures | None = None) -> None:
+        self.path, self._spare, self._erasures = path, spare, erasures or Erasures()
         self.current = self._first()
         self._turn = threading.Lock()
         self._kept = ""
 
     def _first(self) -> ServedModel:
         try:
-            return load_served(self.path)
+            return load_served(self.path, self._erasures)
         except ModelFileError as error:
             if self._spare is None or not self._spare.exists():
                 raise
             log.error("the last sound model is served: %s", error, extra={"event": "spare_model"})
-            return load_served(self._spare)
+            return load_served(self._spare, self._erasures)
 
     def keep(self) -> None:
         """Save the model for workers that start while the file is not sound; without a place for it, they wait."""
@@ -191,7 +201,7 @@ class ModelHolder:
             return
         try:
             self._spare.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            served.model.save(self._spare)
+            self._erasures.taken_out_of(served.model).save(self._spare)
             self._kept = served.digest
         except OSError as error:
             log.warning("the last sound model cannot be kept: %s", error, extra={"event": "spare_model"})
@@ -206,7 +216,7 @@ class ModelHolder:
         """
         with self._turn:
             try:
-                fresh = load_served(self.path)
+                fresh = load_served(self.path, self._erasures)
                 fresh.warm()
             except ModelFileError as error:
                 log.error("model not reloaded: %s", error, extra={"event": "reload_failed"})
@@ -215,3 +225,27 @@ class ModelHolder:
             self.current = fresh
         log.info("model reloaded", extra={"event": "reloaded", "model": fresh.digest})
         return fresh
+
+    def erase(self) -> bool:
+        """Take those who were erased out of the model's file and the one that is kept; tell whether that worked.
+
+        A file is read again after it was written, since another process may have written it too, for somebody else.
+        """
+        try:
+            for path in (self.path, self._spare):
+                if path is not None and path.exists():
+                    while _cleaned(path, self._erasures):
+                        pass
+        except (OSError, ModelFileError) as error:
+            log.warning("a model still has people who were erased: %s", error, extra={"event": "erasure_incomplete"})
+            return False
+        return True
+
+
+def _cleaned(path: Path, erasures: Erasures) -> bool:
+    """Write a model's file again without those who were erased; tell whether there were any."""
+    target = path.resolve()  # a link stays
+    rows = erasures.rows_in(*users_in(target))
+    if len(rows):
+        write_without(target, target, rows)
+    return bool(len(rows))

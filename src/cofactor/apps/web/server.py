@@ -52,9 +52,10 @@ def run(settings: ServiceSettings) -> None:
         If it cannot listen at the address.
     """
     try:
-        from granian import Granian
         from granian.constants import HTTPModes, Interfaces, Loops
         from granian.http import HTTP1Settings
+
+        from cofactor.apps.web.supervision import SupervisedServer
     except ImportError:
         raise missing_extra("granian", "web") from None
     address = resolved(settings.host, settings.port)
@@ -64,11 +65,11 @@ def run(settings: ServiceSettings) -> None:
     spare = _private_folder()
     shared = Shared(settings.workers, spare and spare / "last-sound.safetensors")
     settings = dataclasses.replace(settings, shared=shared)
-    server = Granian(
-        "cofactor", address=address, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
+    server = SupervisedServer(
+        shared, "cofactor", address=address, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
         workers=settings.workers, loop=Loops.asyncio, websockets=False, backlog=2048, backpressure=2048,
         http1_settings=HTTP1Settings(header_read_timeout=1000 * HEAD_SECONDS, max_buffer_size=131_072),
-        workers_kill_timeout=DRAIN_SECONDS, respawn_failed_workers=True, log_dictconfig=_LOGS,
+        workers_kill_timeout=DRAIN_SECONDS, log_dictconfig=_LOGS,
     )  # fmt: skip
     server.on_startup(functools.partial(_on_startup, settings, shared))
     try:
@@ -102,7 +103,6 @@ def worker(settings: ServiceSettings, shared: Shared, parent: int) -> Any:
     threading.Thread(target=_end_with, args=(parent,), name="end-with-parent", daemon=True).start()
     with logs.told():
         app = _created(settings, shared)
-    shared.has_served.value = True
     gc.freeze()  # what lives as long as the process: looking through it again and again halved the speed of bulk reads
     log.info("worker ready", extra={"event": "worker_ready", "worker": os.getpid()})
     return app

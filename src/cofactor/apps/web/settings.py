@@ -30,7 +30,7 @@ class ServiceSettings:
     root_path : str
         The path that a proxy serves it under, without a slash at its end.
     trusted_proxies : tuple of str
-        Addresses and networks of proxies whose ``X-Forwarded-Host`` and ``X-Forwarded-Prefix`` are believed.
+        Addresses and networks of proxies whose ``X-Forwarded-Host``, ``-Proto`` and ``-Prefix`` are believed.
     workers : int
         How many processes answer requests.
     refit_every : float, optional

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from typing import Any
 
-__all__ = ["BUSY_SECONDS", "has_wal_fix", "journal_mode", "prepare", "wait_for_turn"]
+__all__ = ["BUSY_SECONDS", "empty_log", "has_wal_fix", "journal_mode", "prepare", "wait_for_turn"]
 
 BUSY_SECONDS = 20.0
 """How long a writer waits for the others: far longer than a write takes."""
@@ -39,6 +39,22 @@ def prepare(connection: sqlite3.Connection, *_: Any) -> None:
     connection.isolation_level = None
     connection.execute(f"pragma journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
     connection.execute("pragma synchronous = FULL")
+    connection.execute("pragma secure_delete = ON")  # what is deleted is overwritten
+
+
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Move all of the write-ahead log into the database and cut it to nothing, since it holds what was deleted.
+
+    Raises
+    ------
+    sqlite3.OperationalError
+        If readers are in the way for too long.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]:
+        if time.monotonic() > end:
+            raise sqlite3.OperationalError("the write-ahead log is in use, and still holds what was erased")
+        time.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311
 
 
 def wait_for_turn(connection: sqlite3.Connection) -> None:

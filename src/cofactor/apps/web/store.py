@@ -1,4 +1,4 @@
-"""The ratings that people give, stored in SQLite or PostgreSQL; no acknowledged one is lost.
+"""The ratings that people give, stored in SQLite, PostgreSQL, MariaDB or MySQL; no acknowledged one is lost.
 
 Every write raises one number, the revision, in the same transaction. That orders the writes of all services, so a
 reader that has seen a revision asks only for what came after it; a second write waits for the first, so none becomes
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from cofactor.apps.web import sqlite
+from cofactor.apps.web.erasures import Erasures, digest_of
 from cofactor.apps.web.ratings_table import Rating
-from cofactor.apps.web.schema import RATINGS, STATE, migrate, version_of
+from cofactor.apps.web.refusals import is_read_only, refusal_of
+from cofactor.apps.web.schema import ERASURES, RATINGS, STATE, migrate, version_of
 from cofactor.errors import CofactorError, SettingError, missing_extra
 
 if TYPE_CHECKING:
@@ -41,12 +43,19 @@ _PATIENCE = {
     "connect_timeout": 2, "tcp_user_timeout": 4000, "keepalives_idle": 5, "keepalives_interval": 2,
     "client_encoding": "utf8", "prepare_threshold": None,  # what is prepared is not on a pooler's next connection
 }  # fmt: skip
-_READ_ONLY = "25006"
+_MYSQL_PATIENCE = {
+    "connect_timeout": 2, "read_timeout": 30, "write_timeout": 10, "charset": "utf8mb4",
+    "init_command": "set session innodb_lock_wait_timeout = 5",
+}  # fmt: skip
 _WRITING = {"synchronous_commit": "on", "statement_timeout": "5000", "lock_timeout": "5000"}
 
 
 class StoreAway(CofactorError):
     """The ratings database cannot be reached, is full, or refuses to write: retry later."""
+
+
+class StoreRefused(StoreAway):
+    """The ratings database refuses what no retry would change, such as an account without rights."""
 
 
 PAGE = 20_000
@@ -67,12 +76,16 @@ class Changes:
         User, item, value; None for a deleted rating.
     more : bool
         Whether another page follows.
+    erased : list of (str, int)
+        Who was erased and at which revision, as `erasures.digest_of` names them; all of it is in the first page.
+        What they rated later comes after it.
     """
 
     born: str
     revision: int
     rows: Sequence[Rating]
     more: bool = False
+    erased: Sequence[tuple[str, int]] = ()
 
 
 PAGE_SECONDS = 60
@@ -82,6 +95,9 @@ _FIRST_STEP = 1_000
 _STATE = sql.select(STATE.c.born, STATE.c.revision)
 _AFTER = sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c.value).where(
     RATINGS.c.revision > sql.bindparam("after"), RATINGS.c.revision <= sql.bindparam("newest")
+)
+_ERASED = sql.select(ERASURES.c.digest, ERASURES.c.revision).where(
+    ERASURES.c.revision > sql.bindparam("after"), ERASURES.c.revision <= sql.bindparam("newest")
 )
 _LAST_ROW = "select max(rowid) from cofactor_ratings"
 _RANGE = "select user_id, item_id, value from cofactor_ratings where {0} > ? and {0} <= ? and revision <= ?"
@@ -104,15 +120,20 @@ def store_of(settings: "ServiceSettings") -> "RatingsStore":
     return RatingsStore(settings.ratings or beside(settings.model))
 
 
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql",
+}  # fmt: skip
+_SERVERS = "postgresql+psycopg://…, mysql+pymysql://… or mariadb+pymysql://…"
+
+
 def _address(url: "str | URL") -> "URL":
     try:
         address = make_url(url)
     except (ArgumentError, ValueError):
-        raise SettingError("--ratings is not a database URL: write sqlite:///FILE or postgresql+psycopg://…") from None
-    if address.drivername == "postgresql":
-        address = address.set(drivername="postgresql+psycopg")
-    if address.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise SettingError(f"--ratings names {address.drivername!r}: it must be sqlite or postgresql+psycopg")
+        raise SettingError(f"--ratings is not a database URL: write sqlite:///FILE or {_SERVERS}") from None
+    address = address.set(drivername=_DRIVERS.get(address.drivername, address.drivername))
+    if address.drivername not in ("sqlite", *_DRIVERS.values()):
+        raise SettingError(f"--ratings names {address.drivername!r}: write sqlite:///FILE or {_SERVERS}")
     if address.drivername == "sqlite" and address.database in (None, "", ":memory:"):
         raise SettingError("--ratings has no file name, and ratings in memory would be lost: write sqlite:///FILE")
     return address
@@ -136,7 +157,8 @@ class RatingsStore:
     Parameters
     ----------
     url : str or sqlalchemy.URL
-        ``sqlite:///FILE`` or ``postgresql+psycopg://user:password@host/database``.
+        ``sqlite:///FILE`` or ``postgresql+psycopg://user:password@host/database``, or the same with
+        ``mysql+pymysql`` or ``mariadb+pymysql``.
 
     Raises
     ------
@@ -186,6 +208,43 @@ class RatingsStore:
 
         self._writing(changes, user)
 
+    def erase(self, user: str) -> int:
+        """Delete all that is stored of a user, deleted ratings too, and return how much it was.
+
+        What remains is a digest of the id. When this returns, a SQLite file has no byte of the rest.
+
+        Raises
+        ------
+        StoreAway
+            If the database fails; try again until it does not.
+        """
+
+        def work(connection: "Connection", revision: int) -> int:
+            gone = connection.execute(sql.delete(RATINGS).where(RATINGS.c.user_id == user)).rowcount
+            born = connection.execute(sql.select(STATE.c.born)).scalar_one()
+            rows = [{"digest": digest_of(user, born), "revision": revision}]
+            connection.execute(_upsert(connection, ERASURES), rows)
+            return gone
+
+        count = self._numbered(work)
+        if self.file is not None:
+            self._run(lambda connection: sqlite.empty_log(connection.connection.dbapi_connection), outside=True)
+        return count
+
+    def knows(self, user: str) -> bool:
+        """Return whether anything is stored of a user, be it a deleted rating."""
+        asked = sql.select(RATINGS.c.item_id).where(RATINGS.c.user_id == user).limit(1)
+        return self._run(lambda connection: connection.execute(asked).first(), reading=True) is not None
+
+    def erasures(self) -> Erasures:
+        """Return who was erased."""
+
+        def read(connection: "Connection") -> Erasures:
+            born, newest = connection.execute(_STATE).one()
+            return Erasures.of(born, newest, connection.execute(_ERASED, {"after": -1, "newest": newest}).all())
+
+        return self._run(read, reading=True)
+
     def since(self, revision: int) -> Changes:
         """Return all that was written after a revision; everything after -1.
 
@@ -199,6 +258,7 @@ class RatingsStore:
             pages[-1].born,
             pages[-1].revision,
             [(user, item, value) for page in pages for user, item, value in page.rows],
+            erased=pages[0].erased,
         )
 
     def pages(self, revision: int) -> Iterator[Changes]:
@@ -222,22 +282,23 @@ class RatingsStore:
         column, place, step = ("revision", revision, _FIRST_STEP) if revision >= 0 else ("rowid", 0, PAGE)
         newest = last = -1
 
-        def read(connection: "Connection") -> tuple[str, int, int, Any]:
+        def read(connection: "Connection") -> tuple[str, int, int, Any, Any]:
             born, now = connection.execute(_STATE).one()
             if now == revision:
-                return born, now, now, []
+                return born, now, now, [], ()
             upto = now if newest < 0 else newest
+            erased = connection.execute(_ERASED, {"after": revision, "newest": upto}).all() if newest < 0 else ()
             end = upto if revision >= 0 else connection.exec_driver_sql(_LAST_ROW).scalar_one() or 0
             rows = connection.exec_driver_sql(_RANGE.format(column), (place, min(place + step, end), upto))
-            return born, now, end, rows.cursor.fetchall()
+            return born, now, end, rows.cursor.fetchall(), erased
 
         while newest < 0 or place < last:
-            born, now, last, rows = self._run(read, reading=True)
+            born, now, last, rows, erased = self._run(read, reading=True)
             newest = now if newest < 0 else newest
             place += step
             step = max(1, min(PAGE, step * PAGE // max(len(rows), 1)))
             done = newest if place >= last else place if revision >= 0 else revision
-            yield Changes(born, done, rows, more=place < last)
+            yield Changes(born, done, rows, place < last, erased)
 
     def _pages_of_server(self, revision: int) -> Iterator[Changes]:
         """Read all pages in one transaction, which makes nobody wait.
@@ -250,12 +311,17 @@ class RatingsStore:
             return
         with self._failing_as_away(), self._opened().begin() as connection:
             born, newest = connection.execute(_STATE).one()
-            _set(connection, statement_timeout=str(1000 * PAGE_SECONDS))
+            if connection.dialect.name == "postgresql":
+                _set(connection, statement_timeout=str(1000 * PAGE_SECONDS))
             bounds = {"after": revision, "newest": newest}
+            erased = connection.execute(_ERASED, bounds).all()
             stream = connection.execution_options(stream_results=True, max_row_buffer=PAGE).execute(_AFTER, bounds)
-            for rows in stream.partitions(PAGE):
-                yield Changes(born, revision, rows, more=True)
-            yield Changes(born, newest, [])
+            parts = stream.partitions(PAGE)
+            rows: Sequence[Any] = next(parts, [])
+            while (following := next(parts, None)) is not None:
+                yield Changes(born, revision, rows, True, erased)
+                rows, erased = following, []
+            yield Changes(born, newest, rows, erased=erased)
 
     def peek(self) -> int | None:
         """Return a number that changes when another connection writes; None if the store must be asked instead.
@@ -285,6 +351,23 @@ class RatingsStore:
             If it does not.
         """
         self._writing(lambda _: {}, "")
+
+    def check(self) -> None:
+        """Open the store and make an empty write, as a service does that starts.
+
+        Raises
+        ------
+        SettingError
+            If the database refuses what no retry would change.
+        StoreAway
+            If it does not answer, or not in time.
+        """
+        try:
+            self.probe()
+        except StoreRefused as error:
+            raise SettingError(f"--ratings names {self}: {error}") from None
+        finally:
+            self.close()
 
     def version(self) -> str | None:
         """Return the schema version of the database, None if it is not there or has no ratings store in it.
@@ -319,22 +402,29 @@ class RatingsStore:
             watch.close()
 
     def _writing(self, changes: "Callable[[Connection], Mapping[str, float | None]]", user: str) -> None:
-        def write(connection: "Connection") -> None:
-            if connection.dialect.name == "postgresql":
-                _set(connection, **_WRITING)
-            raised = sql.update(STATE).values(revision=STATE.c.revision + 1)
-            connection.execute(raised)  # locks the row: others wait here until this transaction ends
-            revision = connection.execute(sql.select(STATE.c.revision)).scalar_one()
+        def write(connection: "Connection", revision: int) -> None:
             now = int(time.time())
             rows = [
                 {"user_id": user, "item_id": item, "value": value, "rated_at": now, "revision": revision}
                 for item, value in changes(connection).items()
             ]
             if rows:
-                connection.execute(_upsert(connection), rows)
+                connection.execute(_upsert(connection, RATINGS), rows)
+
+        self._numbered(write)
+
+    def _numbered(self, work: "Callable[[Connection, int], Result]") -> Result:
+        """Do some work in a write of its own, which is told its revision."""
+
+        def write(connection: "Connection") -> Result:
+            if connection.dialect.name == "postgresql":
+                _set(connection, **_WRITING)
+            raised = sql.update(STATE).where(STATE.c.id == 1).values(revision=STATE.c.revision + 1)
+            connection.execute(raised)  # locks the row: others wait here until this transaction ends
+            return work(connection, connection.execute(sql.select(STATE.c.revision)).scalar_one())
 
         with self._turn:
-            self._run(write)
+            return self._run(write)
 
     def _run(self, work: "Callable[[Connection], Result]", **options: Any) -> Result:
         """Do some work in one transaction, and again if the connection turns out to be dead.
@@ -360,12 +450,15 @@ class RatingsStore:
 
     def _fail(self, error: Exception) -> None:
         """Raise StoreAway with the driver's message, without the password."""
-        if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY:
+        if is_read_only(error) and self.file is None:
             self.close()  # the server was demoted: its successor is found by connecting again
         lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         password = self.address.password
         said = lines[0].replace(str(password), "***") if password else lines[0]
-        raise StoreAway(said if self.file is None else f"{self.file}: {said}") from None
+        said = said if self.file is None else f"{self.file}: {said}"
+        if (remedy := refusal_of(error)) is not None:
+            raise StoreRefused(f"{said}; {remedy}") from None
+        raise StoreAway(said) from None
 
     def _opened(self) -> "Engine":
         with self._opening:
@@ -391,10 +484,14 @@ class RatingsStore:
             event.listen(engine, "connect", sqlite.prepare)
             event.listen(engine, "begin", _begin)
             return engine
+        is_postgresql = self.address.drivername.startswith("postgresql")
+        patience, isolation = (
+            (_PATIENCE, "READ COMMITTED") if is_postgresql else (_MYSQL_PATIENCE, "REPEATABLE READ")
+        )  # whatever the account's default is
         try:
-            return sql.create_engine(self.address, pool_size=8, connect_args=_PATIENCE)
+            return sql.create_engine(self.address, pool_size=8, connect_args=patience, isolation_level=isolation)
         except ModuleNotFoundError:
-            raise missing_extra("psycopg", "sql") from None
+            raise missing_extra("psycopg" if is_postgresql else "pymysql", "sql") from None
 
 
 def _set(connection: "Connection", **settings: str) -> None:
@@ -405,14 +502,23 @@ def _set(connection: "Connection", **settings: str) -> None:
 
 def _begin(connection: "Connection") -> None:
     """Lock the file at the start of a transaction that will write, so that no writer fails midway."""
-    if connection.get_execution_options().get("reading"):
+    options = connection.get_execution_options()
+    if options.get("outside"):
+        return
+    if options.get("reading"):
         connection.exec_driver_sql("begin")
     else:
         sqlite.wait_for_turn(connection.connection.dbapi_connection)
 
 
-def _upsert(connection: "Connection") -> Any:
+def _upsert(connection: "Connection", table: sql.Table) -> Any:
+    """Return the statement that inserts rows, or replaces those of the same keys."""
+    if connection.dialect.name in ("mysql", "mariadb"):
+        replacing: Any = mysql.insert(table)
+        given = {column.name: replacing.inserted[column.name] for column in table.columns if not column.primary_key}
+        return replacing.on_duplicate_key_update(given)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite_dialect
-    insert: Any = dialect.insert(RATINGS)
-    given = {name: insert.excluded[name] for name in ("value", "rated_at", "revision")}
-    return insert.on_conflict_do_update(index_elements=["user_id", "item_id"], set_=given)
+    insert: Any = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    given = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=keys, set_=given)

@@ -199,6 +199,10 @@ class Objective(abc.ABC):
         """Return a model's extras, lengthened for more users and items."""
         return parameters.extras
 
+    def shrunk(self, parameters: Parameters, users: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Return a model's extras with only some rows of its users."""
+        return parameters.extras
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         return {"kind": self.kind, **dataclasses.asdict(self)}

@@ -71,6 +71,14 @@ class Posterior(Objective):
                     extras[f"draws.{side}.{part}"] = np.concatenate([old, new])
         return extras
 
+    def shrunk(self, parameters: Parameters, users: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Return the extras with only some rows of the users."""
+        extras = dict(parameters.extras)
+        for name in ("draws.users.bias", "draws.users.weights", "draws.items.loadings.0"):
+            if (old := extras.get(name)) is not None:
+                extras[name] = old[users[users < len(old)]]  # loadings stop at the users of the training
+        return extras
+
     def shares(
         self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
     ) -> np.ndarray:

@@ -14,7 +14,7 @@ from cofactor.apps.web.profiles import NOBODY
 from cofactor.apps.web.recommendations import ServiceListRequest, recommended
 from cofactor.apps.web.service import service_of
 
-__all__ = ["FOLDER", "PLACEHOLDER", "list_html", "router"]
+__all__ = ["FILES", "FOLDER", "PLACEHOLDER", "list_html", "router"]
 
 FOLDER = Path(__file__).parents[1] / "page"
 PLACEHOLDER = "<!-- the list for browsers without scripts -->"
@@ -47,10 +47,14 @@ def _add(file: Path) -> None:
     async def send(request: Request) -> Response:
         return _file_response(request, content, kind)
 
+    FILES.add(address)
     router.add_api_route(address, send, methods=["GET"], name=address)
 
 
 _TEMPLATE = (FOLDER / "index.html").read_text(encoding="utf-8")
+FILES: set[str] = set()
+"""The addresses of files, which are the same for everybody."""
+
 for _file in sorted(FOLDER.rglob("*")):
     if _file.is_file() and _file.name != "index.html" and not _file.name.startswith("."):
         _add(_file)
@@ -59,7 +63,8 @@ for _file in sorted(FOLDER.rglob("*")):
 def _file_response(request: Request, content: bytes, kind: str) -> Response:
     tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
     headers = {"etag": tag, "cache-control": "no-cache", "vary": "accept-encoding"}  # browsers ask whether it changed
-    if request.headers.get("if-none-match") == tag:
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    if known & {tag, "*"}:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=kind, headers=headers)
 
