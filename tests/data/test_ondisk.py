@@ -49,5 +49,5 @@ def test_arrays_that_do_not_fit_are_refused(ratings, tmp_path):
 def test_pickled_arrays_are_refused(ratings, tmp_path):
     folder = ratings.write(tmp_path / "ratings")
     np.save(folder / "values.npy", np.array([{"a": 1}] * 900, dtype=object), allow_pickle=True)
-    with pytest.raises(cf.DataError, match="not a folder of interactions"):
+    with pytest.raises(cf.DataError, match=r"is damaged \(values.npy holds object"):
         cf.Interactions.open(folder)

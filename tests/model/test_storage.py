@@ -24,10 +24,10 @@ from tablesupport import is_mapped
 
 import cofactor as cf
 from cofactor.data.metadata import Metadata
+from cofactor.data.sound_rows import check_rows
 from cofactor.model.factors import Factors
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
-from cofactor.model.tensors import check_rows
 
 
 def small(**changes):
@@ -395,7 +395,7 @@ def test_every_type_that_can_be_saved_can_be_opened(tmp_path):
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
 def test_rows_are_checked_part_by_part(monkeypatch, at_once):
-    monkeypatch.setattr("cofactor.model.tensors._AT_ONCE", at_once)
+    monkeypatch.setattr("cofactor.data.sound_rows._AT_ONCE", at_once)
     indptr, indices = np.array([0, 2, 2, 3, 6, 6]), np.array([1, 3, 0, 0, 2, 3], np.int32)
     values = np.ones(6, np.float32)
     check_rows(indptr, indices, values, 4)

@@ -11,6 +11,7 @@ from typing import Any
 
 from cofactor.apps.options import flag
 from cofactor.data import catalog, readers
+from cofactor.data.arguments import path_of
 from cofactor.data.ingest import Known
 from cofactor.data.interactions import Interactions
 from cofactor.data.ondisk import MANIFEST
@@ -87,7 +88,7 @@ def _load_named(
 
 
 def _existing(data: str) -> Path:
-    path = Path(data)
+    path = path_of(data)
     if path.exists():
         return path
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []

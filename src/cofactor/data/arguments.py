@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cofactor.errors import SettingError
+from cofactor.gate import unusable_path
 
 __all__ = [
     "check_callable",
@@ -67,8 +68,10 @@ def _is_whole(given: object) -> bool:
 
 
 def path_of(given: object, what: str = "path") -> Path:
-    """Return a path given as text or as a path object; anything else is refused by what it is."""
+    """Return a path given as text or as a path object; anything else, and what no file can be named, is refused."""
     if isinstance(given, str | os.PathLike):
+        if reason := unusable_path(given):
+            raise SettingError(f"{what} {str(given)[:60]!r} {reason}: give the path of a file or folder")
         return Path(given)
     if hasattr(given, "read"):
         name = getattr(given, "name", None)

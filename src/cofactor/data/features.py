@@ -14,8 +14,9 @@ back to the average.
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -208,15 +209,43 @@ class Encoder:
 
 def encoder_from(stored: Mapping[str, Any]) -> Encoder:
     """Read what `Encoder.to_dict` wrote; raises KeyError, TypeError or ValueError where it does not fit."""
+    if not isinstance(stored["columns"], list) or not stored["columns"]:
+        raise TypeError("the columns of features are no list")
     readers: dict[str, Callable[[Mapping[str, Any]], Column]] = {
-        "categories": lambda one: Categories(str(one["name"]), tuple(str(value) for value in one["values"])),
-        "bins": lambda one: Bins(str(one["name"]), tuple(_finite(edge) for edge in one["edges"])),
-        "words": lambda one: Words(str(one["name"]), tuple(int(code) for code in one["hashes"])),
+        "categories": lambda one: Categories(_text(one["name"]), _different(map(_text, one["values"]))),
+        "bins": lambda one: Bins(_text(one["name"]), _rising(map(_finite, one["edges"]))),
+        "words": lambda one: Words(_text(one["name"]), _different(map(_code, one["hashes"]))),
     }
     made = Encoder(tuple(readers[one["kind"]](one) for one in stored["columns"]))
     if made.size > MOST:
         raise ValueError(f"{made.size:,} columns of features")
     return made
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:40]!r} stands where a text should")
+    return value
+
+
+def _code(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < WORDS:
+        raise TypeError(f"{str(value)[:40]!r} stands where the hash of a word should")
+    return value
+
+
+def _different(values: Iterable[Any]) -> tuple[Any, ...]:
+    found = tuple(values)
+    if not found or len(set(found)) < len(found):
+        raise ValueError("a column of features has no values, or one of them twice")
+    return found
+
+
+def _rising(values: Iterable[float]) -> tuple[float, ...]:
+    found = tuple(values)
+    if not found or any(low >= high for low, high in pairwise(found)):
+        raise ValueError("the edges of bins do not rise")
+    return found
 
 
 def _finite(number: Any) -> float:

@@ -12,7 +12,7 @@ from cofactor.data.columns import shortened
 from cofactor.data.vocabulary import Vocabulary, id_series
 from cofactor.errors import DataError
 
-__all__ = ["Metadata"]
+__all__ = ["Metadata", "can_be_kept"]
 
 log = logging.getLogger("cofactor")
 
@@ -152,6 +152,11 @@ def _kept(column: pl.Series) -> pl.Series:
     column = _plainly_named(column)
     column = column if kind == column.dtype else column.cast(kind)
     return column.fill_nan(None) if column.dtype.is_float() else column
+
+
+def can_be_kept(kind: pl.DataType) -> bool:
+    """Return whether a table of attributes keeps a column of some type as it is."""
+    return _kept_type(kind) == kind
 
 
 def _kept_type(kind: pl.DataType) -> pl.DataType | None:

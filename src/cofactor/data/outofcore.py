@@ -160,6 +160,13 @@ class _Cached:
         if not (target / MANIFEST).exists():
             with self._store.writing():
                 self._build(target, inputs, name)
+        try:
+            return open_folder(target, self._store, name=name)
+        except DataError as error:
+            self._notify(f"{error}: it is sorted again")
+        (target / MANIFEST).unlink(missing_ok=True)
+        with self._store.writing():
+            self._build(target, inputs, name)
         return open_folder(target, self._store, name=name)
 
     def _inputs(self) -> dict[str, Any]:

@@ -55,6 +55,7 @@ _MOST_LEVELS = 11
 
 _AT_ONCE = 1 << 20
 _ROUNDING = 1e-4
+_LEAST, _MOST = 1e-30, 1e30  # of what files may say
 
 
 class Preparation(Protocol):
@@ -287,9 +288,19 @@ def preparation_from(stored: Mapping[str, Any]) -> Preparation:
     if kind not in kinds:
         raise ValueError(f"unknown preparation {str(kind)[:40]!r}")
     for name, value in values.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} should be a number")
     made: Preparation = kinds[kind](**values)
+    if isinstance(made, Weights) and not _LEAST <= made.mean <= _MOST:
+        raise ValueError(f"weights with a mean of {made.mean}")
+    if isinstance(made, Stars) and not (
+        abs(made.low) <= _MOST
+        and made.low < made.high <= _MOST
+        and _LEAST <= made.mean <= 1
+        and made.low <= made.disliked_below <= made.high
+        and 0 <= made.dislike_weight <= _MOST
+    ):
+        raise ValueError("the scale of the stars does not fit their mean or their dislikes")
     return made
 
 

@@ -92,6 +92,9 @@ class Timing:
         return asdict(self)
 
 
+_SHORTEST, _LATEST, _HEAVIEST = 1e-9, 1e18, 1e9  # of what files may say
+
+
 def latest_first(indptr: np.ndarray, times: np.ndarray, recency: float) -> np.ndarray:
     """Return what each entry of a table weighs by its place from the end of its row, in time.
 
@@ -145,7 +148,13 @@ def timing_from(stored: Mapping[str, Any] | None) -> Timing | None:
         if not optional and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise TypeError(f"{name} should be a number")
     made = Timing(**stored)
-    positive = (made.mean, made.recency, *(one for one in (made.half_life, made.trend) if one is not None))
-    if min(positive) <= 0 or made.recency > 1 or not all(map(np.isfinite, (made.now, made.trend_weight, *positive))):
+    ages = [one for one in (made.half_life, made.trend) if one is not None]
+    if not (
+        abs(made.now) <= _LATEST
+        and all(_SHORTEST <= one <= _LATEST for one in ages)
+        and 0.9 * FLOOR <= made.mean <= 1.1
+        and _SHORTEST <= made.recency <= 1
+        and 0 <= made.trend_weight <= _HEAVIEST
+    ):
         raise ValueError("the settings of time are out of their range")
     return made

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from cofactor.data.arguments import path_of
 from cofactor.errors import SettingError
 from cofactor.evaluation.markup import Markup, decimals, joined, tag
 from cofactor.files import replacing
@@ -382,7 +383,7 @@ class Chart:
         SettingError
             If the name does not end in ``.svg``.
         """
-        path = Path(path)
+        path = path_of(path)
         if path.suffix.lower() != ".svg":
             raise SettingError(f"{path}: charts are written as SVG; name the file {path.with_suffix('.svg').name}")
         with replacing(path) as beside:

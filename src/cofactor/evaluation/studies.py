@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import filelock
 import numpy as np
 
+from cofactor.data.arguments import path_of
 from cofactor.errors import ModelFileError, SettingError, missing_extra
 from cofactor.evaluation.search_space import Choices, Space
 from cofactor.files import checked_version, replacing
+from cofactor.gate import ordinary, read_bytes
 
 try:
     import optuna
@@ -40,6 +43,7 @@ _RENAMED_SINCE_1 = {
 }
 _NAME = "cofactor"
 _BEGINS = b'{"op_code"'
+_MOST_BYTES, _MOST_VALUES = 100_000_000, 4_000_000
 _COMPLETE_FIRST = 5
 _RANDOM_FIRST = 10
 
@@ -51,6 +55,7 @@ def opened(
     *,
     maximize: bool,
     warm_up: int,
+    solver: Callable[[dict[str, Any]], Any],
 ) -> Iterator[Any]:
     """Open the study of a search, made anew where there is none, and keep others out of its file meanwhile.
 
@@ -68,6 +73,8 @@ def opened(
         Whether more of the metric is better.
     warm_up : int
         The first epoch at which a trial may be stopped.
+    solver : callable
+        Makes a solver of a trial's settings, and raises where they are none.
 
     Raises
     ------
@@ -76,13 +83,15 @@ def opened(
     ModelFileError
         If it is not a study, or a newer version of cofactor wrote it.
     """
+    path = None if path is None else path_of(path, "study")
     direction = "maximize" if maximize else "minimize"
     pruner = optuna.pruners.MedianPruner(_COMPLETE_FIRST, warm_up, n_min_trials=_COMPLETE_FIRST)
     _check_kind(path)
     with _quiet(), _held(path):
-        storage = InMemoryStorage() if path is None else _journal(Path(path))
-        study = _study(storage, direction, pruner)
-        _version(path, study)
+        with _reading(path):
+            storage = InMemoryStorage() if path is None else _journal(Path(path))
+            study = _study(storage, direction, pruner)
+            _version(path, study)
         wanted = json.loads(json.dumps(search))
         theirs = study.user_attrs.get("search", wanted)
         if theirs != wanted:
@@ -90,6 +99,8 @@ def opened(
                 raise SettingError(_difference(path, theirs, wanted))
             optuna.delete_study(study_name=_NAME, storage=storage)  # all trials of that search failed
             study = _study(storage, direction, pruner)
+        with _reading(path):
+            _check_trials(study, solver)
         study.set_user_attr("format_version", FORMAT_VERSION)
         study.set_user_attr("search", wanted)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -132,9 +143,9 @@ def _held(path: str | os.PathLike[str] | None) -> Iterator[None]:
 
 def _check_kind(path: str | os.PathLike[str] | None) -> None:
     """Refuse a file that does not start like a study, before a lock file is put beside it."""
-    if path is None or not Path(path).is_file():
+    if path is None or not Path(path).exists():
         return
-    with Path(path).open("rb") as file:
+    with ordinary(Path(path), ModelFileError, "name another file") as file:
         begun = file.read(len(_BEGINS))
     if not _BEGINS.startswith(begun):
         raise ModelFileError(f"{path} is not a study: name another file")
@@ -144,15 +155,44 @@ def _journal(path: Path) -> Any:
     if path.exists():
         _mend(path)
         _upgrade(path)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+@contextlib.contextmanager
+def _reading(path: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Turn whatever Optuna makes of a journal that is none into one error: it asserts what it reads."""
     try:
-        return JournalStorage(JournalFileBackend(str(path)))
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:  # Optuna asserts what it reads
-        raise ModelFileError(f"{path} is not a whole study ({error}): remove it to start anew") from error
+        yield
+    except (OSError, SettingError, ModelFileError):
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"[:200]
+        raise ModelFileError(f"{path} is not a whole study ({told}): remove it to start anew") from error
+
+
+def _check_trials(study: Any, solver: Callable[[dict[str, Any]], Any]) -> None:
+    """Check what is kept of each trial, as Optuna keeps anything: its settings, its value, its time, its error."""
+    for trial in finished(study):
+        kept, value = trial.user_attrs, trial.value
+        with contextlib.suppress(SettingError):
+            solver(kept["settings"])
+        if type(kept["seconds"]) not in (int, float) or not isinstance(kept.get("error", ""), str):
+            raise ValueError(f"trial {trial.number} has no time, or no text as its error")
+        if (trial.state == TrialState.COMPLETE or value is not None) and not math.isfinite(value):
+            raise ValueError(f"trial {trial.number} has the value {value}")
+
+
+def _check_lines(path: Path, content: bytes) -> None:
+    """Refuse what no search writes, before it is made into objects, which take much more memory than its bytes."""
+    values = sum(content.count(mark) for mark in (b",", b"[", b"{"))
+    if values > _MOST_VALUES:
+        raise ModelFileError(f"{path} holds more than the {_MOST_VALUES:,} values of a study: remove it to start anew")
 
 
 def _mend(path: Path) -> None:
     """Cut off a last line that was not completely written."""
-    content = path.read_bytes()
+    content = read_bytes(path, _MOST_BYTES, ModelFileError, "remove it to start anew")
+    _check_lines(path, content)
     if content and not content.endswith(b"\n"):
         os.truncate(path, content.rfind(b"\n") + 1)
 

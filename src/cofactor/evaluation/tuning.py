@@ -515,7 +515,7 @@ def tune(
     described = {**search.described(), **protocol, "data": _digest(train)}
     maximize, warm_up = search.metric.maximize, max(search.looks) // 4
     end = math.inf if timeout is None else time.monotonic() + duration(timeout, "timeout")
-    with studies.opened(study, described, maximize=maximize, warm_up=warm_up) as kept:
+    with studies.opened(study, described, maximize=maximize, warm_up=warm_up, solver=search.rebuilt) as kept:
         while (number := len(studies.finished(kept))) < trials:
             over = functools.partial(_is_over, kept, end)
             if over():
@@ -574,7 +574,7 @@ def _result(study: Any, search: "_Search") -> Tuned:
         errors = [trial.user_attrs["error"] for trial in studies.finished(study) if "error" in trial.user_attrs]
         raise SettingError(f"none of the {len(errors)} trials could be completed; the last: {errors[-1]}")
     best = study.best_trial
-    solver = dataclasses.replace(search.base, **best.user_attrs["settings"])
+    solver = search.rebuilt(best.user_attrs["settings"])
     return Tuned(solver, best.value, search.metric.name, study)
 
 
@@ -633,6 +633,10 @@ class _Search:
         least, most = (int(end) for end in _ends(epochs))
         seen = epochs.values if isinstance(epochs, Choices) else [e for e in looks(most) if e >= least]
         return cls(base, others, metric, tuple(sorted({*looks(most), *seen})), tuple(seen))
+
+    def rebuilt(self, settings: Mapping[str, Any]) -> Any:
+        """Return the solver of a trial, from the settings that were kept of it."""
+        return dataclasses.replace(self.base, **settings)
 
     def described(self) -> dict[str, Any]:
         """Return what identifies this search, for JSON."""

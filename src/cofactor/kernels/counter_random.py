@@ -19,6 +19,7 @@ from cofactor.kernels.compiling import kernel
 
 __all__ = ["child_key", "fill_normals", "gamma", "normal", "normal_probability", "normal_quantile", "subkey", "uniform"]
 
+_TRIES = 1_000  # of which each succeeds with a probability of 0.95 or more
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -62,7 +63,7 @@ def fill_normals(key: np.uint64, spread: float, table: np.ndarray) -> None:
 
 @kernel
 def gamma(key: np.uint64, shape: float) -> float:
-    """Return a gamma variate of the given shape and scale one (Marsaglia and Tsang 2000)."""
+    """Return a gamma variate of the given shape and scale one (Marsaglia and Tsang 2000); NaN for no shape."""
     boost = 1.0
     if shape < 1.0:
         boost = uniform(key, np.int64(-1)) ** (1.0 / shape)
@@ -70,12 +71,13 @@ def gamma(key: np.uint64, shape: float) -> float:
     d = shape - 1.0 / 3.0
     c = 1.0 / math.sqrt(9.0 * d)
     number = np.int64(0)  # not a literal, for which a kernel of its own would be compiled
-    while True:
+    while number < 2 * _TRIES:
         x = normal(key, number)
         v = (1.0 + c * x) ** 3
         if v > 0.0 and math.log(uniform(key, number + 1)) < 0.5 * x * x + d - d * v + d * math.log(v):
             return boost * d * v
         number += 2
+    return np.nan  # of no shape that a gamma variate has
 
 
 @kernel

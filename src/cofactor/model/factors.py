@@ -15,6 +15,7 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data import notebook
+from cofactor.data.arguments import path_of
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import Metadata
 from cofactor.data.passes import as_csr, counts_of
@@ -617,7 +618,7 @@ class Factors:
             self.users.rows(ids)
         card = {"model": self.digest, "read": getattr(self.retriever, "name", "everything"), "recall": self.recall}
         return write_everyone(
-            catalog_of(self), retriever_of(self), users_of(self), Path(path), request, ids=ids, card=card,
+            catalog_of(self), retriever_of(self), users_of(self), path_of(path), request, ids=ids, card=card,
             progress=progress,
         )  # fmt: skip
 

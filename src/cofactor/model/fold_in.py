@@ -22,12 +22,10 @@ from cofactor.model import checks
 from cofactor.model.factors import Factors, evolved, parameters_of, prepared_for, score_rows
 from cofactor.model.objectives.objective import Placed, Side, Toward
 from cofactor.model.seen import Seen
+from cofactor.model.side_features import NEW_ITEMS
 from cofactor.model.trend import LEVELS, scales
 
 __all__ = ["Newcomers", "explain", "fold_in", "place_rows", "toward_of", "update"]
-
-NEW_ITEMS = "features.new_items"
-"""The name of the flags that say which items came after training."""
 
 _MOMENT = 1e-3
 """Seconds between two choices that were listed in order."""
@@ -214,6 +212,10 @@ def _met(model: Factors, newcomer: Id, given: Mapping[Id, float] | Iterable[Id])
     """Return the items of a newcomer with their values; without values, each is an average choice."""
     if isinstance(given, str | int):
         raise DataError(f"what {newcomer!r} met came as one id, {given!r}: give a list, [{given!r}]")
+    if not isinstance(given, Iterable):
+        raise DataError(
+            f"what {newcomer!r} met is {given!r}: give items with their values, such as {{item: {given!r}}}"
+        )
     if not isinstance(given, Mapping):
         if model.objective.goal == "rating" and model.objective.scale is not None and (items := list(given)):
             raise DataError(

@@ -10,8 +10,7 @@
 """
 
 import functools
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,13 +20,18 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.arguments import path_of
 from cofactor.data.memory_limit import available_memory
-from cofactor.data.metadata import Metadata
+from cofactor.data.metadata import Metadata, can_be_kept
 from cofactor.data.parquet_sizes import Sizes, parquet_sizes
+from cofactor.data.passes import as_csr
 from cofactor.data.preparation import preparation_from
+from cofactor.data.sound_rows import check_rows
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
-from cofactor.errors import CofactorError, ModelFileError
+from cofactor.errors import ModelFileError
 from cofactor.files import checked_version
+from cofactor.gate import MOST_OF_A_CARD, ordinary, parsed, read_bytes
+from cofactor.model.cards import UNSOUND, check_loaded, number_from, origin_from, reason_of
 from cofactor.model.factors import Factors
 from cofactor.model.objectives import Objective, objective_from
 from cofactor.model.origin import Origin
@@ -50,7 +54,18 @@ CARD, FOLDER_FORMAT, KIND = "model.json", 2, "cofactor-factors"
 ATTRIBUTE, PLAIN_ATTRIBUTES = "attribute_", ("title", "genres")
 """How the columns of attributes are told from others: by what stands before their names, or by their names."""
 
-_UNSOUND = (CofactorError, pl.exceptions.PolarsError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
+_REMEDY = "copy it whole or train it again"
+_MOST = {"rank": 2**20, "n_users": 2**31, "n_items": 2**31, "n_seen": 2**40}
+_IDS = (pl.String, *(getattr(pl, f"{sign}Int{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)))
+_ROWS, _NUMBERS = _IDS[1:], (pl.Float32, pl.Float64)
+_SIDE = {"id": _IDS, "row": _ROWS, "vector": (pl.List, pl.Array), "bias": _NUMBERS}
+_COLUMNS: Mapping[str, Mapping[str, Any]] = {
+    "users": _SIDE,
+    "items": _SIDE,
+    "seen": {"user_row": _ROWS, "item_row": _ROWS, "value": (*_NUMBERS, *_ROWS)},
+}
+"""Of which types the columns of each part may be."""
+
 _MARGIN = 2.5  # vectors as they are read and as they are kept, side by side, and the index for lists
 
 
@@ -92,7 +107,7 @@ class FolderModel:
     @property
     def origin(self) -> Origin:
         """Solver, settings, data."""
-        return Origin(**self.card["origin"])
+        return origin_from(self.card["origin"])
 
     def recommend(self, users: Iterable[Id], n: int = 10, **options: Any) -> pl.DataFrame:
         """Return each user's ``n`` best items; see `Factors.recommend`. Reads those users and all items.
@@ -118,7 +133,7 @@ class FolderModel:
 
     def of(self, users: Iterable[Id]) -> Factors:
         """Return the model of all items and those of some users that it knows, found by their ids in the files."""
-        known = _sound(self.path, lambda: self._scan("users").collect_schema()["id"])
+        known = _sound(self.path, lambda: self._checked_scan("users").collect_schema()["id"])
         wanted = id_series(users, "user")
         same = wanted.dtype.is_integer() == known.is_integer()
         chosen = self._scan("users").filter(pl.col("id").is_in(wanted.unique().implode()) if same else pl.lit(False))
@@ -136,11 +151,11 @@ class FolderModel:
     def _whole(self) -> Factors:
         parts = [sizes for part in ("users", "items", "seen") for sizes in self._sizes(part)]
         self._fits(2 * sum(sizes.columns for sizes in parts))
-        return self._model(_checked(self._scan("users"), self.n_users), self._items)
+        return self._model(_checked(self._checked_scan("users"), self.n_users), self._items)
 
     @functools.cached_property
     def _items(self) -> pl.DataFrame:
-        return _sound(self.path, lambda: _checked(self._scan("items"), self.n_items))
+        return _sound(self.path, lambda: _checked(self._checked_scan("items"), self.n_items))
 
     def _scan(self, part: str) -> pl.LazyFrame:
         self._sizes(part)
@@ -150,6 +165,8 @@ class FolderModel:
         files = sorted((self.path / part).glob("*.parquet"))
         if not files:
             raise ModelFileError(f"{self.path} has no {part} in it: copy it whole or train it again")
+        for file in files:
+            ordinary(file, ModelFileError, _REMEDY).close()
         return files
 
     def _sizes(self, part: str) -> list[Sizes]:
@@ -178,8 +195,19 @@ class FolderModel:
     def _known(self) -> dict[str, list[Sizes]]:
         return {}
 
+    def _checked_scan(self, part: str) -> pl.LazyFrame:
+        """Return a part, once its rows are as many as the card says and its columns of their types; reads none."""
+        table = self._scan(part)
+        kinds = table.collect_schema()
+        for name, allowed in _COLUMNS[part].items():
+            if name not in kinds and name == "bias" and not self.card[f"{part[:-1]}_bias"]:
+                continue
+            if not isinstance(kinds[name], allowed):
+                raise ValueError(f"the column {name} of {part} is of type {kinds[name]}")
+        return table
+
     def _model(self, users: pl.DataFrame, items: pl.DataFrame) -> Factors:
-        return Factors(
+        model = Factors(
             _vectors(users, self.rank),
             _vectors(items, self.rank),
             Vocabulary(users["id"], kind="user"),
@@ -193,16 +221,22 @@ class FolderModel:
             self.origin,
             preparation=preparation_from(self.card["preparation"]),
         )
+        check_loaded(model)
+        return model
 
     def _seen(self, rows: pl.Series) -> sparse.csr_array:
         """Return what the users in some rows (ascending) had: (rows, items)."""
-        seen = self._scan("seen")
+        seen = self._checked_scan("seen")
         if len(rows) < self.n_users:
             seen = seen.filter(pl.col("user_row").is_in(rows.implode()))
         frame = seen.sort("user_row", "item_row").collect()
+        if sum(frame.null_count().row(0)) or not frame["user_row"].is_between(0, self.n_users - 1).all():
+            raise ValueError("seen names a user that is not there")
         places = np.searchsorted(rows.to_numpy(), frame["user_row"].to_numpy())
-        entries = frame["value"].to_numpy(), (places, frame["item_row"].to_numpy())
-        return sparse.csr_array(entries, shape=(len(rows), self.n_items), dtype=np.float32)
+        indptr = np.searchsorted(places, np.arange(len(rows) + 1)).astype(np.int64)
+        values, indices = frame["value"].to_numpy().astype(np.float32), frame["item_row"].to_numpy().astype(np.int64)
+        check_rows(indptr, indices, values, self.n_items)
+        return as_csr(values, indices.astype(np.int32), indptr, (len(rows), self.n_items))
 
 
 def open_folder(path: str | PathLike[str]) -> FolderModel:
@@ -222,12 +256,16 @@ def open_folder(path: str | PathLike[str]) -> FolderModel:
     ModelFileError
         If there is no model folder, or it is of a newer version.
     """
-    source = Path(path)
+    source = path_of(path)
     if not is_model_folder(source):
         raise ModelFileError(
             f"{source} is not a model folder, for there is no {CARD} in it: give one that SparkALS wrote"
         )
-    return FolderModel(source, card_from(_sound(source, (source / CARD).read_text), source))
+    return FolderModel(source, card_from(_sound(source, lambda: _card_of(source)), source))
+
+
+def _card_of(folder: Path) -> str:
+    return read_bytes(folder / CARD, MOST_OF_A_CARD, ModelFileError, _REMEDY).decode()
 
 
 def card_from(text: str, source: str | PathLike[str]) -> dict[str, Any]:
@@ -269,7 +307,7 @@ def load_folder(path: str | PathLike[str]) -> Factors:
 
 def is_model_folder(path: Path) -> bool:
     """Return whether there is a model folder."""
-    return (path / CARD).is_file()
+    return (path / CARD).exists()
 
 
 def bytes_of(card: dict[str, Any]) -> int:
@@ -279,24 +317,29 @@ def bytes_of(card: dict[str, Any]) -> int:
 
 
 def _parsed(text: str, source: str | PathLike[str]) -> dict[str, Any]:
-    card = json.loads(text)
+    card = parsed(text)
     if card.get("kind") != KIND:
         raise ValueError(f"{CARD} says {str(card.get('kind'))[:40]!r}, not {KIND!r}")
     version = checked_version(
         card["format"], FOLDER_FORMAT, source, ModelFileError, remedy="copy it whole or train it again"
     )
     for name in ("rank", "n_users", "n_items", "n_seen"):
-        if not isinstance(card[name], int) or card[name] < 0:
-            raise ValueError(f"{name} is {card[name]!r}")
+        if type(card[name]) is not int or not 0 <= card[name] < _MOST[name]:
+            raise ValueError(f"{name} is {str(card[name])[:40]}")
+    if not all(isinstance(card[f"{side}_bias"], bool) for side in ("user", "item")):
+        raise TypeError("what has biases is not true or false")
+    number_from(card["mean"], "mean")
     card = upgraded(card, version)
     objective_from(card["objective"])
     preparation_from(card["preparation"])
-    Origin(**card["origin"])
+    origin_from(card["origin"])
     return card
 
 
 def _checked(side: pl.LazyFrame, n: int) -> pl.DataFrame:
     frame = side.sort("row").collect()
+    if frame["id"].null_count():
+        raise ValueError("an id is missing")
     if len(frame) != n or not np.array_equal(frame["row"].to_numpy(), np.arange(n)):
         raise ValueError(f"there are {len(frame):,} rows where {n:,} should be, numbered from 0")
     return frame
@@ -306,13 +349,17 @@ def _attributes(side: pl.DataFrame) -> pl.DataFrame:
     """Return what is known of users or items besides their vectors."""
     names = {name: name.removeprefix(ATTRIBUTE) for name in side.columns if name.startswith(ATTRIBUTE)}
     names |= {name: name for name in PLAIN_ATTRIBUTES if name in side.columns}
+    if unfit := [name for name in names if not can_be_kept(side.schema[name])]:
+        raise ValueError(f"the column {unfit[0]} is of type {side.schema[unfit[0]]}, which no attribute has")
     return pl.DataFrame({plain: side[name] for name, plain in names.items()})
 
 
 def _vectors(frame: pl.DataFrame, rank: int) -> np.ndarray:
     if not len(frame):
         return np.zeros((0, rank), np.float32)
-    return np.asarray(frame["vector"].list.to_array(rank).to_numpy(), np.float32).reshape(len(frame), rank)
+    vectors = frame["vector"]
+    vectors = vectors.list.to_array(rank) if isinstance(vectors.dtype, pl.List) else vectors
+    return np.asarray(vectors.to_numpy(), np.float32).reshape(len(frame), rank)
 
 
 def _sound(source: str | PathLike[str], read: Any) -> Any:
@@ -322,5 +369,7 @@ def _sound(source: str | PathLike[str], read: Any) -> Any:
         raise
     except OSError as error:
         raise ModelFileError(f"{source} cannot be read ({error}): check its permissions and the disk") from error
-    except _UNSOUND as error:
-        raise ModelFileError(f"{source} is not a sound model folder ({error}): copy or train it again") from error
+    except UNSOUND as error:
+        raise ModelFileError(
+            f"{source} is not a sound model folder ({reason_of(error)}): copy or train it again"
+        ) from error

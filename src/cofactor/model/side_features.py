@@ -26,9 +26,12 @@ from scipy import sparse
 from cofactor.data.features import Encoder, encoder_from
 from cofactor.model.objectives.objective import Side
 
-__all__ = ["NO_FEATURES", "RIDGE", "Features", "SideFeatures", "features_from", "regressed", "stored"]
+__all__ = ["NEW_ITEMS", "NO_FEATURES", "RIDGE", "Features", "SideFeatures", "features_from", "regressed", "stored"]
 
 Floats = npt.NDArray[np.float32]
+
+NEW_ITEMS = "features.new_items"
+"""The name of the flags that say which items came after training, among what else a model keeps."""
 
 RIDGE = 10.0
 """Weight of the squares of ``B``, in units of a row's penalty without ratings: a value that fewer rows share than about

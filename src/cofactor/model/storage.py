@@ -5,28 +5,33 @@ hostile one ends in one clear error, without memory being given to what it promi
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
+from cofactor.data.arguments import path_of
+from cofactor.data.array_store import shown_bytes
+from cofactor.data.memory_limit import available_memory
 from cofactor.data.passes import as_csr
 from cofactor.data.preparation import preparation_from
+from cofactor.data.sound_rows import check_finite, check_rows
 from cofactor.data.timing import timing_from
 from cofactor.data.vocabulary import Vocabulary
-from cofactor.errors import CofactorError, ModelFileError
+from cofactor.errors import ModelFileError
 from cofactor.files import replacing
+from cofactor.gate import parsed
 from cofactor.model import side_features
+from cofactor.model.cards import UNSOUND, check_loaded, history_from, number_from, origin_from, reason_of
 from cofactor.model.factors import Factors
+from cofactor.model.folder import is_model_folder, load_folder
 from cofactor.model.objectives import objective_from
-from cofactor.model.origin import Origin
 from cofactor.model.packed_tables import numbers_of, packed_tables, packed_texts, texts_of, unpacked_tables
-from cofactor.model.tensors import check_rows, mapped_tensors
+from cofactor.model.tensors import check_sums, opened_tensors, write_tensors
 from cofactor.model.upgrade import upgraded
 
 __all__ = ["FORMAT_VERSION", "load", "open_model", "save"]
@@ -41,20 +46,10 @@ the same answers.
 LARGE = 2**26
 """From so many seen items on, their values are written even if all are 1, so that no reader has to make them."""
 
-_UNSOUND = (
-    *(
-        CofactorError,
-        pl.exceptions.PolarsError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RecursionError,
-    ),
-    *(OverflowError, MemoryError),
-)
-"""What reading a file that lies about its contents can end in."""
+_REMEDY = "copy or train it again"
+
+Keep: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""What becomes of an array that lies in the file: a copy in memory, or itself."""
 
 _VECTORS = ("user_vectors", "item_vectors", "user_bias", "item_bias")
 
@@ -70,12 +65,12 @@ def save(model: Factors, path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
+    DataError
+        If what describes the model is longer than a file may have it, such as the values of its features.
     OSError
         If the file cannot be written; an existing one is then left as it was.
     """
-    from safetensors.numpy import save_file
-
-    target = Path(path)
+    target = path_of(path)
     tables = packed_tables(model.metadata)
     card = {
         "format_version": 2 if model.timing is None and not model.features else FORMAT_VERSION,
@@ -88,9 +83,8 @@ def save(model: Factors, path: str | os.PathLike[str]) -> Path:
         "origin": dataclasses.asdict(model.origin),
         "history": {name: list(values) for name, values in model.history.items()},
     }
-    header = {"cofactor": json.dumps(card, allow_nan=False)}  # one entry: safetensors shuffles several
     with replacing(target) as beside:
-        save_file(_tensors(model) | dict(tables.tensors), beside, header)
+        write_tensors(beside, _tensors(model) | dict(tables.tensors), "cofactor", card)
     return target
 
 
@@ -111,7 +105,7 @@ def load(path: str | os.PathLike[str]) -> Factors:
         If the file is missing, truncated, not a cofactor model, from a newer version, or not sound; or if a folder
         does not fit the memory.
     """
-    return _read(Path(path), _in_memory)
+    return _read(path_of(path), np.array)
 
 
 def open_model(path: str | os.PathLike[str]) -> Factors:
@@ -134,40 +128,73 @@ def open_model(path: str | os.PathLike[str]) -> Factors:
     ModelFileError
         As `load` does.
     """
-    return _read(Path(path), mapped_tensors)
+    return _read(path_of(path), np.asarray)
 
 
-def _read(source: Path, tensors_of: Callable[[Path], dict[str, np.ndarray]]) -> Factors:
-    from safetensors import SafetensorError, safe_open
-
-    if source.is_dir():
-        from cofactor.model.folder import is_model_folder, load_folder  # few models are folders
-
-        if is_model_folder(source):
-            return load_folder(source)
-    if not source.is_file():
-        what = "a folder, not a file" if source.is_dir() else "not there"
-        raise ModelFileError(f"{source} is {what}: give the path of a model written by save() or 'cofactor fit -o'")
+def _read(source: Path, keep: Keep) -> Factors:
+    if is_model_folder(source):
+        return load_folder(source)
     try:
-        with safe_open(source, framework="numpy") as file:
-            card = _card(file.metadata() or {}, source)
-        return _model(card, tensors_of(source))
+        return _of_file(source, keep)
     except ModelFileError:
         raise
-    except SafetensorError as error:
-        raise ModelFileError(f"{source} is not a whole safetensors file ({error}): copy or train it again") from error
-    except _UNSOUND as error:
-        reason = f"{type(error).__name__}: {error}" if not isinstance(error, CofactorError) else str(error)
-        raise ModelFileError(f"{source} is not a sound model ({reason}): copy or train it again") from error
+    except UNSOUND as error:
+        raise ModelFileError(f"{source} is not a sound model ({reason_of(error)}): {_REMEDY}") from error
     except OSError as error:
         raise ModelFileError(f"{source} cannot be read ({error}): check its rights, and the disk") from error
 
 
-def _in_memory(source: Path) -> dict[str, np.ndarray]:
-    from safetensors import safe_open
+def _of_file(source: Path, keep: Keep) -> Factors:
+    """Check the header, then sizes and shapes, then what arrays hold, then checksums; read nothing before its turn."""
+    if not source.is_file():
+        what = "is a folder, not a file" if source.is_dir() else "is not there"
+        what = "is no ordinary file" if source.exists() and not source.is_dir() else what
+        raise ModelFileError(f"{source} {what}: give the path of a model written by save() or 'cofactor fit -o'")
+    file = opened_tensors(source, ModelFileError, _REMEDY)
+    card = _card(file.metadata, source)
+    _check_shapes(file.arrays)
+    if keep is np.array:
+        _check_memory(source, sum(array.nbytes for array in file.arrays.values()))
+    model = _model(card, file.arrays, keep)
+    check_loaded(model)
+    check_sums(card, file.arrays)
+    return model
 
-    with safe_open(source, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)
+
+def _check_memory(source: Path, needed: int) -> None:
+    there = available_memory()
+    if there is not None and needed > there:
+        raise ModelFileError(
+            f"{source} needs {shown_bytes(needed)} of memory, and {shown_bytes(there)} are available: "
+            "cofactor.open_model() leaves the arrays in the file"
+        )
+
+
+def _check_shapes(tensors: Mapping[str, np.ndarray]) -> None:
+    """Check that the arrays of rows have one length and one rank, before any of them is read."""
+    lengths = {side: _length(tensors, side) for side in ("user", "item")}
+    columns = {numbers_of(tensors, f"{side}_vectors", np.float32).shape[1:] for side in lengths}
+    if any(tensors[f"{side}_vectors"].ndim != 2 for side in lengths):
+        raise ValueError("user_vectors and item_vectors must be two-dimensional: (rows, rank)")
+    for side, length in lengths.items():
+        for name in (f"{side}_vectors", f"{side}_bias"):
+            if name in tensors and tensors[name].shape[:1] != (length,):
+                raise ValueError(f"{name} has the shape {tensors[name].shape} for {length:,} {side}s")
+        if f"{side}_bias" in tensors and numbers_of(tensors, f"{side}_bias", np.float32).ndim != 1:
+            raise ValueError(f"{side}_bias has the shape {tensors[f'{side}_bias'].shape}")
+    if len(columns) > 1:
+        raise ValueError("user_vectors and item_vectors have vectors of another shape")
+    if max(lengths.values()) >= 2**31:
+        raise ValueError("it has more users or items than models can have")
+
+
+def _length(tensors: Mapping[str, np.ndarray], side: str) -> int:
+    """Return how many ids a side has, from the shapes of its arrays."""
+    ids = tensors.get(f"{side}s")
+    offsets = numbers_of(tensors, f"{side}s.offsets", np.int64) if ids is None else None
+    if offsets is not None and (offsets.ndim != 1 or not len(offsets)):
+        raise ValueError(f"{side}s have the wrong shape")
+    return len(offsets) - 1 if offsets is not None else (len(ids) if ids is not None and ids.ndim else 0)
 
 
 def _tensors(model: Factors) -> dict[str, np.ndarray]:
@@ -196,7 +223,7 @@ def _card(header: Mapping[str, str], source: Path) -> dict[str, Any]:
     """Return the JSON part, once the header says that it is ours and of a version that we read."""
     if "cofactor" not in header:
         raise ModelFileError(f"{source} is a safetensors file, but not a cofactor model: give one that save() wrote")
-    card = json.loads(header["cofactor"], parse_constant=_refuse)
+    card = parsed(header["cofactor"])
     if not isinstance(card, dict):
         raise ModelFileError(
             f"{source} is not a sound model (its description is not an object): copy or train it again"
@@ -212,54 +239,34 @@ def _card(header: Mapping[str, str], source: Path) -> dict[str, Any]:
     return upgraded(card, version)
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} stands where a number should")
-
-
-def _model(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Factors:
+def _model(card: Mapping[str, Any], tensors: Mapping[str, np.ndarray], keep: Keep) -> Factors:
     users, items = (_vocabulary(tensors, side) for side in ("users", "items"))
-    bias = {name: numbers_of(tensors, name, np.float32) for name in ("user_bias", "item_bias") if name in tensors}
+    bias = {name: keep(tensors[name]) for name in ("user_bias", "item_bias") if name in tensors}
     timing = timing_from(card.get("timing"))
     return Factors(
-        numbers_of(tensors, "user_vectors", np.float32),
-        numbers_of(tensors, "item_vectors", np.float32),
+        keep(tensors["user_vectors"]),
+        keep(tensors["item_vectors"]),
         user_bias=bias.get("user_bias"),
         item_bias=bias.get("item_bias"),
         users=users,
         items=items,
-        mean=_real(card["mean"]),
-        seen=_seen(tensors, (len(users), len(items))),
+        mean=number_from(card["mean"], "mean"),
+        seen=_seen(tensors, (len(users), len(items)), keep),
         metadata=unpacked_tables(card.get("tables", {}), tensors, {"items": len(items), "users": len(users)}),
         objective=objective_from(card["objective"]),
         preparation=preparation_from(card["preparation"]),
         timing=timing,
-        seen_times=None if timing is None else _times(tensors),
-        features=_features(card, tensors),
-        origin=_origin(card["origin"]),
-        history=_history(card["history"]),
-        extras={name.removeprefix("extras."): array for name, array in tensors.items() if name.startswith("extras.")},
+        seen_times=None if timing is None else _times(tensors, keep),
+        features=_features(card, tensors, keep),
+        origin=origin_from(card["origin"]),
+        history=history_from(card["history"]),
+        extras={
+            name.removeprefix("extras."): keep(array) for name, array in tensors.items() if name.startswith("extras.")
+        },
     )
 
 
-def _origin(stored: Any) -> Origin:
-    origin = Origin(**stored)
-    texts = (origin.solver, origin.data, origin.trained_at, origin.version)
-    if not all(isinstance(text, str) for text in texts) or not isinstance(origin.settings, dict):
-        raise TypeError("the model's origin is not made of texts")
-    return dataclasses.replace(origin, metrics={name: _real(value) for name, value in origin.metrics.items()})
-
-
-def _history(stored: Any) -> dict[str, tuple[float, ...]]:
-    return {str(name): tuple(_real(value) for value in values) for name, values in stored.items()}
-
-
-def _real(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{str(value)[:40]!r} stands where a number should")
-    return float(value)
-
-
-def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> sparse.csr_array:
+def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int], keep: Keep) -> sparse.csr_array:
     indptr, indices = numbers_of(tensors, "seen.indptr", np.int64), numbers_of(tensors, "seen.indices", np.int32)
     if "seen.values" in tensors:
         values = numbers_of(tensors, "seen.values", np.float32)
@@ -267,25 +274,24 @@ def _seen(tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> sparse.c
         values = np.ones(indices.shape, np.float32)
     if indptr.shape != (shape[0] + 1,) or indices.ndim != 1 or values.shape != indices.shape:
         raise ValueError("the table of seen items does not fit the users")
-    if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(np.diff(indptr) < 0):
-        raise ValueError("the table of seen items has rows that overlap")
     check_rows(indptr, indices, values, shape[1])
-    return as_csr(values, indices, indptr, shape)
+    return as_csr(keep(values), keep(indices), keep(indptr), shape)
 
 
-def _features(card: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> side_features.Features:
+def _features(card: Mapping[str, Any], tensors: Mapping[str, np.ndarray], keep: Keep) -> side_features.Features:
     if not (encoders := card.get("features")):
         return {}
-    weights = {side: numbers_of(tensors, f"features.{side}", np.float32) for side in encoders}
+    weights = {side: keep(numbers_of(tensors, f"features.{side}", np.float32)) for side in encoders}
     return side_features.features_from(encoders, weights, tensors["user_vectors"].shape[-1])
 
 
-def _times(tensors: Mapping[str, np.ndarray]) -> np.ndarray | None:
+def _times(tensors: Mapping[str, np.ndarray], keep: Keep) -> np.ndarray | None:
     if (times := tensors.get("seen.times")) is None:
         return None
-    if times.dtype not in (np.int64, np.float64) or not np.isfinite(times).all():
+    if times.dtype not in (np.int64, np.float64) or times.ndim != 1:
         raise ValueError("the times of seen items are not numbers of seconds")
-    return times
+    check_finite(times, "the times of seen items")
+    return keep(times)
 
 
 def _vocabulary(tensors: Mapping[str, np.ndarray], side: str) -> Vocabulary:

@@ -1,11 +1,23 @@
-"""The arrays of a safetensors file where they are, mapped into memory, and the checks that read them part by part."""
+"""A safetensors file, checked before it is believed: its header, its arrays mapped into memory, their checksums."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-__all__ = ["check_rows", "mapped_tensors"]
+from cofactor.errors import DataError
+from cofactor.gate import MOST_OF_A_CARD, checksum, ordinary
+
+__all__ = ["TensorFile", "check_sums", "opened_tensors", "write_tensors"]
+
+MOST_OF_A_HEADER = 2 * MOST_OF_A_CARD
+"""Bytes of the names, types and places of all arrays, and of the description among them."""
+
+SUMS = "checksums"
+"""Under which name the description holds the checksum of each array; older files have none."""
 
 _TYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_, "F16": np.float16, "F32": np.float32, "F64": np.float64, "C64": np.complex64,
@@ -13,44 +25,136 @@ _TYPES: dict[str, type[np.generic]] = {
     "U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64,
 }  # fmt: skip
 """What safetensors calls NumPy's types."""
-_AT_ONCE = 2**22
+_MOST_AXES = 8
 
 
-def mapped_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Map the arrays of a file; none can be written to.
+@dataclass(frozen=True)
+class TensorFile:
+    """What a file's header says, and its arrays: mapped, so that none has been read yet, and not writable."""
+
+    metadata: Mapping[str, str]
+    arrays: Mapping[str, np.ndarray]
+
+
+def opened_tensors(path: Path, error: type[Exception], remedy: str) -> TensorFile:
+    """Open a safetensors file: its header is read and checked, and its arrays are mapped into memory.
+
+    Parameters
+    ----------
+    path : path
+    error : type
+        What is raised where it is no whole safetensors file; the system's own errors pass.
+    remedy : str
+        What to do then, for the error's text.
+    """
+    with ordinary(path, error, remedy) as file:
+        try:
+            size = file.seek(0, 2)
+            file.seek(0)
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, MOST_OF_A_HEADER):
+                raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
+            header = _header(file.read(length))
+            metadata = header.pop("__metadata__", {})
+            if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+                raise TypeError("its metadata are not texts")
+            places = {name: _Place.of(name, entry) for name, entry in header.items()}
+            _check_places(places, size - 8 - length)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as reason:
+            raise error(f"{path} is not a whole safetensors file ({_told(reason)}): {remedy}") from reason
+        whole = np.memmap(file, np.uint8, "r").view(np.ndarray) if size else np.empty(0, np.uint8)
+    return TensorFile(metadata, {name: place.within(whole[8 + length :]) for name, place in places.items()})
+
+
+def write_tensors(
+    path: Path, arrays: Mapping[str, np.ndarray], name: str, card: Mapping[str, Any], *, allow_nan: bool = False
+) -> None:
+    """Write arrays with a description of them, to which their checksums are added.
+
+    Parameters
+    ----------
+    path : path
+    arrays : mapping of str to numpy.ndarray
+    name : str
+        What the description is called; it is all of the metadata, since safetensors shuffles several.
+    card : mapping
+    allow_nan : bool
+        Whether its numbers may be none, as the figures of a training may be.
 
     Raises
     ------
-    ValueError, KeyError, TypeError
-        If the file's header does not fit what comes after it, or names a type that models do not have.
+    DataError
+        If the description is longer than what is read again.
     """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-        whole: np.ndarray = np.memmap(file, np.uint8, "r").view(np.ndarray)
-    header.pop("__metadata__", None)
-    tensors = {}
-    for name, entry in header.items():
-        first, last = (8 + length + int(offset) for offset in entry["data_offsets"])
-        array = whole[first:last].view(_TYPES[entry["dtype"]]).reshape(entry["shape"])
-        tensors[name] = array if array.flags.aligned else array.copy()
-    return tensors
+    from safetensors.numpy import save_file
+
+    rows = {one: np.asarray(array, order="C") for one, array in arrays.items()}
+    text = json.dumps({**card, SUMS: {one: checksum(array) for one, array in rows.items()}}, allow_nan=allow_nan)
+    if len(text) > MOST_OF_A_CARD:
+        raise DataError(f"a description takes {len(text):,} bytes, and {MOST_OF_A_CARD:,} are the most")
+    save_file(rows, path, {name: text})
 
 
-def check_rows(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, n_columns: int) -> None:
-    """Check that compressed rows are sorted, distinct, within their columns and finite.
+def check_sums(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Check the arrays that a description has checksums of; files that are older than these have none.
 
     Raises
     ------
     ValueError
-        Saying what is wrong.
+        Naming the array that is not what was written.
     """
-    for first in range(0, len(indices), _AT_ONCE):
-        some = indices[first : first + _AT_ONCE + 1]
-        if some.min() < 0 or some.max() >= n_columns:
-            raise ValueError("the table of seen items names an item that is not there")
-        rising = np.diff(some) > 0
-        begins = indptr[slice(*np.searchsorted(indptr, (first + 1, first + len(some))))]  # lower than the row before
-        rising[begins - first - 1] = True
-        if not rising.all() or not np.isfinite(values[first : first + _AT_ONCE]).all():
-            raise ValueError("the table of seen items is not in order or not finite")
+    if (sums := card.get(SUMS)) is None:
+        return
+    if not isinstance(sums, dict) or sums.keys() != arrays.keys():
+        raise ValueError("its arrays are not those that were written")
+    for name, array in arrays.items():
+        if checksum(array) != sums[name]:
+            raise ValueError(f"{name} is not what was written: the file was damaged")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an array is in a file, and what it is."""
+
+    kind: type[np.generic]
+    shape: tuple[int, ...]
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, name: str, entry: Mapping[str, Any]) -> "_Place":
+        shape, offsets = entry["shape"], entry["data_offsets"]
+        numbers = [*shape, *offsets]
+        if not all(type(number) is int and 0 <= number < 2**62 for number in numbers) or len(shape) > _MOST_AXES:
+            raise ValueError(f"{name[:40]!r} has no place and shape")
+        kind, (first, last), entries = _TYPES[entry["dtype"]], offsets, 1
+        for axis in shape:
+            entries *= axis
+        if last - first != entries * np.dtype(kind).itemsize:
+            raise ValueError(f"{name[:40]!r} is of another size than its shape")
+        return cls(kind, tuple(shape), first, last)
+
+    def within(self, data: np.ndarray) -> np.ndarray:
+        array = data[self.first : self.last].view(self.kind).reshape(self.shape)
+        return array if array.flags.aligned else array.copy()
+
+
+def _check_places(places: Mapping[str, _Place], size: int) -> None:
+    end = 0
+    for first, last in sorted((place.first, place.last) for place in places.values()):
+        if first != end:
+            raise ValueError("its arrays overlap, or there is something between them")
+        end = last
+    if end != size:
+        raise ValueError(f"arrays of {end:,} bytes in {size:,}")
+
+
+def _header(text: bytes) -> dict[str, Any]:
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise TypeError("its header is no object")
+    return header
+
+
+def _told(reason: Exception) -> str:
+    return f"{type(reason).__name__}: {reason}" if isinstance(reason, KeyError) else str(reason)

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["LEVELS", "differs", "extras_of", "ranked_items", "scales"]
+__all__ = ["CENTER", "COVARIANCE", "LEVELS", "differs", "extras_of", "ranked_items", "scales"]
 
 LEVELS = "trend.levels"
-_CENTER, _COVARIANCE = "trend.center", "trend.covariance"
+CENTER, COVARIANCE = "trend.center", "trend.covariance"
 
 _LEAST = 0.01
 """The smallest standard deviation, as a share of the items' mean one: products of items that nobody chose are nearly
@@ -44,8 +44,8 @@ def extras_of(user_vectors: np.ndarray, learnt_of: np.ndarray, levels: np.ndarra
     center = total / count
     return {
         LEVELS: levels,
-        _CENTER: center.astype(np.float32),
-        _COVARIANCE: (squares / count - np.outer(center, center)).astype(np.float32),
+        CENTER: center.astype(np.float32),
+        COVARIANCE: (squares / count - np.outer(center, center)).astype(np.float32),
     }
 
 
@@ -57,7 +57,7 @@ def differs(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> boo
 def scales(item_vectors: np.ndarray, extras: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the standard deviation of each item's product with the users: float64, shape (items,)."""
     vectors = item_vectors.astype(np.float64)
-    variances = np.einsum("if,if->i", vectors @ extras[_COVARIANCE].astype(np.float64), vectors)
+    variances = np.einsum("if,if->i", vectors @ extras[COVARIANCE].astype(np.float64), vectors)
     found = np.sqrt(np.maximum(variances, 0))
     chosen = found[found > 0]
     least = _LEAST * float(chosen.mean()) if len(chosen) else 1.0
@@ -70,5 +70,5 @@ def ranked_items(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the vectors and biases that items are ranked by: float32, shapes (items, rank) and (items,)."""
     vectors = (item_vectors / scales(item_vectors, extras)[:, None]).astype(np.float32)
-    bias = weight * extras[LEVELS].astype(np.float64) - vectors @ extras[_CENTER].astype(np.float64)
+    bias = weight * extras[LEVELS].astype(np.float64) - vectors @ extras[CENTER].astype(np.float64)
     return vectors, bias.astype(np.float32)

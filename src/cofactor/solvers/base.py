@@ -50,6 +50,14 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+_MOST: dict[str, float] = {
+    "rank": 2**16, "epochs": 10**6, "sweeps": 10**6, "burn_in": 10**6, "n_samples": 10**6, "patience": 10**6,
+    "batch_size": 2**27, "negatives": 1_000,
+    "regularization": 1e9, "bias_regularization": 1e9, "nu": 2.0, "unobserved_weight": 1e6, "learning_rate": 1e3,
+    "trend_weight": 1e9, "popularity_correction": 1e3, "negative_weight": 1e6, "margin": 1e6,
+}  # fmt: skip
+"""The most that settings may be: beyond, numbers overflow or a fit has no end. Objectives hold the same of files."""
+
 _ROWS_AT_ONCE = 8192
 _VALUES_AT_ONCE = 2**20
 _EQUAL = 1e-6  # a spread so small against the mean is rounding
@@ -181,10 +189,10 @@ def check_settings(solver: Any, **least: float) -> None:
             object.__setattr__(solver, name, value)
         whole = isinstance(bound, int)
         right_type = isinstance(value, int) if whole else isinstance(value, int | float)
-        most = 2**63 - 1 if whole else sys.float_info.max
+        most = _MOST.get(name, 2**63 - 1 if whole else sys.float_info.max)
         if isinstance(value, bool) or not right_type or not bound <= value <= most:
             number = "a whole number" if whole else "a number"
-            limit = f"at most {most}" if right_type and value > most else f"at least {bound}"
+            limit = f"at most {most:,}" if right_type and value > most else f"at least {bound}"
             raise SettingError(f"{type(solver).__name__}({name}={value!r}): it must be {number} of {limit}")
 
 

@@ -7,17 +7,18 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from cofactor.data.arguments import path_of
 from cofactor.data.array_store import MEMORY, ArrayStore, copied
 from cofactor.data.interactions import Interactions
 from cofactor.errors import ModelFileError, SettingError
 from cofactor.files import checked_version, replacing
+from cofactor.model.cards import UNSOUND, history_from, reason_of
 from cofactor.model.factors import Factors
-from cofactor.model.tensors import mapped_tensors
+from cofactor.model.tensors import TensorFile, check_sums, opened_tensors, write_tensors
 from cofactor.solvers.base import Callback, Epoch, unset_extras
 
 __all__ = ["Arrays", "Checkpoint", "History", "Progress", "run_epochs"]
@@ -28,6 +29,7 @@ Step: TypeAlias = Callable[[int, Arrays], tuple[Arrays, Mapping[str, float]]]
 """From an epoch's number (from 0) and its arrays to the next arrays and the epoch's figures."""
 
 FORMAT_VERSION = 2
+_REMEDY = "remove it to start again"
 _NAMES_OF_1 = {"unobserved_weight": "unseen_weight", "n_samples": "kept", "svdpp": "implicit", "goal": "feedback"}
 _GOALS_OF_1 = {"rating": "explicit", "ranking": "implicit"}
 _NEW_SINCE_1 = {"values"}
@@ -79,7 +81,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, solver: Any, train: Interactions) -> None:
-        self.path, self.array_store = None if path is None else Path(path), train.array_store
+        self.path, self.array_store = None if path is None else path_of(path, "checkpoint"), train.array_store
         self._solver, self._train = solver, train
 
     @functools.cached_property
@@ -92,31 +94,40 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return FORMAT_VERSION
         return checked_version(
-            self._card().get("format_version", 1),
+            self._card.get("format_version", 1),
             FORMAT_VERSION,
             self.path,
             ModelFileError,
-            remedy="remove it to start again",
+            remedy=_REMEDY,
         )
 
     def unit(self, spread: float) -> float:
         """Return the unit that ratings are learnt in: their spread, or 1 for a training that version 1 began."""
         return spread if self._version > 1 else 1.0
 
-    def _card(self) -> dict[str, Any]:
-        from safetensors import SafetensorError, safe_open
+    @functools.cached_property
+    def _file(self) -> TensorFile:
+        assert self.path is not None
+        return opened_tensors(self.path, ModelFileError, _REMEDY)
 
+    @functools.cached_property
+    def _card(self) -> dict[str, Any]:
         try:
-            with safe_open(self.path, framework="numpy") as file:
-                return dict(json.loads(file.metadata()["checkpoint"]))
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            return dict(json.loads(self._file.metadata["checkpoint"]))
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> ModelFileError:
-        return ModelFileError(f"{self.path} is not a whole checkpoint ({error}): remove it to start again")
+        return ModelFileError(f"{self.path} is not a whole checkpoint ({reason_of(error)}): {_REMEDY}")
 
-    def load(self) -> Progress | None:
+    def load(self, fits: Callable[[Arrays], Arrays]) -> Progress | None:
         """Return the state that the file holds, or None if there is no file yet.
+
+        Parameters
+        ----------
+        fits : callable
+            Takes the file's arrays, which are mapped, and returns them as the training takes them; it raises
+            ValueError where they are not of its names, types and shapes.
 
         Raises
         ------
@@ -127,31 +138,34 @@ class Checkpoint:
         """
         if self.path is None or not self.path.exists():
             return None
-        card = self._card()
+        version, card, tensors = self._version, self._card, self._file.arrays
         try:
-            tensors = {name: copied(array, self.array_store) for name, array in mapped_tensors(self.path).items()}
-            history = {str(name): tuple(float(value) for value in values) for name, values in card["history"].items()}
+            history = history_from(card["history"])
             same = card["fingerprint"] == self._fingerprint
-            same &= self._version > 1 or not getattr(self._solver, "count_offset", 0)  # its penalty was another then
-            best_epoch = int(card["best_epoch"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            same &= version > 1 or not getattr(self._solver, "count_offset", 0)  # its penalty was another then
+            done, best_epoch = {len(values) for values in history.values()}, card["best_epoch"]
+            if len(done) != 1 or type(best_epoch) is not int or not -1 <= best_epoch < max(done):
+                raise ValueError("the figures of its epochs do not belong together")
+            if same:
+                check_sums(card, tensors)
+                now, best = ({k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "best."))
+                if bool(best) != (best_epoch >= 0) or len(now) + len(best) != len(tensors):
+                    raise ValueError("its arrays are not those of a training")
+                kept = {name: copied(array, self.array_store) for name, array in fits(best).items()} if best else None
+                return Progress(fits(now), history, kept, best_epoch)
+        except UNSOUND as error:
             raise self._broken(error) from error
-        if not same:
-            raise SettingError(
-                f"{self.path} is the checkpoint of another training (other settings, other data, or a version of "
-                "cofactor that trained this solver in another way): remove it to start again, or name another file"
-            )
-        now, best = ({k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "best."))
-        return Progress(now, history, best or None, best_epoch)
+        raise SettingError(
+            f"{self.path} is the checkpoint of another training (other settings, other data, or a version of "
+            "cofactor that trained this solver in another way): remove it to start again, or name another file"
+        )
 
     def save(self, progress: Progress) -> None:
         """Write the state atomically."""
         if self.path is None:
             return
-        from safetensors.numpy import save_file
-
-        tensors = {f"now.{name}": np.asarray(array, order="C") for name, array in progress.arrays.items()}
-        tensors |= {f"best.{name}": np.asarray(array, order="C") for name, array in (progress.best or {}).items()}
+        tensors = {f"now.{name}": array for name, array in progress.arrays.items()}
+        tensors |= {f"best.{name}": array for name, array in (progress.best or {}).items()}
         history = {name: list(values) for name, values in progress.history.items()}
         card = {
             "format_version": self._version,
@@ -160,7 +174,7 @@ class Checkpoint:
             "best_epoch": progress.best_epoch,
         }
         with replacing(self.path) as beside:
-            save_file(tensors, beside, {"checkpoint": json.dumps(card)})
+            write_tensors(beside, tensors, "checkpoint", card, allow_nan=True)
 
 
 def run_epochs(
@@ -194,7 +208,7 @@ def run_epochs(
         From the arrays and the figures so far to the model that they are, for whoever wants to see it between epochs.
     """
     watch = None if patience is None else watch
-    progress = checkpoint.load() or Progress(start())
+    progress = checkpoint.load(lambda arrays: _like(start(), arrays)) or Progress(start())
     while progress.epochs < epochs and not progress.waited(patience):
         number = progress.epochs
         arrays, figures = step(number, progress.arrays)
@@ -204,6 +218,26 @@ def run_epochs(
             shown = None if model is None else functools.partial(_shown, model, progress, checkpoint.array_store)
             callback(Epoch(number + 1, epochs, figures, shown))
     return progress if progress.best is None else dataclasses.replace(progress, arrays=progress.best)
+
+
+def _like(own: Arrays, found: Arrays) -> Arrays:
+    """Put arrays of a file into those that a training starts with, once they are known to fit.
+
+    Kernels read and write these without asking where they end, and draw from distributions by their numbers.
+    """
+    if own.keys() != found.keys():
+        raise ValueError(f"its arrays are {', '.join(found)}, not {', '.join(own)}")
+    filled = {}
+    for name, array in own.items():
+        other = found[name]
+        alike = other.shape == array.shape or other.size == array.size == 1  # files lose axes where there are none
+        if other.dtype != array.dtype or not alike:
+            raise ValueError(f"{name} is {other.dtype} of shape {other.shape}, not {array.dtype} of {array.shape}")
+        if other.dtype.kind == "f" and np.isnan(other.min(initial=0)):
+            raise ValueError(f"{name} holds what is no number")
+        filled[name] = array if array.flags.writeable else array.copy()
+        filled[name][...] = other.reshape(array.shape)
+    return filled
 
 
 def _shown(model: Callable[[Arrays, History], Factors], progress: Progress, store: ArrayStore) -> Factors:

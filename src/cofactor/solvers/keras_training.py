@@ -332,10 +332,9 @@ class Keeper(keras.callbacks.Callback):
 
     def resume(self, network: Any, batches: Batches | RankingBatches) -> int:
         """Put a checkpoint's weights and optimizer state into a network; return how many epochs it has had."""
-        found = self._checkpoint.load()
+        found = self._checkpoint.load(lambda arrays: _fitting(network, arrays))
         if found is None:
             return 0
-        network.optimizer.build(network.trainable_variables)
         _put(network, found.arrays)
         batches.skip_to(found.epochs)
         self.progress = found
@@ -361,6 +360,27 @@ def _put(network: Any, arrays: Arrays) -> None:
     """Put into a network what `Keeper.on_epoch_end` took out of one, perhaps on another number of devices."""
     for variable, (_, array) in zip(_variables(network), sorted(arrays.items()), strict=True):
         variable.assign(_of_height(array, variable.shape))
+
+
+def _fitting(network: Any, arrays: Arrays) -> Arrays:
+    """Return a checkpoint's arrays, once they are known to be those of a network; the spare rows of tables may differ.
+
+    Raises
+    ------
+    ValueError
+        Naming what does not fit.
+    """
+    network.optimizer.build(network.trainable_variables)
+    variables = _variables(network)
+    if sorted(arrays) != [f"{k:03d}" for k in range(len(variables))]:
+        raise ValueError(f"it has {len(arrays)} arrays where the network has {len(variables)}")
+    for name, variable in zip(sorted(arrays), variables, strict=True):
+        found, wanted = arrays[name], np.array(variable)
+        if found.shape != wanted.shape and (found.ndim != 2 or found.shape[1:] != wanted.shape[1:]):
+            raise ValueError(f"{name} has the shape {found.shape}, not {wanted.shape}")
+        if found.dtype != wanted.dtype or not np.isfinite(found).all():
+            raise ValueError(f"{name} holds {found.dtype}, not finite {wanted.dtype}")
+    return {name: array.copy() for name, array in arrays.items()}
 
 
 def _of_height(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from cofactor.apps.web.settings import ServiceSettings, is_loopback
 from cofactor.errors import SettingError
+from cofactor.gate import read_bytes
 
 __all__ = ["AccessPolicy", "Tokens"]
 
 log = logging.getLogger("cofactor.web")
 
 MIN_TOKEN_LENGTH = 16
+_MOST_BYTES = 1_000_000
 
 
 class Tokens:
@@ -54,8 +56,9 @@ class Tokens:
             state = (status.st_mtime_ns, status.st_ino, status.st_size)
             if state == self._state:
                 return
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            content = read_bytes(self._file, _MOST_BYTES, SettingError, "give a file of a token a line")
+            lines = content.decode().splitlines()
+        except (OSError, ValueError) as error:
             raise SettingError(f"the token file {self._file} cannot be read: {error}") from None
         tokens = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
         if not tokens or min(map(len, tokens)) < MIN_TOKEN_LENGTH:

@@ -3,7 +3,7 @@
 import bisect
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Upper bounds of the latency buckets, in seconds."""
 
 EVENTS = ("fold_ins", "ratings_written", "reloads", "reload_failures", "refused")
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _CLASSES = 5  # 1xx to 5xx
 _SUM = _CLASSES + len(BUCKETS) + 1
 
@@ -50,22 +51,22 @@ class Metrics:
         """Count an event."""
         self._numbers[len(self._routes) * (_SUM + 1) + EVENTS.index(event)] += times
 
-    def text(self, gauges: Iterable[tuple[str, str, float]]) -> str:
+    def text(self, gauges: Iterable[tuple[str, Mapping[str, str], float]]) -> str:
         """Return all counters in Prometheus' text format, and some gauges: (name, labels, value)."""
         total = self._total()
         lines = ["# TYPE cofactor_requests_total counter"]
         by_route = total[: len(self._routes) * (_SUM + 1)].reshape(len(self._routes), _SUM + 1)
         for route, numbers in zip(self._routes, by_route, strict=True):
             for kind in np.flatnonzero(numbers[:_CLASSES]):
-                label = f'route="{route}",status="{kind + 1}xx"'
-                lines.append(f"cofactor_requests_total{{{label}}} {numbers[kind]:.0f}")
+                labels = {"route": route, "status": f"{kind + 1}xx"}
+                lines.append(_sample("requests_total", labels, f"{numbers[kind]:.0f}"))
         lines.append("# TYPE cofactor_request_seconds histogram")
         for route, numbers in zip(self._routes, by_route, strict=True):
             lines += _histogram(route, numbers) if numbers[:_CLASSES].any() else []
         for event, number in zip(EVENTS, total[-len(EVENTS) :], strict=True):
-            lines += [f"# TYPE cofactor_{event}_total counter", f"cofactor_{event}_total {number:.0f}"]
-        for name, labels, value in gauges:
-            lines += [f"# TYPE cofactor_{name} gauge", f"cofactor_{name}{labels} {value:.10g}"]
+            lines += [f"# TYPE cofactor_{event}_total counter", _sample(f"{event}_total", {}, f"{number:.0f}")]
+        for name, told, value in gauges:
+            lines += [f"# TYPE cofactor_{name} gauge", _sample(name, told, f"{value:.10g}")]
         return "\n".join(lines) + "\n"
 
     def _total(self) -> np.ndarray:
@@ -78,9 +79,18 @@ class Metrics:
 def _histogram(route: str, numbers: np.ndarray) -> list[str]:
     counts = np.cumsum(numbers[_CLASSES:_SUM])
     bounds = [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
-    name, label = "cofactor_request_seconds", f'route="{route}"'
-    lines = [f'{name}_bucket{{{label},le="{bound}"}} {count:.0f}' for bound, count in zip(bounds, counts, strict=True)]
-    return [*lines, f"{name}_sum{{{label}}} {numbers[_SUM]:.6f}", f"{name}_count{{{label}}} {counts[-1]:.0f}"]
+    lines = [
+        _sample("request_seconds_bucket", {"route": route, "le": bound}, f"{count:.0f}")
+        for bound, count in zip(bounds, counts, strict=True)
+    ]
+    lines.append(_sample("request_seconds_sum", {"route": route}, f"{numbers[_SUM]:.6f}"))
+    return [*lines, _sample("request_seconds_count", {"route": route}, f"{counts[-1]:.0f}")]
+
+
+def _sample(name: str, labels: Mapping[str, str], value: str) -> str:
+    """Write one sample: the only place where a text becomes part of a line, with its quotes and line ends escaped."""
+    escaped = (f'{label}="{text.translate(_ESCAPES)}"' for label, text in labels.items())
+    return f"cofactor_{name}{{{','.join(escaped)}}} {value}" if labels else f"cofactor_{name} {value}"
 
 
 def resident_bytes() -> int:

@@ -89,6 +89,7 @@ def version_of(engine: "Engine") -> str | None:
     with engine.connect().execution_options(reading=True) as connection:
         _check_encoding(connection)
         found = _version(connection)
+    found = None if found is None else str(found)  # SQLite keeps anything in any column
     if found is not None and not (found.isdecimal() and len(found) == len(HEAD)):
         raise SettingError(
             f"the ratings database has an unknown schema version, {found[:20]!r}: give --ratings another database"

@@ -27,7 +27,9 @@ from cofactor.apps.web.erasures import Erasures, digest_of
 from cofactor.apps.web.ratings_table import Rating
 from cofactor.apps.web.refusals import is_read_only, refusal_of
 from cofactor.apps.web.schema import ERASURES, RATINGS, STATE, migrate, version_of
+from cofactor.data.columns import LARGEST
 from cofactor.errors import CofactorError, SettingError, missing_extra
+from cofactor.gate import unusable_path
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -141,8 +143,12 @@ def _address(url: "str | URL") -> "URL":
 
 def _check_kind(file: Path) -> None:
     """Refuse a file that is not a database, which no retry would change."""
-    if not file.is_file():
+    if reason := unusable_path(file):
+        raise SettingError(f"--ratings names a file whose path {reason}: write sqlite:///FILE")
+    if not file.exists():
         return
+    if not file.is_file():
+        raise SettingError(f"--ratings names {file}, which is not an ordinary file: give another")
     with contextlib.suppress(OSError), file.open("rb") as opened:
         begun = opened.read(len(_SQLITE))
         if begun and begun != _SQLITE:
@@ -283,14 +289,14 @@ class RatingsStore:
         newest = last = -1
 
         def read(connection: "Connection") -> tuple[str, int, int, Any, Any]:
-            born, now = connection.execute(_STATE).one()
+            born, now = _checked_state(connection.execute(_STATE).one())
             if now == revision:
                 return born, now, now, [], ()
             upto = now if newest < 0 else newest
             erased = connection.execute(_ERASED, {"after": revision, "newest": upto}).all() if newest < 0 else ()
             end = upto if revision >= 0 else connection.exec_driver_sql(_LAST_ROW).scalar_one() or 0
             rows = connection.exec_driver_sql(_RANGE.format(column), (place, min(place + step, end), upto))
-            return born, now, end, rows.cursor.fetchall(), erased
+            return born, now, end, _checked_rows(rows.cursor.fetchall()), erased
 
         while newest < 0 or place < last:
             born, now, last, rows, erased = self._run(read, reading=True)
@@ -305,7 +311,9 @@ class RatingsStore:
 
         Whether there is anything is asked outside of one, which takes a third of the time.
         """
-        born, newest = self._run(lambda connection: connection.execute(_STATE).one(), isolation_level="AUTOCOMMIT")
+        born, newest = self._run(
+            lambda connection: _checked_state(connection.execute(_STATE).one()), isolation_level="AUTOCOMMIT"
+        )
         if newest == revision:
             yield Changes(born, newest, [])
             return
@@ -319,9 +327,9 @@ class RatingsStore:
             parts = stream.partitions(PAGE)
             rows: Sequence[Any] = next(parts, [])
             while (following := next(parts, None)) is not None:
-                yield Changes(born, revision, rows, True, erased)
+                yield Changes(born, revision, _checked_rows(rows), True, erased)
                 rows, erased = following, []
-            yield Changes(born, newest, rows, erased=erased)
+            yield Changes(born, newest, _checked_rows(rows), erased=erased)
 
     def peek(self) -> int | None:
         """Return a number that changes when another connection writes; None if the store must be asked instead.
@@ -492,6 +500,23 @@ class RatingsStore:
             return sql.create_engine(self.address, pool_size=8, connect_args=patience, isolation_level=isolation)
         except ModuleNotFoundError:
             raise missing_extra("psycopg" if is_postgresql else "pymysql", "sql") from None
+
+
+def _checked_state(row: Any) -> tuple[str, int]:
+    """Return a store's name and revision; SQLite keeps anything in any column."""
+    born, revision = row
+    if not isinstance(born, str) or type(revision) is not int or not 0 <= revision < 2**62:
+        raise StoreAway("the database does not say how far it has been written to: restore it from a copy")
+    return born, revision
+
+
+def _checked_rows(rows: Sequence[Rating]) -> Sequence[Rating]:
+    """Return ratings, once all are of texts and finite numbers."""
+    for user, item, value in rows:
+        sound = value is None or (isinstance(value, int | float) and abs(value) <= LARGEST)
+        if not (sound and isinstance(user, str) and isinstance(item, str)):
+            raise StoreAway("the database holds a rating that is no text and number: restore it from a copy")
+    return rows
 
 
 def _set(connection: "Connection", **settings: str) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -48,6 +48,9 @@ class Confidence(LeastSquares):
     """
 
     kind: ClassVar[str] = "confidence"
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **LeastSquares.ranges, "unobserved_weight": (0.0, 1e9), "count_offset": (0.0, 1e9), "count_share": (0.0, 1e9),
+    }  # fmt: skip
 
     unobserved_weight: float = 0.0
     count_offset: float = 0.0

@@ -20,6 +20,7 @@ revisited".
 C. C. Johnson (2014), "Logistic matrix factorization for implicit feedback data".
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward, need_biases
 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Floats
@@ -57,14 +58,10 @@ class Logistic(Objective):
     """
 
     kind: ClassVar[str] = "logistic"
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"regularization": (0.0, 1e20), "negatives": (1, 1_000)}
 
     regularization: float = 0.0
     negatives: int = 1
-
-    @property
-    def whole_numbers(self) -> tuple[str, ...]:
-        """The fields that count something."""
-        return ("negatives",)
 
     @property
     def heeds_weights(self) -> bool:
@@ -118,6 +115,10 @@ class Logistic(Objective):
         effect = regression.design @ np.linalg.solve(regression.curvature(weights), asked.T)
         found: Doubles = (slopes + weights * (regression.design @ row))[:, None] * effect
         return found[: len(met)]
+
+    def check_parameters(self, parameters: Parameters) -> None:
+        """Check that both sides have biases; see `Objective.check_parameters`."""
+        need_biases(parameters, "user", "item")
 
     def _often(self, parameters: Parameters) -> Doubles:
         """Return how often a new item would be drawn beside the pairs of each user."""

@@ -12,12 +12,25 @@ from scipy import sparse
 
 from cofactor.errors import DataError
 
-__all__ = ["Goal", "Objective", "Parameters", "Placed", "Side", "Toward", "other_side"]
+__all__ = [
+    "Goal",
+    "Objective",
+    "Parameters",
+    "Placed",
+    "Side",
+    "Toward",
+    "need",
+    "need_biases",
+    "other_side",
+    "refuse_negative",
+]
 
 Goal = Literal["rating", "ranking"]
 Side = Literal["user", "item"]
 
 _Made = TypeVar("_Made")
+_LARGEST_RATING = 3.5e38
+_LARGEST = 1e16
 
 
 def other_side(side: Side) -> Side:
@@ -109,6 +122,9 @@ class Objective(abc.ABC):
     kind: ClassVar[str]
     """Its name in files."""
 
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """The least and the greatest that each of its numbers may be; where both are integers, it is a whole number."""
+
     goal: Goal = "rating"
     scale: tuple[float, float] | None = None
 
@@ -121,11 +137,6 @@ class Objective(abc.ABC):
     def heeds_weights(self) -> bool:
         """Whether some choices of a user can count more than others when the user is placed."""
         return False
-
-    @property
-    def whole_numbers(self) -> tuple[str, ...]:
-        """The names of the fields that count something, and so are at least 1."""
-        return ()
 
     @abc.abstractmethod
     def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
@@ -195,6 +206,15 @@ class Objective(abc.ABC):
             Naming the newcomer.
         """
 
+    def check_parameters(self, parameters: Parameters) -> None:  # noqa: B027 - most need vectors alone
+        """Check that a model from a file has the arrays that this objective needs, each as it needs it.
+
+        Raises
+        ------
+        CofactorError, ValueError
+            Naming the array.
+        """
+
     def grown(self, parameters: Parameters, n_users: int, n_items: int) -> Mapping[str, np.ndarray]:
         """Return a model's extras, lengthened for more users and items."""
         return parameters.extras
@@ -215,25 +235,62 @@ class Objective(abc.ABC):
         if unknown := set(values) - set(known):
             raise ValueError(f"unknown entries {sorted(unknown)}")
         if values.get("scale") is not None:
-            low, high = values["scale"]
-            values["scale"] = (float(low), float(high))
+            values["scale"] = _scale_from(values["scale"])
         objective = cls(**values)
+        if objective.goal not in ("rating", "ranking"):
+            raise ValueError(f"unknown goal {str(objective.goal)[:40]!r}")
         for name, entry in known.items():
-            _check_entry(name, getattr(objective, name), entry.default, name in objective.whole_numbers)
+            if isinstance(entry.default, bool) and not isinstance(getattr(objective, name), bool):
+                raise TypeError(f"{name} is not true or false")
+        for name, (least, most) in cls.ranges.items():
+            _check_number(name, getattr(objective, name), least, most)
         return objective
 
 
-def _check_entry(name: str, value: Any, default: Any, counts: bool) -> None:
-    if name == "goal":
-        if value not in ("rating", "ranking"):
-            raise ValueError(f"unknown goal {str(value)[:40]!r}")
-    elif isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} is not true or false")
-    elif name != "scale" and (isinstance(value, bool) or not isinstance(value, int | float)):
+def need(
+    arrays: Mapping[str, np.ndarray], name: str, kind: type, shape: tuple[int, ...], *, finite: bool = True
+) -> np.ndarray:
+    """Return an array of a model, once it is known to be there, of its type and of its shape, and not too large.
+
+    Raises
+    ------
+    DataError
+        Naming the array, what it is, and what it should be.
+    """
+    array = arrays.get(name)
+    if array is None or array.shape != shape or array.dtype != kind:
+        found = "missing" if array is None else f"{array.dtype} of shape {array.shape}"
+        raise DataError(f"the model's {name} is {found}, where {np.dtype(kind)} of shape {shape} is needed")
+    if finite and kind in (np.float32, np.float64) and array.size:
+        least, most = array.min(), array.max()  # NaN where there is one
+        if not (least >= -_LARGEST and most <= _LARGEST):
+            raise DataError(f"the model's {name} has a value that is not finite, or too large to be used")
+    return array
+
+
+def need_biases(parameters: Parameters, *sides: Side) -> None:
+    """Raise DataError where a side of a model has no biases."""
+    for side in sides:
+        if parameters.bias(side) is None:
+            raise DataError(f"the model has no {side}_bias, which its objective needs")
+
+
+def _scale_from(stored: Any) -> tuple[float, float]:
+    low, high = stored
+    for end in (low, high):
+        _check_number("scale", end, -_LARGEST_RATING, _LARGEST_RATING)
+    if low > high:
+        raise ValueError(f"scale goes from {low} down to {high}")
+    return float(low), float(high)
+
+
+def _check_number(name: str, value: Any, least: float, most: float) -> None:
+    whole = isinstance(least, int) and isinstance(most, int)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} should be a number")
-    elif counts and (not isinstance(value, int) or value < 1):
-        raise ValueError(f"{name} is {value!r}")
+    if not least <= value <= most or (whole and not isinstance(value, int)):
+        number = "a whole number" if whole else "a number"
+        raise ValueError(f"{name} is {str(value)[:40]}: it must be {number} from {least:g} to {most:g}")
 
 
 def refuse_negative(ids: pl.Series, rows: sparse.csr_array, advice: str) -> None:

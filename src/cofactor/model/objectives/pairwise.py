@@ -15,13 +15,14 @@ feedback".
 W. Zhang, T. Chen, J. Wang, Y. Yu (2013), "Optimizing top-n collaborative filtering via dynamic negative item sampling".
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy import sparse
 
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward, need_biases
 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Doubles, Floats
@@ -58,15 +59,13 @@ class Pairwise(Objective):
     """
 
     kind: ClassVar[str] = "pairwise"
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "learning_rate": (0.0, 1e3), "regularization": (0.0, 1e20), "negatives": (1, 1_000),
+    }  # fmt: skip
 
     learning_rate: float = 0.0
     regularization: float = 0.0
     negatives: int = 1
-
-    @property
-    def whole_numbers(self) -> tuple[str, ...]:
-        """The fields that count something."""
-        return ("negatives",)
 
     @property
     def heeds_weights(self) -> bool:
@@ -140,6 +139,10 @@ class Pairwise(Objective):
         self._placed_users(parameters, row, parts)
         added: np.ndarray = parts @ items[item_rows].astype(np.float64).T
         return added
+
+    def check_parameters(self, parameters: Parameters) -> None:
+        """Check that items have biases; see `Objective.check_parameters`."""
+        need_biases(parameters, "item")
 
     def _steps(self) -> tuple["Floats", float, int]:
         """Return the falling lengths of the steps, one for each pass, the penalty, and how many items are drawn."""

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.errors import DataError, SettingError
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward
+from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward, need, need_biases
 
 if TYPE_CHECKING:
     from cofactor.model.bayesian.row_system import Array
@@ -31,6 +31,7 @@ class Posterior(Objective):
     """
 
     kind: ClassVar[str] = "posterior"
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"n_samples": (1, 1_000_000)}
 
     n_samples: int = 1
 
@@ -38,11 +39,6 @@ class Posterior(Objective):
     def draws(self) -> int:
         """How many draws are side by side in a vector."""
         return self.n_samples
-
-    @property
-    def whole_numbers(self) -> tuple[str, ...]:
-        """The fields that count something."""
-        return ("n_samples",)
 
     def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Draw vectors and biases for new rows, each given a draw of the other side; see `Objective.place`.
@@ -59,6 +55,25 @@ class Posterior(Objective):
             )
         sides = (draws.users, draws.items) if side == "user" else (draws.items, draws.users)
         return Placed(*_placed(rows, *sides, draws, f"{side}s"))
+
+    def check_parameters(self, parameters: Parameters) -> None:
+        """Check every array of the draws; see `Objective.check_parameters`."""
+        need_biases(parameters, "user", "item")
+        extras, draws = parameters.extras, self.n_samples
+        if parameters.user_vectors.shape[1] % draws:
+            raise DataError(f"vectors of {parameters.user_vectors.shape[1]} columns cannot hold {draws} draws")
+        size = parameters.user_vectors.shape[1] // draws + 1
+        _check_positive("draws.noise", need(extras, "draws.noise", np.float64, (draws,)))
+        for side, vectors in (("users", parameters.user_vectors), ("items", parameters.item_vectors)):
+            name = f"draws.{side}."
+            need(extras, f"{name}bias", np.float32, (len(vectors), draws))
+            need(extras, f"{name}mean", np.float64, (draws, size))
+            _check_positive(f"{name}weights", need(extras, f"{name}weights", np.float32, (len(vectors), draws)))
+            _check_positive(f"{name}freedom", need(extras, f"{name}freedom", np.float64, (draws,)))
+            _check_definite(f"{name}precision", need(extras, f"{name}precision", np.float64, (draws, size, size)))
+            if (linked := extras.get(f"{name}loadings.0")) is not None:
+                need(extras, f"{name}loadings.0", np.float32, (max(len(linked), 1), draws, size))
+        _check_levels(extras, draws)
 
     def grown(self, parameters: Parameters, n_users: int, n_items: int) -> Mapping[str, np.ndarray]:
         """Return the extras with more rows, which have no bias and the noise of the average row."""
@@ -92,6 +107,35 @@ class Posterior(Objective):
         draws = draws_of(parameters)
         columns = [_shares(draws, met, values, user_row, int(item)) for item in item_rows]
         return np.asarray(columns).reshape(len(item_rows), len(met)).T
+
+
+def _check_positive(name: str, array: np.ndarray) -> None:
+    if array.size and array.min() <= 0:
+        raise DataError(f"the model's {name} holds a number that is not above 0")
+
+
+def _check_definite(name: str, matrices: np.ndarray) -> None:
+    """Check that matrices of precisions are ones, so that rows can be drawn by them."""
+    try:
+        np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        raise DataError(f"the model's {name} is not positive definite") from None
+
+
+def _check_levels(extras: Mapping[str, np.ndarray], draws: int) -> None:
+    """Check the cut points and the levels of a probit model, which only together make sense."""
+    cuts = extras.get("draws.cuts", np.zeros((draws, 0)))
+    if cuts.ndim != 2 or cuts.shape[1] == 0:
+        need(extras, "draws.cuts", np.float64, (draws, 0))
+        if "draws.levels" in extras:
+            raise DataError("the model has levels of ratings, and no cut points between them")
+        return
+    need(extras, "draws.cuts", np.float64, (draws, max(cuts.shape[1], 3)), finite=False)
+    levels = need(extras, "draws.levels", np.float64, (cuts.shape[1] - 1,))
+    ends = cuts[:, 0] == -np.inf, cuts[:, -1] == np.inf
+    rising = np.isfinite(cuts[:, 1:-1]).all() and (np.diff(cuts[:, 1:-1]) >= 0).all() and (np.diff(levels) > 0).all()
+    if not (rising and np.all(ends)):
+        raise DataError("the cut points or the levels of the model's ratings are not in order")
 
 
 def _placed(

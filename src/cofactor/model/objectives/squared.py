@@ -3,7 +3,7 @@
 import abc
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar
@@ -57,6 +57,10 @@ class LeastSquares(Objective):
     non_negative : bool
         Whether vectors have no negative entry.
     """
+
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "regularization": (0.0, 1e20), "bias_regularization": (0.0, 1e20), "nu": (0.0, 2.0),
+    }  # fmt: skip
 
     regularization: float = 0.0
     bias_regularization: float = 0.0

@@ -1,7 +1,7 @@
 """Operations: health, readiness, metrics for Prometheus, reloading the model."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -103,17 +103,17 @@ def _is_ready(service: Service) -> bool:
     return service.models.current.warmed.is_set() and not service.ratings.is_opening
 
 
-def _gauges(service: Service) -> Iterator[tuple[str, str, float]]:
+def _gauges(service: Service) -> Iterator[tuple[str, Mapping[str, str], float]]:
     served = service.models.current
-    yield "ready", "", float(_is_ready(service))
-    yield "stored_ratings", "", float(len(service.ratings))
-    yield "background_failures", "", float(len(service.failing))
-    yield "store_up", "", float(service.ratings.is_current)
-    yield "model_loaded_seconds", "", seconds_since(served.loaded_at)
+    yield "ready", {}, float(_is_ready(service))
+    yield "stored_ratings", {}, float(len(service.ratings))
+    yield "background_failures", {}, float(len(service.failing))
+    yield "store_up", {}, float(service.ratings.is_current)
+    yield "model_loaded_seconds", {}, seconds_since(served.loaded_at)
     if (trained := _timestamp(served.model.origin.trained_at)) is not None:
-        yield "model_age_seconds", "", seconds_since(trained)
-    yield "model_info", f'{{digest="{served.digest}",solver="{served.label["solver"]}"}}', 1.0
-    yield "process_resident_bytes", "", float(resident_bytes())
+        yield "model_age_seconds", {}, seconds_since(trained)
+    yield "model_info", {"digest": served.digest, "solver": str(served.label["solver"])}, 1.0
+    yield "process_resident_bytes", {}, float(resident_bytes())
 
 
 def _timestamp(text: str) -> float | None:
