@@ -19,6 +19,7 @@ import mutations
 import numpy as np
 
 STORED = Path(__file__).parents[1] / "stored" / "format-3"
+TOOLS = Path(__file__).parents[2] / "tools"
 SECONDS = 10
 FIRST_SECONDS = 120  # kernels are compiled
 BYTES = 200_000_000
@@ -62,7 +63,7 @@ class Victim:
         command = [sys.executable, Path(__file__).with_name("victims.py"), self.name]
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.scratch = tempfile.TemporaryDirectory()
-        found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": self.scratch.name}
+        found = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(TOOLS)]), "TMPDIR": self.scratch.name}
         piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors}
         self.process = subprocess.Popen(command, env=found, **piped)
         with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,8 @@
 Each works on rows ``first`` to ``last`` of compressed rows, in a fixed order, and writes to entries that no other
 thread writes to. The functions that NumPy code calls are at the end. Symbols: ``indptr`` and ``indices`` are those of a
 table of users × items with sorted rows.
+
+Relies on compressed rows that are sound (`cofactor.data.sound_rows`), and on lists of item rows that are there.
 """
 
 from typing import Any

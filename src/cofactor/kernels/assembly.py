@@ -12,6 +12,9 @@ way without changing a bit. Symbols, for one row with ``m`` ratings of rank ``r`
 ``r`` is padded to whole registers (`padded`). Padding is zero in the panel and one on the matrix's diagonal,
 so that a padded coordinate is zero in the solution. Scratch arrays belong to the caller, who makes one set
 per task.
+
+Relies on columns of ratings that are rows of ``vectors``, and on vectors padded to whole registers: `Equations` of
+`cofactor.model.least_squares` sees to the padding, and `cofactor.data.sound_rows` to the columns of tables from files.
 """
 
 import numpy as np

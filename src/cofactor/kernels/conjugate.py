@@ -2,6 +2,8 @@
 
 Symbols as in `kernels`; here the whole row is kept near as one panel, padded by ratings of weight zero to a
 whole number of tiles, and each step reads it once.
+
+Relies on what `cofactor.kernels.assembly` relies on.
 """
 
 import numpy as np

@@ -2,6 +2,8 @@
 
 Symbols as in `kernels`, arguments as in `row_methods`. What a row predicts for its ratings is kept up
 to date, so that each block's equation is about what the other coordinates leave unexplained.
+
+Relies on what `cofactor.kernels.assembly` relies on.
 """
 
 import numpy as np

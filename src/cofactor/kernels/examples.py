@@ -8,6 +8,8 @@ a user ``u`` with the vector ``x`` and an item ``i``:
 
 A pair that was chosen and the items drawn beside it are looked at together and then moved together, so that none waits
 for the vector that the one before it has moved. Vectors are padded to whole registers, as rows of C-contiguous arrays.
+
+Relies on what `cofactor.kernels.pairs` relies on, and on biases for every row.
 """
 
 import math

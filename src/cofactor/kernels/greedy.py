@@ -7,6 +7,9 @@ the first.
 
 Symbols: two items are similar by the cosine of their groups, sim = |A ∩ B| / √(|A| |B|). The relevance of a candidate
 is its score, scaled so that the list's candidates reach from 0 to 1.
+
+Relies on ``starts`` that rise to the number of candidates, on candidates that are items, and on codes below ``groups``:
+`cofactor.lists` makes all of them.
 """
 
 import math

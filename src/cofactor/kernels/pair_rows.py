@@ -2,6 +2,9 @@
 
 One row in one thread in a fixed order, with random numbers that hang on the pass and the place within the row alone: a
 newcomer gets the same vector whoever is placed beside them. Symbols as in `cofactor.kernels.pairs`.
+
+Relies on compressed rows that are sound (`cofactor.data.sound_rows`), on padded vectors, and on a bias for every item,
+which `Pairwise.check_parameters` sees to.
 """
 
 import numpy as np

@@ -8,6 +8,9 @@ a user ``u`` with the vector ``x``, an item ``i`` that they chose and one, ``j``
 
 ``CHUNK`` pairs of one user are looked at together and then moved together, so that no pair waits for the vector that
 the pair before it has moved. Vectors are padded to whole registers, as rows of C-contiguous arrays.
+
+Relies on compressed rows that are sound (`cofactor.data.sound_rows`), on one row of ``users`` and ``items`` for each of
+theirs, and on padded vectors, which `cofactor.model.pair_blocks` checks.
 """
 
 import math

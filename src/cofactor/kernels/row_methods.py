@@ -4,6 +4,8 @@ A task's arguments are the same for every method: the rows ``first`` to ``last``
 (indices, values, offsets, weight, target), the fixed side's vectors, the shared part ``equation`` (gram,
 penalty, prior; padded) and each row's ``scale`` of the penalty. Results go to ``out`` (rows, rank) and
 ``status`` (rows,). Symbols as in `kernels`.
+
+Relies on what `cofactor.kernels.assembly` relies on, and on ``indptr`` that rises to the number of ratings.
 """
 
 import numpy as np

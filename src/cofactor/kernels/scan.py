@@ -10,6 +10,9 @@ user for whom more is left than the buffer holds, say because everything ties, i
 serve them. What a user gets depends on no other, so neither blocks nor threads change a bit.
 
 Reference: Teflioudi and Gemulla (2016), Exact and Approximate Maximum Inner Product Search with LEMP.
+
+Relies on exclusions within ``indices`` that are rows of items (`cofactor.data.sound_rows` of tables from files), and on
+an `Index` that was made of the same vectors.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,7 @@
-"""Items that a user has not met, by their place among them."""
+"""Items that a user has not met, by their place among them.
+
+Relies on compressed rows that are sound (`cofactor.data.sound_rows`), and on places below the number of unmet items.
+"""
 
 import numpy as np
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from cofactor.data.preparation import Alike, AsGiven
 from cofactor.errors import CofactorError
 from cofactor.model import trend
 from cofactor.model.factors import Factors, needs_every_draw, parameters_of
@@ -108,9 +109,9 @@ def _check_features(model: Factors) -> None:
 
 
 def _check_values(model: Factors) -> None:
-    """Check that what becomes of the raw values is finite."""
+    """Check that what becomes of the raw values, which are finite, is so too."""
     values = model.seen.data
-    if len(values):
+    if len(values) and not isinstance(model.preparation, AsGiven | Alike):
         ends = np.array([values.min(), values.max()], np.float32)
         with np.errstate(all="ignore"):
             if not np.isfinite(model.preparation.apply(ends)).all():

@@ -31,7 +31,7 @@ from cofactor.model.factors import Factors
 from cofactor.model.folder import is_model_folder, load_folder
 from cofactor.model.objectives import objective_from
 from cofactor.model.packed_tables import numbers_of, packed_tables, packed_texts, texts_of, unpacked_tables
-from cofactor.model.tensors import check_sums, opened_tensors, write_tensors
+from cofactor.model.tensors import opened_tensors, write_tensors
 from cofactor.model.upgrade import upgraded
 
 __all__ = ["FORMAT_VERSION", "load", "open_model", "save"]
@@ -157,7 +157,7 @@ def _of_file(source: Path, keep: Keep) -> Factors:
         _check_memory(source, sum(array.nbytes for array in file.arrays.values()))
     model = _model(card, file.arrays, keep)
     check_loaded(model)
-    check_sums(card, file.arrays)
+    file.check_sums(card)
     return model
 
 

@@ -1,6 +1,7 @@
 """A safetensors file, checked before it is believed: its header, its arrays mapped into memory, their checksums."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from cofactor.errors import DataError
 from cofactor.gate import MOST_OF_A_CARD, checksum, ordinary
 
-__all__ = ["TensorFile", "check_sums", "opened_tensors", "write_tensors"]
+__all__ = ["TensorFile", "opened_tensors", "write_tensors"]
 
 MOST_OF_A_HEADER = 2 * MOST_OF_A_CARD
 """Bytes of the names, types and places of all arrays, and of the description among them."""
@@ -26,6 +27,8 @@ _TYPES: dict[str, type[np.generic]] = {
 }  # fmt: skip
 """What safetensors calls NumPy's types."""
 _MOST_AXES = 8
+_MOST_REMEMBERED = 1_000
+_sound: set[tuple[int, ...]] = set()  # states of files whose checksums were right
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,29 @@ class TensorFile:
 
     metadata: Mapping[str, str]
     arrays: Mapping[str, np.ndarray]
+    state: tuple[int, ...] = ()
+    """Which file it is, in which state: its device, number, size and time of change."""
+
+    def check_sums(self, card: Mapping[str, Any]) -> None:
+        """Check the arrays that a description has checksums of, once for each state of the file in a process.
+
+        Files that are older than checksums have none.
+
+        Raises
+        ------
+        ValueError
+            Naming the array that is not what was written.
+        """
+        if (sums := card.get(SUMS)) is None or self.state in _sound:
+            return
+        if not isinstance(sums, dict) or sums.keys() != self.arrays.keys():
+            raise ValueError("its arrays are not those that were written")
+        for name, array in self.arrays.items():
+            if checksum(array) != sums[name]:
+                raise ValueError(f"{name} is not what was written: the file was damaged")
+        if len(_sound) >= _MOST_REMEMBERED:
+            _sound.clear()
+        _sound.add(self.state)
 
 
 def opened_tensors(path: Path, error: type[Exception], remedy: str) -> TensorFile:
@@ -62,8 +88,10 @@ def opened_tensors(path: Path, error: type[Exception], remedy: str) -> TensorFil
             _check_places(places, size - 8 - length)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as reason:
             raise error(f"{path} is not a whole safetensors file ({_told(reason)}): {remedy}") from reason
+        known = os.fstat(file.fileno())
+        state = (known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns)
         whole = np.memmap(file, np.uint8, "r").view(np.ndarray) if size else np.empty(0, np.uint8)
-    return TensorFile(metadata, {name: place.within(whole[8 + length :]) for name, place in places.items()})
+    return TensorFile(metadata, {name: place.within(whole[8 + length :]) for name, place in places.items()}, state)
 
 
 def write_tensors(
@@ -93,23 +121,6 @@ def write_tensors(
     if len(text) > MOST_OF_A_CARD:
         raise DataError(f"a description takes {len(text):,} bytes, and {MOST_OF_A_CARD:,} are the most")
     save_file(rows, path, {name: text})
-
-
-def check_sums(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Check the arrays that a description has checksums of; files that are older than these have none.
-
-    Raises
-    ------
-    ValueError
-        Naming the array that is not what was written.
-    """
-    if (sums := card.get(SUMS)) is None:
-        return
-    if not isinstance(sums, dict) or sums.keys() != arrays.keys():
-        raise ValueError("its arrays are not those that were written")
-    for name, array in arrays.items():
-        if checksum(array) != sums[name]:
-            raise ValueError(f"{name} is not what was written: the file was damaged")
 
 
 @dataclass(frozen=True)

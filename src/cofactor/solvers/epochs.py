@@ -18,7 +18,7 @@ from cofactor.errors import ModelFileError, SettingError
 from cofactor.files import checked_version, replacing
 from cofactor.model.cards import UNSOUND, history_from, reason_of
 from cofactor.model.factors import Factors
-from cofactor.model.tensors import TensorFile, check_sums, opened_tensors, write_tensors
+from cofactor.model.tensors import TensorFile, opened_tensors, write_tensors
 from cofactor.solvers.base import Callback, Epoch, unset_extras
 
 __all__ = ["Arrays", "Checkpoint", "History", "Progress", "run_epochs"]
@@ -147,7 +147,7 @@ class Checkpoint:
             if len(done) != 1 or type(best_epoch) is not int or not -1 <= best_epoch < max(done):
                 raise ValueError("the figures of its epochs do not belong together")
             if same:
-                check_sums(card, tensors)
+                self._file.check_sums(card)
                 now, best = ({k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "best."))
                 if bool(best) != (best_epoch >= 0) or len(now) + len(best) != len(tensors):
                     raise ValueError("its arrays are not those of a training")

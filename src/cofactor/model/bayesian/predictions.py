@@ -9,6 +9,8 @@ noise; its own noise weight, which depends on its errors, is settled in a few ro
 
 Reference: Salakhutdinov and Mnih (2008), "Bayesian probabilistic matrix factorization using Markov chain
 Monte Carlo".
+
+Relies on rows that are there and on draws of the shapes that `Posterior.check_parameters` checks, and `draws_of` again.
 """
 
 import functools

@@ -12,6 +12,8 @@ integrated out.
 
 Reference: Albert and Chib (1993), "Bayesian analysis of binary and polychotomous response data"; Cowles
 (1996), "Accelerating Monte Carlo Markov chain convergence for cumulative-link generalized linear models".
+
+Relies on levels between cut points that rise, and on draws of the shapes that `Posterior.check_parameters` checks.
 """
 
 import math

@@ -9,6 +9,8 @@ Algorithm: sums of outer products of [x_j, y_j], eight ratings at a time; elimin
 back substitution, to which a normal added at each step turns the solution into an exact draw.
 
 Reference: Golub and Van Loan (2013), "Matrix computations", section 4.1 (the LDL' factorization).
+
+Relies on compressed rows that are sound (`cofactor.data.sound_rows`).
 """
 
 from collections.abc import Callable

@@ -13,6 +13,9 @@ features, one feature after another over the residual: a few operations a rating
 Reference: Salakhutdinov and Mnih (2008), "Bayesian probabilistic matrix factorization using Markov chain
 Monte Carlo"; Koren (2008), "Factorization meets the neighborhood"; Simm et al. (2017), "Macau: scalable
 Bayesian factorization with high-dimensional side information using MCMC".
+
+Relies on compressed rows that are sound (`cofactor.data.sound_rows`), and on arrays of a chain that are all of one
+shape: `cofactor.solvers.epochs` checks those of a checkpoint.
 """
 
 import numpy as np
