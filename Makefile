@@ -26,7 +26,7 @@ test: .venv/ready  ## run the tests, in JOBS processes (2)
 test-long: .venv/ready  ## the tests, with the long form of those that have one
 	COFACTOR_TEST_LONG=1 $(BIN)/pytest -q
 
-release-check: .venv/ready  ## wheel and sdist in empty environments, each extra, the oldest dependencies (an hour)
+release-check: .venv/ready  ## wheel and sdist in empty environments, each extra, the oldest dependencies, known vulnerabilities, a bill of materials (an hour)
 	COFACTOR_TEST_LONG=1 $(BIN)/pytest -q tests/release
 
 check: .venv/ready  ## formatting, lint, types, the import contract, the project's metadata, doctests, the documentation

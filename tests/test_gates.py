@@ -497,6 +497,9 @@ def test_settings_that_no_fit_ends_with_are_refused():
     for make in (lambda: ALS(regularization=1e308), lambda: ALS(nu=1e19), lambda: BPR(negatives=10**9)):
         with pytest.raises(cf.SettingError, match="of at most"):
             make()
+    with pytest.raises(cf.SettingError, match="seed=None"):
+        ALS(seed=None)
+    assert ALS(patience=None).patience is None
 
 
 def test_a_description_that_no_reader_takes_is_not_written(tmp_path):

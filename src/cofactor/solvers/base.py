@@ -180,9 +180,10 @@ def check_settings(solver: Any, **least: float) -> None:
     SettingError
         Naming the setting, its value and the least.
     """
+    optional = {field.name for field in dataclasses.fields(solver) if field.default is None}
     for name, bound in least.items():
         value = getattr(solver, name)
-        if value is None:
+        if value is None and name in optional:
             continue
         if isinstance(value, np.generic):
             value = value.item()
