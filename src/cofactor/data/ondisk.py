@@ -160,8 +160,9 @@ def read_folder(folder: str | os.PathLike[str]) -> Stored:
             f"{source} is not a folder of interactions ({_told(error)}): write it with Interactions.write"
         ) from error
     try:
-        found = _read_parts(source, name)
-        if not was_checked(source, files := _files_of(source)):
+        known = was_checked(source, files := _files_of(source))
+        found = _read_parts(source, name, known)
+        if not known:
             _check(source, found, sums)
             remember_checked(source, files)
     except DataError:
@@ -180,14 +181,14 @@ def _files_of(folder: Path) -> list[Path]:
     return [file for file in there if file.exists()]
 
 
-def _read_parts(source: Path, name: str) -> Stored:
+def _read_parts(source: Path, name: str, known: bool) -> Stored:
     """Map the arrays and read the tables of both sides, once types and lengths fit each other."""
     user_starts = _mapped(source, ARRAYS[0])
     n_users = len(user_starts) - 1
-    tables = {"user": _table(source, "user", n_users)}
+    tables = {"user": _table(source, "user", n_users, known)}
     transposed = (source / f"{TRANSPOSED[0]}.npy").exists()
     n_items = len(_mapped(source, TRANSPOSED[0])) - 1 if transposed else None
-    tables["item"] = _table(source, "item", n_items)
+    tables["item"] = _table(source, "item", n_items, known)
     users, items = (Vocabulary(table[side], kind=side) for side, table in tables.items())
     matrix = _matrix(source, ARRAYS, (len(users), len(items)))
     by_item = _matrix(source, TRANSPOSED, (len(items), len(users))) if transposed else None
@@ -232,9 +233,11 @@ def _matrix(folder: Path, names: tuple[str, ...], shape: tuple[int, int]) -> spa
     return as_csr(values, indices, indptr, shape)
 
 
-def _table(folder: Path, side: str, n: int | None) -> pl.DataFrame:
+def _table(folder: Path, side: str, n: int | None, known: bool) -> pl.DataFrame:
     """Read what is known of one side, once its columns are of types that tables keep and its rows as many as wanted."""
     path = folder / f"{side}s.parquet"
+    if known:
+        return pl.read_parquet(path)
     ordinary(path, DataError, _REMEDY).close()
     table = pl.scan_parquet(path)
     unfit = [kind for kind in table.collect_schema().values() if not can_be_kept(kind)]
