@@ -394,7 +394,7 @@ class RatingsStore:
         engine = self._made()
         try:
             return version_of(engine)
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
             self._fail(error)
         finally:
             engine.dispose()
@@ -453,7 +453,7 @@ class RatingsStore:
     def _failing_as_away(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
