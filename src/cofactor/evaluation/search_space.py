@@ -108,6 +108,8 @@ def search_space(
     given: Mapping[str, Any] | None = None,
     fixed: Sequence[str] = (),
     also: Space | None = None,
+    *,
+    alone: bool = True,
 ) -> Space:
     """Derive what to try from a solver's fields, by their names and types.
 
@@ -126,6 +128,8 @@ def search_space(
         Fields that are not searched.
     also : mapping of str to Range or Choices, optional
         What to try for further fields, where the solver has them; see `time_space`.
+    alone : bool
+        Whether what is given is all that is searched. Before version 0.2 it was not.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def search_space(
     for name in kinds:
         if name in given:
             space[name] = _as_given(name, given[name], kinds[name])
-        elif given:
+        elif given and alone:
             continue
         elif also and name in also and name not in fixed:
             space[name] = also[name]

@@ -26,7 +26,7 @@ try:
 except ImportError as error:
     raise missing_extra("optuna", "tune") from error
 
-__all__ = ["STATES", "Stopped", "begin", "best_value", "close", "finished", "importances", "judge", "opened"]
+__all__ = ["STATES", "Stopped", "begin", "best_value", "close", "finished", "importances", "is_of", "judge", "opened"]
 
 Stopped = optuna.TrialPruned
 """Raised to stop a trial that is not promising."""
@@ -106,6 +106,22 @@ def opened(
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             study.tell(trial.number, state=TrialState.FAIL)  # its process was killed; the settings are tried again
         yield study
+
+
+def is_of(path: str | os.PathLike[str] | None, search: Mapping[str, Any]) -> bool:
+    """Return whether there is a study of this search in a file; what is no study is not, and `opened` says so."""
+    if path is None or not Path(path).is_file():
+        return False
+    _check_kind(path)
+    content = read_bytes(Path(path), _MOST_BYTES, ModelFileError, "remove it to start anew")
+    for old, new in _RENAMED_SINCE_1.items():
+        content = content.replace(old, new)
+    wanted = json.loads(json.dumps(search))
+    with contextlib.suppress(ValueError, AttributeError):
+        for line in content.splitlines():
+            if b'"search"' in line:
+                return bool(json.loads(line).get("user_attr", {}).get("search") == wanted)
+    return False
 
 
 def _study(storage: Any, direction: str, pruner: Any) -> Any:

@@ -505,14 +505,25 @@ def tune(
     Target.of(metric).check_fits(base)
     of_time = {} if train.timestamps is None else time_space(split, float(np.ptp(train.timestamps)))
     of_time = {name: tried for name, tried in of_time.items() if name not in getattr(base, "for_lists_alone", ())}
-    search = _Search.of(base, search_space(base, space, held, of_time), Target.of(metric), set(space or {}))
+    ways = [
+        _Search.of(base, search_space(base, space, held, of_time, alone=alone), Target.of(metric), set(space or {}))
+        for alone in (True, False)
+    ]
     average_row = _average_row(train)
     parts = validation_parts(train, split, validation_fraction, folds, seed, horizon=horizon)
     measured = _knowable(parts) if split in BY_DATE else parts
     n_unknown = sum(len(whole) - len(known) for (_, whole), (_, known) in zip(parts, measured, strict=True))
-    protocol = {"split": split, "validation_fraction": validation_fraction, "folds": len(parts), "seed": seed}
+    protocol: dict[str, Any] = {
+        "split": split,
+        "validation_fraction": validation_fraction,
+        "folds": len(parts),
+        "seed": seed,
+    }
     protocol |= {} if horizon is None else {"horizon": duration(horizon, "horizon")}
-    described = {**search.described(), **protocol, "data": _digest(train)}
+    protocol["data"] = _digest(train)
+    earlier = {**ways[1].described(), **protocol}
+    search = ways[studies.is_of(study, earlier)]  # a study that searched more than what is given goes on so
+    described = {**search.described(), **protocol}
     maximize, warm_up = search.metric.maximize, max(search.looks) // 4
     end = math.inf if timeout is None else time.monotonic() + duration(timeout, "timeout")
     with studies.opened(study, described, maximize=maximize, warm_up=warm_up, solver=search.rebuilt) as kept:
