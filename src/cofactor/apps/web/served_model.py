@@ -5,6 +5,7 @@ import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from cofactor.apps.web.item_index import ItemIndex
 from cofactor.apps.web.scale import Scale, scale_of
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
-from cofactor.model.factors import Factors, exact_of, needs_every_draw, ranked_rows
+from cofactor.lists.attribute_values import Attribute, attributes_in
+from cofactor.lists.attributes import ItemAttributes
+from cofactor.lists.where import rows_where
+from cofactor.model.factors import Factors, attributes_of, exact_of, needs_every_draw, ranked_rows
 from cofactor.model.forgetting import users_in, write_without
 from cofactor.model.storage import load
 
@@ -89,6 +93,21 @@ class ServedModel:
         """The item side of the product in double precision, for exact positions."""
         return exact_of(self.model).items.astype(np.float64)
 
+    @property
+    def attributes(self) -> ItemAttributes:
+        """What is known of the items, as rules read it."""
+        return attributes_of(self.model)
+
+    @functools.cached_property
+    def attribute_values(self) -> list[Attribute]:
+        """What is known of the items, with the values of what has few."""
+        return attributes_in(self.attributes.table)
+
+    @functools.cached_property
+    def rows_where(self) -> Callable[[str], np.ndarray]:
+        """From a condition to a mask of the items that it holds for; the last few are kept."""
+        return functools.lru_cache(maxsize=16)(lambda where: rows_where(where, self.attributes.table))
+
     def user_row(self, user: str) -> int:
         """Return the row of a user, or -1, also for one who was erased since the model was trained."""
         identifier = self.model.users.parse(user)
@@ -128,7 +147,7 @@ class ServedModel:
             somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
             with contextlib.suppress(CofactorError):  # where fold-in is impossible, each request that needs it says so
                 place_rows(self.model, self.model.seen[somebody : somebody + 1], "user")
-        _ = self.items.search, self.plane
+        _ = self.items.search, self.plane, self.attribute_values
         self.warmed.set()
 
 

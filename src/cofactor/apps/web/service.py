@@ -77,7 +77,12 @@ class Service:
 
     async def work(self, served: ServedModel, request: ServiceListRequest | None, task: Callable[[], Result]) -> Result:
         """Run a quick task at once, and any other (None: not known to be quick) in a thread."""
-        quick = request is not None and request.n <= _MAX_QUICK_N and not request.reasons and not served.is_slow
+        quick = (
+            request is not None
+            and request.n <= _MAX_QUICK_N
+            and not (request.reasons or request.ranking.rerank)
+            and not served.is_slow
+        )
         return task() if quick else await run_in_threadpool(task)
 
     async def list_for(

@@ -1,5 +1,6 @@
 """Items: search by title, what is known of one, similar ones, the map; and the model that they belong to."""
 
+import dataclasses
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from cofactor.apps.web.recommendations import similar
-from cofactor.apps.web.requests import KNOWN_PARAMETERS_ONLY, ItemId, ItemPath
+from cofactor.apps.web.requests import KNOWN_PARAMETERS_ONLY, ItemId, ItemPath, Where
 from cofactor.apps.web.responses import PROBLEMS, ItemDetails, ItemList, Labelled, ListedItem, json_response
 from cofactor.apps.web.service import service_of
 
@@ -26,6 +27,31 @@ class SimilarItems(Labelled):
     item: str = Field(examples=["50"])
     title: str | None = Field(examples=["Star Wars (1977)"])
     items: list[ListedItem]
+
+
+class ValueOfAttribute(BaseModel):
+    """A value that items have."""
+
+    value: bool | int | float | str = Field(examples=["Comedy"])
+    count: int = Field(description="How many items have it.", examples=[505])
+    where: str = Field(description="The condition that finds them.", examples=["'Comedy' in genres"])
+
+
+class ItemAttribute(BaseModel):
+    """A column of what is known of the items."""
+
+    name: str = Field(examples=["genres"])
+    type: Literal["text", "number", "boolean", "date", "time", "list", "other"]
+    known: int = Field(description="Of how many items it is known.", examples=[1682])
+    values: list[ValueOfAttribute] | None = Field(description="None where there are more than 50.")
+    low: bool | int | float | str | None = Field(description="Where the range of numbers and dates begins.")
+    high: bool | int | float | str | None
+
+
+class AttributeList(Labelled):
+    """What is known of the items."""
+
+    attributes: list[ItemAttribute]
 
 
 class MapItem(ItemDetails):
@@ -101,12 +127,25 @@ async def details(request: Request, item: ItemPath) -> Response:
 
 
 @router.get("/items/{item}/similar", response_model=SimilarItems, tags=["items"])
-async def like_an_item(request: Request, item: ItemPath, n: _N = 10) -> Response:
+async def like_an_item(
+    request: Request,
+    item: ItemPath,
+    n: _N = 10,
+    where: Annotated[Where | None, Query(description="Only items for which this holds, as in a list.")] = None,
+) -> Response:
     """The items that the same people like."""
     service = service_of(request)
     served = service.models.current
     row = service.item_row(served, item)
-    return json_response(await run_in_threadpool(lambda: similar(served, row, n)))
+    return json_response(await run_in_threadpool(lambda: similar(served, row, n, where)))
+
+
+@router.get("/attributes", response_model=AttributeList, tags=["items"])
+async def attributes(request: Request) -> Response:
+    """What is known of the items: the columns that conditions and rules can name, with their values where few."""
+    served = service_of(request).models.current
+    found = await run_in_threadpool(lambda: served.attribute_values)
+    return json_response({**served.label, "attributes": [dataclasses.asdict(one) for one in found]})
 
 
 @router.get("/map", response_model=ItemMap, tags=["items"])
