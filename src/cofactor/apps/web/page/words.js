@@ -61,3 +61,9 @@ export function listInWords(items, shownBefore) {
   const changes = [fresh && `${fresh} new`, moved && `${moved} moved`].filter(Boolean).join(", ") || "nothing moved";
   return `The list changed: ${changes}. First is ${shownTitle(items[0])}.`;
 }
+
+/** Return the name of a column as a label: "Release country" for release_country. */
+export function nameInWords(name) {
+  const words = name.replaceAll("_", " ").trim() || name;
+  return words[0].toUpperCase() + words.slice(1);
+}
