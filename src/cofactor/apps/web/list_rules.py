@@ -30,11 +30,13 @@ class FieldError(SettingError):
     field : str
         Its name.
     problem : str
+    part : str, optional
+        Of the request; if not given, where fields of its kind are.
     """
 
-    def __init__(self, field: str, problem: str) -> None:
+    def __init__(self, field: str, problem: str, part: str = "") -> None:
         super().__init__(problem)
-        self.field = field
+        self.field, self.part = field, part
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(FieldError)
     async def unfit(request: Request, error: FieldError) -> Response:
-        part = "body" if request.method == "POST" else "query"
+        part = error.part or ("body" if request.method == "POST" else "query")
         errors = [{"where": f"{part}.{error.field}", "problem": str(error)[:_LONGEST_PROBLEM]}]
         return problem_response(Problem(422, _INVALID, "invalid", errors=errors))
 

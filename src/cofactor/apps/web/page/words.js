@@ -32,7 +32,7 @@ function titleOnly(title) {
 /** Return what is known of an item besides its title. */
 export function known(item) {
   const raters = item.rated_by ? `rated by ${count(item.rated_by, "person", "people")}` : "rated by nobody yet";
-  return [item.year, item.genres.slice(0, 3).join(", "), raters].filter(Boolean).join(" · ");
+  return [item.new && "new", item.year, item.genres.slice(0, 3).join(", "), raters].filter(Boolean).join(" · ");
 }
 
 /** Return a rating's value as it is written: 4, 3.5. */
