@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from cofactor.apps.options import flag
 from cofactor.apps.sources import is_named, open_data
 from cofactor.errors import SettingError
 from cofactor.evaluation.report import Report
@@ -122,10 +123,10 @@ def _layout(options: Mapping[str, Any]) -> Layout:
     SettingError
         If an option works on one machine only.
     """
-    for name in ("memory", "query", "encoding", "items", "users"):
+    for name in ("memory", "query", "encoding", "items", "users", "items_query", "users_query"):
         if options.get(name) is not None:
             raise SettingError(
-                f"--{name} works on one machine only: leave it out, and give Spark a table by URL or path"
+                f"{flag(name)} works on one machine only: leave it out, and give Spark a table by URL or path"
             )
     if options.get("header") is False:
         raise SettingError("--no-header works on one machine only: write Parquet, or add a first row with column names")
