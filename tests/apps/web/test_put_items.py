@@ -9,7 +9,7 @@ from websupport import until
 import cofactor as cf
 from cofactor.apps.web.item_attributes import UnfitAttribute, fitting, told
 from cofactor.apps.web.items_store import ItemsStore
-from cofactor.apps.web.refit import merged, put_in, refit, stored_in
+from cofactor.apps.web.refit import merged, refit, stored_in
 from cofactor.apps.web.store import RatingsStore
 from cofactor.solvers import ImplicitALS
 
@@ -134,9 +134,10 @@ def test_it_survives_a_restart_and_a_reload_and_the_next_training_takes_it(make_
 
     store = RatingsStore(f"sqlite:///{tmp_path}/ratings.db")
     old = cf.load(model)
-    data = merged(old, stored_in(store), put=put_in(store))
+    stored = stored_in(store)
+    data = merged(old, stored.ratings, put=stored.put)
     assert data.items.ids.to_list() == [*range(48), 900]
-    next_model = refit(old, stored_in(store), put=put_in(store))
+    next_model = refit(old, stored)
     known = next_model.item_table.filter(pl.col("item").is_in([3, 900]))
     assert known["kind"].to_list() == ["jazz", "jazz"]
     next_model.save(model)
@@ -229,7 +230,7 @@ def test_a_table_of_a_store_of_the_last_version_is_migrated(tmp_path):
     RatingsStore(url).write("ann", {"tea": 5.0})
     with sqlite3.connect(tmp_path / "old.db") as old:
         old.execute("drop table cofactor_items")
-        old.execute("update cofactor_version set version_num = '0001'")
+        old.execute("update cofactor_version set version_num = '0002'")
     items = ItemsStore(RatingsStore(url))
     items.write("tea", {"kind": "green"})
     assert [(change.item, change.attributes) for change in items.since(-1)] == [("tea", {"kind": "green"})]
