@@ -295,7 +295,7 @@ class _Reader:
             raise self._error(f"{name} is {_kind(values.dtype)} and no list: write {name} = …", start)
         if not isinstance(value.value, str):
             raise self._error(f"{name} holds texts: put {value.value!r} in quotes", start)
-        return values.str.contains(rf"(?:^|\|){pl.escape_regex(value.value)}(?:\||$)")
+        return values.str.contains(rf"(?s)^(?:.*\|)?{pl.escape_regex(value.value)}(?:\||$)")
 
     def _column_of(self, operand: _Operand, test: str, start: int) -> pl.Series:
         if isinstance(operand, _Column):
