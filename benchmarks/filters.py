@@ -1,8 +1,8 @@
 """Lists of some items only: what does a condition cost, for everyone's lists and for a single one?
 
-Claims: with a condition that keeps a tenth of 26,744 items, as many as ML-20M has, everyone's lists take at most half as
-long again as without. A condition that was never asked before takes a fraction of a millisecond of a single list, and
-about one where it looks for a part of a text.
+Claims: with a condition that keeps a tenth of 26,744 items, as many as ML-20M has, everyone's lists take at most half
+as long again as without. A condition that was never asked before takes a fraction of a millisecond of a single list,
+and about one where it looks for a part of a text.
 
 How: a model of made-up choices with ML-20M's number of items, a share of its users, and made-up attributes. Everyone's
 lists are timed in CPU seconds, in turns with lists without a condition. For a single list, the condition differs from
