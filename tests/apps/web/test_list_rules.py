@@ -7,6 +7,9 @@ import polars as pl
 import pytest
 
 import cofactor as cf
+from cofactor.apps.web.recommendations import warm_rules
+from cofactor.apps.web.served_model import load_served
+from cofactor.kernels import greedy
 from cofactor.lists import AtMost, Boost, Calibrate, Diversify
 from cofactor.solvers import ImplicitALS
 
@@ -228,3 +231,14 @@ def test_the_description_says_what_a_list_can_be_asked_for(client):
     assert rules <= set(body)
     assert "where" in {one["name"] for one in document["paths"]["/v1/items/{item}/similar"]["get"]["parameters"]}
     assert "/v1/attributes" in document["paths"]
+
+
+def test_what_rules_need_is_loaded_before_somebody_asks_for_them(shop, tmp_path, monkeypatch):
+    used = []
+    for name in ("take_at_most", "take_far_apart", "take_calibrated"):
+        kernel = getattr(greedy, name)
+        monkeypatch.setattr(greedy, name, lambda *given, kernel=kernel, name=name: (used.append(name), kernel(*given)))
+    warm_rules(load_served(shop))
+    assert set(used) == {"take_at_most", "take_far_apart", "take_calibrated"}
+    bare = cf.Factors.from_arrays(np.eye(3), np.eye(3)).save(tmp_path / "bare.safetensors")
+    warm_rules(load_served(bare))

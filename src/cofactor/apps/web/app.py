@@ -16,6 +16,7 @@ from cofactor.apps.web.middleware import Middleware
 from cofactor.apps.web.news_cache import NewsCache, Renewal
 from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
+from cofactor.apps.web.recommendations import warm_rules
 from cofactor.apps.web.responses import ProblemDocument
 from cofactor.apps.web.routes import erasure, explanations, items, lists, operations, page, ratings
 from cofactor.apps.web.served_model import ModelHolder
@@ -105,6 +106,8 @@ def _warm(models: ModelHolder, health: Health) -> None:
             models.current.warm()
         if health.failing:
             time.sleep(WARM_SECONDS)
+    with health.watching("warm-up of rules"):
+        warm_rules(models.current)
 
 
 async def _heed(models: ModelHolder, health: Health, reload: Signal, keep: Signal) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cofactor.apps.web.item_index import ItemFilters
 from cofactor.apps.web.list_rules import NO_RULES, ListRules, naming
-from cofactor.apps.web.profiles import Profile
+from cofactor.apps.web.profiles import NOBODY, Profile
 from cofactor.apps.web.scoring import best_items, best_of_popular, item_scores, shares_of
 from cofactor.apps.web.served_model import ServedModel
 from cofactor.errors import SettingError
@@ -17,7 +17,7 @@ from cofactor.lists.request import By, ListRequest
 from cofactor.model.factors import parameters_of
 from cofactor.model.neighbours import nearest
 
-__all__ = ["ServiceListRequest", "check", "positions_of", "recommended", "similar"]
+__all__ = ["ServiceListRequest", "check", "positions_of", "recommended", "similar", "warm_rules"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,14 @@ def recommended(
         for item, reasons in zip(items, _reasons(served, profile, rows, request.reasons), strict=True):
             item["reasons"] = reasons
     return {**served.label, "popular": not profile.is_known, "items": items}
+
+
+def warm_rules(served: ServedModel) -> None:
+    """Load what rules need, so that the first list with rules need not wait; nothing where no attribute is known."""
+    if (column := next((one.name for one in served.attribute_values if one.values), None)) is None:
+        return
+    for rules in (ListRules(at_most=1, per=column, diversify=column), ListRules(calibrate=column)):
+        recommended(served, NOBODY, ServiceListRequest(n=1, rules=rules))
 
 
 def _allowed(served: ServedModel, request: ServiceListRequest) -> np.ndarray | None:
