@@ -11,8 +11,8 @@ from typing import Any
 
 from cofactor.apps.options import flag
 from cofactor.data import catalog, readers
-from cofactor.data.attribute_files import ids_first
 from cofactor.data.arguments import path_of
+from cofactor.data.attribute_files import ids_first
 from cofactor.data.ingest import Known
 from cofactor.data.interactions import Interactions
 from cofactor.data.ondisk import MANIFEST

@@ -38,7 +38,7 @@ from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
 from cofactor.model.packed_tables import packed_tables
-from cofactor.model.side_features import Features
+from cofactor.model.side_features import NEW_ITEMS, Features
 from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from cofactor.model.fold_in import Newcomers
 
 __all__ = ["Factors", "Origin"]
-
-NEW_ITEMS = "features.new_items"
-"""The name of the flags, among a model's extras, that say which items came after training."""
 
 _PAIRS_AT_ONCE = 2**20
 _SCORES_AT_ONCE = 2**22

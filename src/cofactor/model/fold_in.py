@@ -20,7 +20,7 @@ from cofactor.errors import DataError, SettingError
 from cofactor.kernels.compiling import readable
 from cofactor.lists.answer import named_items
 from cofactor.model import checks
-from cofactor.model.factors import NEW_ITEMS, Factors, evolved, parameters_of, prepared_for, score_rows
+from cofactor.model.factors import Factors, evolved, parameters_of, prepared_for, score_rows
 from cofactor.model.objectives.objective import Placed, Side, Toward
 from cofactor.model.seen import Seen
 from cofactor.model.side_features import NEW_ITEMS
