@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cofactor.data.joining import concat
     from cofactor.data.outofcore import open_parquet
     from cofactor.data.published import read_lightgcn, read_ncf
-    from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql
+    from cofactor.data.readers import from_frame, read_csv, read_parquet, read_sql, read_sql_table
     from cofactor.data.synthetic import write_synthetic
     from cofactor.errors import (
         ClusterError,
@@ -59,6 +59,7 @@ __all__ = [
     "read_ncf",
     "read_parquet",
     "read_sql",
+    "read_sql_table",
     "write_synthetic",
 ]
 
@@ -77,6 +78,7 @@ _HOMES = {
     "read_ncf": "cofactor.data.published",
     "read_parquet": "cofactor.data.readers",
     "read_sql": "cofactor.data.readers",
+    "read_sql_table": "cofactor.data.readers",
     "write_synthetic": "cofactor.data.synthetic",
 }
 

@@ -431,8 +431,6 @@ def test_a_condition_that_cannot_be_read_is_named_by_its_option(priced):
     told = " ".join(run("audience", priced, "i0", "--where", "aeg < 30", code=2).stderr.split())
     assert "error: --where is 'aeg < 30', and from character 1 on: there is no column 'aeg': did you mean 'age'" in told
     assert "what is known of the users is user, age" in told
-    told = run("recommend", priced, "--all", "-o", "lists", "--master", "local", "--where", "price < 2", code=2).stderr
-    assert "--where works on one machine only" in " ".join(told.split())
 
 
 def test_brackets_in_titles_and_paths_are_shown_as_they_are(tmp_path):

@@ -10,6 +10,7 @@ from clisupport import as_json, run
 import cofactor as cf
 from cofactor.apps.options import in_options
 from cofactor.apps.sources import open_data
+from cofactor.errors import DataError, SettingError
 
 MOVIELENS = "userId,movieId,rating,timestamp\n"
 ALL = {
@@ -205,3 +206,34 @@ def test_other_words_of_an_error_stay_as_they_are():
 
 def test_a_value_with_a_space_is_quoted():
     assert in_options("say values='as given', or values='alike'") == "say --values 'as given', or --values alike"
+
+
+def test_tables_of_items_and_users_come_from_a_database(tmp_path):
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("create table goods (movie_id text, title text, price real)")
+        connection.executemany("insert into goods values (?, ?, ?)", [("a", "Tea", 2.5), ("b", "Rye", 3.0)])
+        connection.execute("create table people (user text, age integer)")
+        connection.execute("insert into people values ('ann', 30)")
+        connection.execute("create table plays (user text, item text)")
+        connection.executemany("insert into plays values (?, ?)", [("ann", "a"), ("bob", "b")])
+    url, goods, people = f"sqlite:///{tmp_path}/shop.db", "select * from goods", "select * from people"
+    data = open_data(url, query="select * from plays", items_query=goods, users_query=people)
+    (tmp_path / "plays.csv").write_text("user,item\nann,a\nbob,b\n")
+    beside = open_data(str(tmp_path / "plays.csv"), items=url, items_query=goods, users=url, users_query=people)
+    for found in (data, beside):
+        assert found.item_table.rows() == [("a", "Tea", 2.5), ("b", "Rye", 3.0)]
+        assert found.user_table.rows() == [("ann", 30), ("bob", None)]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"items": "sqlite:///shop.db"}, "give --items-query, a select"),
+        ({"users_query": "select 1 as user"}, "--users-query needs a database: give --users URL"),
+        ({"items": "sqlite://", "items_query": "select 1 as thing"}, "--items-query has the columns thing"),
+    ],
+)
+def test_half_of_a_table_from_a_database_is_refused(tmp_path, options, said):
+    (tmp_path / "plays.csv").write_text("user,item\nann,a\nbob,b\n")
+    with pytest.raises((SettingError, DataError), match=said):
+        open_data(str(tmp_path / "plays.csv"), **options)

@@ -21,7 +21,15 @@ from processes import python
 
 from cofactor.data.attribute_files import read_items
 from cofactor.data.delimited import Choice, read_delimited
-from cofactor.data.readers import from_frame, read_csv, read_movielens, read_parquet, read_sql, read_table
+from cofactor.data.readers import (
+    from_frame,
+    read_csv,
+    read_movielens,
+    read_parquet,
+    read_sql,
+    read_sql_table,
+    read_table,
+)
 from cofactor.errors import DataError, MissingExtraError, SettingError
 
 ROWS = [("ann", "tea", 5.0, 30), ("bob", "tea", 4.0, 20), ("ann", "rye", 2.5, 10)]
@@ -315,6 +323,30 @@ def test_a_query_is_read_by_position_or_by_name(shop: str) -> None:
     assert rows_of(read_sql("select * from plays", shop)) == ROWS
     assert rows_of(read_sql("select at, stars, what, who from plays", shop, **NAMED)) == ROWS
     assert rows_of(read_sql("select who, what, at from plays", shop, time="at"))[0] == ("ann", "tea", 1.0, 30)
+
+
+def test_what_is_known_of_items_is_read_with_all_columns_and_types(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cofactor.data.database._BATCH", 1)
+    values = "(values ('tea', 'Tea', 2.5, null), ('rye', null, 3, 7)) as goods"
+    query = f"select column1 as item, column2 as title, column3 as price, column4 as stock from {values}"
+    table = read_sql_table(query, shop)
+    assert table.rows() == [("tea", "Tea", 2.5, None), ("rye", None, 3.0, 7)]
+    known = read_sql("select * from plays", shop, items=table).item_table
+    assert dict(known.select("item", "price").iter_rows())["tea"] == 2.5
+    assert read_sql_table("select '12' as item, 5 as year", shop).dtypes == [pl.String, pl.Int64]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("select * from nowhere", "no such table"), ("select who as item from plays where 1 = 0", "gives no rows"),
+        ("select who as item, what as item from plays", "several columns 'item'"),
+        ("select who as item, case at when 10 then 7 else 'x' end as kind from plays", "kind column mixes"),
+    ],
+)  # fmt: skip
+def test_a_table_that_cannot_be_read_says_why(shop: str, query: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        read_sql_table(query, shop)
 
 
 def test_a_query_is_read_in_batches(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:

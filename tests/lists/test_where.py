@@ -344,7 +344,7 @@ def test_everyones_lists_obey_and_another_condition_is_another_question(model, t
 def test_similar_items_obey(model):
     near = model.similar_items("i5", n=200)
     keep = set(model.items.ids.filter(pl.Series(rows_where("price < 20", model.item_table))))
-    expected = near.filter(pl.col("item").is_in(keep)).head(6)
+    expected = near.filter(pl.col("item").is_in(keep)).head(6).with_columns(position=pl.int_range(1, 7, dtype=pl.Int32))
     assert model.similar_items("i5", n=6, where="price < 20").equals(expected)
     assert model.similar_items("i5", n=6, where=pl.col("price") < 20).equals(expected)
 

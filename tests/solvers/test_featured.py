@@ -228,3 +228,31 @@ def test_words_dates_lists_and_booleans_are_encoded() -> None:
     assert encoded["adult"].sum() == 20 * 2
     assert (encoded["plot"][1] != encoded["plot"][0]).any()
     assert (encoded["out"][0] != encoded["out"][19]).any()
+
+
+def test_new_items_are_marked_in_every_list_and_only_where_there_are_any(tmp_path) -> None:
+    model = solver().fit(plays())
+    assert "new" not in model.recommend([0], n=80).columns
+    assert "new" not in model.similar_items(3).columns
+    grown = model.fold_in_items(goods([100, 101]))
+    rated = grown.fold_in_items({102: [0, 1, 2]})
+    for made, fresh in ((grown, {100, 101}), (rated, {100, 101, 102})):
+        for lists in (
+            made.recommend([3, 4], n=80), made.recommend([3, -5], n=80, on_unknown="popular"),
+            made.recommend_group([3, 4], n=80), made.similar_items(3, n=80),
+            pl.read_parquet(made.recommend_all(tmp_path / "all.parquet", n=80)),
+            cf.load(made.save(tmp_path / "m.safetensors")).recommend([5], n=80),
+        ):  # fmt: skip
+            assert set(lists.filter(pl.col("new"))["item"]) == fresh
+    updated = model.update(cf.from_frame(pl.DataFrame({"user": [0, 1], "item": [7, 200]}), value=None))
+    assert set(updated.recommend([3], n=70).filter(pl.col("new"))["item"]) == {200}
+    plain = solver(item_features=()).fit(plays()).fold_in_items({102: [0, 1, 2]})
+    assert plain.recommend([5], n=70).filter(pl.col("new"))["item"].to_list() == [102]
+
+
+def test_items_without_ratings_are_added_without_copying_what_was_seen() -> None:
+    model = solver().fit(plays())
+    grown = model.fold_in_items(goods([100, 101]))
+    assert grown.seen.shape == (model.n_users, model.n_items + 2)
+    assert np.shares_memory(grown.seen.data, model.seen.data)
+    assert (grown.seen[:, : model.n_items] != model.seen).nnz == 0

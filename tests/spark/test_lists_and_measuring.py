@@ -12,9 +12,11 @@ from scipy import sparse
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
+from cofactor.data.metadata import Metadata
 from cofactor.errors import DataError, ModelFileError, SettingError
 from cofactor.evaluation.report import evaluate as evaluate_here
-from cofactor.model.factors import Factors
+from cofactor.lists import AtMost, Boost, Calibrate, Diversify, Pin, Promote
+from cofactor.model.factors import Factors, evolved
 from cofactor.model.folder import FOLDER_FORMAT, KIND
 from cofactor.solvers import ALS, ImplicitALS
 
@@ -51,8 +53,12 @@ def write_folder(model: Factors, folder, parts: int = 3):
         )
         if (bias := getattr(model, f"{side}_bias")) is not None:
             table = table.with_columns(bias=pl.Series(bias))
-        if side == "item" and model.metadata.titles is not None:
-            table = table.with_columns(title=model.metadata.titles)
+        if side == "item":
+            plain = ("title", "genres")
+            known = model.metadata.items.iter_columns()
+            table = table.with_columns(
+                one.alias(f"{'' if one.name in plain else 'attribute_'}{one.name}") for one in known
+            )
         _write_parts(table, folder / f"{side}s", parts)
     seen = model.seen.tocoo()
     pairs = pl.DataFrame({"user_row": seen.row, "item_row": seen.col, "value": seen.data.astype(np.float32)})
@@ -113,6 +119,72 @@ def test_text_ids_titles_and_lists_longer_than_the_catalogue(spark, tmp_path):
     model = made_up(50, 40, strings=True, biased=False, titles=titles)
     recommend_all(write_folder(model, tmp_path / "model"), tmp_path / "lists", 1200, spark=spark)
     assert read_lists(tmp_path / "lists").equals(one_machine(model, 1200))
+
+
+def with_goods(model: Factors) -> Factors:
+    n = model.n_items
+    goods = pl.DataFrame(
+        {
+            "genres": [["Comedy|War", "War", None][k % 3] for k in range(n)],
+            "price": [None if k % 7 == 0 else float(k) for k in range(n)],
+            "tags": pl.Series([["a", "b"][: k % 3] for k in range(n)], dtype=pl.List(pl.String)),
+        }
+    )
+    return evolved(model, metadata=Metadata(goods))
+
+
+CHOICES = {
+    "where": {"where": "price < 40 and 'War' in genres"},
+    "expression": {"where": pl.col("price").is_null() | pl.col("tags").list.contains("b")},
+    "candidates": {"candidates": ["i0007", "i0014", "i0021", "no such"], "where": "price > 0"},
+    "exclude": {"exclude": ["i0007", "i0014"]},
+    "pairs to choose from": {
+        "candidates": pl.DataFrame({"user": ["u0003", "u0003", "u0004"], "item": ["i0007", "i0014", "i0021"]})
+    },
+    "pairs left out": {"exclude": pl.DataFrame({"user": ["u0003"] * 60, "item": [f"i{k:04}" for k in range(60)]})},
+    "rules": {"rerank": [AtMost(2, per="genres"), Diversify("tags", 0.4)], "where": "price > 3"},
+    "more rules": {
+        "rerank": [Boost("price > 80", 3.0), Calibrate("genres"), Promote(["i0007"], 0.2), Pin({1: "i0014"})]
+    },
+    "a condition that promotes": {"rerank": [Promote(pl.col("price") > 90, 0.3)], "exclude_seen": False},
+}
+
+
+def test_conditions_and_rules_give_the_lists_of_one_machine(spark, tmp_path):
+    from cofactor.spark.distributed_lists import recommend_all
+
+    model = with_goods(made_up(80, 120, strings=True))
+    folder = write_folder(model, tmp_path / "model")
+    for name, choices in CHOICES.items():
+        recommend_all(folder, tmp_path / name, 10, spark=spark, partitions=2, **choices)
+        expected = one_machine(model, 10, **choices)
+        assert expected.height
+        assert read_lists(tmp_path / name).equals(expected), name
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"where": "prise < 3"}, "did you mean 'price'"), ({"rerank": [AtMost(2, per="brand")]}, "no column 'brand'"),
+        ({"rerank": [Boost("prise < 3", 1.0)]}, "did you mean 'price'"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_items_is_refused_before_anything_is_made(spark, tmp_path, choices, said):
+    from cofactor.spark.distributed_lists import recommend_all
+
+    folder = write_folder(with_goods(made_up(20, 30)), tmp_path / "model")
+    with pytest.raises(SettingError, match=said):
+        recommend_all(folder, tmp_path / "lists", spark=spark, **choices)
+    assert not (tmp_path / "lists").exists()
+
+
+def test_the_command_takes_conditions_and_rules_to_the_cluster(spark, tmp_path):
+    model = with_goods(made_up(40, 60, strings=True))
+    folder = write_folder(model, tmp_path / "model")
+    options = ("--where", "price > 5", "--at-most", "2", "--per", "genres")
+    run("recommend", folder, "--all", "-o", tmp_path / "lists", "--master", spark.sparkContext.master, *options)
+    expected = one_machine(model, 10, where="price > 5", rerank=[AtMost(2, per="genres")])
+    assert read_lists(tmp_path / "lists").equals(expected)
 
 
 def test_seen_items_come_back_where_they_may(spark, tmp_path):

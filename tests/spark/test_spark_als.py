@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from polars.testing import assert_frame_equal
 
 import cofactor as cf
 from cofactor.apps.web.served_model import load_served
+from cofactor.errors import DataError
 from cofactor.model.factors import score_rows
 from cofactor.model.folder import open_folder
 from cofactor.model.least_squares import Rows, equations, gram, solve_rows
@@ -145,7 +147,7 @@ def write(path, rows, header="user,item,value"):
 def test_ids_in_a_text_file_stay_as_they_are_spelt(spark, tmp_path):
     rows = ["007,b,5", "7,b,3", "ann,9223372036854775808,4", '"a,b",x,1', "7,x,2"]
     url = SparkALS(rank=2, epochs=1, partitions=1).fit_table(write(tmp_path / "r.csv", rows), tmp_path / "model")
-    assert url == (tmp_path / "model").as_uri()
+    assert url == f"file://{tmp_path}/model"
     model = cf.load(tmp_path / "model")
     assert list(model.users) == ["007", "7", "a,b", "ann"]
     assert list(model.items) == ["9223372036854775808", "b", "x"]
@@ -334,3 +336,38 @@ def test_frames_of_a_folder_have_the_columns_that_are_promised(folder):
     users, seen = (pl.read_parquet(folder / part / "*.parquet") for part in ("users", "seen"))
     assert dict(users.schema) == {"id": pl.String, "row": pl.Int32, "vector": pl.List(pl.Float32), "bias": pl.Float32}
     assert dict(seen.schema) == {"user_row": pl.Int32, "item_row": pl.Int32, "value": pl.Float32}
+
+
+def test_what_is_known_of_items_and_users_comes_from_tables(spark, tmp_path):
+    rows = ["007,b,5", "7,b,3", "ann,c,4", "ann,b,1", "7,c,2"]
+    data = write(tmp_path / "r.csv", rows)
+    goods = write(tmp_path / "my goods.csv", ["b,Tea,4.5,true,2024-05-31", "x,Rye,2,false,2024-06-01"],
+                  "item,title,unit price,organic,since")  # fmt: skip
+    people = spark.createDataFrame([("007", 30, ["a", "b"], float("nan")), ("ann", None, None, 2.5)],
+                                   "user string, age int, tags array<string>, size double")  # fmt: skip
+    SparkALS(rank=1, epochs=1, partitions=1).fit_table(data, tmp_path / "my model", items=goods, users=people)
+    model = cf.load(tmp_path / "my model")
+    known = {one["item"]: one for one in model.item_table.iter_rows(named=True)}
+    since = datetime.date(2024, 5, 31)
+    assert known["b"] == {"item": "b", "title": "Tea", "unit price": 4.5, "organic": True, "since": since}
+    assert known["c"]["title"] is None
+    ages = {one["user"]: one for one in model.user_table.iter_rows(named=True)}
+    assert ages["007"] == {"user": "007", "age": 30, "tags": ["a", "b"], "size": None}
+    assert ages["ann"]["size"] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "schema", "said"),
+    [
+        ([("b", 1), ("b", 2)], "item string, year int", "item 'b' has several rows"),
+        ([("b", 1)], "id string, year int", "no column 'item', but 'id', 'year'"),
+        ([("b", {"x": 1})], "item string, parts map<string,int>", "'parts' is of type map<string,int>"),
+        ([(3, 1)], "item int, year int", "ids of type int"),
+    ],
+)
+def test_a_table_of_items_that_cannot_be_used_is_refused(spark, tmp_path, rows, schema, said):
+    items = spark.createDataFrame(rows, schema)
+    data = write(tmp_path / "r.csv", ["ann,b,4", "bob,b,1"])
+    with pytest.raises(DataError, match=re.escape(said)):
+        SparkALS(rank=1, epochs=1, partitions=1).fit_table(data, tmp_path / "model", items=items)
+    assert not (tmp_path / "model").exists()

@@ -8,9 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from cofactor.apps.options import flag
 from cofactor.apps.sources import is_named, open_data
 from cofactor.errors import SettingError
 from cofactor.evaluation.report import Report
+from cofactor.lists.rerank import Rule
 from cofactor.spark import measuring
 from cofactor.spark.distributed_lists import recommend_all
 from cofactor.spark.hadoop_files import url_of
@@ -42,11 +44,15 @@ def fit_table(
         )
     _without_tracebacks()
     start = time.perf_counter()
+    options = dict(options)
+    items, users = options.pop("items", None), options.pop("users", None)
     target, layout = _url_of(output), _layout(options)
     if is_named(data):
+        if items is not None or users is not None:
+            raise SettingError(f"{data} brings tables of its own: leave --items and --users out, or give a file")
         written = solver.fit_named(open_data(data, ids=options.get("ids")), target)
     else:
-        written = solver.fit_table(data, target, layout=layout)
+        written = solver.fit_table(data, target, layout=layout, items=items, users=users)
     return {
         "model": written.removeprefix("file://"),
         "solver": type(solver).__name__,
@@ -55,11 +61,22 @@ def fit_table(
     }
 
 
-def recommend_everyone(folder: Path, output: Path, n: int, include_seen: bool, master: str) -> dict[str, Any]:
+def recommend_everyone(
+    folder: Path,
+    output: Path,
+    n: int,
+    include_seen: bool,
+    master: str,
+    *,
+    where: str | None = None,
+    rules: Sequence[Rule] = (),
+) -> dict[str, Any]:
     """Write the lists of all users to a folder of Parquet files, on a cluster."""
     _without_tracebacks()
     spark, model = session(master), _url_of(folder)
-    written = recommend_all(model, _url_of(output), n, exclude_seen=not include_seen, spark=spark)
+    written = recommend_all(
+        model, _url_of(output), n, exclude_seen=not include_seen, where=where, rerank=rules, spark=spark
+    )
     return {"output": written.removeprefix("file://"), "n_users": int(read_card(spark, model)["n_users"])}
 
 
@@ -106,10 +123,10 @@ def _layout(options: Mapping[str, Any]) -> Layout:
     SettingError
         If an option works on one machine only.
     """
-    for name in ("memory", "query", "encoding", "items", "users"):
+    for name in ("memory", "query", "encoding", "items", "users", "items_query", "users_query"):
         if options.get(name) is not None:
             raise SettingError(
-                f"--{name} works on one machine only: leave it out, and give Spark a table by URL or path"
+                f"{flag(name)} works on one machine only: leave it out, and give Spark a table by URL or path"
             )
     if options.get("header") is False:
         raise SettingError("--no-header works on one machine only: write Parquet, or add a first row with column names")

@@ -97,6 +97,8 @@ DATA_OPTIONS = [
     _option("query", str | None, None, "SQL query, where DATA is a database URL"),
     _option("items", str | None, None, "File of what is known of the items: .csv, .parquet, u.item", "beside DATA"),
     _option("users", str | None, None, "File of what is known of the users, likewise", "beside DATA"),
+    _option("items_query", str | None, None, "SQL query of what is known of the items, from --items URL", "DATA's URL"),
+    _option("users_query", str | None, None, "SQL query of what is known of the users, likewise", "DATA's URL"),
 ]
 """How to read DATA where it is a file or a database."""
 

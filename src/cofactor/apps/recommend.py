@@ -70,13 +70,9 @@ def recommend(
             raise typer.BadParameter("--master makes the lists of all users: give --all and -o FOLDER")
         if on_unknown not in (None, "skip"):
             raise typer.BadParameter("--master leaves users without history out: leave out --on-unknown")
-        if where is not None:
-            raise typer.BadParameter("--where works on one machine only: leave --where out, or --master")
-        if rules:
-            raise typer.BadParameter("--master makes lists without rules: leave out --at-most and --diversify")
         from cofactor.apps.on_spark import recommend_everyone
 
-        _say_written(recommend_everyone(model, output, n, include_seen, master), json_output)
+        _say_written(recommend_everyone(model, output, n, include_seen, master, where=where, rules=rules), json_output)
         return
     check_output(output, model)
     if output is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from cofactor.apps.options import flag
 from cofactor.data import catalog, readers
 from cofactor.data.arguments import path_of
+from cofactor.data.attribute_files import ids_first
 from cofactor.data.ingest import Known
 from cofactor.data.interactions import Interactions
 from cofactor.data.ondisk import MANIFEST
@@ -40,13 +41,30 @@ def open_data(
     DataError
         If the data cannot be read.
     """
-    known = Known.of(options.pop("items", None), options.pop("users", None))  # fails before the work, not after it
+    known = Known.of(_known(data, options, "item"), _known(data, options, "user"))  # before the work, not after it
     given = {name: value for name, value in options.items() if value is not None}
     return known.joined_to(_opened(data, given, progress, notify))
 
 
+def _known(data: str, options: dict[str, Any], side: str) -> Any:
+    """Return what is known of a side as options say: a file, or the table of a query."""
+    given, query = options.pop(f"{side}s", None), options.pop(f"{side}s_query", None)
+    if query is None:
+        if given is not None and _is_url(given):
+            raise SettingError(f"--{side}s is a database URL: give --{side}s-query, a select statement, too")
+        return given
+    url = data if given is None else given
+    if not _is_url(url):
+        raise SettingError(f"--{side}s-query needs a database: give --{side}s URL, such as sqlite:///shop.db")
+    return ids_first(readers.read_sql_table(query, url), side, f"--{side}s-query")
+
+
+def _is_url(text: str) -> bool:
+    return re.match(r"\w[\w+]*://", text) is not None
+
+
 def _opened(data: str, given: dict[str, Any], progress: bool, notify: Callable[[str], None] | None) -> Interactions:
-    if given.get("query") or re.match(r"\w[\w+]*://", data):
+    if given.get("query") or _is_url(data):
         return _read_sql(data, given)
     if is_named(data):
         return _load_named(data, given, progress, notify)

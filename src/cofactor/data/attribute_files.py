@@ -13,7 +13,7 @@ from cofactor.data.opening import existing, inner_suffix, text_of
 from cofactor.data.parquet_sizes import parquet_sizes
 from cofactor.errors import DataError, first_line
 
-__all__ = ["GENRES", "items_beside", "read_items", "read_users", "users_beside"]
+__all__ = ["GENRES", "ids_first", "items_beside", "read_items", "read_users", "users_beside"]
 
 GENRES = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
@@ -169,12 +169,21 @@ def _job(code: str) -> str | None:
 def _from_table(path: str | os.PathLike[str], side: str) -> pl.DataFrame:
     """Read a csv or Parquet file with a header; the column with the ids comes first."""
     table = _from_parquet(path) if inner_suffix(path) in _PARQUET else _from_csv(path, side)
+    return ids_first(_with_year(table) if table.columns == _MOVIES_CSV else table, side, str(path))
+
+
+def ids_first(table: pl.DataFrame, side: str, path: str) -> pl.DataFrame:
+    """Return a table with the column of its ids first, named after the side.
+
+    Raises
+    ------
+    DataError
+        If there is none, or two; the text begins with the table's place.
+    """
     found = next((name for name in _ID_NAMES[side] if name in table.columns), None)
     if found is None:
         named = " or ".join(_ID_NAMES[side][:2])
         raise DataError(f"{path} has the columns {', '.join(table.columns)}: it needs {named}")
-    if table.columns == _MOVIES_CSV:
-        table = _with_year(table)
     others = [name for name in table.columns if name != found]
     if side in others:
         raise DataError(f"{path} has the columns {side} and {found}: leave out one of them")

@@ -1,7 +1,8 @@
 """Read interactions from a database through SQLAlchemy (extra "sql"), without ever showing the URL's password."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from cofactor.errors import CofactorError, DataError, MissingExtraError, first_l
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-__all__ = ["read_sql"]
+__all__ = ["read_sql", "read_sql_table"]
 
 _BATCH = 50_000  # rows held as Python objects at once
 _FIRST = 1_000  # rows of the first batch; the next ones are larger where rows are small
@@ -68,27 +69,81 @@ def read_sql(
     >>> read_sql("select 'ann' as who, 7 as what, 4.5 as stars", "sqlite://")
     1 users × 1 items, 1 ratings from 4.5 to 4.5, 100 %
     """
-    try:
-        import sqlalchemy  # slow to import, and optional
-    except ImportError as error:
-        raise missing_extra("sqlalchemy", "sql") from error
-    address = _address(url)
-    place = address.set(query={}).render_as_string(hide_password=True)
-    if address.get_backend_name() == "sqlite" and not _is_there(address.database):
-        raise DataError(f"{place} does not exist: give sqlite:/// and the path of an existing file")
+    known = Known.of(items, users)  # fails before the work, not after it
+    database = _Database.at(url)
     named = {"user": user, "item": item, "value": value, "time": time}
-    try:
-        raw = _fetched(sqlalchemy.create_engine(address), query, named, Limit.of(memory))
-    except CofactorError:
-        raise
-    except ModuleNotFoundError as error:
-        driver = error.name or "the driver"
-        package = _PACKAGES.get(driver, driver)
-        raise MissingExtraError(f"{place} needs {driver}, which is not installed: pip install {package}") from None
-    except Exception as error:  # drivers raise their own errors, which may contain the password
-        raise DataError(f"{place}: {_scrubbed(error, address)}") from None
-    name = (address.database or "") if name is None else name
-    return from_columns(raw, place, on_bad_rows, duplicates, name, Known.of(items, users))
+    raw = database.fetched(query, lambda names: _positions(names, named), memory)
+    if raw is None:
+        raise DataError("the query gives no rows: nothing to learn from")
+    name = (database.address.database or "") if name is None else name
+    return from_columns(raw, database.place, on_bad_rows, duplicates, name, known)
+
+
+def read_sql_table(query: str, url: str) -> pl.DataFrame:
+    """Read all columns that a query gives, such as what is known of items: a table for ``items=`` or ``with_items``.
+
+    Parameters
+    ----------
+    query : str
+        A select statement.
+    url : str
+        As for `read_sql`.
+
+    Raises
+    ------
+    MissingExtraError
+        If SQLAlchemy or the database's driver is not installed.
+    DataError
+        If the database cannot be reached, the query fails or gives no rows, or a column mixes types.
+
+    Examples
+    --------
+    >>> read_sql_table("select 7 as item, 'Rye' as title, 2.5 as price", "sqlite://").row(0, named=True)
+    {'item': 7, 'title': 'Rye', 'price': 2.5}
+    """
+    table = _Database.at(url).fetched(query, _every_position)
+    if table is None:
+        raise DataError("the query gives no rows: nothing is known by it")
+    return table
+
+
+@dataclass(frozen=True)
+class _Database:
+    """A database that is there, and how it is called in errors."""
+
+    address: "URL"
+    place: str
+
+    @classmethod
+    def at(cls, url: str) -> "_Database":
+        try:
+            import sqlalchemy  # noqa: F401 - slow to import, and optional
+        except ImportError as error:
+            raise missing_extra("sqlalchemy", "sql") from error
+        address = _address(url)
+        place = address.set(query={}).render_as_string(hide_password=True)
+        if address.get_backend_name() == "sqlite" and not _is_there(address.database):
+            raise DataError(f"{place} does not exist: give sqlite:/// and the path of an existing file")
+        return cls(address, place)
+
+    def fetched(
+        self, query: str, choose: Callable[[list[str]], dict[str, int]], memory: Any = None
+    ) -> pl.DataFrame | None:
+        """Return the columns that are wanted of a query's, None if it gives no rows."""
+        import sqlalchemy
+
+        try:
+            return _fetched(sqlalchemy.create_engine(self.address), query, choose, Limit.of(memory))
+        except CofactorError:
+            raise
+        except ModuleNotFoundError as error:
+            driver = error.name or "the driver"
+            package = _PACKAGES.get(driver, driver)
+            raise MissingExtraError(
+                f"{self.place} needs {driver}, which is not installed: pip install {package}"
+            ) from None
+        except Exception as error:  # drivers raise their own errors, which may contain the password
+            raise DataError(f"{self.place}: {_scrubbed(error, self.address)}") from None
 
 
 def _is_there(file: str | None) -> bool:
@@ -116,7 +171,9 @@ def _scrubbed(error: Exception, address: "URL") -> str:
     return text
 
 
-def _fetched(engine: Any, query: str, named: dict[str, str | None], limit: Limit) -> pl.DataFrame:
+def _fetched(
+    engine: Any, query: str, choose: Callable[[list[str]], dict[str, int]], limit: Limit
+) -> pl.DataFrame | None:
     """Stream the query's rows into columns."""
     import sqlalchemy
 
@@ -126,7 +183,7 @@ def _fetched(engine: Any, query: str, named: dict[str, str | None], limit: Limit
     try:
         with engine.connect().execution_options(stream_results=True, yield_per=_FIRST) as connection:
             result = connection.execute(sqlalchemy.text(query))
-            positions = _positions(list(result.keys()), named)
+            positions = choose(list(result.keys()))
             while batch := result.fetchmany(wanted):
                 part = _columns(batch, positions, n_rows)
                 parts.append(part)
@@ -135,9 +192,14 @@ def _fetched(engine: Any, query: str, named: dict[str, str | None], limit: Limit
                 wanted = max(min(_BATCH, _BATCH_BYTES * n_rows // max(size, 1)), 1)
     finally:
         engine.dispose()
-    if not parts:
-        raise DataError("the query gives no rows: nothing to learn from")
-    return _together(parts)
+    return _together(parts) if parts else None
+
+
+def _every_position(names: list[str]) -> dict[str, int]:
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"the query gives several columns {repeated!r}: rename them with 'as'")
+    return {name: at for at, name in enumerate(names)}
 
 
 def _smaller(amount: str) -> str:
@@ -165,7 +227,7 @@ def _columns(batch: Sequence[Sequence[object]], positions: dict[str, int], befor
     for role, at in positions.items():
         cells = [_plain(row[at], role) for row in batch]
         kinds = {type(cell) for cell in cells} - {type(None)}
-        if len(kinds) > 1 and not (role == "value" and kinds <= {int, float, bool}):
+        if len(kinds) > 1 and not (role not in ("user", "item", "time") and kinds <= {int, float, bool}):
             names = " and ".join(sorted(kind.__name__ for kind in kinds))
             raise DataError(f"the query's {role} column mixes {names} from row {before:,} on: cast it to one type")
         columns[role] = pl.Series(role, cells, strict=False)
@@ -175,7 +237,7 @@ def _columns(batch: Sequence[Sequence[object]], positions: dict[str, int], befor
 def _plain(cell: object, role: str) -> object:
     """Convert decimals to numbers and UUIDs to text."""
     if isinstance(cell, Decimal):
-        return int(cell) if role != "value" and cell == cell.to_integral_value() else float(cell)
+        return int(cell) if role in ("user", "item", "time") and cell == cell.to_integral_value() else float(cell)
     return str(cell) if isinstance(cell, uuid.UUID) else cell
 
 

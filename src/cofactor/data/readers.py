@@ -15,7 +15,7 @@ import polars as pl
 from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
 from cofactor.data.attribute_files import items_beside, users_beside
 from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, positions_of, wanted_columns
-from cofactor.data.database import read_sql
+from cofactor.data.database import read_sql, read_sql_table
 from cofactor.data.delimited import Choice, read_delimited
 from cofactor.data.ingest import Attributes, Known, from_columns, interactions, without_bad
 from cofactor.data.interactions import Duplicates, Interactions
@@ -36,6 +36,7 @@ __all__ = [
     "read_movielens",
     "read_parquet",
     "read_sql",
+    "read_sql_table",
     "read_table",
 ]
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from cofactor.evaluation.calibration import calibration
+from cofactor.evaluation.exposure import exposure
 from cofactor.evaluation.given_lists import evaluate_lists
 from cofactor.evaluation.held_out import without_training_rows
 from cofactor.evaluation.protocols import evaluate_by_fold_in, evaluate_sampled
@@ -25,6 +26,7 @@ __all__ = [
     "evaluate_by_fold_in",
     "evaluate_lists",
     "evaluate_sampled",
+    "exposure",
     "report_page",
     "tune",
     "without_training_rows",

@@ -9,8 +9,20 @@ The re-rankers are rules for `cofactor.Factors.recommend` and the like: ``recomm
 from cofactor.lists.at_most import AtMost
 from cofactor.lists.calibrate import Calibrate
 from cofactor.lists.diversify import Diversify
+from cofactor.lists.impressions import shown_in_vain
 from cofactor.lists.promotion import Boost, Pin, Promote
 from cofactor.lists.request import ListRequest
 from cofactor.lists.rerank import Ranked, Reranker
 
-__all__ = ["AtMost", "Boost", "Calibrate", "Diversify", "ListRequest", "Pin", "Promote", "Ranked", "Reranker"]
+__all__ = [
+    "AtMost",
+    "Boost",
+    "Calibrate",
+    "Diversify",
+    "ListRequest",
+    "Pin",
+    "Promote",
+    "Ranked",
+    "Reranker",
+    "shown_in_vain",
+]

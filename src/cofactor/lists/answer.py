@@ -18,7 +18,7 @@ from cofactor.lists.request import ListRequest
 from cofactor.lists.rerank import ListContext, Ranked
 from cofactor.lists.retriever import ExactRetriever, Retriever, Users
 
-__all__ = ["Catalog", "answer", "check_history", "named_items", "positions_of", "titles_of"]
+__all__ = ["Catalog", "answer", "check_history", "marked_new", "named_items", "positions_of", "titles_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,8 @@ class Catalog:
         Returns how many users chose each item: shape (items,).
     attributes : ItemAttributes
         The same in the form that rules read.
+    new : numpy.ndarray of bool, shape (items,), optional
+        Which items came after training, if any did.
     """
 
     user_ids: Vocabulary
@@ -47,6 +49,7 @@ class Catalog:
     has_history: Callable[[np.ndarray], np.ndarray]
     popularity: Callable[[], np.ndarray]
     attributes: ItemAttributes
+    new: np.ndarray | None = None
 
     def context(self, rows: np.ndarray) -> ListContext:
         """Return what rules can know, for lists of some user rows; -1 for users without one."""
@@ -106,6 +109,7 @@ def _table(catalog: Catalog, ids: pl.Series, ranked: Ranked) -> pl.DataFrame:
         pl.Series("position", positions_of(ranked.users, len(ids))),
         *named_items(catalog.item_ids, catalog.metadata, ranked.items),
         pl.Series("score", ranked.scores),
+        *marked_new(catalog.new, ranked.items),
     ]
     return pl.DataFrame(columns)
 
@@ -114,6 +118,11 @@ def named_items(ids: Vocabulary, metadata: Metadata, item_rows: np.ndarray) -> l
     """Return the columns item and title of some item rows; titles are null where they are not known."""
     rows = places(item_rows)
     return [ids.take(rows).alias("item"), titles_of(metadata.titles, rows).alias("title")]
+
+
+def marked_new(new: np.ndarray | None, item_rows: np.ndarray) -> list[pl.Series]:
+    """Return a column that says which of some items came after training; none if no item of the model did."""
+    return [] if new is None else [pl.Series("new", new[item_rows])]
 
 
 def positions_of(users: np.ndarray, n_users: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from scipy import sparse
 from cofactor.data.arguments import check_choice
 from cofactor.data.passes import counts_of
 from cofactor.errors import SettingError
-from cofactor.lists.answer import Catalog, named_items, positions_of
+from cofactor.lists.answer import Catalog, marked_new, named_items, positions_of
 from cofactor.lists.filters import ItemFilter
 from cofactor.lists.pipeline import rank
 from cofactor.lists.request import ListRequest
@@ -72,6 +72,7 @@ def group_list(
             pl.Series("position", positions_of(ranked.users, 1)),
             *named_items(catalog.item_ids, catalog.metadata, ranked.items),
             pl.Series("score", ranked.scores),
+            *marked_new(catalog.new, ranked.items),
         ]
     )
 

@@ -28,7 +28,7 @@ import polars as pl
 
 from cofactor.errors import SettingError
 
-__all__ = ["columns_of", "evaluated"]
+__all__ = ["WORDS", "columns_of", "evaluated"]
 
 _LONGEST = 10_000  # characters
 _DEEPEST = 50  # brackets within brackets
@@ -48,7 +48,9 @@ _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<>": operator.ne,
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
-_WORDS = {"and", "or", "not", "in", "is", "between", "null", "true", "false"}
+WORDS = {"and", "or", "not", "in", "is", "between", "null", "true", "false"}
+"""What cannot be a column's name without backquotes, in small letters."""
+
 _OPENING = {"(": ")", "[": "]"}
 
 
@@ -133,7 +135,7 @@ class _Reader:
         """Return the next token if it is a word of the language or a sign, in small letters, else nothing."""
         token = self._next
         lowered = token.text.lower()
-        return lowered if token.kind == "sign" or (token.kind == "word" and lowered in _WORDS) else ""
+        return lowered if token.kind == "sign" or (token.kind == "word" and lowered in WORDS) else ""
 
     def _took(self, *words: str) -> str:
         """Go on if one of some words is next, and return it."""
@@ -213,7 +215,7 @@ class _Reader:
             case "word" if token.text.lower() == "null":
                 self._at -= 1
                 raise self._error("nothing is equal to null: write 'price is null' or 'price is not null'")
-            case "word" if token.text.lower() not in _WORDS:
+            case "word" if token.text.lower() not in WORDS:
                 return self._column(token.text)
         self._at -= 1
         raise self._error(f"{self._shown()} where a column or a value is needed")
@@ -293,7 +295,7 @@ class _Reader:
             raise self._error(f"{name} is {_kind(values.dtype)} and no list: write {name} = …", start)
         if not isinstance(value.value, str):
             raise self._error(f"{name} holds texts: put {value.value!r} in quotes", start)
-        return values.str.contains(rf"(?:^|\|){pl.escape_regex(value.value)}(?:\||$)")
+        return values.str.contains(rf"(?s)^(?:.*\|)?{pl.escape_regex(value.value)}(?:\||$)")
 
     def _column_of(self, operand: _Operand, test: str, start: int) -> pl.Series:
         if isinstance(operand, _Column):

@@ -23,7 +23,7 @@ from cofactor.data.preparation import AsGiven, Preparation, prepared
 from cofactor.data.timing import Timing, latest_first
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import SettingError, UnknownIdError
-from cofactor.lists.answer import Catalog, answer, check_history, named_items
+from cofactor.lists.answer import Catalog, answer, check_history, marked_new, named_items
 from cofactor.lists.attributes import ItemAttributes
 from cofactor.lists.audience import Audience, ProductAudience, ScoringAudience, audience
 from cofactor.lists.pipeline import rank
@@ -38,7 +38,7 @@ from cofactor.model.objectives.objective import Objective, Parameters, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
 from cofactor.model.packed_tables import packed_tables
-from cofactor.model.side_features import Features
+from cofactor.model.side_features import NEW_ITEMS, Features
 from cofactor.model.warnings import warn_of_rating_model
 
 if TYPE_CHECKING:
@@ -432,7 +432,8 @@ class Factors:
         polars.DataFrame
             Columns user, position (from 1), item, title (null where not known), score; in the order of ``users``, then
             by position. Equal scores are in item row order. With ``on_unknown="popular"`` there is one more column,
-            popular: whether the row is from the popular list, whose rows have no score.
+            popular: whether the row is from the popular list, whose rows have no score. In a model with items that came
+            after training there is one more, new: whether the item did.
 
         Raises
         ------
@@ -848,7 +849,8 @@ class Factors:
         """
         candidates = None if where is None else np.flatnonzero(rows_where(where, self.item_table))
         near = self._nearest("item", item, n, candidates)
-        return _as_neighbours(named_items(self.items, self.metadata, near.items), near.scores)
+        found = _as_neighbours(named_items(self.items, self.metadata, near.items), near.scores)
+        return found.with_columns(*marked_new(new_items_of(self), near.items))
 
     def similar_users(self, user: Id, n: int = 10) -> pl.DataFrame:
         """Return the users with the largest cosine to a user's vector: position, user, score (the cosine).
@@ -1106,7 +1108,14 @@ def catalog_of(model: Factors) -> Catalog:
     return Catalog(
         model.users, model.items, model.metadata, model.seen,
         lambda rows: has_history(model, rows), lambda: popularity_of(model, lately=True), attributes_of(model),
+        new_items_of(model),
     )  # fmt: skip
+
+
+def new_items_of(model: Factors) -> np.ndarray | None:
+    """Return which items came after training, as a mask; None if none did."""
+    flags = model.extras.get(NEW_ITEMS)
+    return flags.astype(bool) if flags is not None and flags.any() else None
 
 
 def attributes_of(model: Factors) -> ItemAttributes:

@@ -13,6 +13,7 @@ from cofactor.data.columns import LARGEST
 from cofactor.data.features import EVERYTHING
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import Metadata
+from cofactor.data.passes import as_csr
 from cofactor.data.timing import check_recency
 from cofactor.data.vocabulary import Id, Vocabulary, id_series
 from cofactor.errors import DataError, SettingError
@@ -160,8 +161,8 @@ def _is_new(model: Factors, side: Side, rows: np.ndarray) -> np.ndarray:
 
 
 def _flags(model: Factors, n_items: int) -> dict[str, np.ndarray]:
-    """Return which items came after training, of a model that has learnt from attributes of items."""
-    if "item" not in model.features:
+    """Return which items came after training."""
+    if n_items == model.n_items and NEW_ITEMS not in model.extras:
         return {}
     flags = np.ones(n_items, np.uint8)
     flags[: model.n_items] = model.extras.get(NEW_ITEMS, 0)
@@ -257,8 +258,17 @@ def _with_rows(
         if (old := getattr(model, name)) is not None:
             new = checks.frozen(found, name)
             changes[name] = new if places is None else readable(_put(old, new, places, length))
-    seen = given if places is None else _seen_of(model, side).replaced(given, places, length)
-    changes |= _stored(model, seen if side == "user" else seen.transposed)
+    if (
+        side == "item"
+        and places is not None
+        and not given.table.nnz
+        and places.min(initial=model.n_items) >= model.n_items
+    ):
+        seen = _widened(model, length)  # without a pass over all that was seen
+    else:
+        seen = given if places is None else _seen_of(model, side).replaced(given, places, length)
+        seen = seen if side == "user" else seen.transposed
+    changes |= _stored(model, seen)
     extras = {
         n: new if places is None else _put(model.extras[n], new, places, length) for n, new in placed.extras.items()
     }
@@ -268,6 +278,12 @@ def _with_rows(
         changes["extras"] |= _levels(model, changes["seen"], changes["seen_times"])
         changes["extras"] |= {} if places is None else _flags(model, length)
     return evolved(model, checked=True, **changes)
+
+
+def _widened(model: Factors, n_items: int) -> Seen:
+    """Return what was seen, with room for items that nobody has."""
+    old = model.seen
+    return Seen(as_csr(old.data, old.indices, old.indptr, (old.shape[0], n_items)), model.seen_times)
 
 
 def _stored(model: Factors, seen: Seen) -> dict[str, Any]:

@@ -44,6 +44,7 @@ __all__ = [
     "KIND",
     "PLAIN_ATTRIBUTES",
     "FolderModel",
+    "attributes_of_folder",
     "card_from",
     "is_model_folder",
     "load_folder",
@@ -216,7 +217,7 @@ class FolderModel:
             items["bias"].to_numpy() if self.card["item_bias"] else None,
             float(self.card["mean"]),
             self._seen(users["row"]),
-            Metadata(_attributes(items), _attributes(users)),
+            Metadata(attributes_of_folder(items), attributes_of_folder(users)),
             self.objective,
             self.origin,
             preparation=preparation_from(self.card["preparation"]),
@@ -345,7 +346,7 @@ def _checked(side: pl.LazyFrame, n: int) -> pl.DataFrame:
     return frame
 
 
-def _attributes(side: pl.DataFrame) -> pl.DataFrame:
+def attributes_of_folder(side: pl.DataFrame) -> pl.DataFrame:
     """Return what is known of users or items besides their vectors."""
     names = {name: name.removeprefix(ATTRIBUTE) for name in side.columns if name.startswith(ATTRIBUTE)}
     names |= {name: name for name in PLAIN_ATTRIBUTES if name in side.columns}

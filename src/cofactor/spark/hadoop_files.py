@@ -17,11 +17,13 @@ __all__ = ["delete", "exists", "is_file", "names_in", "opened", "rename", "url_o
 def url_of(path: str | PathLike[str]) -> str:
     """Return the URL of a path: as it is where it is one, else this machine's file.
 
-    >>> url_of("s3a://bucket/ratings/"), url_of("/data/ratings")
-    ('s3a://bucket/ratings', 'file:///data/ratings')
+    Nothing is escaped, since Hadoop takes escapes for parts of names.
+
+    >>> url_of("s3a://bucket/ratings/"), url_of("/data/my ratings")
+    ('s3a://bucket/ratings', 'file:///data/my ratings')
     """
     text = fspath(path)
-    return text.rstrip("/") if re.match(r"\w+:/", text) else Path(text).absolute().as_uri()
+    return text.rstrip("/") if re.match(r"\w+:/", text) else f"file://{Path(text).absolute()}"
 
 
 def exists(spark: "SparkSession", url: str) -> bool:

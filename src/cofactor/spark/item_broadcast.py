@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from scipy import sparse
 
+from cofactor.data.metadata import Metadata
 from cofactor.data.preparation import preparation_from
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.errors import ModelFileError, SettingError
+from cofactor.lists.attributes import ItemAttributes
 from cofactor.model.factors import Factors, evolved
-from cofactor.model.folder import CARD, card_from
+from cofactor.model.folder import CARD, attributes_of_folder, card_from
 from cofactor.model.objectives import objective_from
 from cofactor.model.origin import Origin
 from cofactor.spark.arrow import pa
@@ -44,6 +47,8 @@ class Items:
         Strings or 64-bit integers.
     titles : pyarrow.Array
         Strings, null where they are not known.
+    known : polars.DataFrame
+        What is known of the items, in row order, under its own names; without the ids.
     """
 
     card: Mapping[str, Any]
@@ -51,6 +56,22 @@ class Items:
     bias: np.ndarray | None
     ids: pa.Array
     titles: pa.Array
+    known: pl.DataFrame
+
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The items' own ids."""
+        return Vocabulary(pl.Series(pl.from_arrow(self.ids)), kind="item")
+
+    @functools.cached_property
+    def attributes(self) -> ItemAttributes:
+        """What is known of the items, as rules read it."""
+        return ItemAttributes(self.metadata.table(self.vocabulary))
+
+    @property
+    def metadata(self) -> Metadata:
+        """The same as part of a model."""
+        return Metadata(self.known)
 
     @functools.cached_property
     def model(self) -> Factors:
@@ -143,4 +164,5 @@ def _read_items(spark: "SparkSession", folder: str) -> Items:
         batch["bias"].to_numpy(zero_copy_only=False).astype(np.float32) if card["item_bias"] else None,
         batch["id"],
         batch["title"].cast(pa.string()) if known else pa.nulls(count, pa.string()),
+        attributes_of_folder(pl.DataFrame(table)),
     )

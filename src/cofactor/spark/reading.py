@@ -4,17 +4,16 @@ import os
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from cofactor.data.arguments import check_choice
 from cofactor.errors import DataError
+from cofactor.model.folder import ATTRIBUTE, PLAIN_ATTRIBUTES
 from cofactor.spark import hadoop_files
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-__all__ = ["Layout", "Source", "check_choices", "frozen", "open_table"]
+__all__ = ["Layout", "Source", "attribute_table", "check_choices", "frozen", "open_table", "with_attributes"]
 
 Source = Any
 """A URL or path of Parquet or text files, or a Spark DataFrame."""
@@ -22,6 +21,7 @@ Source = Any
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".txt", ".data", ".csv.gz", ".tsv.gz", ".txt.gz", ".csv.bz2", ".csv.zst")
 _INTEGERS = ("tinyint", "smallint", "int", "bigint")
+_KEPT = (*_INTEGERS, "string", "boolean", "float", "double", "date", "timestamp", "timestamp_ntz")
 
 
 @dataclass(frozen=True)
@@ -76,16 +76,82 @@ def open_table(spark: "SparkSession", source: Source, layout: Layout) -> "DataFr
     return _typed(chosen, layout)
 
 
-def _read(spark: "SparkSession", source: str | PathLike[str], separator: str | None) -> "DataFrame":
+def _read(
+    spark: "SparkSession", source: str | PathLike[str], separator: str | None, *, typed_but: str | None = None
+) -> "DataFrame":
+    from pyspark.sql.types import StringType
+
     url = hadoop_files.url_of(source)
     if not hadoop_files.exists(spark, url):
         raise DataError(f"{source} does not exist: give the URL or path of a table")
-    if url.startswith("file:") and not os.access(url2pathname(urlsplit(url).path), os.R_OK):
+    if url.startswith("file:") and not os.access(url.removeprefix("file://"), os.R_OK):
         raise DataError(f"{source} cannot be read: permission denied")
     if _is_parquet(spark, url):
         return spark.read.parquet(url)
     between = separator or ("\t" if ".tsv" in url.rpartition("/")[2] else ",")
-    return spark.read.csv(url, sep=between, header=True, escape='"', mode="PERMISSIVE")
+    reader = spark.read.options(sep=between, header=True, escape='"', mode="PERMISSIVE")
+    if typed_but is None:
+        return reader.csv(url)
+    found = reader.option("inferSchema", True).csv(url).schema
+    for column in found.fields:
+        if column.name == typed_but:  # ids stay as they are spelt
+            column.dataType = StringType()
+    return reader.schema(found).csv(url)
+
+
+def attribute_table(spark: "SparkSession", source: Source, side: str) -> "DataFrame":
+    """Return what a table knows of items or users, under the names that a model folder has: id, and attributes.
+
+    Parameters
+    ----------
+    spark : pyspark.sql.SparkSession
+    source : str, path or pyspark.sql.DataFrame
+        Numbers and dates in text files are recognized.
+    side : {"item", "user"}
+        Also the name of the column with the ids.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, an id comes twice, or a column is of a type that cannot be kept.
+    """
+    from pyspark.sql import functions as f
+
+    frame = source if hasattr(source, "sparkSession") else _read(spark, source, None, typed_but=side)
+    if side not in frame.columns:
+        there = ", ".join(map(repr, frame.columns[:20]))
+        raise DataError(f"the table of {side}s has no column {side!r}, but {there}: rename the one of their ids")
+    repeated = frame.groupBy(side).count().filter("count > 1").first()
+    if repeated is not None:
+        raise DataError(f"{side} {repeated[0]!r} has several rows in the table of {side}s: give each {side} once")
+    chosen = [f.col(side).alias("id")]
+    for name, kind in frame.dtypes:
+        if name != side:
+            chosen.append(_attribute(name, kind).alias(name if name in PLAIN_ATTRIBUTES else ATTRIBUTE + name))
+    return frame.filter(f.col(side).isNotNull()).select(chosen)
+
+
+def _attribute(name: str, kind: str) -> "Column":
+    from pyspark.sql import functions as f
+
+    column = f.col(f"`{name.replace('`', '``')}`")
+    if kind.startswith("decimal"):
+        return column.cast("double")
+    if kind in ("float", "double"):
+        return f.when(~f.isnan(column), column)
+    if kind.removeprefix("array<").removesuffix(">") not in _KEPT:
+        raise DataError(f"the column {name!r} is of type {kind}, which cannot be kept: convert it, or leave it out")
+    return column
+
+
+def with_attributes(learnt: "DataFrame", known: "DataFrame") -> "DataFrame":
+    """Return what was learnt of one side with what is known of it, by id."""
+    kinds = dict(learnt.dtypes)["id"], dict(known.dtypes)["id"]
+    if kinds[1] == "string" and kinds[0] in _INTEGERS:  # as in a text file
+        known = known.withColumn("id", known["id"].try_cast("bigint"))
+    elif (kinds[0] == "string") != (kinds[1] == "string"):
+        raise DataError(f"the table has ids of type {kinds[1]}, and those of the data are {kinds[0]}: convert them")
+    return learnt.join(known, "id", "left")
 
 
 def _is_parquet(spark: "SparkSession", url: str) -> bool:

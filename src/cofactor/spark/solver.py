@@ -22,7 +22,7 @@ from cofactor.spark import hadoop_files
 from cofactor.spark.failures import clear_errors
 from cofactor.spark.mllib import Learnt, Recipe, learn
 from cofactor.spark.model_writer import check_target, write_folder
-from cofactor.spark.reading import Layout, Source, check_choices, open_table
+from cofactor.spark.reading import Layout, Source, attribute_table, check_choices, open_table, with_attributes
 from cofactor.spark.session import session
 
 __all__ = ["SparkALS"]
@@ -143,7 +143,8 @@ class SparkALS(Settings):
         output: str | PathLike[str],
         *,
         layout: Layout | None = None,
-        metadata: Any = None,
+        items: Source | None = None,
+        users: Source | None = None,
         name: str | None = None,
     ) -> str:
         """Learn from a table of any size and write the model as a folder, atomically.
@@ -156,8 +157,9 @@ class SparkALS(Settings):
             The folder to write, by URL or path; a model folder that is there is replaced.
         layout : Layout, optional
             Which columns are what, and how duplicates and bad rows are treated.
-        metadata : pyspark.sql.DataFrame, optional
-            Columns id (of the items, each once), title, and perhaps genres.
+        items, users : str, path or pyspark.sql.DataFrame, optional
+            What is known of them: a table with the column item or user, each id once, and any others, such as title,
+            genres, price. Lists can keep to rules and conditions on these.
         name : str, optional
             The data's name for people; the source where it is not given.
 
@@ -175,7 +177,14 @@ class SparkALS(Settings):
         ClusterError
             If Java or the master are not there, or the cluster breaks down.
         """
-        known = {} if metadata is None else {"items": metadata}
+        spark = session(self.master)
+        given = {"items": items, "users": users}
+        with clear_errors(spark):
+            known = {
+                side: attribute_table(spark, table, side.removesuffix("s"))
+                for side, table in given.items()
+                if table is not None
+            }
         return self._fit_table(source, output, layout or Layout(), known, name)
 
     def fit_named(self, train: Interactions, output: str | PathLike[str]) -> str:
@@ -205,7 +214,7 @@ class SparkALS(Settings):
             beside = f"{self.working}/{url.rpartition('/')[2]}" if self.working else url
             with hadoop_files.working_folder(spark, beside) as working:
                 learnt = self._learn(table, layout, working)
-                joined = {side: getattr(learnt, side).join(table, "id", "left") for side, table in known.items()}
+                joined = {side: with_attributes(getattr(learnt, side), table) for side, table in known.items()}
                 learnt = replace(learnt, **joined)
                 origin = origin_of(self, name or _name_of(source))
                 write_folder(spark, learnt, self._objective(learnt), origin, url)

@@ -13,8 +13,10 @@ from cofactor.apps.web import logs, problems
 from cofactor.apps.web.access import AccessPolicy
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.middleware import Middleware
+from cofactor.apps.web.news_cache import NewsCache, Renewal
 from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
+from cofactor.apps.web.recommendations import warm_rules
 from cofactor.apps.web.responses import ProblemDocument
 from cofactor.apps.web.routes import erasure, explanations, items, lists, operations, page, ratings
 from cofactor.apps.web.served_model import ModelHolder
@@ -32,6 +34,9 @@ ROUTERS = (lists.router, items.router, explanations.router, ratings.router, eras
 
 SIGNAL_SECONDS = 0.2
 """How often a worker checks whether another one was told to reload the model."""
+
+ASKING_SECONDS = 1.0
+"""How often a worker asks a store that must be asked whether anything was written."""
 
 WARM_SECONDS = 5.0
 """How long a worker waits before it tries again to warm up a model."""
@@ -53,13 +58,16 @@ def create_app(settings: ServiceSettings) -> Any:
     """
     shared, health = settings.shared, Health()
     reload, keep = (Signal(None), Signal(None)) if shared is None else (Signal(shared.reload), Signal(shared.keep))
-    stored = RatingsCache(store_of(settings), health)
-    models = ModelHolder(settings.model, None if shared is None else shared.spare, stored.erasures)
+    store = store_of(settings)
+    news = NewsCache(store)
+    stored = RatingsCache(store, health, news)
+    models = ModelHolder(settings.model, None if shared is None else shared.spare, stored.erasures, lambda: news.news)
+    renewal = Renewal(news, models, health)
     metrics = Metrics(settings.shared, ["/", *(route.path for router in ROUTERS for route in router.routes)])  # type: ignore[attr-defined]
-    service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, reload.send)
+    service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, renewal, reload.send)
     app = FastAPI(
         title="cofactor", version=__version__, summary="Recommendations that answer while people rate.",
-        docs_url=None, redoc_url=None, lifespan=lambda _: _running(models, stored, health, reload, keep, shared),
+        docs_url=None, redoc_url=None, lifespan=lambda _: _running(service, models, reload, keep, shared),
         openapi_url="/openapi.json", redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
@@ -72,18 +80,23 @@ def create_app(settings: ServiceSettings) -> Any:
 
 @contextlib.asynccontextmanager
 async def _running(
-    models: ModelHolder, stored: RatingsCache, health: Health, reload: Signal, keep: Signal, shared: Shared | None
+    service: Service, models: ModelHolder, reload: Signal, keep: Signal, shared: Shared | None
 ) -> AsyncIterator[None]:
-    """Read the ratings, warm up, and reload on signals for as long as the worker runs."""
+    """Read the ratings, warm up, and heed what others do for as long as the worker runs."""
     with logs.told():
-        await stored.start()
-        threading.Thread(target=_warm, args=(models, health), name="warm", daemon=True).start()
-        reloading = asyncio.create_task(_heed(models, health, reload, keep))
+        await service.ratings.start()
+        await service.renewal.follow()
+        threading.Thread(target=_warm, args=(models, service.health), name="warm", daemon=True).start()
+        tasks = [
+            asyncio.create_task(_heed(models, service.health, reload, keep)),
+            asyncio.create_task(_follow(service)),
+        ]
     if shared is not None:
         shared.has_served.value = True
     yield
-    reloading.cancel()
-    await stored.stop()
+    for task in tasks:
+        task.cancel()
+    await service.ratings.stop()
 
 
 def _warm(models: ModelHolder, health: Health) -> None:
@@ -93,6 +106,8 @@ def _warm(models: ModelHolder, health: Health) -> None:
             models.current.warm()
         if health.failing:
             time.sleep(WARM_SECONDS)
+    with health.watching("warm-up of rules"):
+        warm_rules(models.current)
 
 
 async def _heed(models: ModelHolder, health: Health, reload: Signal, keep: Signal) -> None:
@@ -104,6 +119,16 @@ async def _heed(models: ModelHolder, health: Health, reload: Signal, keep: Signa
         if reload.received():
             with health.watching("reload"), contextlib.suppress(ModelFileError):  # it is logged
                 await asyncio.to_thread(models.reload)
+
+
+async def _follow(service: Service) -> None:
+    """Take up what others write, when nobody asks for a user's list meanwhile."""
+    pause = SIGNAL_SECONDS if service.ratings.store.file is not None else ASKING_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        with service.health.watching("following the store"):
+            await service.ratings.look()
+        await service.renewal.follow()
 
 
 def _describe(app: FastAPI) -> None:

@@ -1,5 +1,6 @@
 """What is known of each item, in the form of responses: id, title, year, genres, how many people rated it."""
 
+import copy
 import functools
 import re
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cofactor.apps.item_search import ItemSearch
-from cofactor.model.factors import Factors, popularity_of
+from cofactor.model.factors import Factors, new_items_of, popularity_of
 
 __all__ = ["ItemFilters", "ItemIndex"]
 
@@ -45,10 +46,20 @@ class ItemIndex:
         self.titles = [None] * count if model.metadata.titles is None else model.metadata.titles.to_list()
         self.genres = _genres(model)
         self.raters = np.bincount(model.seen.indices, minlength=count)
-        self.popularity = popularity_of(model)
-        self.by_popularity = np.argsort(-self.popularity, kind="stable")
+        self._rank(model)
         self.years = np.array([_year(title) for title in self.titles], dtype=np.int16)
+        self.new = new_items_of(model)
         self._described: list[dict[str, object] | None] = [None] * count
+
+    def _rank(self, model: Factors) -> None:
+        self.popularity = popularity_of(model, lately=True)
+        self.by_popularity = np.argsort(-self.popularity, kind="stable")
+
+    def with_popularity_of(self, model: Factors) -> "ItemIndex":
+        """Return the same for a model that differs in what is chosen of late alone."""
+        new = copy.copy(self)
+        new._rank(model)
+        return new
 
     @functools.cached_property
     def search(self) -> ItemSearch:
@@ -78,6 +89,7 @@ class ItemIndex:
                 "year": int(self.years[row]) or None,
                 "genres": self.genres[row],
                 "rated_by": int(self.raters[row]),
+                "new": self.new is not None and bool(self.new[row]),
             }
         return known
 

@@ -1,4 +1,7 @@
-"""Every error as a problem document (RFC 9457): its kind and what to do about it, never a value that was sent."""
+"""Every error as a problem document (RFC 9457): its kind and what to do about it.
+
+No value that was sent is in it, but of a condition the part that cannot be read.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from cofactor.apps.web.list_rules import FieldError
 from cofactor.apps.web.store import StoreAway
 from cofactor.errors import CofactorError
 
@@ -18,6 +22,8 @@ __all__ = ["FAILURE", "MAX_ERRORS", "MEDIA_TYPE", "Problem", "handle", "problem_
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
 MAX_ERRORS = 20
+_INVALID = "some values of the request are not valid: 'errors' lists them"
+_LONGEST_PROBLEM = 1000
 _UNKNOWN_PARAMETER = "unknown parameter"
 
 
@@ -70,8 +76,13 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        detail = "some values of the request are not valid: 'errors' lists them"
-        return problem_response(Problem(422, detail, "invalid", errors=_errors(error.errors())))
+        return problem_response(Problem(422, _INVALID, "invalid", errors=_errors(error.errors())))
+
+    @app.exception_handler(FieldError)
+    async def unfit(request: Request, error: FieldError) -> Response:
+        part = error.part or ("body" if request.method == "POST" else "query")
+        errors = [{"where": f"{part}.{error.field}", "problem": str(error)[:_LONGEST_PROBLEM]}]
+        return problem_response(Problem(422, _INVALID, "invalid", errors=errors))
 
     @app.exception_handler(CofactorError)
     async def unusable(_: Request, error: CofactorError) -> Response:

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 
 from cofactor.apps.web.erasures import Erasures, digest_of
 from cofactor.apps.web.health import Health
+from cofactor.apps.web.news_cache import NewsCache
 from cofactor.apps.web.ratings_table import RatingsTable
 from cofactor.apps.web.store import PAGE_SECONDS, Changes, RatingsStore, StoreAway
 from cofactor.errors import CofactorError
@@ -44,6 +45,8 @@ class RatingsCache:
     store : RatingsStore
     health : Health, optional
         Where the task that retries reports what it did not expect.
+    news : NewsCache, optional
+        What else is read from the store when something was written.
 
     Attributes
     ----------
@@ -51,8 +54,9 @@ class RatingsCache:
         Who was erased, as far as is read.
     """
 
-    def __init__(self, store: RatingsStore, health: Health | None = None) -> None:
+    def __init__(self, store: RatingsStore, health: Health | None = None, news: NewsCache | None = None) -> None:
         self.store = store
+        self._news = news
         self._health = health or Health()
         self.away_since: float | None = time.time()  # until it has answered once
         self.erasures = Erasures()
@@ -103,11 +107,15 @@ class RatingsCache:
 
     async def of(self, user: str) -> Mapping[str, float | None]:
         """Return a user's ratings, None for a deleted one; as last known, if the store does not answer."""
+        await self.look()
+        return self._table.of(user)
+
+    async def look(self) -> None:
+        """Read what was written since, if anything was."""
         if self.is_current:
             version = self.store.peek()
             if version is None or version != self._version:
                 await self._checked()
-        return self._table.of(user)
 
     async def write(self, user: str, ratings: Mapping[str, float | None]) -> None:
         """Store some ratings of a user; None deletes one.
@@ -117,7 +125,7 @@ class RatingsCache:
         StoreAway
             If they could not be stored.
         """
-        await self._write(partial(self.store.write, user, ratings))
+        await self.change(partial(self.store.write, user, ratings))
 
     async def replace(self, user: str, ratings: Mapping[str, float], also: tuple[str, ...] = ()) -> None:
         """Store these ratings of a user and delete all others; see `RatingsStore.replace`.
@@ -127,7 +135,7 @@ class RatingsCache:
         StoreAway
             If they could not be stored.
         """
-        await self._write(partial(self.store.replace, user, ratings, also))
+        await self.change(partial(self.store.replace, user, ratings, also))
 
     async def erase(self, user: str) -> int:
         """Delete all that is stored of a user; see `RatingsStore.erase`.
@@ -137,12 +145,19 @@ class RatingsCache:
         StoreAway
             If it may not have been deleted.
         """
-        count = await self._write(partial(self.store.erase, user))
+        count = await self.change(partial(self.store.erase, user))
         if not self.is_current:
             raise StoreAway("the user was erased, but the store went away before this was read: retry")
         return count
 
-    async def _write(self, work: Callable[[], Result]) -> Result:
+    async def change(self, work: Callable[[], Result]) -> Result:
+        """Do some writing, and read what follows from it.
+
+        Raises
+        ------
+        StoreAway
+            If it could not be stored.
+        """
         if not self.is_current:
             raise StoreAway(f"the ratings store {'is being read' if self._loading else 'does not answer'}: retry")
         try:
@@ -193,9 +208,10 @@ class RatingsCache:
     async def _read_pages(self, pages: Iterator[Changes]) -> bool:
         """Take one page after the other; False if another store turns out to be in the place of the one before."""
         seconds = READ_SECONDS if self.is_current else PAGE_SECONDS
-        more = True
+        before, more = self._revision, True
         while more:
             page = await self._in_thread(partial(next, pages), seconds)
+            known = self._revision
             if self._revision >= 0 and (page.born != self._born or page.revision < self._revision):
                 self._table, self._revision, self._born = RatingsTable(), -1, page.born
                 self.erasures.clear()
@@ -209,15 +225,21 @@ class RatingsCache:
                 await self._in_thread(partial(self._table.add, page.rows), PAGE_SECONDS)
             else:
                 self._table.put(page.rows)
+            if self._news is not None and page.revision > known >= 0:
+                self._news.note(page.rows)
             self._born, self._revision, more = page.born, page.revision, page.more
         if self._loading:
             await self._in_thread(self._table.merge, PAGE_SECONDS)
+        if self._news is not None and self._revision != before:
+            await self._in_thread(partial(self._news.read, self._born), PAGE_SECONDS)
         return True
 
     def _forget(self, born: str, erased: Sequence[tuple[str, int]]) -> None:
         """Drop the ratings of those who were erased, who are found by the digests of their names."""
         digests = {digest for digest, _ in erased}
         self._table.forget([user for user in self._table.known_users() if digest_of(user, born) in digests])
+        if self._news is not None:
+            self._news.forget(lambda user: digest_of(user, born) in digests)
         self.erasures.add(born, max(revision for _, revision in erased), erased)
 
     def _merge_if_needed(self) -> None:

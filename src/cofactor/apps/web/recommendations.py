@@ -1,22 +1,23 @@
 """Lists as the API answers them: the best items, or popular ones if nothing is known; similar items; who moved."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cofactor.apps.web.item_index import ItemFilters
-from cofactor.apps.web.profiles import Profile
-from cofactor.apps.web.scoring import best_items, item_scores, shares_of
+from cofactor.apps.web.list_rules import NO_RULES, ListRules, naming
+from cofactor.apps.web.profiles import NOBODY, Profile
+from cofactor.apps.web.scoring import best_items, best_of_popular, item_scores, shares_of
 from cofactor.apps.web.served_model import ServedModel
 from cofactor.errors import SettingError
 from cofactor.lists.request import By, ListRequest
 from cofactor.model.factors import parameters_of
 from cofactor.model.neighbours import nearest
 
-__all__ = ["ServiceListRequest", "check", "position_of", "recommended", "similar"]
+__all__ = ["ServiceListRequest", "check", "positions_of", "recommended", "similar", "warm_rules"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class ServiceListRequest:
         Item ids to choose from, and never to choose; unknown ones are ignored.
     filters : ItemFilters
     by : {"mean", "optimistic", "cautious"}
+    rules : ListRules
     reasons : int
         How many ratings to name for each item that raised its score.
     """
@@ -39,12 +41,13 @@ class ServiceListRequest:
     exclude: tuple[str, ...] = ()
     filters: ItemFilters = ItemFilters()
     by: By = "mean"
+    rules: ListRules = NO_RULES
     reasons: int = 0
 
     @functools.cached_property
     def ranking(self) -> ListRequest:
         """What the library is asked for, once the filters have become item rows."""
-        return ListRequest(n=self.n, by=self.by)
+        return ListRequest(n=self.n, by=self.by, rerank=self.rules.rerankers)
 
 
 def check(served: ServedModel, request: ServiceListRequest) -> None:
@@ -53,12 +56,23 @@ def check(served: ServedModel, request: ServiceListRequest) -> None:
     Raises
     ------
     SettingError
-        If the list is to be ordered by uncertainty, and the model has none.
+        If the list is to be ordered by uncertainty, and the model has none; if a condition or a rule does not fit what
+        is known of the items.
     """
     if request.by != "mean" and not served.has_spread:
         raise SettingError(
             f"by={request.by!r} needs a model with uncertainty, such as BayesianMF's: use by='mean' here"
         )
+    request.rules.check(served.attributes)
+    _where(served, request)
+
+
+def _where(served: ServedModel, request: ServiceListRequest) -> np.ndarray | None:
+    """Return for which items a request's condition holds: a mask, not to be changed; None without a condition."""
+    if request.rules.where is None:
+        return None
+    with naming("where"):
+        return served.rows_where(request.rules.where)
 
 
 def recommended(
@@ -76,7 +90,7 @@ def recommended(
     rows, scores = _best(served, profile, request, allowed)
     items = _described(served, rows, scores)
     if before is not None:
-        was = _positions(served, before, rows, allowed, request.by)
+        was = _positions(served, before, rows, allowed, request)
         for item, old in zip(items, was, strict=True):
             item["was"] = old or None
             item["moved"] = old - item["position"] if old else None
@@ -86,14 +100,24 @@ def recommended(
     return {**served.label, "popular": not profile.is_known, "items": items}
 
 
+def warm_rules(served: ServedModel) -> None:
+    """Load what rules need, so that the first list with rules need not wait; nothing where no attribute is known."""
+    if (column := next((one.name for one in served.attribute_values if one.values), None)) is None:
+        return
+    for rules in (ListRules(at_most=1, per=column, diversify=column), ListRules(calibrate=column)):
+        recommended(served, NOBODY, ServiceListRequest(n=1, rules=rules))
+
+
 def _allowed(served: ServedModel, request: ServiceListRequest) -> np.ndarray | None:
     """Return the sorted rows that a list may hold; None if all may."""
-    passing = served.items.rows_passing(request.filters)
-    if request.candidates is None and not request.exclude:
+    passing, holds = served.items.rows_passing(request.filters), _where(served, request)
+    if request.candidates is None and not request.exclude and holds is None:
         return passing
     mask = np.full(served.model.n_items, passing is None)
     if passing is not None:
         mask[passing] = True
+    if holds is not None:
+        mask &= holds
     if request.candidates is not None:
         chosen = np.zeros(served.model.n_items, bool)
         chosen[served.items.known(request.candidates)] = True
@@ -109,6 +133,8 @@ def _best(
     if profile.is_known:
         ranked = best_items(served, profile, request.ranking, allowed)
         return ranked.items.tolist(), ranked.scores.tolist()
+    if request.ranking.rerank:
+        return (rows := best_of_popular(served, profile, request.ranking, allowed).items.tolist()), [None] * len(rows)
     order = served.items.by_popularity
     rows = order[_open(served, profile, allowed)[order]][: request.n].tolist()
     return rows, [None] * len(rows)
@@ -131,20 +157,30 @@ def _open(served: ServedModel, profile: Profile, allowed: np.ndarray | None) -> 
     return is_open
 
 
-def position_of(served: ServedModel, profile: Profile, item: int) -> int | None:
-    """Return an item's position in a profile's whole list, from 1; None if it cannot be in it."""
-    return _positions(served, profile, [item], None, "mean")[0] or None
+def positions_of(
+    served: ServedModel, profiles: Iterable[Profile], item: int, request: ServiceListRequest
+) -> list[int | None]:
+    """Return an item's position in each profile's list, from 1; None where it is not in it.
+
+    Without rules that is the whole list, however long a list is asked for.
+    """
+    allowed = _allowed(served, request)
+    return [_positions(served, profile, [item], allowed, request)[0] or None for profile in profiles]
 
 
 def _positions(
-    served: ServedModel, profile: Profile, rows: Sequence[int], allowed: np.ndarray | None, by: By
+    served: ServedModel, profile: Profile, rows: Sequence[int], allowed: np.ndarray | None, request: ServiceListRequest
 ) -> list[int]:
-    """Return the positions of some items in a profile's whole list, from 1; 0 for items that cannot be in it.
+    """Return the positions of some items in a profile's list, from 1; 0 for items that are not in it.
 
-    Of items with equal scores the lower row comes first.
+    What rules choose depends on the length of a list, so with rules it is the list of that length; without, the whole
+    list. Of items with equal scores the lower row comes first.
     """
+    if request.ranking.rerank:
+        places = {row: place for place, row in enumerate(_best(served, profile, request, allowed)[0], 1)}
+        return [places.get(row, 0) for row in rows]
     known = profile.is_known
-    scores = item_scores(served, profile, by) if known else served.items.popularity.astype(np.float32)
+    scores = item_scores(served, profile, request.by) if known else served.items.popularity.astype(np.float32)
     is_open = _open(served, profile, allowed)
     every = np.arange(len(scores))
     found = []
@@ -175,8 +211,16 @@ def _reasons(served: ServedModel, profile: Profile, rows: list[int], n: int) -> 
     ]
 
 
-def similar(served: ServedModel, row: int, n: int) -> dict[str, Any]:
-    """Return the items with the largest cosine to one."""
-    near = nearest(parameters_of(served.model), "item", row, n)
+def similar(served: ServedModel, row: int, n: int, where: str | None = None) -> dict[str, Any]:
+    """Return the items with the largest cosine to one, of those that a condition holds for.
+
+    Raises
+    ------
+    FieldError
+        If the condition does not fit what is known of the items.
+    """
+    holds = _where(served, ServiceListRequest(rules=ListRules(where=where)))
+    chosen = None if holds is None else np.flatnonzero(holds)
+    near = nearest(parameters_of(served.model), "item", row, n, chosen)
     items = _described(served, near.items.tolist(), near.scores.astype(float).tolist())
     return {**served.label, "item": served.items.ids[row], "title": served.items.titles[row], "items": items}

@@ -10,17 +10,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from cofactor.apps.web.erasures import Erasures
 from cofactor.apps.web.health import Health
+from cofactor.apps.web.items_store import Attributes, ItemsStore
 from cofactor.apps.web.ratings_table import RatingColumns, RatingsTable
+from cofactor.apps.web.renewal import put_table
 from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import RatingsStore
 from cofactor.data.interactions import Interactions
+from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model.factors import Factors, evolved
 from cofactor.solvers.retrain import solver_of, trained_on
@@ -28,6 +32,8 @@ from cofactor.solvers.retrain import solver_of, trained_on
 __all__ = ["Stored", "merged", "refit", "refit_regularly", "save_without_erased", "stored_in"]
 
 log = logging.getLogger("cofactor.web")
+
+NOTHING_PUT: Mapping[str, Attributes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +44,13 @@ class Stored:
     ----------
     ratings : RatingsTable
     erasures : Erasures
+    put : dict of str to Attributes
+        Items that were put.
     """
 
     ratings: RatingsTable
     erasures: Erasures = field(default_factory=Erasures)
+    put: dict[str, Attributes] = field(default_factory=dict)
 
 
 def refit(model: Factors, stored: Stored, data: Interactions | None = None) -> Factors:
@@ -62,7 +71,7 @@ def refit(model: Factors, stored: Stored, data: Interactions | None = None) -> F
     """
     solver = solver_of(model)
     data = None if data is None else stored.erasures.taken_out_of_data(data)
-    trained: Factors = solver.fit(merged(stored.erasures.taken_out_of(model), stored.ratings, data))
+    trained: Factors = solver.fit(merged(stored.erasures.taken_out_of(model), stored.ratings, data, stored.put))
     erasures = stored.erasures
     name = (erasures.born, erasures.revision) if erasures.born else None
     return evolved(trained, origin=dataclasses.replace(trained.origin, store=name))
@@ -102,17 +111,23 @@ def stored_in(store: RatingsStore) -> Stored:
         for page in store.pages(-1):
             stored.ratings.add(page.rows)
             stored.erasures.add(page.born, page.revision, page.erased)
+        found = ItemsStore(store).since(-1)
+        stored.put.update({one.item: one.attributes for one in found if one.attributes is not None})
     return stored
 
 
-def merged(model: Factors, stored: RatingsTable, data: Interactions | None = None) -> Interactions:
+def merged(
+    model: Factors, stored: RatingsTable, data: Interactions | None = None, put: Mapping[str, Attributes] = NOTHING_PUT
+) -> Interactions:
     """Return the training data with stored ratings: new ones added, changed ones replaced, deleted ones left out.
+
+    Items that were put are in it, too: with their attributes, and new ones for what they are, rated or not.
 
     In a model of likes a rating that is no like stays in the table with value 0: seen, so that the item is not
     recommended, but not learnt from. Ratings of items that the data do not have are left out: nothing but an id is
     known of such items; and those off the model's scale, which would change it.
     """
-    old = trained_on(model) if data is None else data
+    old = _with_put(trained_on(model) if data is None else data, put, model)
     ratings, names = stored.columns(), stored.users
     scale = scale_of(model)
     on_scale = np.isnan(ratings.values) | ((ratings.values >= scale.low) & (ratings.values <= scale.high))
@@ -140,6 +155,22 @@ def merged(model: Factors, stored: RatingsTable, data: Interactions | None = Non
         times = np.concatenate([triplets.timestamps[kept], np.full(int(given.sum()), time.time())])
     joined = Interactions.from_rows(users_now, old.items, rows, places, joined_values, times, name=old.name)
     return dataclasses.replace(joined, metadata=old.metadata.take(users=old.users.find(users_now.ids)))
+
+
+def _with_put(data: Interactions, put: Mapping[str, Attributes], model: Factors) -> Interactions:
+    """Return data with items that were put, new ones last; without attributes to learn from, known ones alone."""
+    table = put_table(data.items, data.metadata, put)
+    if "item" not in model.features:
+        table = table.filter(data.items.find(table["item"]) >= 0)
+    if not table.height:
+        return data
+    items, said = data.items.extended(table["item"]), Vocabulary(table["item"], kind="item")
+    metadata = data.metadata.take(items=data.items.find(items.ids))
+    known = data.triplets()
+    grown = Interactions.from_rows(
+        data.users, items, known.user_rows, known.item_rows, known.values, known.timestamps, name=data.name
+    )
+    return dataclasses.replace(grown, metadata=metadata.updated(items, Metadata().with_table(table, said), said))
 
 
 def _holds(keys: np.ndarray, values: np.ndarray, asked: np.ndarray, asked_values: np.ndarray) -> np.ndarray:

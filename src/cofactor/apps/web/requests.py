@@ -1,5 +1,6 @@
 """What requests share: ids, ratings, how a list should be; every value with its limits, as checked and documented."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Container, Coroutine
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,6 +13,7 @@ from starlette.datastructures import QueryParams
 from typing_extensions import TypedDict
 
 from cofactor.apps.web.item_index import ItemFilters
+from cofactor.apps.web.list_rules import ListRules
 from cofactor.apps.web.recommendations import ServiceListRequest
 
 __all__ = [
@@ -20,12 +22,14 @@ __all__ = [
     "DirectRoute",
     "ItemId",
     "ItemPath",
+    "ListChoice",
     "ListQuery",
     "Rating",
     "Ratings",
     "StrictBody",
     "UserPath",
     "Value",
+    "Where",
     "as_ratings",
     "list_request_in",
     "parsed_body",
@@ -37,6 +41,7 @@ MAX_RATINGS = 1000
 MAX_IDS = 1000
 MAX_N = 500
 MAX_REASONS = 5
+MAX_WHERE = 2000
 
 _ID = {"min_length": 1, "max_length": 200, "pattern": r"^[^\x00-\x1f\x7f]+$"}
 
@@ -63,6 +68,8 @@ Value = Annotated[
 _Year = Annotated[int, Field(ge=1, le=9999)]
 _Raters = Annotated[int, Field(ge=0, le=2**53)]
 _Genre = Annotated[str, Field(min_length=1, max_length=60)]
+Where = Annotated[str, Field(min_length=1, max_length=MAX_WHERE, examples=["year >= 1990 and 'Comedy' in genres"])]
+_Column = Annotated[str, Field(min_length=1, max_length=200, examples=["genres"])]
 
 
 class StrictBody(BaseModel):
@@ -87,8 +94,8 @@ def as_ratings(ratings: list[Rating]) -> dict[str, float]:
     return {rating["item"]: rating["value"] for rating in ratings}
 
 
-class ListQuery(BaseModel):
-    """How a list should be; in a query string, parameters that are lists may be repeated."""
+class ListChoice(BaseModel):
+    """Which items a list holds and in which order; in a query string, parameters that are lists may be repeated."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -96,7 +103,6 @@ class ListQuery(BaseModel):
     by: Literal["mean", "optimistic", "cautious"] = Field(
         "mean", description="What to order by, where the model knows how certain its scores are."
     )
-    reasons: int = Field(0, ge=0, le=MAX_REASONS, description="How many reasons to give for each item.")
     candidates: list[ItemId] | None = Field(None, max_length=MAX_IDS, description="Choose from these items only.")
     exclude: list[ItemId] = Field([], max_length=MAX_IDS, description="Never choose these items.")
     genres: list[_Genre] = Field([], max_length=20, description="Only items that have all of these genres.")
@@ -104,17 +110,60 @@ class ListQuery(BaseModel):
     year_to: _Year | None = Field(None, description="Only items of this year or earlier.")
     raters_from: _Raters | None = Field(None, description="Only items that at least this many people rated.")
     raters_to: _Raters | None = Field(None, description="Only items that at most this many people rated.")
+    where: Where | None = Field(
+        None,
+        description="Only items for which this condition on their attributes holds; GET /v1/attributes has the columns "
+        "and values. It takes =, !=, <, <=, >, >=, between, in, is null, and, or, not, and brackets.",
+    )
+    at_most: int | None = Field(None, ge=1, le=MAX_N, description="At most so many items of a group; see per.")
+    per: _Column | None = Field(None, description="The attribute that says the groups of at_most; genres if not given.")
+    diversify: _Column | None = Field(None, description="Choose items that differ in this attribute.")
+    calibrate: _Column | None = Field(
+        None, description="Choose items with the mix of this attribute that the user's own have."
+    )
+    strength: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Of diversify (0.1 if not given) or calibrate (0.5): from 0, the order by score, to 1."
+    )
+    boost: Where | None = Field(None, description="A condition as in where: such items get weight more.")
+    weight: Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)] | None = Field(
+        None, description="What boost adds, in units of scores.", examples=[0.05]
+    )
 
     def list_request(self) -> ServiceListRequest:
-        """Return what is asked for."""
+        """Return what is asked for.
+
+        Raises
+        ------
+        FieldError
+            If a rule is set by half.
+        """
         return ServiceListRequest(
             n=self.n,
             candidates=None if self.candidates is None else tuple(self.candidates),
             exclude=tuple(self.exclude),
             filters=ItemFilters(tuple(self.genres), self.year_from, self.year_to, self.raters_from, self.raters_to),
             by=self.by,
-            reasons=self.reasons,
+            rules=ListRules(**{name: getattr(self, name) for name in _RULES}),
         )
+
+
+_RULES = tuple(entry.name for entry in dataclasses.fields(ListRules))
+
+
+class ListQuery(ListChoice):
+    """How a list should be; in a query string, parameters that are lists may be repeated."""
+
+    reasons: int = Field(0, ge=0, le=MAX_REASONS, description="How many reasons to give for each item.")
+
+    def list_request(self) -> ServiceListRequest:
+        """Return what is asked for.
+
+        Raises
+        ------
+        FieldError
+            If a rule is set by half.
+        """
+        return dataclasses.replace(super().list_request(), reasons=self.reasons)
 
 
 class DirectRoute(APIRoute):

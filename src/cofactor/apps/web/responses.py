@@ -73,6 +73,7 @@ class ItemDetails(BaseModel):
     year: int | None = Field(examples=[1977])
     genres: list[str] = Field(examples=[["Action", "Sci-Fi"]])
     rated_by: int = Field(description="How many people rated it in the training data.", examples=[583])
+    new: bool = Field(description="Whether it came after the training.", examples=[False])
 
 
 class Reason(BaseModel):

@@ -10,9 +10,9 @@ from cofactor.errors import SettingError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["ERASURES", "HEAD", "RATINGS", "STATE", "migrate", "table_options", "version_of"]
+__all__ = ["ERASURES", "HEAD", "ITEMS", "RATINGS", "STATE", "migrate", "table_options", "version_of"]
 
-HEAD = "0002"
+HEAD = "0003"
 """The schema version of this code: its newest migration. The database has its own in ``cofactor_version``."""
 
 _LOCK = 7_206_553_181  # any number that no other program on the server is likely to lock
@@ -47,6 +47,15 @@ ERASURES = sql.Table(
     sql.Column("revision", sql.BigInteger, nullable=False),
 )
 """Who was erased, as a digest of the id that is keyed with the store's name, and the number of that write."""
+
+ITEMS = sql.Table(
+    "cofactor_items",
+    _TABLES,
+    sql.Column("item_id", sql.String(200), primary_key=True),
+    sql.Column("attributes", sql.Text),
+    sql.Column("revision", sql.BigInteger, nullable=False),
+)
+"""Attributes of items as JSON, of those that were put after the training; null for what was deleted again."""
 
 
 def migrate(engine: "Engine") -> None:

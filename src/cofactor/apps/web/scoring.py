@@ -3,25 +3,26 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from cofactor.apps.web.profiles import Profile, history, times_of
 from cofactor.apps.web.served_model import ServedModel
 from cofactor.lists.pipeline import rank
 from cofactor.lists.request import By, ListRequest
-from cofactor.lists.rerank import Ranked
-from cofactor.lists.retriever import Filter, Users
+from cofactor.lists.rerank import ListContext, Ranked
+from cofactor.lists.retriever import ExactRetriever, Filter, Users
 from cofactor.model.factors import (
     Factors,
     draws_needed,
     exact_of,
     needs_every_draw,
-    ranked_rows,
     ranked_users,
+    retriever_of,
     score_rows,
     users_of,
 )
 
-__all__ = ["Shares", "best_items", "item_scores", "score_of", "shares_of"]
+__all__ = ["Shares", "best_items", "best_of_popular", "item_scores", "score_of", "shares_of"]
 
 
 class Shares(NamedTuple):
@@ -45,13 +46,29 @@ class Shares(NamedTuple):
 def best_items(served: ServedModel, profile: Profile, request: ListRequest, allowed: np.ndarray | None) -> Ranked:
     """Return the best items of a known profile, of the allowed rows (sorted; None: all) and not rated yet."""
     model, row = served.model, np.array([profile.row])
+    seen = model.seen if profile.folded is None else profile.folded.seen
+    chosen, context = Filter(allowed, None, seen, row), _context(served, request, seen, row)
     if request.by != "mean" or needs_every_draw(model):
-        return ranked_rows(_model_of(served, profile), row, request.n, candidates=allowed, by=request.by)
+        theirs = _model_of(served, profile)
+        return rank(retriever_of(theirs, request.by), users_of(theirs), row, request, chosen, context)
     retriever = exact_of(model)
     if not (served.warmed.is_set() or served.is_slow):
         retriever = retriever.without_scan()  # which would wait for the compiled kernels
-    seen = model.seen if profile.folded is None else profile.folded.seen
-    return rank(retriever, _users(served, profile), row, request, Filter(allowed, None, seen, row))
+    return rank(retriever, _users(served, profile), row, request, chosen, context)
+
+
+def best_of_popular(served: ServedModel, profile: Profile, request: ListRequest, allowed: np.ndarray | None) -> Ranked:
+    """Return the most popular items that the rules leave, of the allowed rows and not rated yet."""
+    retriever, row = ExactRetriever(served.items.popularity.astype(np.float32)[:, None]), np.zeros(1, np.int64)
+    anybody, seen = Users(np.ones((1, 1), np.float32)), history(served, [profile.rated])
+    return rank(
+        retriever, anybody, row, request, Filter(allowed, None, seen, row), _context(served, request, seen, row)
+    )
+
+
+def _context(served: ServedModel, request: ListRequest, seen: sparse.csr_array, row: np.ndarray) -> ListContext | None:
+    """Return what rules can know, if there are any."""
+    return ListContext(served.attributes, served.model.items, seen, row) if request.rerank else None
 
 
 def item_scores(served: ServedModel, profile: Profile, by: By = "mean") -> np.ndarray:

@@ -1,10 +1,12 @@
 """The model being served, with what responses need of it; a new one is loaded and checked before it takes over."""
 
 import contextlib
+import datetime
 import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,15 @@ from scipy import sparse
 
 from cofactor.apps.web.erasures import Erasures
 from cofactor.apps.web.item_index import ItemIndex
+from cofactor.apps.web.names import row_named
+from cofactor.apps.web.renewal import News, renewed
 from cofactor.apps.web.scale import Scale, scale_of
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
-from cofactor.model.factors import Factors, exact_of, needs_every_draw, ranked_rows
+from cofactor.lists.attribute_values import Attribute, attributes_in
+from cofactor.lists.attributes import ItemAttributes
+from cofactor.lists.where import rows_where
+from cofactor.model.factors import Factors, attributes_of, exact_of, needs_every_draw, ranked_rows
 from cofactor.model.forgetting import users_in, write_without
 from cofactor.model.storage import load
 
@@ -39,6 +46,8 @@ class ServedModel:
     scale : Scale
     erasures : Erasures
         Whom it no longer knows, though it may have them.
+    latest : float, optional
+        When the latest rating was that it has taken up since the training, in seconds since 1970.
     loaded_at : float
         Seconds since 1970.
     warmed : threading.Event
@@ -51,6 +60,7 @@ class ServedModel:
     items: ItemIndex
     scale: Scale
     erasures: Erasures = field(default_factory=Erasures)
+    latest: float | None = None
     loaded_at: float = field(default_factory=time.time)
     warmed: threading.Event = field(default_factory=threading.Event)
 
@@ -89,10 +99,24 @@ class ServedModel:
         """The item side of the product in double precision, for exact positions."""
         return exact_of(self.model).items.astype(np.float64)
 
+    @property
+    def attributes(self) -> ItemAttributes:
+        """What is known of the items, as rules read it."""
+        return attributes_of(self.model)
+
+    @functools.cached_property
+    def attribute_values(self) -> list[Attribute]:
+        """What is known of the items, with the values of what has few."""
+        return attributes_in(self.attributes.table)
+
+    @functools.cached_property
+    def rows_where(self) -> Callable[[str], np.ndarray]:
+        """From a condition to a mask of the items that it holds for; the last few are kept."""
+        return functools.lru_cache(maxsize=16)(lambda where: rows_where(where, self.attributes.table))
+
     def user_row(self, user: str) -> int:
         """Return the row of a user, or -1, also for one who was erased since the model was trained."""
-        identifier = self.model.users.parse(user)
-        row = self.model.users.row(identifier) if str(identifier) == user else -1  # "007" is not 7
+        row = row_named(self.model.users, user)
         return -1 if row >= 0 and self.erasures.hold(user, self.model.origin) else row
 
     def card(self) -> dict[str, Any]:
@@ -115,7 +139,17 @@ class ServedModel:
             "genres": self.items.all_genres,
             "years": _range(self.items.years),
             "raters": _twentieths(self.items.raters),
+            "trend": self._trend,
         }
+
+    @property
+    def _trend(self) -> dict[str, Any] | None:
+        """How fast what is rising ages, and the time of the latest rating that it counts."""
+        timing = self.model.timing
+        if timing is None or timing.trend is None:
+            return None
+        latest = datetime.datetime.fromtimestamp(max(timing.now, self.latest or 0.0), datetime.UTC)
+        return {"half_life_seconds": timing.trend, "counted_to": latest.isoformat(timespec="seconds")}
 
     def warm(self) -> None:
         """Load compiled kernels, indices and the map ahead, so that the first requests need not wait."""
@@ -128,7 +162,7 @@ class ServedModel:
             somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
             with contextlib.suppress(CofactorError):  # where fold-in is impossible, each request that needs it says so
                 place_rows(self.model, self.model.seen[somebody : somebody + 1], "user")
-        _ = self.items.search, self.plane
+        _ = self.items.search, self.plane, self.attribute_values
         self.warmed.set()
 
 
@@ -161,6 +195,21 @@ def load_served(path: Path, erasures: Erasures | None = None) -> ServedModel:
     return made
 
 
+def taking_up(base: ServedModel, news: News) -> ServedModel:
+    """Return what is served of a model and of what came since; the model itself where nothing did."""
+    model = renewed(base.model, news, base.scale)
+    if model is base.model:
+        return base
+    same = model.items is base.model.items and model.metadata is base.model.metadata
+    items = base.items.with_popularity_of(model) if same else ItemIndex(model)
+    made = ServedModel(
+        model, news.digest(base.digest, model), items, base.scale, base.erasures, news.latest, base.loaded_at
+    )
+    if same and model.item_vectors is base.model.item_vectors:
+        made.__dict__["plane"] = base.plane  # which takes a while
+    return made
+
+
 class ModelHolder:
     """Holds the model that is being served.
 
@@ -172,6 +221,8 @@ class ModelHolder:
         Where the last sound model is kept, once the file at ``path`` is not sound any more.
     erasures : Erasures, optional
         Who was erased.
+    news : callable, optional
+        Returns what came since the training.
 
     Raises
     ------
@@ -179,9 +230,15 @@ class ModelHolder:
         If neither file is a valid model.
     """
 
-    def __init__(self, path: Path, spare: Path | None = None, erasures: Erasures | None = None) -> None:
-        self.path, self._spare, self._erasures = path, spare, erasures or Erasures()
-        self.current = self._first()
+    def __init__(
+        self,
+        path: Path,
+        spare: Path | None = None,
+        erasures: Erasures | None = None,
+        news: Callable[[], News] = News,
+    ) -> None:
+        self.path, self._spare, self._erasures, self._news = path, spare, erasures or Erasures(), news
+        self.current = self._base = self._first()
         self._turn = threading.Lock()
         self._kept = ""
 
@@ -196,7 +253,7 @@ class ModelHolder:
 
     def keep(self) -> None:
         """Save the model for workers that start while the file is not sound; without a place for it, they wait."""
-        served = self.current
+        served = self._base
         if self._spare is None or (self._kept == served.digest and self._spare.exists()):
             return
         try:
@@ -216,15 +273,23 @@ class ModelHolder:
         """
         with self._turn:
             try:
-                fresh = load_served(self.path, self._erasures)
+                base = load_served(self.path, self._erasures)
+                fresh = taking_up(base, self._news())
                 fresh.warm()
             except ModelFileError as error:
                 log.error("model not reloaded: %s", error, extra={"event": "reload_failed"})
                 self.keep()
                 raise
-            self.current = fresh
+            self.current, self._base = fresh, base
         log.info("model reloaded", extra={"event": "reloaded", "model": fresh.digest})
         return fresh
+
+    def renew(self) -> None:
+        """Make what is served anew, of the loaded model and of what came since."""
+        with self._turn:
+            fresh = taking_up(self._base, self._news())
+            fresh.warm()
+            self.current = fresh
 
     def erase(self) -> bool:
         """Take those who were erased out of the model's file and the one that is kept; tell whether that worked.

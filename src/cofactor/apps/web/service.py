@@ -1,5 +1,6 @@
 """What the routes of a running service share: the model, the ratings, the counters, the access policy."""
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from starlette.requests import Request
 
 from cofactor.apps.web.access import AccessPolicy
 from cofactor.apps.web.health import Health
+from cofactor.apps.web.items_store import ItemsStore
+from cofactor.apps.web.news_cache import Renewal
 from cofactor.apps.web.problems import Problem
 from cofactor.apps.web.profiles import NOBODY, Profile, user_profile, visitor_profile
 from cofactor.apps.web.prometheus import Metrics
@@ -37,6 +40,7 @@ class Service:
     metrics: Metrics
     access: AccessPolicy
     health: Health
+    renewal: Renewal
     announce_reload: Callable[[], None]
 
     @property
@@ -45,6 +49,11 @@ class Service:
         shared = self.settings.shared
         refit = ["refit"] if shared is not None and shared.refit_failing.value else []
         return [*self.health.failing, *refit]
+
+    @functools.cached_property
+    def items(self) -> ItemsStore:
+        """The items that were put."""
+        return ItemsStore(self.ratings.store)
 
     def item_row(self, served: ServedModel, item: str) -> int:
         """Return an item's row, or end the request."""
@@ -77,7 +86,12 @@ class Service:
 
     async def work(self, served: ServedModel, request: ServiceListRequest | None, task: Callable[[], Result]) -> Result:
         """Run a quick task at once, and any other (None: not known to be quick) in a thread."""
-        quick = request is not None and request.n <= _MAX_QUICK_N and not request.reasons and not served.is_slow
+        quick = (
+            request is not None
+            and request.n <= _MAX_QUICK_N
+            and not (request.reasons or request.ranking.rerank)
+            and not served.is_slow
+        )
         return task() if quick else await run_in_threadpool(task)
 
     async def list_for(

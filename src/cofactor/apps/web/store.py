@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from cofactor.apps.web.settings import ServiceSettings
 
-__all__ = ["Changes", "RatingsStore", "StoreAway", "beside", "store_of"]
+__all__ = ["Changes", "RatingsStore", "StoreAway", "beside", "store_of", "upsert"]
 
 Result = TypeVar("Result")
 
@@ -229,10 +229,10 @@ class RatingsStore:
             gone = connection.execute(sql.delete(RATINGS).where(RATINGS.c.user_id == user)).rowcount
             born = connection.execute(sql.select(STATE.c.born)).scalar_one()
             rows = [{"digest": digest_of(user, born), "revision": revision}]
-            connection.execute(_upsert(connection, ERASURES), rows)
+            connection.execute(upsert(connection, ERASURES), rows)
             return gone
 
-        count = self._numbered(work)
+        count = self.writing(work)
         if self.file is not None:
             self._run(lambda connection: sqlite.empty_log(connection.connection.dbapi_connection), outside=True)
         return count
@@ -417,12 +417,18 @@ class RatingsStore:
                 for item, value in changes(connection).items()
             ]
             if rows:
-                connection.execute(_upsert(connection, RATINGS), rows)
+                connection.execute(upsert(connection, RATINGS), rows)
 
-        self._numbered(write)
+        self.writing(write)
 
-    def _numbered(self, work: "Callable[[Connection, int], Result]") -> Result:
-        """Do some work in a write of its own, which is told its revision."""
+    def writing(self, work: "Callable[[Connection, int], Result]") -> Result:
+        """Do some work in a write of its own, which is told its revision; when it returns, that is on disk.
+
+        Raises
+        ------
+        StoreAway
+            As `write`.
+        """
 
         def write(connection: "Connection") -> Result:
             if connection.dialect.name == "postgresql":
@@ -433,6 +439,16 @@ class RatingsStore:
 
         with self._turn:
             return self._run(write)
+
+    def reading(self, work: "Callable[[Connection], Result]") -> "Result":
+        """Read something in one transaction.
+
+        Raises
+        ------
+        StoreAway
+            If the database does not answer.
+        """
+        return self._run(work, reading=True)
 
     def _run(self, work: "Callable[[Connection], Result]", **options: Any) -> Result:
         """Do some work in one transaction, and again if the connection turns out to be dead.
@@ -536,7 +552,7 @@ def _begin(connection: "Connection") -> None:
         sqlite.wait_for_turn(connection.connection.dbapi_connection)
 
 
-def _upsert(connection: "Connection", table: sql.Table) -> Any:
+def upsert(connection: "Connection", table: sql.Table) -> Any:
     """Return the statement that inserts rows, or replaces those of the same keys."""
     if connection.dialect.name in ("mysql", "mariadb"):
         replacing: Any = mysql.insert(table)

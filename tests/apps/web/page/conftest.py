@@ -26,6 +26,10 @@ HOSTILE = {
 """Titles, by item row, that must be shown as the text that they are."""
 
 
+HOSTILE_PLACE = "<b>'abroad'</b> or true"
+"""A value that must be shown as the text that it is, and be found as that."""
+
+
 def two_tastes(ids, titles=None, genres=None):
     """Make ratings of people who love every other item and do without the rest; the first items are the best known."""
     random = np.random.default_rng(3)
@@ -50,6 +54,8 @@ def page_models(tmp_path_factory):
     titles = [HOSTILE.get(k, f"{'Tea' if k % 2 else 'Rye'} Story {k}, The ({1950 + k})") for k in range(N_TITLED)]
     genres = ["Drama|War" if k % 3 else "Comedy" for k in range(N_TITLED)]
     titled = two_tastes([f"i{k}" for k in range(N_TITLED)], titles, genres)
+    made_in = pl.Series([HOSTILE_PLACE if k % 5 == 0 else "it's home" for k in range(N_TITLED)])
+    titled = titled.with_items(titled.item_table.with_columns(made_in=made_in))
     bare = two_tastes(range(100, 148))
     made = {
         "rating": ALS(rank=3, epochs=8).fit(titled),

@@ -157,7 +157,8 @@ def test_a_list_changes_within_a_tenth_of_a_second_of_a_rating(run_service, visi
 def test_a_model_of_likes_over_bare_integer_ids_works_too(run_service, visit):
     page = visit(run_service("ranking"))
     assert page.locator("#list .title").all_inner_texts() == shown(page)
-    assert page.locator("#genre-filter").is_hidden()
+    assert page.locator("#attribute-filters select").count() == 0
+    assert page.locator("#variety-filter").is_hidden()
     rate(page, "100", 3)
     assert page.inner_text("#suggestions-title") == "Popular"  # it is no like, and says nothing else
     assert "4 stars or more" in page.inner_text("#suggestions-note")

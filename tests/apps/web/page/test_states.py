@@ -127,7 +127,7 @@ def test_the_slider_goes_from_well_known_to_rarely_seen_and_an_empty_list_offers
     until(page, "document.querySelectorAll('#list .row').length < 5")
     for item in list(shown(page)):
         rate(page, item, 4)
-    page.select_option("#genre", "War")
+    page.select_option("#attribute-0", label="War")
     page.wait_for_selector("#list-state button")
     page.click("#list-state button")
     page.wait_for_selector("#list .row:not(.is-blank)")
@@ -139,9 +139,52 @@ def test_a_genre_is_kept_to_under_a_name_too(run_service, visit):
     rate(page, "i0", 5)
     give_name(page, "Gil")
     titled(page, "For Gil")
-    page.select_option("#genre", "Comedy")
+    page.select_option("#attribute-0", label="Comedy")
     until(page, "document.querySelectorAll('#list .row').length < 7")
     assert {int(item[1:]) % 3 for item in shown(page)} == {0}
+
+
+def test_titles_are_filtered_by_what_they_are_and_a_switch_gives_more_variety(run_service, visit):
+    page = visit(run_service("rating"))
+    rate(page, "i0", 5)
+    plain = shown(page)
+    assert page.locator("#attribute-filters label").all_inner_texts() == ["Genres", "Made in"]
+    with page.expect_response("**/v1/recommendations"):
+        page.select_option("#attribute-1", label="<b>'abroad'</b> or true")
+    until(page, "document.querySelectorAll('#list .row').length < 5")
+    assert {int(item[1:]) % 5 for item in shown(page)} == {0}
+    with page.expect_response("**/v1/recommendations"):
+        page.select_option("#attribute-0", label="Comedy")
+    until(page, "document.querySelectorAll('#list .row').length === 1")
+    assert shown(page) == ["i15"]
+    page.select_option("#attribute-1", label="All")
+    page.select_option("#attribute-0", label="All")
+    until(page, f"document.querySelectorAll('#list .row').length >= {len(plain)}")
+    with page.expect_response("**/v1/recommendations") as answer:
+        page.locator("#variety").focus()
+        page.keyboard.press("Space")
+    assert answer.value.request.post_data_json["diversify"] == "genres"
+    assert page.get_by_role("switch", name="More variety").is_checked()
+
+
+def test_the_drawer_speaks_of_the_list_beside_it(run_service, visit):
+    page = visit(run_service("rating"))
+    rate(page, "i0", 5)
+    rate(page, "i2", 5)
+    page.select_option("#attribute-0", label="Comedy")
+    until(page, "document.querySelectorAll('#list .row').length < 8")
+    for place in (1, 2):
+        page.click(f"#list .row:nth-child({place}) .title-button")
+        page.wait_for_selector("#details .shares li")
+        assert f"At place {place} of your list" in page.inner_text("#details")
+        page.keyboard.press("Escape")
+    page.fill("#search", "story 4,")
+    page.wait_for_selector("#found [role=option]")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.click("#picked .title-button")
+    page.wait_for_selector("#details .shares li")
+    assert "not in your list as it is filtered now" in page.inner_text("#details")
 
 
 def test_safe_and_adventurous_lists_where_the_model_knows_how_sure_it_is(run_service, visit):

@@ -26,8 +26,7 @@ let model = null;
 /** Fetch the model's card, then build what depends on it. */
 async function start() {
   try {
-    const card = await ask("v1/model");
-    begin(card);
+    begin(...(await whatIsServed()));
   } catch (failure) {
     connection.lost();
     const again = make("button", { type: "button", class: "main-button" }, "Try again");
@@ -37,19 +36,25 @@ async function start() {
   }
 }
 
-function begin(card) {
+/** Return the card of the model, and what is known of its titles. */
+async function whatIsServed() {
+  const [card, { attributes }] = await Promise.all([ask("v1/model"), ask("v1/attributes")]);
+  return [card, attributes];
+}
+
+function begin(card, attributes) {
   const stars = new Stars(ratings, card.scale);
   const rows = new Rows(stars, (item) => details.open(item));
-  const details = new Details(ratings, rows);
-  const open = (item) => details.open(item);
   const filters = new Filters(() => suggestions.refresh());
+  const details = new Details(ratings, rows, () => suggestions.choice);
+  const open = (item) => details.open(item);
   const view = new ListView(byId("list"), rows);
   const suggestions = new Suggestions({ ratings, uploads, view, filters, connection, onList });
   parts = { stars, rows, filters, suggestions, rated: new RatedView(ratings, stars, open) };
   parts.map = new MapView(ratings, open);
   parts.account = new Account({ ratings, uploads, onChange: everythingChanged });
   new Search(ratings, stars, pick);
-  describe(card);
+  describe(card, attributes);
   listen();
   parts.rated.show();
   everythingChanged();
@@ -90,7 +95,7 @@ async function everythingChanged() {
 }
 
 async function onList(list, items) {
-  if (model !== null && list.model !== model) describe(await ask("v1/model"));
+  if (model !== null && list.model !== model) describe(...(await whatIsServed()));
   model = list.model;
   parts.rated.unknown = new Set(list.unknown ?? []);
   parts.rated.show();
@@ -120,12 +125,12 @@ function pick(item) {
   row.querySelector("input:checked").focus();
 }
 
-function describe(card) {
+function describe(card, attributes) {
   const { low, high } = ratings.scale;
   if (parts.goal && (low !== card.scale.low || high !== card.scale.high)) location.reload(); // other stars
   ratings.scale = card.scale;
   parts.goal = card.goal;
-  parts.filters.offer(card);
+  parts.filters.offer(card, attributes);
   parts.account.needsToken = card.needs_token;
   const date = card.trained_at && new Date(card.trained_at).toLocaleDateString("en", { dateStyle: "long" });
   byId("model-card").textContent =

@@ -9,8 +9,8 @@ const MOST_SHARES = 6;
 
 /** Opens the drawer of an item. */
 export class Details {
-  constructor(ratings, rows) {
-    Object.assign(this, { ratings, rows });
+  constructor(ratings, rows, choice) {
+    Object.assign(this, { ratings, rows, choice });
     this.dialog = byId("details");
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close(); // a click beside the drawer
@@ -67,16 +67,22 @@ export class Details {
   async why(item) {
     const ratings = this.ratings.sent(item.item);
     if (!ratings.length) return [];
-    const found = await ask("v1/explanations", { method: "POST", body: { ratings, item: item.item } });
+    const found = await ask("v1/explanations", { method: "POST", body: { ratings, item: item.item, ...this.choice() } });
     const shares = found.reasons.filter(({ share }) => share !== 0).slice(0, MOST_SHARES);
     if (found.popular || !shares.length) return [];
     const reach = Math.max(...shares.map(({ share }) => Math.abs(share)));
-    const where = found.position ? `At place ${number(found.position)} of your list.` : "";
+    const { position } = found;
+    const where = position ? `At place ${number(position)} of your list.` : this.outside(item);
     return [
       make("h3", {}, this.ratings.get(item.item) ? "What spoke for and against it" : "Why it is at this place"),
       make("p", { class: "quiet" }, `${where} What weighs most of ${count(ratings.length, "rating")}:`),
       make("ul", { class: "shares" }, shares.map((reason) => this.share(reason, reach, found.position))),
     ];
+  }
+
+  /** Say that a suggestion's filters leave a title out; of a rated one that is no news. */
+  outside(item) {
+    return this.ratings.get(item.item) ? "" : "It is not in your list as it is filtered now.";
   }
 
   share(reason, reach, position) {

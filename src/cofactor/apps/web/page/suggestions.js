@@ -29,7 +29,12 @@ export class Suggestions {
   }
 
   get request() {
-    return { n: this.length, reasons: 2, ...this.filters.values };
+    return { ...this.choice, reasons: 2 };
+  }
+
+  /** What is in the list, and in which order. */
+  get choice() {
+    return { n: this.length, ...this.filters.values };
   }
 
   /** Request the list again. After a rating, `items` are the rated ones, and moves are marked. */

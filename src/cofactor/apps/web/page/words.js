@@ -32,7 +32,7 @@ function titleOnly(title) {
 /** Return what is known of an item besides its title. */
 export function known(item) {
   const raters = item.rated_by ? `rated by ${count(item.rated_by, "person", "people")}` : "rated by nobody yet";
-  return [item.year, item.genres.slice(0, 3).join(", "), raters].filter(Boolean).join(" · ");
+  return [item.new && "new", item.year, item.genres.slice(0, 3).join(", "), raters].filter(Boolean).join(" · ");
 }
 
 /** Return a rating's value as it is written: 4, 3.5. */
@@ -60,4 +60,10 @@ export function listInWords(items, shownBefore) {
   const moved = items.filter((item) => shownBefore.has(item.item) && item.moved).length;
   const changes = [fresh && `${fresh} new`, moved && `${moved} moved`].filter(Boolean).join(", ") || "nothing moved";
   return `The list changed: ${changes}. First is ${shownTitle(items[0])}.`;
+}
+
+/** Return the name of a column as a label: "Release country" for release_country. */
+export function nameInWords(name) {
+  const words = name.replaceAll("_", " ").trim() || name;
+  return words[0].toUpperCase() + words.slice(1);
 }

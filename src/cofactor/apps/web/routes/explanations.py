@@ -1,21 +1,21 @@
 """Explanations: each rating's share of an item's score, and the item's position without that rating."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from cofactor.apps.web.profiles import Profile, RatedItems, fold_in
-from cofactor.apps.web.recommendations import position_of
+from cofactor.apps.web.recommendations import ServiceListRequest, check, positions_of
 from cofactor.apps.web.requests import (
     KNOWN_PARAMETERS_ONLY,
     ItemId,
     ItemPath,
+    ListChoice,
     Ratings,
-    StrictBody,
     UserPath,
     as_ratings,
 )
@@ -29,14 +29,16 @@ __all__ = ["router"]
 MAX_POSITIONS = 50
 """For this many of the largest shares the position without the rating is found: each takes a fold-in and all scores."""
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=KNOWN_PARAMETERS_ONLY, tags=["explanations"])
+router = APIRouter(prefix="/v1", responses=PROBLEMS, tags=["explanations"])
 
 
-class VisitorExplanation(StrictBody):
-    """Ratings of somebody without a name, and the item that they ask about."""
+class VisitorExplanation(ListChoice):
+    """Ratings of somebody without a name, the item that they ask about, and how the list is that it is in."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"ratings": [{"item": "50", "value": 5}], "item": "181"}]}
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"ratings": [{"item": "50", "value": 5}], "item": "181"}]},
     )
 
     ratings: Ratings
@@ -55,47 +57,62 @@ class Explanation(Labelled, ItemDetails):
     """Why an item has its position. The shares and the rest add up to the score."""
 
     popular: bool = Field(description="Whether nothing is known to explain it by.")
-    position: int | None = Field(description="In the whole list; none if it is already rated.", examples=[1])
+    position: int | None = Field(
+        description="In the list; none if it is not in it, or already rated. Without rules such as diversify it is the "
+        "whole list, however large n is.",
+        examples=[1],
+    )
     score: float | None = Field(examples=[0.93])
     rest: float | None = Field(description="What is not due to a rating.", examples=[0.02])
     reasons: list[ReasonWithPosition]
 
 
-@router.post("/explanations", response_model=Explanation)
+@router.post("/explanations", response_model=Explanation, dependencies=KNOWN_PARAMETERS_ONLY)
 async def for_visitor(request: Request, body: VisitorExplanation) -> Response:
     """Why an item has its position for somebody without a name. Nothing is stored."""
-    service, ratings = service_of(request), as_ratings(body.ratings)
+    service, ratings, wanted = service_of(request), as_ratings(body.ratings), body.list_request()
     served = service.models.current
     service.check(served, ratings)
     row = service.item_row(served, body.item)
-    return json_response(await run_in_threadpool(lambda: explained(served, service.visitor(served, ratings), row)))
+    return json_response(
+        await run_in_threadpool(lambda: explained(served, service.visitor(served, ratings), row, wanted))
+    )
 
 
 @router.get("/users/{user}/explanations/{item}", response_model=Explanation)
-async def for_user(request: Request, user: UserPath, item: ItemPath) -> Response:
+async def for_user(request: Request, user: UserPath, item: ItemPath, query: Annotated[ListChoice, Query()]) -> Response:
     """Why an item has its position for a user."""
-    service = service_of(request)
+    service, wanted = service_of(request), query.list_request()
     served = service.models.current
     row = service.item_row(served, item)
     stored = await service.ratings.of(user)
-    return json_response(await run_in_threadpool(lambda: explained(served, service.user(served, user, stored), row)))
+    return json_response(
+        await run_in_threadpool(lambda: explained(served, service.user(served, user, stored), row, wanted))
+    )
 
 
-def explained(served: ServedModel, profile: Profile, item: int) -> dict[str, Any]:
-    """Return the explanation of one item's score.
+def explained(served: ServedModel, profile: Profile, item: int, request: ServiceListRequest) -> dict[str, Any]:
+    """Return the explanation of one item's score, and its position in the list that a request asks for.
 
-    The shares and ``rest`` (the mean, the item's own bias, the remaining training error) add up to the score.
+    The shares and ``rest`` (the mean, the item's own bias, a boost, the remaining training error) add up to the score.
+
+    Raises
+    ------
+    SettingError
+        If the model cannot make such a list.
     """
-    position = position_of(served, profile, item)
+    check(served, request)
+    position = positions_of(served, [profile], item, request)[0]
     described = {**served.label, "popular": not profile.is_known, **served.items.describe(item), "position": position}
     if not profile.is_known:
         return {**described, "score": None, "rest": None, "reasons": []}
-    score = score_of(served, profile, item)
+    boosted = request.rules.boosted(served.attributes)
+    score = score_of(served, profile, item) + (0.0 if boosted is None else float(boosted[item]))
     found = shares_of(served, profile, np.array([item]))
     shares = found.shares[:, 0]
     order = np.argsort(-np.abs(shares), kind="stable")
     tried = np.flatnonzero(profile.rated.learnt)[order[:MAX_POSITIONS]]
-    without = _positions_without(served, profile.rated, tried, item) if position else []
+    without = _positions_without(served, profile.rated, tried, item, request) if position else []
     items = served.items
     reasons = [
         {
@@ -110,7 +127,9 @@ def explained(served: ServedModel, profile: Profile, item: int) -> dict[str, Any
     return {**described, "score": score, "rest": score - float(shares.sum()), "reasons": reasons}
 
 
-def _positions_without(served: ServedModel, rated: RatedItems, tried: np.ndarray, item: int) -> list[int | None]:
+def _positions_without(
+    served: ServedModel, rated: RatedItems, tried: np.ndarray, item: int, request: ServiceListRequest
+) -> list[int | None]:
     """Return the item's position in the list that there would be without each of some ratings."""
     others = [rated.without(int(k)) for k in tried]
     if not all(
@@ -120,4 +139,4 @@ def _positions_without(served: ServedModel, rated: RatedItems, tried: np.ndarray
     else:
         folded = fold_in(served, others)
         profiles = [Profile(other, row, True, folded) for row, other in enumerate(others)]
-    return [position_of(served, profile, item) for profile in profiles]
+    return positions_of(served, profiles, item, request)

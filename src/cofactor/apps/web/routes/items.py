@@ -1,5 +1,6 @@
 """Items: search by title, what is known of one, similar ones, the map; and the model that they belong to."""
 
+import dataclasses
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -8,9 +9,14 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from cofactor.apps.web.item_attributes import UnfitAttribute, fitting, told
+from cofactor.apps.web.list_rules import FieldError
+from cofactor.apps.web.problems import Problem
 from cofactor.apps.web.recommendations import similar
-from cofactor.apps.web.requests import KNOWN_PARAMETERS_ONLY, ItemId, ItemPath
+from cofactor.apps.web.renewal import item_id
+from cofactor.apps.web.requests import KNOWN_PARAMETERS_ONLY, ItemId, ItemPath, StrictBody, Where
 from cofactor.apps.web.responses import PROBLEMS, ItemDetails, ItemList, Labelled, ListedItem, json_response
+from cofactor.apps.web.served_model import ServedModel
 from cofactor.apps.web.service import service_of
 
 __all__ = ["router"]
@@ -26,6 +32,54 @@ class SimilarItems(Labelled):
     item: str = Field(examples=["50"])
     title: str | None = Field(examples=["Star Wars (1977)"])
     items: list[ListedItem]
+
+
+class ItemBody(StrictBody):
+    """What an item is; an attribute that is null or left out is as in the training data, or not known."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"attributes": {"title": "Premiere", "genres": "Comedy|Drama", "year": 1998}}]}
+    )
+
+    attributes: Annotated[dict[str, Any], Field(max_length=200)]
+
+
+class KnownItem(Labelled, ItemDetails):
+    """An item, with all that is known of it."""
+
+    attributes: dict[str, Any] = Field(examples=[{"title": "Star Wars (1977)", "year": 1977}])
+
+
+class Withdrawn(BaseModel):
+    """An item of which nothing is put any more."""
+
+    item: str = Field(examples=["50"])
+    known: bool = Field(description="Whether the model knows it all the same, by its training data.")
+
+
+class ValueOfAttribute(BaseModel):
+    """A value that items have."""
+
+    value: bool | int | float | str = Field(examples=["Comedy"])
+    count: int = Field(description="How many items have it.", examples=[505])
+    where: str = Field(description="The condition that finds them.", examples=["'Comedy' in genres"])
+
+
+class ItemAttribute(BaseModel):
+    """A column of what is known of the items."""
+
+    name: str = Field(examples=["genres"])
+    type: Literal["text", "number", "boolean", "date", "time", "list", "other"]
+    known: int = Field(description="Of how many items it is known.", examples=[1682])
+    values: list[ValueOfAttribute] | None = Field(description="None where there are more than 50.")
+    low: bool | int | float | str | None = Field(description="Where the range of numbers and dates begins.")
+    high: bool | int | float | str | None
+
+
+class AttributeList(Labelled):
+    """What is known of the items."""
+
+    attributes: list[ItemAttribute]
 
 
 class MapItem(ItemDetails):
@@ -54,6 +108,13 @@ class RatingScale(BaseModel):
     )
 
 
+class Trend(BaseModel):
+    """How lists count what is chosen a lot of late; made anew from the stored ratings, without training."""
+
+    half_life_seconds: float = Field(description="The age at which a choice counts half as much.", examples=[604800.0])
+    counted_to: str = Field(description="When the latest rating was that counts.")
+
+
 class ModelCard(Labelled):
     """A summary of the model."""
 
@@ -78,6 +139,7 @@ class ModelCard(Labelled):
         "raters_to.",
         examples=[[1, 1, 2, 3, 4, 5, 7, 10, 13, 18, 27, 38, 51, 69, 92, 121, 150, 184, 232, 300, 583]],
     )
+    trend: Trend | None = Field(description="What is rising, if the model heeds it.")
     needs_token: bool = Field(description="Whether storing ratings needs a token.")
 
 
@@ -92,21 +154,88 @@ async def search(request: Request, search: Annotated[str, Query(min_length=1, ma
     return json_response({**served.label, "popular": False, "items": items})
 
 
-@router.get("/items/{item}", response_model=ItemDetails, tags=["items"])
+@router.get("/items/{item}", response_model=KnownItem, tags=["items"])
 async def details(request: Request, item: ItemPath) -> Response:
     """What is known of an item."""
     service = service_of(request)
     served = service.models.current
-    return json_response(served.items.describe(service.item_row(served, item)))
+    return json_response(_known(served, service.item_row(served, item)))
+
+
+@router.put("/items/{item}", response_model=KnownItem, tags=["items"])
+async def put(request: Request, item: ItemPath, body: ItemBody) -> Response:
+    """Store what an item is: a new one, or changed attributes of a known one. They replace those put before.
+
+    It is in lists at once: a new item by its attributes, marked as new, and then by its first ratings. What was put is
+    part of every model from the next training on. A new item needs a model that has learnt from attributes.
+    """
+    service = service_of(request)
+    served = service.models.current
+    if item not in served.items.rows:
+        _check_new(served, item)
+    try:
+        fitting(body.attributes, served.model.metadata.items)
+    except UnfitAttribute as error:
+        raise FieldError(f"attributes.{error.name[:100]}", str(error), part="body") from None
+    await service.ratings.change(lambda: service.items.write(item, body.attributes))
+    await service.renewal.take_up()
+    served = service.models.current
+    return json_response(_known(served, service.item_row(served, item)))
+
+
+@router.delete("/items/{item}", response_model=Withdrawn, tags=["items"])
+async def withdraw(request: Request, item: ItemPath) -> Response:
+    """Delete what was put of an item: a new one is gone, and a known one is what it was in training.
+
+    Its ratings stay in the store, where they can be deleted one by one.
+    """
+    service = service_of(request)
+    await service.ratings.look()
+    if item not in service.renewal.put:
+        raise Problem(404, "nothing was put of an item with this id", "unknown-item")
+    await service.ratings.change(lambda: service.items.write(item, None))
+    await service.renewal.take_up()
+    return json_response({"item": item, "known": item in service.models.current.items.rows})
+
+
+def _known(served: ServedModel, row: int) -> dict[str, Any]:
+    attributes = told(served.attributes.table, row)
+    return {**served.label, **served.items.describe(row), "attributes": attributes}
+
+
+def _check_new(served: ServedModel, item: str) -> None:
+    """Refuse an item that could have no place in the model."""
+    if "item" not in served.model.features:
+        detail = (
+            "the model has no such item, and has learnt nothing from attributes that would give it a place: train it "
+            "with --item-features, or refit it with ratings of the item"
+        )
+        raise Problem(422, detail, "no-new-items")
+    if item_id(served.model.items, item) is None:
+        kind = "integers" if served.model.items.holds_integers else "texts, and not all of them numbers"
+        raise Problem(422, f"the ids of the model's items are {kind}: give the item such an id", "bad-id")
 
 
 @router.get("/items/{item}/similar", response_model=SimilarItems, tags=["items"])
-async def like_an_item(request: Request, item: ItemPath, n: _N = 10) -> Response:
+async def like_an_item(
+    request: Request,
+    item: ItemPath,
+    n: _N = 10,
+    where: Annotated[Where | None, Query(description="Only items for which this holds, as in a list.")] = None,
+) -> Response:
     """The items that the same people like."""
     service = service_of(request)
     served = service.models.current
     row = service.item_row(served, item)
-    return json_response(await run_in_threadpool(lambda: similar(served, row, n)))
+    return json_response(await run_in_threadpool(lambda: similar(served, row, n, where)))
+
+
+@router.get("/attributes", response_model=AttributeList, tags=["items"])
+async def attributes(request: Request) -> Response:
+    """What is known of the items: the columns that conditions and rules can name, with their values where few."""
+    served = service_of(request).models.current
+    found = await run_in_threadpool(lambda: served.attribute_values)
+    return json_response({**served.label, "attributes": [dataclasses.asdict(one) for one in found]})
 
 
 @router.get("/map", response_model=ItemMap, tags=["items"])

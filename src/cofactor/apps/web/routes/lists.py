@@ -85,7 +85,7 @@ async def for_visitor(request: Request) -> Response:
 
 @router.get("/popular", response_model=ItemList, dependencies=[Depends(documents_list_query)])
 async def popular(request: Request) -> Response:
-    """The items that most people rated."""
+    """The items that most people rated; of late, if the model knows what is rising."""
     service, wanted = service_of(request), list_request_in(request)
     served = service.models.current
     return json_response(await service.work(served, wanted, lambda: recommended(served, NOBODY, wanted)))

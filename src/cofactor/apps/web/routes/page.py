@@ -81,7 +81,7 @@ def list_html(found: Mapping[str, Any], user: str) -> str:
 
     Examples
     --------
-    >>> item = {"position": 1, "item": "7", "title": "<b>Tea</b>", "year": None, "genres": [], "rated_by": 3}
+    >>> item = {"position": 1, "item": "7", "title": "<b>Tea</b>", "year": None, "genres": [], "rated_by": 3, "new": 0}
     >>> "&lt;b&gt;Tea&lt;/b&gt;" in list_html({"popular": True, "items": [item]}, "")
     True
     """
@@ -105,7 +105,7 @@ def _heading(found: Mapping[str, Any], user: str) -> str:
 
 def _row(item: Mapping[str, Any]) -> str:
     title = escape(item["title"] or item["item"])
-    known = [*map(escape, item["genres"][:3]), _people(item["rated_by"])]
+    known = [*(["new"] if item["new"] else []), *map(escape, item["genres"][:3]), _people(item["rated_by"])]
     reasons = _because(item.get("reasons") or [])
     return (
         f'<li class="row"><span class="position">{item["position"]}</span><div class="what">'
