@@ -4,8 +4,9 @@ The vectors of a side are rows of a table here; where rows have biases, these ar
 what attributes say as well.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,8 +17,9 @@ from cofactor.data.interactions import Interactions
 from cofactor.model.least_squares import Equations
 from cofactor.model.objectives import Side
 from cofactor.model.side_features import RIDGE, Features, Floats, SideFeatures, regressed
+from cofactor.solvers.solver_settings import Settings
 
-__all__ = ["Attributes", "Featured", "attributes_of", "drawn", "features_of"]
+__all__ = ["Attributes", "Featured", "Pulled", "attributes_of", "drawn", "encoders_of", "features_of", "tables_of"]
 
 
 _LARGEST_SHARE = 0.06
@@ -25,7 +27,7 @@ _LARGEST_SHARE = 0.06
 
 
 @dataclass(frozen=True, kw_only=True)
-class Featured:
+class Featured(Settings):
     """Which attributes of items and users say something about their vectors.
 
     Parameters
@@ -64,22 +66,9 @@ class Attributes:
 
     @classmethod
     def of(
-        cls,
-        side: Side,
-        names: Sequence[str],
-        table: pl.DataFrame,
-        counts: np.ndarray,
-        scales: Floats,
-        ridge: float = RIDGE,
+        cls, encoder: Encoder, table: pl.DataFrame, counts: np.ndarray, scales: Floats, ridge: float = RIDGE
     ) -> "Attributes":
-        """Encode some columns of a side's table.
-
-        Raises
-        ------
-        DataError
-            If a column is not there, or says nothing; see `Encoder.of`.
-        """
-        encoder = Encoder.of(table, names, side)
+        """Encode a side's table."""
         strengths = np.where(counts > 0, scales, 0).astype(np.float32)
         most = _LARGEST_SHARE * float(strengths.sum(dtype=np.float64))
         return cls(encoder, encoder.encode(table), strengths, min(ridge, max(most, RIDGE)))
@@ -108,6 +97,23 @@ class Attributes:
         return float((cross + self.ridge * np.square(weights, dtype=np.float64).sum(axis=0)) @ penalty)
 
 
+def tables_of(train: Interactions) -> Mapping[Side, Callable[[], pl.DataFrame]]:
+    """Return what makes the table of attributes of each side, a row for each of theirs."""
+    return {"user": lambda: train.user_table, "item": lambda: train.item_table}
+
+
+def encoders_of(solver: Featured, train: Interactions) -> Mapping[Side, Encoder]:
+    """Return how the attributes are encoded that a solver is told to heed, by side.
+
+    Raises
+    ------
+    DataError
+        If a column is not there, or says nothing; see `Encoder.of`.
+    """
+    tables, names = tables_of(train), {"user": solver.user_features, "item": solver.item_features}
+    return {side: Encoder.of(tables[side](), names[side], side) for side in tables if names[side]}
+
+
 def attributes_of(
     solver: Featured,
     train: Interactions,
@@ -134,20 +140,82 @@ def attributes_of(
     DataError
         If a column is not there, or says nothing; see `Encoder.of`.
     """
-    asked: Mapping[Side, tuple[tuple[str, ...], Callable[[], pl.DataFrame]]] = {
-        "user": (solver.user_features, lambda: train.user_table),
-        "item": (solver.item_features, lambda: train.item_table),
-    }
+    tables = tables_of(train)
     return {
-        side: Attributes.of(side, names, table(), counts[side], scale(counts[side]), ridge)
-        for side, (names, table) in asked.items()
-        if names
+        side: Attributes.of(encoder, tables[side](), counts[side], scale(counts[side]), ridge)
+        for side, encoder in encoders_of(solver, train).items()
     }
 
 
 def drawn(system: Equations, attributes: Mapping[Side, Attributes], side: Side, vectors: Floats) -> Equations:
     """Return a side's equations, which draw its rows to what their attributes say if these are heeded."""
     return attributes[side].drawing(system, vectors) if side in attributes else system
+
+
+class Pulled:
+    """A side's rows in stochastic descent, whose penalties draw them to what their attributes say.
+
+    The steps draw rows to zero. After each epoch, what they have taken away from where a row is drawn to is added.
+
+    Parameters
+    ----------
+    attributes : Attributes
+        With how often an epoch touches a row as the scale of its penalty.
+    rank : int
+        Length of the vectors, which may be padded.
+    """
+
+    def __init__(self, attributes: Attributes, rank: int) -> None:
+        self._attributes, self._rank = attributes, rank
+
+    def after_epoch(self, vectors: Floats, bias: Floats | None, step: float) -> None:
+        """Move rows in place, ``step`` being by which share one touch has shortened them."""
+        said = self._attributes.design @ self._weights(vectors, bias)
+        said *= -np.expm1(np.log1p(-step) * self._attributes.strengths)[:, None]
+        vectors[:, : self._rank] += said[:, : self._rank]
+        if bias is not None:
+            bias += said[:, self._rank]
+
+    def learnt(self, vectors: Floats, bias: Floats | None) -> SideFeatures:
+        """Return what the model keeps, and put rows without pairs in place."""
+        weights = self._weights(vectors, bias)
+        new = np.flatnonzero(self._attributes.strengths == 0)
+        said = self._attributes.design[new] @ weights
+        vectors[new, : self._rank] = said[:, : self._rank]
+        if bias is not None:
+            bias[new] = said[:, self._rank]
+        return SideFeatures(self._attributes.encoder, weights)
+
+    def _weights(self, vectors: Floats, bias: Floats | None) -> Floats:
+        own = vectors[:, : self._rank]
+        return self._attributes.weights(own if bias is None else np.column_stack([own, bias]))
+
+
+def pulled_by(
+    solver: Any, train: Interactions, counts: Mapping[Side, np.ndarray], touches: Mapping[Side, np.ndarray]
+) -> Mapping[Side, Pulled]:
+    """Return what draws rows to their attributes in stochastic descent, by side.
+
+    Parameters
+    ----------
+    solver : Featured
+        With a rank.
+    train : Interactions
+    counts : mapping of side to numpy.ndarray of int
+        How many pairs each row learns from.
+    touches : mapping of side to numpy.ndarray
+        How often an epoch moves each row that has pairs.
+
+    Raises
+    ------
+    DataError
+        If a column is not there, or says nothing; see `Encoder.of`.
+    """
+    tables = tables_of(train)
+    return {
+        side: Pulled(Attributes.of(encoder, tables[side](), counts[side], touches[side]), solver.rank)
+        for side, encoder in encoders_of(solver, train).items()
+    }
 
 
 def features_of(attributes: Mapping[Side, Attributes], vectors: Mapping[Side, Floats]) -> Features:

@@ -20,6 +20,7 @@ revisited".
 C. C. Johnson (2014), "Logistic matrix factorization for implicit feedback data".
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -93,14 +94,25 @@ class Logistic(Objective):
         for k in range(rows.shape[0]):
             row = slice(rows.indptr[k], rows.indptr[k + 1])
             met, values = rows.indices[row], rows.data[row].astype(np.float64)
-            if often is not None:
-                found[k] = self._of_item(parameters, met, values, often).solved()
+            said = np.zeros(found.shape[1]) if toward is None else toward.vectors[k].astype(np.float64)
+            if toward is not None and not len(met):
+                found[k] = said  # nothing else is known of them
+            elif often is not None:
+                regression = self._of_item(parameters, met, values, often)
+                fresh = toward is not None and bool(toward.fresh[k])
+                found[k] = said + regression.about(said, fresh=fresh).solved()
             elif len(met):
-                found[k] = self._of_user(parameters, met, values).solved()
+                found[k] = said + self._of_user(parameters, met, values).about(said).solved()
         return Placed(found[:, :-1], found[:, -1])
 
     def shares(
-        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        toward: Toward | None = None,
     ) -> np.ndarray:
         """Split scores over the chosen items, were the user placed by them; see `Objective.shares`.
 
@@ -108,7 +120,10 @@ class Logistic(Objective):
         """
         if not len(met):
             return np.zeros((0, len(item_rows)))
-        regression = self._of_user(parameters, met, values.astype(np.float64))
+        said = (
+            np.zeros(parameters.item_vectors.shape[1] + 1) if toward is None else toward.vectors[0].astype(np.float64)
+        )
+        regression = self._of_user(parameters, met, values.astype(np.float64)).about(said)
         row = regression.solved()
         slopes, weights = regression.parts(row)
         asked = np.column_stack([parameters.item_vectors[item_rows].astype(np.float64), np.ones(len(item_rows))])
@@ -166,9 +181,14 @@ class Logistic(Objective):
         )
 
 
+def _chances(logits: Doubles) -> Doubles:
+    found: Doubles = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """Examples of one newcomer: rows [vector, 1], what is known of each score, 1 or 0, weights, the penalty."""
+    """Examples of one newcomer: rows [vector, 1], what is known of each score, chances, weights, the penalty."""
 
     design: Doubles
     offsets: Doubles
@@ -176,16 +196,24 @@ class Regression:
     weights: Doubles
     penalty: float
 
+    def about(self, said: Doubles, *, fresh: bool = False) -> "Regression":
+        """Return the regression of what is left of a row that is drawn to ``said``.
+
+        Of a fresh item, who did not choose it says nothing: their examples aim at what its attributes say.
+        """
+        offsets = self.offsets + self.design @ said
+        labels = np.where(self.labels > 0, 1.0, _chances(offsets)) if fresh else self.labels
+        return dataclasses.replace(self, offsets=offsets, labels=labels)
+
     def loss(self, row: Doubles) -> float:
         """Return what is to be least."""
         logits = self.design @ row + self.offsets
-        losses = np.logaddexp(0, np.where(self.labels > 0, -logits, logits))
+        losses = np.logaddexp(0, logits) - self.labels * logits
         return float(self.weights @ losses + self.penalty / 2 * (row @ row))
 
     def parts(self, row: Doubles) -> tuple[Doubles, Doubles]:
         """Return each example's slope, by which its rows are multiplied, and its curvature."""
-        logits = np.clip(self.design @ row + self.offsets, -500, 500)
-        found = 1 / (1 + np.exp(-logits))
+        found = _chances(self.design @ row + self.offsets)
         return self.weights * (self.labels - found), self.weights * found * (1 - found)
 
     def curvature(self, weights: Doubles) -> Doubles:

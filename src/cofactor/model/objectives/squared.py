@@ -99,7 +99,13 @@ class LeastSquares(Objective):
         return numerics().improve_nonnegative_rows(chosen, system, start, sweeps=_SWEEPS, free=free)
 
     def shares(
-        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        toward: Toward | None = None,
     ) -> np.ndarray:
         """Split scores: the solution of a row's equation is a sum over its ratings; see `Objective.shares`."""
         if parameters.item_vectors.shape[1] == 0 and parameters.user_bias is None:
