@@ -51,10 +51,6 @@ _SMALL = 0.01
 _COLLAPSED = 3
 """A model has collapsed when no more singular values than this are larger than the small share of the first."""
 
-_RIDGE = 500.0
-"""Weight of the squares of ``B`` where vectors fit ratings. It was chosen on a fifth of the training part of ml-100k's
-split u1: 300 to 1,000 are about as good."""
-
 _JUDGED_RANK, _JUDGED_ROWS = 8, 300
 """Of a smaller model, few dimensions are no wonder."""
 
@@ -175,7 +171,7 @@ class ALS(Decayed, Featured):
             scale=train.value_range,
         )
         attributes = attributes_of(
-            self, train, {"user": by_user.counts, "item": by_item.counts}, objective.penalty_scale, ridge=_RIDGE
+            self, train, {"user": by_user.counts, "item": by_item.counts}, objective.penalty_scale
         )
         squares = penalties(objective, self.rank + 1, with_bias=True)
 

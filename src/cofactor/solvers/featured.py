@@ -14,16 +14,23 @@ from scipy import sparse
 
 from cofactor.data.features import Encoder, names_of
 from cofactor.data.interactions import Interactions
+from cofactor.model.factors import Factors, evolved
 from cofactor.model.least_squares import Equations
 from cofactor.model.objectives import Side
-from cofactor.model.side_features import RIDGE, Features, Floats, SideFeatures, regressed
+from cofactor.model.side_features import Features, Floats, SideFeatures, regressed, ridge_for
 from cofactor.solvers.solver_settings import Settings
 
-__all__ = ["Attributes", "Featured", "Pulled", "attributes_of", "drawn", "encoders_of", "features_of", "tables_of"]
-
-
-_LARGEST_SHARE = 0.06
-"""The most that the ridge weighs, as a share of what all rows weigh: in a small table no value would say anything."""
+__all__ = [
+    "Attributes",
+    "Featured",
+    "Pulled",
+    "attributes_of",
+    "described",
+    "drawn",
+    "encoders_of",
+    "features_of",
+    "tables_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,30 +63,32 @@ class Attributes:
     strengths : numpy.ndarray of float32, shape (rows,)
         The scale of each row's penalty; 0 for rows without ratings, from which nothing can be learnt.
     ridge : float
-        Weight of the squares of ``B``, in units of a row's penalty; less in small tables.
+        Weight of the squares of ``B``, in the same units.
     """
 
     encoder: Encoder
     design: sparse.csr_array
     strengths: Floats
-    ridge: float = RIDGE
+    ridge: float
 
     @classmethod
-    def of(
-        cls, encoder: Encoder, table: pl.DataFrame, counts: np.ndarray, scales: Floats, ridge: float = RIDGE
-    ) -> "Attributes":
+    def of(cls, encoder: Encoder, table: pl.DataFrame, counts: np.ndarray, scales: Floats) -> "Attributes":
         """Encode a side's table."""
         strengths = np.where(counts > 0, scales, 0).astype(np.float32)
-        most = _LARGEST_SHARE * float(strengths.sum(dtype=np.float64))
-        return cls(encoder, encoder.encode(table), strengths, min(ridge, max(most, RIDGE)))
+        return cls(encoder, encoder.encode(table), strengths, ridge_for(strengths))
 
     def weights(self, vectors: Floats) -> Floats:
         """Return the regression of vectors on attributes."""
         return regressed(self.design, vectors, self.strengths, self.ridge)
 
+    def said(self, vectors: Floats) -> Floats:
+        """Return what the attributes of each row say, by the vectors so far."""
+        found: Floats = self.design @ self.weights(vectors)
+        return found
+
     def drawing(self, system: Equations, vectors: Floats) -> Equations:
         """Return equations that draw rows to what their attributes say, by the vectors so far, instead of to zero."""
-        pull = self.strengths[:, None] * (self.design @ self.weights(vectors)) * system.penalty
+        pull = self.strengths[:, None] * self.said(vectors) * system.penalty
         return replace(system, prior=(system.prior + pull).astype(np.float32))
 
     def learnt(self, vectors: Floats) -> Floats:
@@ -119,8 +128,6 @@ def attributes_of(
     train: Interactions,
     counts: Mapping[Side, np.ndarray],
     scale: Callable[[np.ndarray], Floats],
-    *,
-    ridge: float = RIDGE,
 ) -> Mapping[Side, Attributes]:
     """Return the attributes that a solver is told to heed, by side.
 
@@ -132,8 +139,6 @@ def attributes_of(
         How many ratings each row learns from.
     scale : callable
         From numbers of ratings to the scales of rows' penalties.
-    ridge : float
-        Weight of the squares of ``B``, in units of a row's penalty.
 
     Raises
     ------
@@ -142,7 +147,7 @@ def attributes_of(
     """
     tables = tables_of(train)
     return {
-        side: Attributes.of(encoder, tables[side](), counts[side], scale(counts[side]), ridge)
+        side: Attributes.of(encoder, tables[side](), counts[side], scale(counts[side]))
         for side, encoder in encoders_of(solver, train).items()
     }
 
@@ -216,6 +221,23 @@ def pulled_by(
         side: Pulled(Attributes.of(encoder, tables[side](), counts[side], touches[side]), solver.rank)
         for side, encoder in encoders_of(solver, train).items()
     }
+
+
+def described(model: Factors, attributes: Mapping[Side, Attributes]) -> Factors:
+    """Return a trained model with what it learnt from attributes, and rows without ratings where these put them."""
+    changes: dict[str, Any] = {}
+    features: dict[Side, SideFeatures] = {}
+    for side, one in attributes.items():
+        vectors, bias = getattr(model, f"{side}_vectors"), getattr(model, f"{side}_bias")
+        table = np.array(vectors) if bias is None else np.column_stack([vectors, bias])
+        features[side] = SideFeatures(one.encoder, one.weights(table))
+        one.learnt(table)
+        if getattr(model.objective, "non_negative", False):
+            np.maximum(table[:, : vectors.shape[1]], 0, out=table[:, : vectors.shape[1]])
+        changes[f"{side}_vectors"] = np.ascontiguousarray(table[:, : vectors.shape[1]])
+        if bias is not None:
+            changes[f"{side}_bias"] = table[:, -1].copy()
+    return evolved(model, features=features, **changes) if attributes else model
 
 
 def features_of(attributes: Mapping[Side, Attributes], vectors: Mapping[Side, Floats]) -> Features:

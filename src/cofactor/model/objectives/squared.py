@@ -84,7 +84,10 @@ class LeastSquares(Objective):
             system, rows = _drawn(system, rows, toward), self.stressed(rows, toward.fresh)
         solved = self._solved(system, rows, int(biased))
         if toward is not None and (new := np.diff(rows.indptr) == 0).any():
-            solved[new, : toward.vectors.shape[1]] = toward.vectors[new]  # nothing else is known of them
+            said, columns = toward.vectors[new], system.rank - int(biased)  # nothing else is known of them
+            solved[new, : said.shape[1]] = said
+            if self.non_negative:
+                solved[new, :columns] = np.maximum(said[:, :columns], 0)
         return Placed(solved[:, :-1], solved[:, -1]) if biased else Placed(solved)
 
     def stressed(self, rows: sparse.csr_array, fresh: np.ndarray) -> sparse.csr_array:
