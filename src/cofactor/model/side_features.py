@@ -42,7 +42,7 @@ Floats = npt.NDArray[np.float32]
 NEW_ITEMS = "features.new_items"
 """The name of the flags that say which items came after training, among what else a model keeps."""
 
-_ROWS, _SHARE = 70, 0.05
+_ROWS, _SHARE = 50, 0.05
 """The squares of ``B`` weigh as much as so many rows, and as this share of all rows at most: a value that fewer rows
 share says little. It was chosen on parts of the training data of ml-100k, for ALS, ImplicitALS, BPR and LogisticMF
 alike: half and twice as much are about as good, a tenth is worse for cold items and for known ones."""

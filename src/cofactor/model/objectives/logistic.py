@@ -21,15 +21,23 @@ C. C. Johnson (2014), "Logistic matrix factorization for implicit feedback data"
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward, need_biases
+from cofactor.model.objectives.objective import (
+    Objective,
+    Parameters,
+    Placed,
+    Side,
+    Toward,
+    need_biases,
+    other_side,
+)
 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Floats
@@ -43,6 +51,7 @@ SAMPLE = 2000
 """So many rows stand for all that may be drawn, but no fewer than four for each that a newcomer has met."""
 
 _STEPS, _HALVINGS = 50, 30
+_TASKS = 64
 _LEAST_PENALTY = 1e-4  # without any, a newcomer whose items stand apart from all others would have no finite vector
 
 
@@ -89,21 +98,73 @@ class Logistic(Objective):
 
     def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Solve a logistic regression for each row; see `Objective.place`."""
-        found = np.zeros((rows.shape[0], parameters.item_vectors.shape[1] + 1), np.float32)
+        from cofactor.kernels import logistic_rows
+        from cofactor.kernels.compiling import readable
+        from cofactor.kernels.threads import share_out
+        from cofactor.model.pair_blocks import compressed
+
+        vectors, offsets = self._fixed(parameters, other_side(side))
+        indptr, indices = compressed(rows)
+        counts, rank = np.diff(indptr), parameters.item_vectors.shape[1]
+        found, said = np.zeros((len(counts), vectors.shape[1]), np.float32), np.zeros((len(counts), vectors.shape[1]))
+        known, fresh = counts > 0, np.zeros(len(counts), bool)
+        if toward is None:
+            known |= side == "item"  # one that nobody has met is drawn beside others, too
+        else:
+            said[:, : rank + 1], fresh = toward.vectors, toward.fresh
+            found[:, : rank + 1] = toward.vectors  # nothing else is known of those who have met nothing
+        pairs = (indptr, indices, readable(rows.data, np.float32))
+        for chosen, drawn in self._samples(parameters, side, counts, np.flatnonzero(known)):
+            examples = counts + drawn.scales * drawn.weights.sum()
+            penalties = max(self.regularization, _LEAST_PENALTY) * np.maximum(examples, 1.0)
+            tasks = np.unique(np.linspace(0, len(chosen), min(len(chosen), _TASKS) + 1).astype(np.int64))
+            share_out(
+                logistic_rows.place, tasks, chosen, pairs, drawn, (vectors, offsets), said, fresh, penalties, found
+            )
+        return Placed(found[:, :rank], found[:, rank])
+
+    def _fixed(self, parameters: Parameters, side: Side) -> tuple["Floats", Doubles]:
+        """Return what rows are placed against: [vector, 1] up to whole registers, and the logits they begin with."""
+        from cofactor.model.objectives.squared import with_ones
+        from cofactor.model.pair_blocks import pad
+
+        vectors = parameters.once("lanes with ones", side, lambda: pad(with_ones(parameters.vectors(side))))
+        bias = parameters.bias(side)
+        own = np.zeros(len(vectors)) if bias is None else bias.astype(np.float64)
+        return vectors, own + parameters.mean
+
+    def _samples(
+        self, parameters: Parameters, side: Side, counts: np.ndarray, rows: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, "_Drawn"]]:
+        """Yield rows that share what is drawn beside their pairs, and that."""
+        if not len(rows):
+            return
         often = self._often(parameters) if side == "item" else None
-        for k in range(rows.shape[0]):
-            row = slice(rows.indptr[k], rows.indptr[k + 1])
-            met, values = rows.indices[row], rows.data[row].astype(np.float64)
-            said = np.zeros(found.shape[1]) if toward is None else toward.vectors[k].astype(np.float64)
-            if toward is not None and not len(met):
-                found[k] = said  # nothing else is known of them
-            elif often is not None:
-                regression = self._of_item(parameters, met, values, often)
-                fresh = toward is not None and bool(toward.fresh[k])
-                found[k] = said + regression.about(said, fresh=fresh).solved()
-            elif len(met):
-                found[k] = said + self._of_user(parameters, met, values).about(said).solved()
-        return Placed(found[:, :-1], found[:, -1])
+        everyone = len(parameters.item_vectors) if often is None else np.count_nonzero(often)
+        sizes = np.minimum(np.maximum(SAMPLE, 4 * counts[rows]), everyone)
+        for size in np.unique(sizes):
+            chosen = rows[sizes == size]
+            if often is None:
+                drawn, weights = self._of_items(parameters, int(size))
+                yield chosen, _Drawn(drawn, weights, self.negatives * counts.astype(np.float64))
+            else:
+                yield chosen, _Drawn(*self._of_users(often, int(size)), np.ones(len(counts)))
+
+    def _of_items(self, parameters: Parameters, size: int) -> tuple[np.ndarray, Doubles]:
+        """Return items that stand for all, and what each weighs of what is drawn beside one pair."""
+        drawn = np.arange(len(parameters.item_vectors))
+        if len(drawn) > size:
+            drawn = np.random.default_rng(0).choice(drawn, size, replace=False)
+        return drawn, np.full(len(drawn), 1 / max(len(drawn), 1))
+
+    def _of_users(self, often: Doubles, size: int) -> tuple[np.ndarray, Doubles]:
+        """Return users that stand for all beside whose pairs an item is drawn, and how often that is."""
+        drawn = np.flatnonzero(often)
+        weights = often[drawn]
+        if len(drawn) > size:
+            drawn = np.random.default_rng(0).choice(drawn, size, p=weights / weights.sum())
+            weights = np.full(size, weights.sum() / size)
+        return drawn, weights
 
     def shares(
         self,
@@ -142,21 +203,8 @@ class Logistic(Objective):
         return often
 
     def _of_user(self, parameters: Parameters, met: npt.NDArray[np.int32], values: Doubles) -> "Regression":
-        drawn, most = np.arange(len(parameters.item_vectors)), max(SAMPLE, 4 * len(met))
-        if len(drawn) > most:
-            drawn = np.random.default_rng(0).choice(drawn, most, replace=False)
-        weights = np.full(len(drawn), self.negatives * len(met) / len(drawn))
-        return self._regression(parameters, "item", met, values, drawn, weights)
-
-    def _of_item(
-        self, parameters: Parameters, met: npt.NDArray[np.int32], values: Doubles, often: Doubles
-    ) -> "Regression":
-        drawn, most = np.flatnonzero(often), max(SAMPLE, 4 * len(met))
-        weights = often[drawn]
-        if len(drawn) > most:
-            drawn = np.random.default_rng(0).choice(drawn, most, p=weights / weights.sum())
-            weights = np.full(most, weights.sum() / most)
-        return self._regression(parameters, "user", met, values, drawn, weights)
+        drawn, weights = self._of_items(parameters, max(SAMPLE, 4 * len(met)))
+        return self._regression(parameters, "item", met, values, drawn, self.negatives * len(met) * weights)
 
     def _regression(
         self,
@@ -179,6 +227,14 @@ class Logistic(Objective):
             np.concatenate([values, weights]),
             penalty,
         )
+
+
+class _Drawn(NamedTuple):
+    """What is drawn beside the pairs of some rows, what each weighs, and by what the weights of a row multiply."""
+
+    drawn: np.ndarray
+    weights: Doubles
+    scales: Doubles
 
 
 def _chances(logits: Doubles) -> Doubles:
