@@ -36,11 +36,11 @@ ATTRIBUTES: tuple[dict[str, Any], ...] = (
 )
 GRIDS: dict[str, tuple[Any, dict[str, tuple[Any, ...]]]] = {
     "ALS": (ALS(), {"regularization": (1.87, 2.5), "rank": (10, 20)}),
-    "BayesianMF": (BayesianMF(svdpp=True), {"rank": (16, 24)}),
+    "BayesianMF": (BayesianMF(svdpp=True), {"rank": (16,)}),
 }
 LISTS: tuple[Any, dict[str, tuple[Any, ...]]] = (
-    ImplicitALS(rank=128, epochs=8),
-    {"regularization": (0.1, 0.2, 0.4, 0.8), "unobserved_weight": (0.2, 0.4), "nu": (0.5, 0.8)},
+    ImplicitALS(rank=128),
+    {"regularization": (0.4, 0.6, 0.9), "unobserved_weight": (0.15, 0.25), "epochs": (6, 10)},
 )
 SMALL: dict[str, tuple[Any, dict[str, tuple[Any, ...]]]] = {
     "ALS": (ALS(epochs=2), {"rank": (4,)}),
