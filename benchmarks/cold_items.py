@@ -1,7 +1,7 @@
 """Items that nobody has rated yet: how well are they ranked by what is known of them?
 
 Claims: with genres and year, ImplicitALS, BPR, LogisticMF and KerasMF rank held-out films better than the best of the
-peers, the first in a fraction of a second; the more of their first ratings are known, the better.
+peers; the more of their first ratings are known, the better.
 
 How: a fifth of ml-100k's films is held out with all their ratings, and ranked among themselves for every user. Each
 system's settings are the best of its grid on a sixth of the other films, held out in the same way: ours on the mean of
