@@ -2,7 +2,7 @@
 
 Claims: with users' age, gender and occupation and films' genres and years, ALS and BayesianMF predict the ratings of
 the official split u1 better than without, and BayesianMF better than myFM does with the same attributes; lists of
-ImplicitALS are no worse with them.
+ImplicitALS, which know nearly every film from its ratings, are about as good with them as without.
 
 How: u1, `split_rows(range(20_000))`, predictions clipped to 1–5. Of each solver, which attributes and which settings
 are used is chosen on a fifth of the training part, drawn at random; then it is trained on the whole training part,
