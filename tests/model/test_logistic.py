@@ -16,6 +16,7 @@ from cofactor.model import pair_blocks as parting
 from cofactor.model.factors import Factors, parameters_of
 from cofactor.model.objectives import logistic
 from cofactor.model.objectives.logistic import Logistic
+from cofactor.model.objectives.objective import Toward
 from cofactor.model.pair_blocks import Blocks, pad
 
 MEAN = -1.5
@@ -225,3 +226,27 @@ def test_shares_of_what_was_met_and_of_all_else_make_up_the_score():
     of_all = (slopes + weights * (regression.design @ row)) * effect
     assert of_all.sum() == pytest.approx(row @ asked, abs=1e-6)
     assert shares(model, met, values, 5) == pytest.approx(of_all[: len(met)])
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("drawn_to", [None, False, True])
+def test_rows_are_the_solutions_that_newtons_method_in_numpy_finds(side, drawn_to):
+    """The kernel against `Regression`; where rows are drawn to something, fresh ones or not."""
+    random = np.random.default_rng(8)
+    model, newcomers = model_of(random, 60, 50, 4), table_of(random, 6, 50 if side == "user" else 60, 0.2)
+    parameters, toward = parameters_of(model), None
+    if drawn_to is not None:
+        vectors = random.normal(0, 0.3, (6, 5)).astype(np.float32)
+        toward = Toward(vectors, np.full(6, drawn_to and side == "item"))
+    found = model.objective.place(parameters, newcomers, side, toward)
+    for row in range(6):
+        part = slice(newcomers.indptr[row], newcomers.indptr[row + 1])
+        met, values = newcomers.indices[part], newcomers.data[part].astype(np.float64)
+        said = np.zeros(5) if toward is None else toward.vectors[row].astype(np.float64)
+        if side == "user":
+            regression = model.objective._of_user(parameters, met, values)
+        else:
+            drawn, weights = model.objective._of_users(model.objective._often(parameters), 10**6)
+            regression = model.objective._regression(parameters, "user", met, values, drawn, weights)
+        expected = said + regression.about(said, fresh=bool(drawn_to) and side == "item").solved()
+        assert np.append(found.vectors[row], found.bias[row]) == pytest.approx(expected, abs=2e-5)

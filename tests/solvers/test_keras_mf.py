@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import polars as pl
 import pytest
 
 import cofactor as cf
@@ -239,3 +240,10 @@ def test_the_contract_holds_on_tensorflow_too():
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
+
+
+def test_vectors_stay_from_below_zero_where_attributes_place_rows(ratings):
+    kinds = pl.DataFrame({"item": ratings.items.ids, "kind": ["jazz", "rock"] * (ratings.n_items // 2)})
+    model = KerasMF(rank=3, epochs=2, non_negative=True, item_features=("kind",)).fit(ratings.with_items(kinds))
+    placed = model.fold_in_items(pl.DataFrame({"item": ["new"], "kind": ["jazz"]}))
+    assert placed.item_vectors.min() >= 0

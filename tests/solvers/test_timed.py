@@ -15,7 +15,7 @@ from cofactor.data.timing import FLOOR, Timing, latest_first, timing_from
 from cofactor.errors import DataError, SettingError
 from cofactor.model.factors import score_rows
 from cofactor.model.trend import LEVELS
-from cofactor.solvers import BPR, NMF, ImplicitALS, LogisticMF, PureSVD, solver_class
+from cofactor.solvers import ALS, BPR, NMF, ImplicitALS, LogisticMF, PureSVD, solver_class
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -343,20 +343,49 @@ def changed_minds() -> cf.Interactions:
     return cf.from_frame(frame, user="user", item="item", value="value", time="time")
 
 
-def test_with_decay_errors_of_late_ratings_count_most() -> None:
+OF_RATINGS = {
+    "keras": functools.partial(keras_mf, loss="mse"),
+    "als": functools.partial(ALS, rank=4, regularization=0.1, bias_regularization=0.1),
+}
+"""Each solver for ratings that heeds time, with settings that learn changed minds in a moment."""
+
+each_of_ratings = pytest.mark.parametrize("name", OF_RATINGS)
+
+
+@each_of_ratings
+def test_with_decay_errors_of_late_ratings_count_most(name: str) -> None:
     train = changed_minds()
     pairs = train.users.take(np.arange(60) % 60), train.items.take(np.arange(60) % 30)
     plain, decayed = (
-        keras_mf(loss="mse", half_life=half_life).fit(train).score(*pairs).mean() for half_life in (None, "30d")
+        OF_RATINGS[name](half_life=half_life).fit(train).score(*pairs).mean() for half_life in (None, "30d")
     )
     assert plain == pytest.approx(3.0, abs=0.2)
     assert decayed > 3.6
 
 
-def test_figures_of_validation_weigh_as_the_training_does() -> None:
+def test_the_vectors_of_als_solve_equations_in_which_ratings_weigh_by_their_age() -> None:
+    """The last half-step against NumPy's solution of the loss in the docstring of `ALS`."""
     train = changed_minds()
-    solver = keras_mf(loss="mse", half_life="30d", epochs=2, validation_fraction=0.3)
-    model = solver.fit(train)
+    steps: list[cf.Factors] = []
+    model = ALS(rank=3, epochs=4, half_life="30d").fit(train, callback=lambda epoch: steps.append(epoch.model()))
+    weights = model.timing.decay(train.timestamps)
+    assert weights.mean() == pytest.approx(1, rel=1e-5)
+    users = np.column_stack([model.user_vectors, np.ones(train.n_users)]).astype(np.float64)
+    of_item = train.matrix.tocoo()
+    row = 7
+    chosen = of_item.col == row
+    met, own, values = of_item.row[chosen], weights[chosen].astype(np.float64), of_item.data[chosen]
+    penalty = np.diag([model.objective.regularization] * 3 + [0.97]) * len(met) ** 0.4
+    left = values - steps[-2].mean - model.user_bias[met]
+    expected = np.linalg.solve(penalty + (users[met].T * own) @ users[met], users[met].T @ (own * left))
+    assert np.allclose(model.item_vectors[row], expected[:-1], atol=1e-3)
+    assert model.item_bias[row] == pytest.approx(expected[-1], abs=1e-3)
+
+
+@each_of_ratings
+def test_figures_of_validation_weigh_as_the_training_does(name: str) -> None:
+    train = changed_minds()
+    model = OF_RATINGS[name](half_life="30d", epochs=2, validation_fraction=0.3).fit(train)
     held_out = random_mask(len(train), 0.3, 0)
     table = train.matrix.tocoo()
     errors = table.data - score_rows(model, table.row.astype(np.int64), table.col.astype(np.int64))
@@ -365,18 +394,27 @@ def test_figures_of_validation_weigh_as_the_training_does() -> None:
     assert model.history["val_mse"][-1] == pytest.approx(expected, rel=1e-3)
 
 
-def test_ratings_of_newcomers_count_alike_whatever_their_age() -> None:
+@each_of_ratings
+def test_ratings_of_newcomers_count_alike_whatever_their_age(name: str) -> None:
     train = changed_minds()
-    model = keras_mf(loss="mse", half_life="30d", epochs=2).fit(train)
+    model = OF_RATINGS[name](half_life="30d", epochs=2).fit(train)
     timeless = dataclasses.replace(model, timing=None, seen_times=None)
     assert np.array_equal(model.place(train).user_vectors, timeless.place(train).user_vectors)
 
 
-def test_a_model_of_ratings_with_decay_can_be_trained_again() -> None:
+@each_of_ratings
+def test_a_model_of_ratings_with_decay_can_be_stored_updated_and_trained_again(name: str, tmp_path) -> None:
     from cofactor.solvers.retrain import solver_of, trained_on
 
-    model = keras_mf(loss="mse", half_life="30d", epochs=2).fit(changed_minds())
+    train = changed_minds()
+    model = OF_RATINGS[name](half_life="30d", epochs=2).fit(train)
     assert solver_of(model).fit(trained_on(model)).digest == model.digest
+    assert cf.load(model.save(tmp_path / "model.safetensors")).timing == model.timing
+    tomorrow = cf.from_frame(
+        pl.DataFrame({"user": [0], "item": [3], "value": [5.0], "time": [NOW + DAY]}),
+        user="user", item="item", value="value", time="time",
+    )  # fmt: skip
+    assert model.update(tomorrow).timing.now == NOW + DAY
 
 
 def test_lengths_of_time_may_be_objects() -> None:

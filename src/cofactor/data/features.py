@@ -162,6 +162,13 @@ class Encoder:
         """What each column of the matrix stands for."""
         return [label for column in self.columns for label in column.labels] + [EVERYTHING]
 
+    @property
+    def parts(self) -> list[slice]:
+        """The columns of the matrix that each attribute has, by what they are named after, in order; not the last."""
+        sizes = [len(column.labels) for column in self.columns]
+        ends = np.cumsum(sizes)
+        return [slice(int(end - size), int(end)) for size, end in zip(sizes, ends, strict=True)]
+
     def encode(self, table: pl.DataFrame) -> sparse.csr_array:
         """Return a row for each of a table's: float32, shape (rows, size). A column that is missing counts as empty."""
         height, first = table.height, 0

@@ -35,8 +35,8 @@ from cofactor.kernels.lanes import (
     total,
 )
 
-Ratings = tuple[Array, Array, Array, tuple[float, float], tuple[float, float]]
-"""indices, values, offsets, weight, target"""
+Ratings = tuple[Array, Array, Array, tuple[float, float], tuple[float, float], Array]
+"""indices, values, offsets, weight, target, factors: what multiplies each rating's weight, or empty"""
 
 PANEL_FLOATS = 8192
 """A panel of this many floats (32 KiB) stays in the first cache while every tile of the matrix reads it."""
@@ -101,7 +101,7 @@ def gather(
     ``weight`` and ``target`` are the constant and the slope of a linear function of the value. A negative weight marks
     a pair that is to score zero, with the weight's absolute value.
     """
-    indices, values, offsets, weight, target = ratings
+    indices, values, offsets, weight, target, factors = ratings
     rank = fixed.shape[1]
     r = panel.shape[1]
     width = last - first
@@ -109,7 +109,7 @@ def gather(
     for k in range(stop - start):
         i, value = indices[start + k], values[start + k]
         signed = weight[0] + weight[1] * value
-        root = np.sqrt(abs(signed))
+        root = np.sqrt(abs(signed) * factors[start + k]) if len(factors) else np.sqrt(abs(signed))
         aim = np.float32(0) if signed < 0 else target[0] + target[1] * value
         targets[k] = root * (aim - offsets[i])
         roots = splat(root)

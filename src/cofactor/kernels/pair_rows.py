@@ -25,12 +25,13 @@ def place_users(
     weights: Array,
     fixed: tuple[Array, Array],
     settings: tuple[Array, float, int],
+    means: Array,
     out: Array,
     parts: Array,
 ) -> None:
-    """Move each row of ``out``, which enters as zeros, by one pass over its pairs for each of the rates.
+    """Move each row of ``out``, which enters as ``means``, by one pass over its pairs for each of the rates.
 
-    Pairs pull by their ``weights`` (pairs,).
+    Pairs pull by their ``weights`` (pairs,). Penalties draw rows to ``means`` (rows, padded rank), or to zero if empty.
     Where ``parts`` has room (pairs, padded rank), it becomes what each pair has added: their sum is the row.
     """
     items, bias = fixed
@@ -58,6 +59,8 @@ def place_users(
                     other[c], rival = hardest(out, u * length, items, bias, drawn, c * drawing, (c + 1) * drawing)
                     pulls[c] = weights[k + c] * rates[number] * pull_of(own - rival)[0]
                 lean(out, u, items, indices, k, other, pulls, count, decay)
+                if len(means):
+                    restore(out, means, u, count, decay)
                 if len(parts):
                     left = keep(parts, k, items, indices, other, pulls, count, decay, left)
             if len(parts):
@@ -125,14 +128,16 @@ def place_items(
     seen: tuple[Array, Array, Array],
     fixed: tuple[Array, Array, Array],
     settings: tuple[Array, float, int],
-    turns: int,
+    turns: Array,
+    means: tuple[Array, Array],
     out: Array,
     out_bias: Array,
 ) -> None:
     """Move each row of ``out`` and its bias: up for those who met it, down for as many pairs as an item is drawn in.
 
-    Each pass compares it ``turns`` times with what someone else has met, such as an item that all have met or none.
+    Each pass compares it ``turns[row]`` times with what someone else has met, an item that all or none have met, say.
     Pairs pull by their ``weights`` (pairs,), those that were ``seen`` by its third array.
+    Rows enter as ``means``, vectors and biases, and penalties draw them there, or to zero if these are empty.
     """
     users, items, bias = fixed
     rates, regularization, drawing = settings
@@ -151,8 +156,8 @@ def place_items(
                 if draw_unseen(child_key(stream, k - start), seen, u, len(items), drawn, drawing):
                     own = out_bias[row] + dot(users, u * length, out, row * length, length)
                     _, rival = hardest(users, u * length, items, bias, drawn, 0, drawing)
-                    shift(out, out_bias, row, users, u, weights[k] * rate * pull_of(own - rival)[0], decay)
-            for turn in range(turns):
+                    shift(out, out_bias, row, users, u, weights[k] * rate * pull_of(own - rival)[0], decay, means)
+            for turn in range(turns[row]):
                 branch = child_key(stream, -2 - turn)
                 e = below(branch, -1, len(seen[1]))
                 u = place_of(seen[0], 0, len(seen[0]), e + 1) - 1
@@ -163,7 +168,7 @@ def place_items(
                 rival = out_bias[row] + dot(users, u * length, out, row * length, length)
                 if drawing > 1 and hardest(users, u * length, items, bias, drawn, 0, drawing - 1)[1] > rival:
                     continue  # another one would have been taken
-                shift(out, out_bias, row, users, u, -seen[2][e] * rate * pull_of(own - rival)[0], decay)
+                shift(out, out_bias, row, users, u, -seen[2][e] * rate * pull_of(own - rival)[0], decay, means)
         for k in range(start, stop):
             met[indices[k]] = 0
 
@@ -200,7 +205,16 @@ def draw_unseen(
 
 
 @kernel
-def shift(out: Array, bias: Array, row: int, users: Array, u: int, step: float, decay: float) -> None:
+def shift(
+    out: Array,
+    bias: Array,
+    row: int,
+    users: Array,
+    u: int,
+    step: float,
+    decay: float,
+    means: tuple[Array, Array],
+) -> None:
     """Move an item by a step along a user's vector."""
     length = users.shape[1]
     for f in range(0, length, WIDTH):
@@ -209,3 +223,16 @@ def shift(out: Array, bias: Array, row: int, users: Array, u: int, step: float, 
         )
         store(out, row * length + f, moved)
     bias[row] = decay * bias[row] + step
+    if len(means[0]):
+        restore(out, means[0], row, 1, decay)
+        bias[row] += (np.float32(1) - decay) * means[1][row]
+
+
+@kernel
+def restore(out: Array, means: Array, row: int, count: int, decay: float) -> None:
+    """Give a row back what ``count`` steps have taken from where it is drawn to."""
+    whole = np.float32(1)
+    for _ in range(count):
+        whole *= decay
+    for f in range(out.shape[1]):
+        out[row, f] += (np.float32(1) - whole) * means[row, f]

@@ -1,7 +1,7 @@
 """The ways to treat a row's normal equation, each as a loop over a range of rows that one thread runs alone.
 
 A task's arguments are the same for every method: the rows ``first`` to ``last``, ``indptr`` and ``ratings``
-(indices, values, offsets, weight, target), the fixed side's vectors, the shared part ``equation`` (gram,
+(indices, values, offsets, weight, target, factors), the fixed side's vectors, the shared part ``equation`` (gram,
 penalty, prior; padded) and each row's ``scale`` of the penalty. Results go to ``out`` (rows, rank) and
 ``status`` (rows,). Symbols as in `kernels`.
 
@@ -177,7 +177,7 @@ def losses(
     out: Array,
 ) -> None:
     """Each row's weighted squared errors, weighted errors, and penalty, in float64: ``out`` is (rows, 3)."""
-    indices, values, offsets, weight, target = ratings
+    indices, values, offsets, weight, target, factors = ratings
     rank = fixed.shape[1]
     whole = rank - rank % WIDTH
     end = len(indices) - 1
@@ -200,8 +200,9 @@ def losses(
             signed = weight[0] + weight[1] * value
             aim = 0.0 if signed < 0 else target[0] + target[1] * value
             error = aim - offsets[i] - wide_total(sums)
-            errors += abs(signed) * error
-            squares += abs(signed) * error * error
+            size = abs(signed) * factors[k] if len(factors) else abs(signed)
+            errors += size * error
+            squares += size * error * error
         out[row, 0], out[row, 1], out[row, 2] = squares, errors, penalties
 
 

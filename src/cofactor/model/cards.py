@@ -102,7 +102,7 @@ def _check_timing(model: Factors) -> None:
 def _check_features(model: Factors) -> None:
     if not model.features:
         return
-    if model.objective.kind not in ("confidence", "squared"):
+    if model.objective.kind == "complete":  # all others can draw rows to what attributes say
         raise ValueError(f"a model of the kind {model.objective.kind!r} learns from no features")
     if NEW_ITEMS in model.extras:
         need(model.extras, NEW_ITEMS, np.uint8, (model.n_items,))

@@ -356,7 +356,12 @@ def shares_of(
     """
     learnt = _learnt(model, Seen(history, times), "user", None)
     found = model.objective.shares(
-        parameters_of(model), learnt.indices, learnt.data.astype(np.float64), user_row, item_rows
+        parameters_of(model),
+        learnt.indices,
+        learnt.data.astype(np.float64),
+        user_row,
+        item_rows,
+        toward_of(model, "user", np.array([user_row])),
     )
     if model.timing is not None and model.timing.trend is not None:
         found = found / scales(model.item_vectors[item_rows], model.extras)

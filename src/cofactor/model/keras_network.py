@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ __all__ = ["RowDecay", "keras", "keras_model", "network_from"]
 class RowDecay(keras.layers.Layer):
     """Add the squared norm of a batch's own rows to the loss, each weighted by a number of its row.
 
+    Rows that are drawn elsewhere than to zero, to ``means``, add their squared distance from there.
+
     Keras's ``embeddings_regularizer`` shrinks the whole table at every step, however rarely a row is used; this
     touches the rows of the batch alone, so that a row's penalty over an epoch grows with how often it occurs.
 
@@ -43,25 +46,34 @@ class RowDecay(keras.layers.Layer):
         How many rows the table has.
     strength : float
         Factor of the penalty.
+    drawn : int
+        Length of rows that are drawn to ``means``; 0 where all are drawn to zero.
     """
 
-    def __init__(self, rows: int, strength: float, **keywords: Any) -> None:
+    def __init__(self, rows: int, strength: float, drawn: int = 0, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.rows = rows
         self.strength = strength
+        self.drawn = drawn
+        if drawn:
+            self.means = self.add_weight(
+                shape=(rows, drawn), initializer="zeros", trainable=False, name="means", dtype="float32"
+            )
         self.row_weights = self.add_weight(
             shape=(rows,), initializer="ones", trainable=False, name="row_weights", dtype="float32"
         )
 
     def call(self, row: Any, vectors: Any) -> Any:
         """Return ``vectors``, shape (batch, rank), as they are, having added their penalty."""
-        weights = keras.ops.take(self.row_weights, keras.ops.reshape(row, (-1,)))
-        self.add_loss(self.strength * keras.ops.mean(weights * keras.ops.sum(keras.ops.square(vectors), axis=-1)))
+        rows = keras.ops.reshape(row, (-1,))
+        weights = keras.ops.take(self.row_weights, rows)
+        away = vectors - keras.ops.take(self.means, rows, axis=0) if self.drawn else vectors
+        self.add_loss(self.strength * keras.ops.mean(weights * keras.ops.sum(keras.ops.square(away), axis=-1)))
         return vectors
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the layer."""
-        return super().get_config() | {"rows": self.rows, "strength": self.strength}
+        return super().get_config() | {"rows": self.rows, "strength": self.strength, "drawn": self.drawn}
 
 
 def keras_model(
@@ -75,6 +87,7 @@ def keras_model(
     regularization: float = 0.0,
     bias_regularization: float = 0.0,
     non_negative: bool = False,
+    drawn: Collection[str] = (),
     spare_rows: int = 1,
     row_multiple: int = 1,
     seed: int = 0,
@@ -95,6 +108,8 @@ def keras_model(
         Decay of the vectors and biases of the rows in a batch; 0 adds no layer.
     non_negative : bool
         Whether vectors are kept from having negative entries.
+    drawn : collection of str
+        The sides, "user" and "item", whose decay is to what their layers of decay hold as ``means``.
     spare_rows : int
         Rows beyond ``n_users`` and ``n_items`` in each table, as the article has one.
     row_multiple : int
@@ -125,8 +140,9 @@ def keras_model(
         rows = _rounded_up(least, row_multiple)
         row = keras.layers.Input(shape=(1,), dtype="int32", name=side)
         start = _initial(non_negative, seed + place)
-        vector = _column(row, rows, rank, f"{side}_vectors", start, regularization, non_negative)
-        bias = _column(row, rows, 1, f"{side}_bias", "zeros", bias_regularization, False) if biases else None
+        pulled = side in drawn
+        vector = _column(row, rows, rank, f"{side}_vectors", start, regularization, non_negative, pulled)
+        bias = _column(row, rows, 1, f"{side}_bias", "zeros", bias_regularization, False, pulled) if biases else None
         sides.append((row, vector, bias))
     (user, user_vector, user_bias), (item, item_vector, item_bias) = sides
     score = keras.layers.Dot(axes=1, name="dot_product")([user_vector, item_vector])
@@ -149,6 +165,7 @@ def ranking_network(
     regularization: float = 0.0,
     bias_regularization: float = 0.0,
     non_negative: bool = False,
+    drawn: Collection[str] = (),
     row_multiple: int = 1,
     seed: int = 0,
 ) -> "keras.Model":
@@ -156,7 +173,7 @@ def ranking_network(
 
     Parameters
     ----------
-    n_users, n_items, rank, regularization, bias_regularization, non_negative, row_multiple, seed
+    n_users, n_items, rank, regularization, bias_regularization, non_negative, drawn, row_multiple, seed
         As in `keras_model`.
     negatives : int, optional
         How many negatives each positive brings along; without it, the items of a group are each other's negatives.
@@ -181,9 +198,9 @@ def ranking_network(
     users = _table(user_rows, rank, "user_vectors", starts[0], non_negative)
     items = _table(item_rows, rank, "item_vectors", starts[1], non_negative)
     biases = _table(item_rows, 1, "item_bias", "zeros", False) if item_bias else None
-    user_vector = scaled(_entry(user, users, regularization))
-    item_vector = scaled(_entry(item, items, regularization))
-    bias = _entry(item, biases, bias_regularization) if biases else None
+    user_vector = scaled(_entry(user, users, regularization, "user" in drawn))
+    item_vector = scaled(_entry(item, items, regularization, "item" in drawn))
+    bias = _entry(item, biases, bias_regularization, "item" in drawn) if biases else None
     positive = keras.layers.Dot(axes=1, name="positive_score")([user_vector, item_vector])
     if negatives is None:
         inputs = [user, item]
@@ -215,9 +232,11 @@ def _initial(non_negative: bool, seed: int) -> Any:
     return keras.initializers.RandomNormal(0.0, 0.1, seed=seed)
 
 
-def _column(row: Any, rows: int, width: int, name: str, start: Any, decay: float, non_negative: bool) -> Any:
+def _column(
+    row: Any, rows: int, width: int, name: str, start: Any, decay: float, non_negative: bool, drawn: bool
+) -> Any:
     """Look up one table: (batch, 1) row numbers to (batch, width)."""
-    return _entry(row, _table(rows, width, name, start, non_negative), decay)
+    return _entry(row, _table(rows, width, name, start, non_negative), decay, drawn)
 
 
 def _table(rows: int, width: int, name: str, start: Any, non_negative: bool) -> Any:
@@ -225,10 +244,12 @@ def _table(rows: int, width: int, name: str, start: Any, non_negative: bool) -> 
     return keras.layers.Embedding(rows, width, embeddings_initializer=start, embeddings_constraint=keep_sign, name=name)
 
 
-def _entry(row: Any, table: Any, decay: float) -> Any:
+def _entry(row: Any, table: Any, decay: float, drawn: bool) -> Any:
     """Look up a table: (batch, 1) row numbers to (batch, width), their penalty added to the loss."""
     entry = keras.layers.Flatten(name=f"{table.name}_flat")(table(row))
-    return RowDecay(table.input_dim, decay, name=f"{table.name}_decay")(row, entry) if decay else entry
+    if not decay:
+        return entry
+    return RowDecay(table.input_dim, decay, table.output_dim if drawn else 0, name=f"{table.name}_decay")(row, entry)
 
 
 def network_from(model: Factors) -> "keras.Model":

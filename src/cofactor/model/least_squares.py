@@ -3,7 +3,7 @@
 **Model.** Row ``u`` of a sparse matrix has ratings of some rows ``i`` of the other side, whose vectors
 ``y_i`` are held fixed. A rating's weight ``w`` and target ``t`` are linear functions of its value; where the function
 for ``w`` is negative, the weight is its absolute value and the target is 0. So with ``w = value`` a negative value says
-how sure it is that a pair is *not* to be chosen.
+how sure it is that a pair is *not* to be chosen. Ratings may have factors besides, which multiply their weights.
 
 **Loss.** ``sum_i w (t - offset_i - x.y_i)^2 + x.G x + scale_u sum_f penalty_f x_f^2 - 2 prior.x``
 
@@ -49,6 +49,9 @@ BLOCK = 64
 GRAM_PARTS = 16
 GRAM_PART_ROWS = 4096
 
+_ALIKE: Floats = np.empty(0, np.float32)
+_KINDS = {"indptr": np.int64, "indices": np.int32, "values": np.float32, "factors": np.float32}
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -62,20 +65,23 @@ class Rows:
         The other side's row of each rating: (ratings,).
     values : numpy.ndarray of float32
         Each rating: (ratings,).
+    factors : numpy.ndarray of float32
+        What multiplies each rating's weight: (ratings,), or empty where all count alike.
     """
 
     indptr: npt.NDArray[np.int64]  # (rows + 1,)
     indices: npt.NDArray[np.int32]  # (ratings,)
     values: Floats  # (ratings,)
+    factors: Floats = field(default_factory=lambda: _ALIKE)  # (ratings,) or (0,)
 
     def __post_init__(self) -> None:
-        for name, kind in (("indptr", np.int64), ("indices", np.int32), ("values", np.float32)):
+        for name, kind in _KINDS.items():
             object.__setattr__(self, name, readable(getattr(self, name), kind))
 
     @classmethod
-    def of(cls, matrix: sparse.csr_array) -> "Rows":
-        """Take the rows of a scipy matrix."""
-        return cls(matrix.indptr, matrix.indices, matrix.data)
+    def of(cls, matrix: sparse.csr_array, factors: Floats = _ALIKE) -> "Rows":
+        """Take the rows of a scipy matrix, and perhaps what multiplies their weights."""
+        return cls(matrix.indptr, matrix.indices, matrix.data, factors)
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -304,7 +310,8 @@ def _solve(rows: Rows, system: Equations, out: Floats, ranges: Sequence[tuple[in
 
 
 def _ratings(rows: Rows, system: Equations) -> tuple[Any, ...]:
-    return rows.indices, rows.values, system.offsets, _singles(system.weight), _singles(system.target)
+    line = _singles(system.weight), _singles(system.target)
+    return rows.indices, rows.values, system.offsets, *line, rows.factors
 
 
 @functools.lru_cache(maxsize=100)
@@ -363,6 +370,8 @@ def _solve_in_float64(rows: Rows, system: Equations, row: int) -> Doubles:
     chosen = slice(rows.indptr[row], rows.indptr[row + 1])
     seen = system.vectors[rows.indices[chosen]].astype(np.float64)  # (row's ratings, rank)
     weights, targets = system.weights_and_targets(rows.values[chosen], rows.indices[chosen])
+    if len(rows.factors):
+        weights = weights * rows.factors[chosen]
     scale = system.scale(rows.counts[row : row + 1])[0]
     matrix = system.gram + np.diag(scale * system.penalty.astype(np.float64)) + (seen.T * weights) @ seen
     right = system.prior[row % len(system.prior)] + seen.T @ (weights * targets)

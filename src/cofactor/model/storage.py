@@ -282,7 +282,11 @@ def _features(card: Mapping[str, Any], tensors: Mapping[str, np.ndarray], keep: 
     if not (encoders := card.get("features")):
         return {}
     weights = {side: keep(numbers_of(tensors, f"features.{side}", np.float32)) for side in encoders}
-    return side_features.features_from(encoders, weights, tensors["user_vectors"].shape[-1])
+    draws = objective_from(card["objective"]).draws
+    columns = {
+        side: tensors[f"{side}_vectors"].shape[-1] + (draws if f"{side}_bias" in tensors else 0) for side in weights
+    }
+    return side_features.features_from(encoders, weights, columns)
 
 
 def _times(tensors: Mapping[str, np.ndarray], keep: Keep) -> np.ndarray | None:

@@ -5,14 +5,14 @@ squares that comes nearest to its own users' lists when they are placed anew. Fo
 work as with every other model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from cofactor.data.passes import counts_of
 from cofactor.data.preparation import Alike
 from cofactor.model.factors import Factors, evolved
-from cofactor.model.fold_in import place_rows
+from cofactor.model.fold_in import place_rows, toward_of
 from cofactor.model.objectives.confidence import Confidence
 
 __all__ = ["agreement", "with_placement"]
@@ -29,7 +29,9 @@ _CHOICES: Mapping[str, Sequence[float]] = {
 penalty, in units of the mean square of the items' coordinates; the weight of what was not seen."""
 
 
-def with_placement(model: Factors, *, seed: int = 0) -> Factors:
+def with_placement(
+    model: Factors, *, seed: int = 0, describe: Callable[[Factors], Factors] = lambda model: model
+) -> Factors:
     """Return a model for ranking with the objective, and the mean, that place its own users best.
 
     The order of items that anyone chose does not change: what is common to all users and items moves from their vectors
@@ -42,6 +44,8 @@ def with_placement(model: Factors, *, seed: int = 0) -> Factors:
         With a ``seen`` table; its own objective says the goal and whether vectors may be negative.
     seed : int
         Of the choice of users to try it on.
+    describe : callable
+        Gives the model what it learnt from attributes, which users are drawn to when they are placed.
 
     Examples
     --------
@@ -54,7 +58,7 @@ def with_placement(model: Factors, *, seed: int = 0) -> Factors:
     """
     active = np.flatnonzero(np.diff(model.seen.indptr))
     rows = np.sort(np.random.default_rng(seed).permutation(active)[:_USERS])
-    model = _centred(model, rows)
+    model = describe(_centred(model, rows))
     tried: dict[tuple[float, ...], float] = {}
     best: tuple[float, ...] = (1.0, 3.0, 0.003)
     for place in [*range(len(_CHOICES))] * _ROUNDS:
@@ -73,7 +77,7 @@ def agreement(model: Factors, rows: np.ndarray) -> float:
     a quarter of the items, and 20 at most.
     """
     length = min(_LONGEST, -(-model.n_items // 4))
-    placed = place_rows(model, model.seen[rows], "user")
+    placed = place_rows(model, model.seen[rows], "user", toward=toward_of(model, "user", rows))
     trained, again = (_lists(model, rows, vectors, length) for vectors in (model.user_vectors[rows], placed.vectors))
     return float(np.mean([len(np.intersect1d(*lists)) / length for lists in zip(trained, again, strict=True)]))
 

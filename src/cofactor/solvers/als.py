@@ -26,13 +26,14 @@ from cofactor.model.least_squares import (
 )
 from cofactor.model.objectives import Goal, Side
 from cofactor.model.objectives.confidence import SHORT_ROW, Confidence
-from cofactor.model.objectives.squared import SquaredError
+from cofactor.model.objectives.squared import SquaredError, penalties
 from cofactor.solvers.base import (
     Callback,
     check_choice,
     check_settings,
     check_train,
     check_validation,
+    decayed,
     hold_out,
     learnt_from,
     mean_and_spread,
@@ -41,9 +42,8 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
-from cofactor.solvers.featured import Attributes, Featured, attributes_of, features_of
-from cofactor.solvers.solver_settings import Settings
-from cofactor.solvers.timed import Timed, in_time, timing_of
+from cofactor.solvers.featured import Attributes, Featured, attributes_of, drawn, features_of
+from cofactor.solvers.timed import Decayed, Timed, in_time, timing_of
 
 __all__ = ["ALS", "ImplicitALS"]
 
@@ -56,7 +56,7 @@ _JUDGED_RANK, _JUDGED_ROWS = 8, 300
 
 
 @dataclass(frozen=True)
-class ALS(Settings):
+class ALS(Decayed, Featured):
     r"""Vectors and biases for star ratings, by solving one small equation for each user and each item in turn.
 
     **Model**: score = mean + user bias + item bias + user vector · item vector.
@@ -67,6 +67,12 @@ class ALS(Settings):
 
     **Algorithm**: with the items held fixed, each user's vector and bias minimize the loss jointly through one normal
     equation; then the same for the items; then the mean.
+
+    **Time**: with ``half_life`` the squared errors of old ratings weigh less, with a mean weight of 1, and count less
+    in the figures; penalties stay as they are. A newcomer's ratings count alike.
+
+    **Attributes**: with ``item_features`` or ``user_features`` a row's vector and bias are drawn to what the row's
+    attributes say instead of to zero, so that items and users without ratings have them, too; see `Featured`.
 
     **Reference**: Zhou, Wilkinson, Schreiber, Pan (2008), Large-scale parallel collaborative filtering for the Netflix
     Prize.
@@ -114,6 +120,8 @@ class ALS(Settings):
         check_settings(self, rank=1, epochs=1, patience=1, seed=0)
         check_settings(self, regularization=0.0, bias_regularization=0.0, nu=0.0)
         check_validation(self)
+        Decayed.__post_init__(self)
+        Featured.__post_init__(self)
 
     def fit(
         self,
@@ -143,14 +151,16 @@ class ALS(Settings):
         Raises
         ------
         DataError
-            If there is nothing to learn from.
+            If there is nothing to learn from, or a setting needs times or attributes that the data lack.
         SettingError
             If a row's equation is singular, for want of regularization, or ``start`` does not fit.
         """
         check_train(train, start)
+        timing = timing_of(self, train)
         part, validation = hold_out(self, train)
-        by_user, by_item = Rows.of(part.matrix), Rows.of(part.by_item)
-        watched = None if validation is None else Rows.of(validation.matrix)
+        by_user, by_item = _weighed(part, timing)
+        watched = None if validation is None else _weighed(validation, timing)[0]
+        weight, watched_weight = _weight(by_user), 0.0 if watched is None else _weight(watched)
         center, spread = mean_and_spread(part)
         stored = Checkpoint(checkpoint, self, train)
         spread = stored.unit(spread)
@@ -160,6 +170,10 @@ class ALS(Settings):
             nu=self.nu,
             scale=train.value_range,
         )
+        attributes = attributes_of(
+            self, train, {"user": by_user.counts, "item": by_item.counts}, objective.penalty_scale
+        )
+        squares = penalties(objective, self.rank + 1, with_bias=True)
 
         def first() -> Arrays:
             users, items = started(self, train, start, biased=True, spread=spread)
@@ -168,15 +182,17 @@ class ALS(Settings):
         def step(_: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             users, items, mean = arrays["users"], arrays["items"], float(arrays["mean"])
             with objective.holding(items, mean) as system:
-                solve_rows(by_user, system, out=users)
+                solve_rows(by_user, drawn(system, attributes, "user", users), out=users)
             with objective.holding(users, mean) as system:
-                solve_rows(by_item, system, out=items)
+                solve_rows(by_item, drawn(system, attributes, "item", items), out=items)
             measured = objective.measure(by_user, by_item, users, items, mean)
-            mean += measured.errors / len(part)
-            figures = {"objective": measured.objective, "mse": measured.squares / len(part)}
+            sides: Mapping[Side, Floats] = {"user": users, "item": items}
+            penalty = sum(one.penalty(sides[side], squares) for side, one in attributes.items())
+            mean += measured.errors / weight
+            figures = {"objective": measured.objective + penalty, "mse": measured.squares / weight}
             if watched is not None:
                 left = sum_of_losses(watched, objective.equations(items, mean), users)
-                figures["val_mse"] = left.squares / len(watched.values)
+                figures["val_mse"] = left.squares / watched_weight
             return {"users": users, "items": items, "mean": np.array(mean)}, figures
 
         done = run_epochs(
@@ -187,13 +203,25 @@ class ALS(Settings):
             callback=callback,
             watch=None if watched is None else "val_mse",
             patience=self.patience,
-            model=partial(self._factors, train, objective),
+            model=partial(self._factors, train, objective, timing, attributes),
         )
-        return self._factors(train, objective, done.arrays, done.history)
+        return self._factors(train, objective, timing, attributes, done.arrays, done.history)
 
-    def _factors(self, train: Interactions, objective: SquaredError, arrays: Arrays, history: History) -> Factors:
-        (users, user_bias), (items, item_bias) = parted(arrays["users"]), parted(arrays["items"])
-        return Factors(
+    def _factors(
+        self,
+        train: Interactions,
+        objective: SquaredError,
+        timing: Timing | None,
+        attributes: Mapping[Side, Attributes],
+        arrays: Arrays,
+        history: History,
+    ) -> Factors:
+        sides: Mapping[Side, Floats] = {"user": arrays["users"], "item": arrays["items"]}
+        features = features_of(attributes, sides)
+        for side, one in attributes.items():
+            one.learnt(sides[side])
+        (users, user_bias), (items, item_bias) = parted(sides["user"]), parted(sides["item"])
+        trained = Factors(
             users,
             items,
             train.users,
@@ -206,7 +234,9 @@ class ALS(Settings):
             objective,
             origin_of(self, train),
             history,
+            features=features,
         )
+        return in_time(trained, timing, train.timestamps)
 
 
 @dataclass(frozen=True)
@@ -312,7 +342,7 @@ class ImplicitALS(Timed, Featured):
         learnt = learnt_from(train, preparation, timing)
         rows: Mapping[Side, Rows] = {"user": Rows.of(learnt.matrix), "item": Rows.of(learnt.by_item)}
         loss = self._objective()
-        attributes = attributes_of(self, train, rows, loss.penalty_scale)
+        attributes = attributes_of(self, train, {side: one.counts for side, one in rows.items()}, loss.penalty_scale)
         improve = _METHODS[self.method]
 
         def first() -> Arrays:
@@ -323,12 +353,10 @@ class ImplicitALS(Timed, Featured):
             users, items = arrays["users"], arrays["items"]
             sides: Mapping[Side, tuple[Floats, Floats]] = {"user": (users, items), "item": (items, users)}
             for side, (own, other) in sides.items():
-                system = loss.equations(other)
-                if side in attributes:
-                    system = attributes[side].drawing(system, own)
-                improve(rows[side], system, own)
+                improve(rows[side], drawn(loss.equations(other), attributes, side, own), own)
             objective = loss.measure(rows["user"], rows["item"], users, items).objective
-            objective += sum(one.penalty(sides[side][0], self.regularization) for side, one in attributes.items())
+            penalty = np.full(self.rank, self.regularization, np.float32)
+            objective += sum(one.penalty(sides[side][0], penalty) for side, one in attributes.items())
             return arrays, {"objective": objective}
 
         done = run_epochs(
@@ -391,6 +419,19 @@ class ImplicitALS(Timed, Featured):
             unobserved_weight=self.unobserved_weight,
             count_offset=self.count_offset,
         )
+
+
+def _weighed(train: Interactions, timing: Timing | None) -> tuple[Rows, Rows]:
+    """Return ratings by user and by item, old ones of less weight if the timing says so."""
+    if timing is None or timing.half_life is None:
+        return Rows.of(train.matrix), Rows.of(train.by_item)
+    weights = decayed(train, timing, alone=True)
+    return Rows.of(train.matrix, weights.matrix.data), Rows.of(train.by_item, weights.by_item.data)
+
+
+def _weight(rows: Rows) -> float:
+    """Return what all ratings weigh together."""
+    return float(rows.factors.sum(dtype=np.float64)) if len(rows.factors) else float(len(rows.values))
 
 
 def _solve(rows: Rows, system: Equations, vectors: Floats) -> Floats:

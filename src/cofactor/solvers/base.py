@@ -33,6 +33,7 @@ __all__ = [
     "check_settings",
     "check_train",
     "check_validation",
+    "decayed",
     "hold_out",
     "known_biases",
     "known_rows",
@@ -152,7 +153,7 @@ def learnt_from(train: Interactions, preparation: Preparation, timing: Timing | 
             "or let every pair count alike with ratings.binary()"
         )
     if timing is not None and timing.half_life is not None:
-        learnt = _decayed(learnt, timing)
+        learnt = decayed(learnt, timing)
     if kept.all():
         return learnt
     left = int(len(kept) - np.count_nonzero(kept))
@@ -160,13 +161,13 @@ def learnt_from(train: Interactions, preparation: Preparation, timing: Timing | 
     return learnt.where(kept)
 
 
-def _decayed(learnt: Interactions, timing: Timing) -> Interactions:
-    """Return the table with values that weigh less with age."""
+def decayed(learnt: Interactions, timing: Timing, *, alone: bool = False) -> Interactions:
+    """Return the table with values that weigh less with age, or with their weights alone."""
     matrix, store, times = learnt.matrix, learnt.array_store, learnt.timestamps
     assert times is not None
     values: np.ndarray = store.zeros(len(learnt), np.float32)
     for part in store.parts(len(learnt)):
-        values[part] = matrix.data[part] * timing.decay(times[part])
+        values[part] = timing.decay(times[part]) * (1 if alone else matrix.data[part])
     return dataclasses.replace(learnt, matrix=as_csr(values, matrix.indices, matrix.indptr, matrix.shape))
 
 

@@ -1,31 +1,45 @@
 """BayesianMF: Bayesian matrix factorization by Gibbs sampling."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
+from scipy import sparse
 
+from cofactor.data.features import Encoder
 from cofactor.data.interactions import Interactions
 from cofactor.errors import SettingError
 from cofactor.kernels.compiling import readable
 from cofactor.model.bayesian.chain import (
+    Features,
     Gaussian,
     Likelihood,
     Problem,
+    attribute_features,
     implicit_features,
     keep,
     start_chain,
     sweep_once,
 )
-from cofactor.model.bayesian.packing import average_bias, draws_of, extras_of, side_by_side
+from cofactor.model.bayesian.packing import (
+    attribute_weights,
+    average_bias,
+    draws_of,
+    extras_of,
+    prior_means,
+    side_by_side,
+)
 from cofactor.model.bayesian.predictions import without_opinion
 from cofactor.model.bayesian.probit import OrderedProbit, bring_to_ratings
 from cofactor.model.bayesian.row_system import Ratings
-from cofactor.model.bayesian.state import Chain, fill_from, to_arrays
+from cofactor.model.bayesian.state import Chain, KeptSide, fill_from, to_arrays
 from cofactor.model.factors import Factors, draws_needed
 from cofactor.model.objectives import Goal
+from cofactor.model.objectives import Side as SideName
 from cofactor.model.objectives.posterior import Posterior
+from cofactor.model.side_features import SideFeatures
 from cofactor.solvers.base import (
     Callback,
     check_choice,
@@ -36,7 +50,7 @@ from cofactor.solvers.base import (
     origin_of,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
-from cofactor.solvers.solver_settings import Settings
+from cofactor.solvers.featured import Featured, encoders_of, tables_of
 
 __all__ = ["BayesianMF"]
 
@@ -44,7 +58,7 @@ _MOST_LEVELS = 20
 
 
 @dataclass(frozen=True)
-class BayesianMF(Settings):
+class BayesianMF(Featured):
     r"""Gibbs sampling of vectors and biases; only rank and sweeps to tune, and every score has a standard deviation.
 
     **Model**: rating = mean + user bias + item bias + user vector · item vector + noise. A row's vector and bias
@@ -58,6 +72,10 @@ class BayesianMF(Settings):
     for users (SVD++) and, flipped, for items; only training rows count. With ``likelihood="probit"`` the left side
     is a latent variable, and cut points on it decide the level of the rating.
 
+    **Attributes**: with ``item_features`` or ``user_features`` a row's attributes shift its prior mean as well, each
+    value by a vector and a bias that are drawn, too; those of one column have a normal prior of their own, whose mean
+    and precision are drawn (Macau). Items and users without ratings are what their attributes say; see `Featured`.
+
     **Loss**: none is minimized. A score is the average over draws from the posterior, which has the least expected
     squared error.
 
@@ -67,7 +85,8 @@ class BayesianMF(Settings):
     (rows, n_samples × rank), each divided by the root of their number, so that the plain dot product is the average.
 
     **Reference**: Salakhutdinov, Mnih (2008), Bayesian probabilistic matrix factorization using Markov chain Monte
-    Carlo. Rendle, Zhang, Koren (2019), On the difficulty of evaluating baselines. Koren (2008), Factorization meets
+    Carlo. Simm et al. (2017), Macau: scalable Bayesian factorization with high-dimensional side information using MCMC.
+    Rendle, Zhang, Koren (2019), On the difficulty of evaluating baselines. Koren (2008), Factorization meets
     the neighborhood. Albert, Chib (1993), Bayesian analysis of binary and polychotomous response data.
 
     Parameters
@@ -119,6 +138,7 @@ class BayesianMF(Settings):
                 "keep fewer, or raise sweeps"
             )
         check_choice(self, "likelihood", ("gaussian", "probit"))
+        super().__post_init__()
 
     def fit(
         self,
@@ -147,12 +167,13 @@ class BayesianMF(Settings):
             With ``history`` holding, for each sweep, the noise (its standard deviation) and mse (the training error
             of this one draw). With the probit likelihood, vectors and biases give opinions in units of the ratings,
             and noise is in the model's own units. Users and items without a training rating have vectors of
-            zeros and the bias of the average row, which varies between draws as much as rows do.
+            zeros and the bias of the average row, or what their attributes say; their biases vary between draws as
+            much as rows do.
 
         Raises
         ------
         DataError
-            If there is nothing to learn from.
+            If there is nothing to learn from, or attributes are not there or say nothing.
         SettingError
             If the probit likelihood is asked for ratings that do not come in levels, or the checkpoint belongs to
             another training, or ``start`` does not fit.
@@ -160,7 +181,8 @@ class BayesianMF(Settings):
         check_train(train, start)
         stored = Checkpoint(checkpoint, self, train)
         spread = 1.0 if self.likelihood == "probit" else stored.unit(mean_and_spread(train)[1])  # levels have no unit
-        problem = _problem(train, spread, svdpp=self.svdpp)
+        encoders = encoders_of(self, train)
+        problem = _problem(train, spread, encoders, svdpp=self.svdpp)
         likelihood = self._likelihood(problem)
         chain = start_chain(problem, likelihood, rank=self.rank, kept=self.n_samples, seed=self.seed)
         if start is not None:
@@ -182,7 +204,7 @@ class BayesianMF(Settings):
             callback=callback,
         )
         fill_from(chain, progress.arrays)
-        return self._factors(train, problem, likelihood, chain, progress.history, spread)
+        return self._factors(train, problem, encoders, likelihood, chain, progress.history, spread)
 
     def _start_from(self, start: Factors, train: Interactions, chain: Chain, spread: float) -> None:
         if start.rank != self.rank:
@@ -216,6 +238,7 @@ class BayesianMF(Settings):
         self,
         train: Interactions,
         problem: Problem,
+        encoders: Mapping[SideName, Encoder],
         likelihood: Likelihood,
         chain: Chain,
         history: History,
@@ -226,8 +249,19 @@ class BayesianMF(Settings):
             line = likelihood.straight_line(problem, chain)
             extras["draws.levels"] = likelihood.values
         bring_to_ratings(draws, *line)
-        without_opinion(draws.users, problem.by_user.counts == 0)
-        without_opinion(draws.items, problem.by_item.counts == 0)
+        features: dict[SideName, SideFeatures] = {}
+        kept: Mapping[SideName, tuple[KeptSide, np.ndarray]] = {
+            "user": (draws.users, problem.by_user.counts == 0),
+            "item": (draws.items, problem.by_item.counts == 0),
+        }
+        for name, (side, unrated) in kept.items():
+            means = None
+            if name in encoders:
+                side.loadings, loadings = side.loadings[: self.svdpp], side.loadings[self.svdpp :]
+                features[name] = SideFeatures(encoders[name], attribute_weights(side, loadings))
+                said = features[name].means(tables_of(train)[name]()[np.flatnonzero(unrated)])
+                means = prior_means(said, self.n_samples)
+            without_opinion(side, unrated, means)
         return Factors(
             side_by_side(draws.users.vectors),
             side_by_side(draws.items.vectors),
@@ -242,15 +276,26 @@ class BayesianMF(Settings):
             origin_of(self, train),
             history,
             extras_of(draws) | extras,
+            features=features,
         )
 
 
-def _problem(train: Interactions, spread: float, *, svdpp: bool) -> Problem:
-    """Return the ratings in units of their spread, so that the priors suit any scale."""
+def _problem(train: Interactions, spread: float, encoders: Mapping[SideName, Encoder], *, svdpp: bool) -> Problem:
+    """Return the ratings in units of their spread, so that the priors suit any scale, and what is known of rows."""
     by_user, by_item = (
         replace(ratings, values=readable(ratings.values / np.float32(spread)))
         for ratings in (Ratings.of(train.matrix), Ratings.of(train.by_item))
     )
-    if not svdpp:
-        return Problem(by_user, by_item)
-    return Problem(by_user, by_item, (implicit_features(by_user, by_item),), (implicit_features(by_item, by_user),))
+    of_users, of_items = (_attributes(train, encoders, side) for side in ("user", "item"))
+    if svdpp:
+        of_users = (implicit_features(by_user, by_item), *of_users)
+        of_items = (implicit_features(by_item, by_user), *of_items)
+    return Problem(by_user, by_item, of_users, of_items)
+
+
+def _attributes(train: Interactions, encoders: Mapping[SideName, Encoder], side: SideName) -> tuple[Features, ...]:
+    """Return what is known of a side's rows, each attribute by itself; what is true of all rows is their mean."""
+    if side not in encoders:
+        return ()
+    design = sparse.csc_array(encoders[side].encode(tables_of(train)[side]()))
+    return tuple(attribute_features(design[:, part]) for part in encoders[side].parts)

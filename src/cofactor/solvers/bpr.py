@@ -7,11 +7,14 @@ from functools import partial
 from os import PathLike
 from typing import ClassVar
 
+import numpy as np
+
 from cofactor.data.interactions import Interactions
 from cofactor.data.preparation import Alike
 from cofactor.data.timing import Timing
 from cofactor.model.factors import Factors
-from cofactor.model.objectives import Goal
+from cofactor.model.least_squares import Floats
+from cofactor.model.objectives import Goal, Side
 from cofactor.model.objectives.pairwise import Pairwise
 from cofactor.model.pair_blocks import Blocks, pad
 from cofactor.solvers.base import (
@@ -25,13 +28,14 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
+from cofactor.solvers.featured import Featured, Pulled, pulled_by
 from cofactor.solvers.timed import Timed, in_time, timing_of
 
 __all__ = ["BPR"]
 
 
 @dataclass(frozen=True)
-class BPR(Timed):
+class BPR(Timed, Featured):
     r"""Vectors for ranking, learnt so that what a user chose scores above what they did not.
 
     **Model**: score = item bias + user vector · item vector.
@@ -48,6 +52,9 @@ class BPR(Timed):
 
     **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``. Decayed weights
     multiply the logarithms in the loss, and so the steps; penalties stay as they are.
+
+    **Attributes**: with ``item_features`` or ``user_features`` penalties draw a row's vector and bias to what the row's
+    attributes say instead of to zero, so that items and users without pairs have them, too; see `Featured`.
 
     **Reference**: Rendle, Freudenthaler, Gantner, Schmidt-Thieme (2009), BPR: Bayesian personalized ranking from
     implicit feedback; Zhang, Chen, Wang, Yu (2013), Optimizing top-n collaborative filtering via dynamic negative item
@@ -90,7 +97,8 @@ class BPR(Timed):
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, negatives=1, seed=0)
         check_settings(self, learning_rate=1e-12, regularization=0.0)
-        super().__post_init__()
+        Timed.__post_init__(self)
+        Featured.__post_init__(self)
 
     def fit(
         self,
@@ -107,12 +115,13 @@ class BPR(Timed):
         Factors
             With ``history`` holding each epoch's mean loss, and the share of its pairs that were in the right order
             before they were trained on; both count all pairs alike, whatever their age. Items without a pair
-            have the bias of the item that is chosen least.
+            have the bias of the item that is chosen least, or what their attributes say.
 
         Raises
         ------
         DataError
-            If there is nothing to learn from, or the steps are so long that the training diverged.
+            If there is nothing to learn from, attributes are not there or say nothing, or the steps are so long that
+            the training diverged.
         SettingError
             If ``start`` does not fit.
         """
@@ -121,6 +130,7 @@ class BPR(Timed):
         chosen = positives(train, timing)
         decays = timing is not None and timing.half_life is not None
         pairs = Blocks(chosen.matrix, train.array_store, weights=chosen.matrix.data if decays else None)
+        pulled = self._pulled(train, pairs)
 
         def first() -> Arrays:
             known = (
@@ -134,6 +144,9 @@ class BPR(Timed):
             rate = self.learning_rate * (1 - epoch / self.epochs)
             tables = arrays["users"], arrays["items"], arrays["bias"]
             stats = objective.train(pairs, rate, *tables, self.seed, epoch)
+            for side, one in pulled.items():
+                vectors, bias = (arrays["users"], None) if side == "user" else tables[1:]
+                one.after_epoch(vectors, bias, rate * self.regularization)
             return arrays, {"loss": stats.loss, "in_order": stats.in_order}
 
         done = run_epochs(
@@ -142,25 +155,45 @@ class BPR(Timed):
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train, timing, pairs),
+            model=partial(self._factors, train, timing, pairs, pulled),
         )
-        return self._factors(train, timing, pairs, done.arrays, done.history)
+        return self._factors(train, timing, pairs, pulled, done.arrays, done.history)
+
+    def _pulled(self, train: Interactions, pairs: Blocks) -> Mapping[Side, Pulled]:
+        """Return what draws rows to their attributes; an item is touched by its own pairs and as another's negative."""
+        counts: Mapping[Side, np.ndarray] = {"user": np.diff(pairs.indptr), "item": pairs.counts}
+        rivals = len(pairs.indices) / max(len(pairs.met), 1)
+        touches: Mapping[Side, np.ndarray] = {"user": counts["user"], "item": counts["item"] + rivals}
+        return pulled_by(self, train, counts, touches)
 
     def _factors(
-        self, train: Interactions, timing: Timing | None, pairs: Blocks, arrays: Arrays, history: History
+        self,
+        train: Interactions,
+        timing: Timing | None,
+        pairs: Blocks,
+        pulled: Mapping[Side, Pulled],
+        arrays: Arrays,
+        history: History,
     ) -> Factors:
+        bias = pairs.least_for_unmet(arrays["bias"])
+        tables: Mapping[Side, tuple[Floats, Floats | None]] = {
+            "user": (arrays["users"], None),
+            "item": (arrays["items"], bias),
+        }
+        features = {side: one.learnt(*tables[side]) for side, one in pulled.items()}
         trained = Factors(
             narrowed(arrays["users"], self.rank),
             narrowed(arrays["items"], self.rank),
             train.users,
             train.items,
-            item_bias=pairs.least_for_unmet(arrays["bias"]),
+            item_bias=bias,
             seen=train.matrix,
             metadata=train.metadata,
             objective=self._objective(),
             origin=origin_of(self, train),
             history=history,
             preparation=Alike(),
+            features=features,
         )
         return in_time(trained, timing, train.timestamps)
 

@@ -21,7 +21,7 @@ from cofactor.data.timing import Timing
 from cofactor.errors import SettingError
 from cofactor.model.factors import Factors
 from cofactor.model.keras_network import keras, keras_model, ranking_network
-from cofactor.model.objectives import Goal, Objective
+from cofactor.model.objectives import Goal, Objective, Side
 from cofactor.model.objectives.squared import SquaredError
 from cofactor.model.origin import Origin
 from cofactor.model.surrogate_fold_in import with_placement
@@ -40,9 +40,11 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Checkpoint
+from cofactor.solvers.featured import Attributes, Featured, attributes_of, described
 from cofactor.solvers.keras_losses import DEFAULTS, Strengths, ranking_loss
 from cofactor.solvers.keras_training import (
     Batches,
+    Drawn,
     FixedBatches,
     InBatchNegatives,
     Keeper,
@@ -65,7 +67,7 @@ History: TypeAlias = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class KerasMF(Timed):
+class KerasMF(Timed, Featured):
     r"""Embeddings of users and items whose dot product predicts a rating, or puts items in order.
 
     **Model**: score = mean + user bias + item bias + user vector · item vector; without biases just the product, as
@@ -102,6 +104,10 @@ class KerasMF(Timed):
     **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``. Decayed weights
     multiply the squared error of a rating, or the loss of a pair that was seen, and count in the figures; penalties
     stay as they are. With ``loss="mse"`` there is ``half_life`` alone, and newcomers' ratings count alike.
+
+    **Attributes**: with ``item_features`` or ``user_features`` penalties draw a row's vector and bias to what the row's
+    attributes say, as found anew before each epoch, instead of to zero; see `Featured`. Without penalties attributes
+    place only rows without ratings.
 
     **Reference**: Koren, Bell, Volinsky (2009), Matrix factorization techniques for recommender systems; Rendle et al.
     (2009), BPR; He et al. (2017), Neural collaborative filtering (bce); Yi et al. (2019), Sampling-bias-corrected
@@ -206,7 +212,8 @@ class KerasMF(Timed):
         check_choice(self, "loss", tuple(DEFAULTS))
         check_choice(self, "schedule", ("cosine", "constant"))
         check_choice(self, "sampling", ("uniform", "batch"))
-        super().__post_init__()
+        Timed.__post_init__(self)
+        Featured.__post_init__(self)
         refuse_time(self, instead="loss='softmax'")
 
     @property
@@ -260,7 +267,8 @@ class KerasMF(Timed):
         Raises
         ------
         DataError
-            If there is nothing to learn from, a setting needs times that the data lack, or the training diverged.
+            If there is nothing to learn from, a setting needs times or attributes that the data lack, or the training
+            diverged.
         SettingError
             If ``start`` or ``checkpoint`` does not fit, or ``train`` was opened with a limit of memory that the tables
             do not fit.
@@ -302,7 +310,7 @@ class KerasMF(Timed):
                     epochs=self.epochs,
                     initial_epoch=begun,
                     validation_data=task.validation,
-                    callbacks=[*keras_callbacks, keeper],
+                    callbacks=[*keras_callbacks, Drawn(task.attributes), keeper],
                     shuffle=False,
                     verbose=0,
                 )
@@ -346,6 +354,7 @@ class Task(Protocol):
     network: Any
     watch: str
     spread: float
+    attributes: Mapping[Side, Attributes]
 
     def compile(self, optimizer: Any) -> None:
         """Give the network its loss and its metrics."""
@@ -370,7 +379,7 @@ class RatingTask:
         unit: Callable[[float], float] = lambda spread: spread,
     ) -> None:
         self._solver, self._train = solver, train
-        self._timing = timing_of(solver, train)
+        self._timing, self.attributes = timing_of(solver, train), _attributes(solver, train, train)
         mean, spread = mean_and_spread(train)
         self.spread = unit(spread)
         self._mean = mean if solver.biases else 0.0
@@ -386,6 +395,7 @@ class RatingTask:
             regularization=strengths.regularization,
             bias_regularization=strengths.bias_regularization,
             non_negative=solver.non_negative,
+            drawn=self.attributes,
             row_multiple=row_multiple,
             seed=solver.seed,
         )
@@ -427,7 +437,7 @@ class RatingTask:
             scale=train.value_range,
         )
         model = _factors(solver, train, tables, objective, history, mean=self._mean)
-        return in_time(model, self._timing, train.timestamps)
+        return in_time(described(model, self.attributes), self._timing, train.timestamps)
 
 
 class RankingTask:
@@ -439,6 +449,7 @@ class RankingTask:
         self._solver, self._train = solver, train
         self.watch = f"val_{solver.loss}"
         self._timing, self._chosen = timing_of(solver, train), positives(train)
+        self.attributes = _attributes(solver, train, self._chosen)
         part, held_out = hold_out(solver, self._chosen)
         self._group = 1
         if solver.sampling == "batch":
@@ -461,6 +472,7 @@ class RankingTask:
             regularization=strengths.regularization,
             bias_regularization=strengths.bias_regularization,
             non_negative=solver.non_negative,
+            drawn=self.attributes,
             row_multiple=row_multiple,
             seed=solver.seed,
         )
@@ -497,7 +509,11 @@ class RankingTask:
                 tables[name] = vectors / np.where(lengths > 0, lengths, 1)
         objective = SquaredError(goal="ranking", non_negative=self._solver.non_negative)
         model = _factors(self._solver, self._chosen, tables, objective, history)
-        placing = with_placement(dataclasses.replace(model, preparation=Alike()), seed=self._solver.seed)
+        placing = with_placement(
+            dataclasses.replace(model, preparation=Alike()),
+            seed=self._solver.seed,
+            describe=lambda centred: described(centred, self.attributes),
+        )
         return in_time(dataclasses.replace(placing, seen=self._train.matrix), self._timing, self._train.timestamps)
 
 
@@ -505,6 +521,12 @@ def _figures(timing: Timing | None, *figures: Any) -> dict[str, list[Any]]:
     """Return figures to watch as Keras takes them: weighted where old ratings weigh less, as in the loss."""
     weighted = timing is not None and timing.half_life is not None
     return {"weighted_metrics" if weighted else "metrics": [*figures]}
+
+
+def _attributes(solver: KerasMF, train: Interactions, learnt: Interactions) -> Mapping[Side, Attributes]:
+    """Return the attributes to heed, rows having the penalties of what is learnt from."""
+    counts: dict[Side, np.ndarray] = {"user": np.diff(learnt.matrix.indptr), "item": _item_counts(learnt)}
+    return attributes_of(solver, train, counts, lambda own: np.maximum(own, 1).astype(np.float32) ** solver.nu)
 
 
 def _item_counts(train: Interactions) -> np.ndarray:

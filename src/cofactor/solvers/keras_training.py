@@ -33,10 +33,13 @@ from cofactor.data.timing import Timing
 from cofactor.kernels.compiling import readable
 from cofactor.kernels.unmet import kth_unmet
 from cofactor.model.keras_network import keras
+from cofactor.model.objectives import Side
 from cofactor.solvers.epochs import Arrays, Checkpoint, Progress
+from cofactor.solvers.featured import Attributes
 
 __all__ = [
     "Batches",
+    "Drawn",
     "FixedBatches",
     "InBatchNegatives",
     "Keeper",
@@ -55,7 +58,7 @@ _AXIS = "batch"
 _SHARED_OUT = (
     r"(.*/)?(user|item)_(vectors|bias)/output",  # of what is looked up, each device has some of the batch's rows
     r"(.*/)?(user|item)_(vectors|bias)/embeddings",  # of a table, and of what the optimizer keeps of it, some rows
-    r"(.*/)?(user|item)_(vectors|bias)_decay/row_weights",
+    r"(.*/)?(user|item)_(vectors|bias)_decay/(row_weights|means)",
 )
 
 
@@ -293,6 +296,29 @@ class FixedBatches(RankingBatches):
 
     def on_epoch_end(self) -> None:
         """Stay."""
+
+
+class Drawn(keras.callbacks.Callback):
+    """Before each epoch, let the decay of rows be to what their attributes say, by the tables so far.
+
+    Parameters
+    ----------
+    attributes : mapping of side to Attributes
+    """
+
+    def __init__(self, attributes: Mapping[Side, Attributes]) -> None:
+        super().__init__()
+        self._attributes = attributes
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        layers = {layer.name: layer for layer in self.model.layers}
+        for side, one in self._attributes.items():
+            names = [name for name in (f"{side}_vectors", f"{side}_bias") if name in layers]
+            tables = [layers[name].get_weights()[0][: len(one.strengths)] for name in names]
+            said = np.split(one.said(np.concatenate(tables, axis=1)), [tables[0].shape[1]], axis=1)
+            for name, means in zip(names, said, strict=False):
+                if (decay := layers.get(f"{name}_decay")) is not None:
+                    decay.means.assign(_of_height(means, decay.means.shape))
 
 
 class Keeper(keras.callbacks.Callback):

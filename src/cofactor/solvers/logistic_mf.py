@@ -13,7 +13,8 @@ from cofactor.data.interactions import Interactions
 from cofactor.data.preparation import Alike
 from cofactor.data.timing import Timing
 from cofactor.model.factors import Factors
-from cofactor.model.objectives import Goal
+from cofactor.model.least_squares import Floats
+from cofactor.model.objectives import Goal, Side
 from cofactor.model.objectives.logistic import Logistic
 from cofactor.model.pair_blocks import Blocks, pad
 from cofactor.solvers.base import (
@@ -27,13 +28,14 @@ from cofactor.solvers.base import (
     started,
 )
 from cofactor.solvers.epochs import Arrays, Checkpoint, History, run_epochs
+from cofactor.solvers.featured import Featured, Pulled, pulled_by
 from cofactor.solvers.timed import Timed, in_time, timing_of
 
 __all__ = ["LogisticMF"]
 
 
 @dataclass(frozen=True)
-class LogisticMF(Timed):
+class LogisticMF(Timed, Featured):
     r"""Vectors whose scores are the log-odds that a user chooses an item.
 
     **Model**: the probability is :math:`1 / (1 + e^{-s})` with the score s = mean + user bias + item bias + user
@@ -53,6 +55,9 @@ class LogisticMF(Timed):
 
     **Time**: see `Timed` for the settings ``half_life``, ``recency``, ``trend`` and ``trend_weight``. Decayed weights
     multiply the first logarithm in the loss, that of the pair; drawn items and penalties stay as they are.
+
+    **Attributes**: with ``item_features`` or ``user_features`` penalties draw a row's vector and bias to what the row's
+    attributes say instead of to zero, so that items and users without pairs have them, too; see `Featured`.
 
     **Reference**: Rendle, Krichene, Zhang, Anderson (2020), Neural collaborative filtering vs. matrix factorization
     revisited; Johnson (2014), Logistic matrix factorization for implicit feedback data; for the blocks Gemulla,
@@ -94,7 +99,8 @@ class LogisticMF(Timed):
     def __post_init__(self) -> None:
         check_settings(self, rank=1, epochs=1, negatives=1, seed=0)
         check_settings(self, learning_rate=1e-12, regularization=0.0)
-        super().__post_init__()
+        Timed.__post_init__(self)
+        Featured.__post_init__(self)
 
     def fit(
         self,
@@ -110,12 +116,14 @@ class LogisticMF(Timed):
         -------
         Factors
             With ``history`` holding each epoch's mean loss of an example before it was trained on; it counts all pairs
-            alike, whatever their age. Items without a pair have the bias of the item that is chosen least.
+            alike, whatever their age. Items without a pair have the bias of the item that is chosen least, or
+            what their attributes say.
 
         Raises
         ------
         DataError
-            If there is nothing to learn from, or the steps are so long that the training diverged.
+            If there is nothing to learn from, attributes are not there or say nothing, or the steps are so long that
+            the training diverged.
         SettingError
             If ``start`` does not fit.
         """
@@ -124,11 +132,14 @@ class LogisticMF(Timed):
         chosen = positives(train, timing)
         decays = timing is not None and timing.half_life is not None
         blocks = Blocks(chosen.matrix, train.array_store, weights=chosen.matrix.data if decays else None)
+        pulled = self._pulled(train, blocks)
 
         def step(epoch: int, arrays: Arrays) -> tuple[Arrays, Mapping[str, float]]:
             rate = self.learning_rate * min(1.0, 2 * (1 - epoch / self.epochs))
             biases = (arrays["user_bias"], arrays["item_bias"])
             loss = objective.train(blocks, rate, arrays["users"], arrays["items"], biases, mean, self.seed, epoch)
+            for side, one in pulled.items():
+                one.after_epoch(arrays[f"{side}s"], arrays[f"{side}_bias"], rate * self.regularization)
             return arrays, {"loss": loss}
 
         done = run_epochs(
@@ -137,26 +148,42 @@ class LogisticMF(Timed):
             epochs=self.epochs,
             checkpoint=Checkpoint(checkpoint, self, train),
             callback=callback,
-            model=partial(self._factors, train, timing, blocks, mean),
+            model=partial(self._factors, train, timing, blocks, pulled, mean),
         )
-        return self._factors(train, timing, blocks, mean, done.arrays, done.history)
+        return self._factors(train, timing, blocks, pulled, mean, done.arrays, done.history)
+
+    def _pulled(self, train: Interactions, blocks: Blocks) -> Mapping[Side, Pulled]:
+        """Return what draws rows to their attributes; drawn items are touched, too, and all items are as likely."""
+        counts: Mapping[Side, np.ndarray] = {"user": np.diff(blocks.indptr), "item": blocks.counts}
+        drawn = self.negatives * len(blocks.indices) / max(len(blocks.met), 1)
+        touches: Mapping[Side, np.ndarray] = {
+            "user": counts["user"] * (1 + self.negatives),
+            "item": counts["item"] + drawn,
+        }
+        return pulled_by(self, train, counts, touches)
 
     def _factors(
         self,
         train: Interactions,
         timing: Timing | None,
         blocks: Blocks,
+        pulled: Mapping[Side, Pulled],
         mean: float,
         arrays: Arrays,
         history: History,
     ) -> Factors:
+        bias: Mapping[Side, Floats] = {
+            "user": arrays["user_bias"].copy(),
+            "item": blocks.least_for_unmet(arrays["item_bias"]),
+        }
+        features = {side: one.learnt(arrays[f"{side}s"], bias[side]) for side, one in pulled.items()}
         trained = Factors(
             narrowed(arrays["users"], self.rank),
             narrowed(arrays["items"], self.rank),
             train.users,
             train.items,
-            user_bias=arrays["user_bias"].copy(),
-            item_bias=blocks.least_for_unmet(arrays["item_bias"]),
+            user_bias=bias["user"],
+            item_bias=bias["item"],
             mean=mean,
             seen=train.matrix,
             metadata=train.metadata,
@@ -164,6 +191,7 @@ class LogisticMF(Timed):
             origin=origin_of(self, train),
             history=history,
             preparation=Alike(),
+            features=features,
         )
         return in_time(trained, timing, train.timestamps)
 

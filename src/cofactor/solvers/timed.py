@@ -1,4 +1,4 @@
-"""Settings of time that solvers for lists share: decay, latest first, what is rising."""
+"""Settings of time that solvers share: decay; and for lists latest first and what is rising."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -15,11 +15,27 @@ from cofactor.model.trend import extras_of
 from cofactor.solvers.base import check_settings, unset_extras
 from cofactor.solvers.solver_settings import Settings
 
-__all__ = ["TIME_SETTINGS", "Timed", "in_time", "refuse_time", "timing_of"]
+__all__ = ["TIME_SETTINGS", "Decayed", "Timed", "in_time", "refuse_time", "timing_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timed(Settings):
+class Decayed(Settings):
+    """What a solver makes of the age of each value. It needs data with times.
+
+    Parameters
+    ----------
+    half_life : str, float or datetime.timedelta, optional
+        The age at which a choice weighs half as much as the latest one, such as 30d; the least weight is 0.05.
+    """
+
+    half_life: Duration | None = None
+
+    def __post_init__(self) -> None:
+        _set_lengths(self, "half_life")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed(Decayed):
     r"""What a solver for lists makes of time. Every setting needs data with times.
 
     With ``trend``, :math:`score = (\hat s_{ui} - \bar s_i) / \sigma_i + \beta \log(1 + \sum 2^{-a / trend})`. Mean and
@@ -38,7 +54,6 @@ class Timed(Settings):
         How much what is rising counts against the personal part of a score.
     """
 
-    half_life: Duration | None = None
     recency: float = 1.0
     trend: Duration | None = None
     trend_weight: float = 3.0
@@ -49,13 +64,17 @@ class Timed(Settings):
         return ()
 
     def __post_init__(self) -> None:
-        for setting in ("half_life", "trend"):
-            if getattr(self, setting) is not None:
-                length = length_setting(getattr(self, setting), setting)
-                object.__setattr__(self, setting, length)
+        _set_lengths(self, "half_life", "trend")
         check_recency(self.recency, "recency")
         object.__setattr__(self, "recency", float(self.recency))
         check_settings(self, trend_weight=0.0)
+
+
+def _set_lengths(solver: Decayed, *settings: str) -> None:
+    """Let settings that are lengths of time be what a model file can hold; raises SettingError for what is none."""
+    for setting in settings:
+        if getattr(solver, setting) is not None:
+            object.__setattr__(solver, setting, length_setting(getattr(solver, setting), setting))
 
 
 TIME_SETTINGS = tuple(field.name for field in dataclasses.fields(Timed))
@@ -81,7 +100,7 @@ def refuse_time(solver: Timed, *, instead: str) -> None:
             raise SettingError(f"{name} is for lists, and {told} predicts ratings: leave it out, or set {instead}")
 
 
-def timing_of(solver: Timed, train: Interactions) -> Timing | None:
+def timing_of(solver: Decayed, train: Interactions) -> Timing | None:
     """Return how a model of these data will heed time; None if the solver is not told to.
 
     Raises
@@ -89,8 +108,9 @@ def timing_of(solver: Timed, train: Interactions) -> Timing | None:
     DataError
         If a setting needs times, and the data have none.
     """
-    asked = [name for name in ("half_life", "trend") if getattr(solver, name) is not None]
-    asked += ["recency"] * (solver.recency < 1)
+    lists = solver if isinstance(solver, Timed) else Timed(half_life=solver.half_life)
+    asked = [name for name in ("half_life", "trend") if getattr(lists, name) is not None]
+    asked += ["recency"] * (lists.recency < 1)
     if not asked:
         return None
     if train.timestamps is None:
@@ -100,10 +120,10 @@ def timing_of(solver: Timed, train: Interactions) -> Timing | None:
         )
     timing = Timing(
         now=float(train.timestamps.max()),
-        half_life=None if solver.half_life is None else duration(solver.half_life),
-        recency=solver.recency,
-        trend=None if solver.trend is None else duration(solver.trend),
-        trend_weight=0.0 if solver.trend is None else solver.trend_weight,
+        half_life=None if lists.half_life is None else duration(lists.half_life),
+        recency=lists.recency,
+        trend=None if lists.trend is None else duration(lists.trend),
+        trend_weight=0.0 if lists.trend is None else lists.trend_weight,
     )
     return timing.measured(train.timestamps, train.array_store)
 

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy import sparse
 
 from cofactor.kernels.compiling import readable
 from cofactor.kernels.counter_random import fill_normals, subkey
-from cofactor.model.bayesian.priors import FREEDOMS, draw_freedom, draw_noise, draw_prior, draw_weights
+from cofactor.model.bayesian.priors import FREEDOMS, draw_freedom, draw_noise, draw_prior, draw_ratio, draw_weights
 from cofactor.model.bayesian.row_system import Array, Ratings, padded_width, share_rows
 from cofactor.model.bayesian.rows import draw_loadings, draw_rows, rating_signals, squared_errors
 from cofactor.model.bayesian.state import Chain, Draws, Side, empty_kept, keep_side
@@ -35,6 +36,7 @@ __all__ = [
     "Gaussian",
     "Likelihood",
     "Problem",
+    "attribute_features",
     "implicit_features",
     "keep",
     "signals_of",
@@ -53,12 +55,20 @@ class Features:
     indptr: Array  # (features + 1,) int64
     indices: Array  # (entries,) int32
     weights: Array  # (entries,) float32
+    like_rows: bool = False  # whether loadings vary as rows do, but for one number; else as they like
 
 
 def implicit_features(rows: Ratings, columns: Ratings) -> Features:
     """Return the columns that each row has rated as its features, of weight 1 / root of their number."""
     scale = 1.0 / np.sqrt(np.maximum(rows.counts, 1))
     return Features(columns.indptr, columns.indices, readable(scale[columns.indices].astype(np.float32)))
+
+
+def attribute_features(design: sparse.csr_array) -> Features:
+    """Return the columns of a table of attributes (rows, columns) as features of its rows."""
+    by_column = sparse.csc_array(design)
+    indptr, indices = readable(by_column.indptr, np.int64), readable(by_column.indices, np.int32)
+    return Features(indptr, indices, readable(by_column.data, np.float32), like_rows=True)
 
 
 @dataclass(frozen=True)
@@ -174,7 +184,10 @@ def draw_means(side: Side, features: Sequence[Features], key: np.uint64) -> Arra
     residual -= side.mean
     for number, (block, loadings) in enumerate(zip(features, side.loadings, strict=True), start=1):
         mean, precision = np.zeros(size), np.zeros((size, size))
-        draw_prior(loadings, width, subkey(key, 2 * number), mean, precision)
+        if block.like_rows:
+            precision = draw_ratio(loadings, side.precision, subkey(key, 2 * number)) * side.precision
+        else:
+            draw_prior(loadings, width, subkey(key, 2 * number), mean, precision)
         draw_loadings(
             block.indptr,
             block.indices,

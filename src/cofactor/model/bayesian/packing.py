@@ -1,6 +1,6 @@
 """Kept draws as the arrays of a `Factors`, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from cofactor.model.bayesian.row_system import Array
 from cofactor.model.bayesian.state import Draws, KeptSide, to_arrays
 from cofactor.model.objectives.objective import Parameters
 
-__all__ = ["average_bias", "draws_of", "extras_of", "levels_of", "side_by_side"]
+__all__ = ["attribute_weights", "average_bias", "draws_of", "extras_of", "levels_of", "prior_means", "side_by_side"]
 
 _IN_FACTORS = ("mean", "users.vectors", "items.vectors")
 
@@ -23,6 +23,23 @@ def side_by_side(vectors: Array) -> Array:
 def average_bias(side: KeptSide) -> Array:
     """Return each row's bias, averaged over the draws (rows,)."""
     return side.bias.mean(axis=1, dtype=np.float64).astype(np.float32)
+
+
+def attribute_weights(side: KeptSide, loadings: Sequence[Array]) -> Array:
+    """Return what attributes say as a model keeps it: a row for each of their columns, and last for every row alike.
+
+    A row has the vectors of all draws side by side, and then their biases.
+    """
+    every = np.concatenate([*loadings, side.mean[None].astype(np.float32)])  # (columns + 1, draws, size)
+    vectors = every[..., :-1] / np.float32(np.sqrt(len(side.mean)))
+    return np.concatenate([side_by_side(vectors), every[..., -1]], axis=1)
+
+
+def prior_means(said: Array, draws: int) -> Array:
+    """Return the prior means (rows, draws, size) of rows of which attributes say this, laid out as the weights are."""
+    vectors, bias = said[:, :-draws], said[:, -draws:]
+    parts = vectors.reshape(len(said), draws, vectors.shape[1] // draws).astype(np.float64) * np.sqrt(draws)
+    return np.concatenate([parts, bias[..., None]], axis=2)
 
 
 def extras_of(draws: Draws) -> dict[str, Array]:

@@ -164,7 +164,14 @@ def place_rows(
 
 
 def posterior_rows(
-    ratings: Ratings, rows: KeptSide, columns: KeptSide, draws: Draws, *, seed: int, spread: float
+    ratings: Ratings,
+    rows: KeptSide,
+    columns: KeptSide,
+    draws: Draws,
+    *,
+    seed: int,
+    spread: float,
+    means: Array | None = None,
 ) -> KeptSide:
     """Place new rows: return their vectors, biases and noise weights beside what all rows of their side share.
 
@@ -183,6 +190,8 @@ def posterior_rows(
         Of the draws' normals.
     spread
         1 for draws, so that predictions have an honest spread; 0 for the posterior mean in each draw.
+    means
+        The new rows' prior means (rows, draws, size), where attributes say more than what all rows share.
     """
     count, (kept, size) = len(ratings.indptr) - 1, rows.mean.shape
     normals = _centred_normals(seed, spread, kept, size)
@@ -190,7 +199,8 @@ def posterior_rows(
     weights = np.empty_like(bias)
     for start in range(0, count, _ROWS_AT_ONCE):
         part = slice(start, min(start + _ROWS_AT_ONCE, count))
-        placed, weights[part] = _placed(ratings.part(part), rows, columns, draws, normals)
+        own = None if means is None else means[part]
+        placed, weights[part] = _placed(ratings.part(part), rows, columns, draws, normals, own)
         vectors[part], bias[part] = placed[..., :-1] / np.sqrt(kept), placed[..., -1]
     return KeptSide(vectors, bias, weights, rows.mean, rows.precision, rows.freedom, rows.loadings)
 
@@ -203,9 +213,11 @@ def _centred_normals(seed: int, spread: float, kept: int, size: int) -> Array:
     return readable((normals - normals.mean(axis=0)) * np.sqrt(kept / max(kept - 1, 1)))
 
 
-def _placed(ratings: Ratings, rows: KeptSide, columns: KeptSide, draws: Draws, normals: Array) -> tuple[Array, Array]:
+def _placed(
+    ratings: Ratings, rows: KeptSide, columns: KeptSide, draws: Draws, normals: Array, means: Array | None
+) -> tuple[Array, Array]:
     """Return some rows' vectors with their biases (rows, draws, size), and their noise weights (rows, draws)."""
-    means = np.zeros((len(ratings.counts), *normals.shape)) + rows.mean
+    means = np.zeros((len(ratings.counts), *normals.shape)) + (rows.mean if means is None else means)
     for loadings in rows.loadings:
         means += implicit_links(ratings, loadings)
     placed, weights = np.empty_like(means), np.empty(means.shape[:2], np.float32)
@@ -230,10 +242,13 @@ def _placed(ratings: Ratings, rows: KeptSide, columns: KeptSide, draws: Draws, n
     return placed, weights
 
 
-def without_opinion(side: KeptSide, unrated: Array) -> None:
-    """Take from rows without ratings what chance gave them: vectors become zero, biases those of the average row.
+def without_opinion(side: KeptSide, unrated: Array, means: Array | None = None) -> None:
+    """Take from rows without ratings what chance gave them.
 
-    Their biases still differ from draw to draw as much as rows do, so that their spread is large.
+    Their vectors become zero, and their biases those of the average row; or both become the rows' prior means
+    (unrated rows, draws, size), where attributes say something. Biases still differ from draw to draw as much as rows
+    do, so that their spread is large.
     """
-    side.vectors[unrated] = 0.0
-    side.bias[unrated] += side.mean[:, -1].mean() - side.bias[unrated].mean(axis=1, keepdims=True)
+    average = side.mean[:, -1].mean() if means is None else means[..., -1].mean(axis=1, keepdims=True)
+    side.vectors[unrated] = 0.0 if means is None else means[..., :-1] / np.sqrt(len(side.mean))
+    side.bias[unrated] += average - side.bias[unrated].mean(axis=1, keepdims=True)

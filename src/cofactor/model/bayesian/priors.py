@@ -21,7 +21,7 @@ from cofactor.kernels.compiling import kernel
 from cofactor.kernels.counter_random import child_key, gamma, normal, subkey, uniform
 from cofactor.model.bayesian.row_system import TOGETHER, Array, accumulate, eliminate, substitute
 
-__all__ = ["FREEDOMS", "draw_freedom", "draw_noise", "draw_prior", "draw_weights"]
+__all__ = ["FREEDOMS", "draw_freedom", "draw_noise", "draw_prior", "draw_ratio", "draw_weights"]
 
 FREEDOMS = np.geomspace(1.0, 500.0, 120)  # the grid of nu; the last is as good as the same noise for all
 
@@ -79,6 +79,16 @@ def draw_prior(rows: Array, width: int, key: np.uint64, mean: Array, precision: 
     eliminate(system, size)
     substitute(system, size, normals, mean)
     mean += share * centre
+
+
+def draw_ratio(loadings: Array, precision: Array, key: np.uint64) -> float:
+    """Draw how much more precise loadings (features, size) are than rows about their mean.
+
+    Features that few rows share would say too much with a precision matrix of their own, whose prior is one of unit
+    size; the prior of this number is a gamma variate of shape and rate one.
+    """
+    squares = float(np.einsum("ka,ab,kb->", loadings, precision, loadings))
+    return float(gamma(key, 1.0 + 0.5 * loadings.size) / (1.0 + 0.5 * squares))
 
 
 @kernel

@@ -30,7 +30,13 @@ class Complete(Objective):
         return Placed(vectors, shares.astype(np.float32))
 
     def shares(
-        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        toward: Toward | None = None,
     ) -> np.ndarray:
         """Split scores, which are sums over the user's values; see `Objective.shares`."""
         wide = parameters.item_vectors.astype(np.float64)

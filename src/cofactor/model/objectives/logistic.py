@@ -20,15 +20,24 @@ revisited".
 C. C. Johnson (2014), "Logistic matrix factorization for implicit feedback data".
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward, need_biases
+from cofactor.model.objectives.objective import (
+    Objective,
+    Parameters,
+    Placed,
+    Side,
+    Toward,
+    need_biases,
+    other_side,
+)
 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Floats
@@ -42,6 +51,7 @@ SAMPLE = 2000
 """So many rows stand for all that may be drawn, but no fewer than four for each that a newcomer has met."""
 
 _STEPS, _HALVINGS = 50, 30
+_TASKS = 64
 _LEAST_PENALTY = 1e-4  # without any, a newcomer whose items stand apart from all others would have no finite vector
 
 
@@ -88,19 +98,82 @@ class Logistic(Objective):
 
     def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Solve a logistic regression for each row; see `Objective.place`."""
-        found = np.zeros((rows.shape[0], parameters.item_vectors.shape[1] + 1), np.float32)
+        from cofactor.kernels import logistic_rows
+        from cofactor.kernels.compiling import readable
+        from cofactor.kernels.threads import share_out
+        from cofactor.model.pair_blocks import compressed
+
+        vectors, offsets = self._fixed(parameters, other_side(side))
+        indptr, indices = compressed(rows)
+        counts, rank = np.diff(indptr), parameters.item_vectors.shape[1]
+        found, said = np.zeros((len(counts), vectors.shape[1]), np.float32), np.zeros((len(counts), vectors.shape[1]))
+        known, fresh = counts > 0, np.zeros(len(counts), bool)
+        if toward is None:
+            known |= side == "item"  # one that nobody has met is drawn beside others, too
+        else:
+            said[:, : rank + 1], fresh = toward.vectors, toward.fresh
+            found[:, : rank + 1] = toward.vectors  # nothing else is known of those who have met nothing
+        pairs = (indptr, indices, readable(rows.data, np.float32))
+        for chosen, drawn in self._samples(parameters, side, counts, np.flatnonzero(known)):
+            examples = counts + drawn.scales * drawn.weights.sum()
+            penalties = max(self.regularization, _LEAST_PENALTY) * np.maximum(examples, 1.0)
+            tasks = np.unique(np.linspace(0, len(chosen), min(len(chosen), _TASKS) + 1).astype(np.int64))
+            share_out(
+                logistic_rows.place, tasks, chosen, pairs, drawn, (vectors, offsets), said, fresh, penalties, found
+            )
+        return Placed(found[:, :rank], found[:, rank])
+
+    def _fixed(self, parameters: Parameters, side: Side) -> tuple["Floats", Doubles]:
+        """Return what rows are placed against: [vector, 1] up to whole registers, and the logits they begin with."""
+        from cofactor.model.objectives.squared import with_ones
+        from cofactor.model.pair_blocks import pad
+
+        vectors = parameters.once("lanes with ones", side, lambda: pad(with_ones(parameters.vectors(side))))
+        bias = parameters.bias(side)
+        own = np.zeros(len(vectors)) if bias is None else bias.astype(np.float64)
+        return vectors, own + parameters.mean
+
+    def _samples(
+        self, parameters: Parameters, side: Side, counts: np.ndarray, rows: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, "_Drawn"]]:
+        """Yield rows that share what is drawn beside their pairs, and that."""
+        if not len(rows):
+            return
         often = self._often(parameters) if side == "item" else None
-        for k in range(rows.shape[0]):
-            row = slice(rows.indptr[k], rows.indptr[k + 1])
-            met, values = rows.indices[row], rows.data[row].astype(np.float64)
-            if often is not None:
-                found[k] = self._of_item(parameters, met, values, often).solved()
-            elif len(met):
-                found[k] = self._of_user(parameters, met, values).solved()
-        return Placed(found[:, :-1], found[:, -1])
+        everyone = len(parameters.item_vectors) if often is None else np.count_nonzero(often)
+        sizes = np.minimum(np.maximum(SAMPLE, 4 * counts[rows]), everyone)
+        for size in np.unique(sizes):
+            chosen = rows[sizes == size]
+            if often is None:
+                drawn, weights = self._of_items(parameters, int(size))
+                yield chosen, _Drawn(drawn, weights, self.negatives * counts.astype(np.float64))
+            else:
+                yield chosen, _Drawn(*self._of_users(often, int(size)), np.ones(len(counts)))
+
+    def _of_items(self, parameters: Parameters, size: int) -> tuple[np.ndarray, Doubles]:
+        """Return items that stand for all, and what each weighs of what is drawn beside one pair."""
+        drawn = np.arange(len(parameters.item_vectors))
+        if len(drawn) > size:
+            drawn = np.random.default_rng(0).choice(drawn, size, replace=False)
+        return drawn, np.full(len(drawn), 1 / max(len(drawn), 1))
+
+    def _of_users(self, often: Doubles, size: int) -> tuple[np.ndarray, Doubles]:
+        """Return users that stand for all beside whose pairs an item is drawn, and how often that is."""
+        drawn = np.flatnonzero(often)
+        weights = often[drawn]
+        if len(drawn) > size:
+            drawn = np.random.default_rng(0).choice(drawn, size, p=weights / weights.sum())
+            weights = np.full(size, weights.sum() / size)
+        return drawn, weights
 
     def shares(
-        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        toward: Toward | None = None,
     ) -> np.ndarray:
         """Split scores over the chosen items, were the user placed by them; see `Objective.shares`.
 
@@ -108,7 +181,10 @@ class Logistic(Objective):
         """
         if not len(met):
             return np.zeros((0, len(item_rows)))
-        regression = self._of_user(parameters, met, values.astype(np.float64))
+        said = (
+            np.zeros(parameters.item_vectors.shape[1] + 1) if toward is None else toward.vectors[0].astype(np.float64)
+        )
+        regression = self._of_user(parameters, met, values.astype(np.float64)).about(said)
         row = regression.solved()
         slopes, weights = regression.parts(row)
         asked = np.column_stack([parameters.item_vectors[item_rows].astype(np.float64), np.ones(len(item_rows))])
@@ -127,21 +203,8 @@ class Logistic(Objective):
         return often
 
     def _of_user(self, parameters: Parameters, met: npt.NDArray[np.int32], values: Doubles) -> "Regression":
-        drawn, most = np.arange(len(parameters.item_vectors)), max(SAMPLE, 4 * len(met))
-        if len(drawn) > most:
-            drawn = np.random.default_rng(0).choice(drawn, most, replace=False)
-        weights = np.full(len(drawn), self.negatives * len(met) / len(drawn))
-        return self._regression(parameters, "item", met, values, drawn, weights)
-
-    def _of_item(
-        self, parameters: Parameters, met: npt.NDArray[np.int32], values: Doubles, often: Doubles
-    ) -> "Regression":
-        drawn, most = np.flatnonzero(often), max(SAMPLE, 4 * len(met))
-        weights = often[drawn]
-        if len(drawn) > most:
-            drawn = np.random.default_rng(0).choice(drawn, most, p=weights / weights.sum())
-            weights = np.full(most, weights.sum() / most)
-        return self._regression(parameters, "user", met, values, drawn, weights)
+        drawn, weights = self._of_items(parameters, max(SAMPLE, 4 * len(met)))
+        return self._regression(parameters, "item", met, values, drawn, self.negatives * len(met) * weights)
 
     def _regression(
         self,
@@ -166,9 +229,22 @@ class Logistic(Objective):
         )
 
 
+class _Drawn(NamedTuple):
+    """What is drawn beside the pairs of some rows, what each weighs, and by what the weights of a row multiply."""
+
+    drawn: np.ndarray
+    weights: Doubles
+    scales: Doubles
+
+
+def _chances(logits: Doubles) -> Doubles:
+    found: Doubles = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """Examples of one newcomer: rows [vector, 1], what is known of each score, 1 or 0, weights, the penalty."""
+    """Examples of one newcomer: rows [vector, 1], what is known of each score, chances, weights, the penalty."""
 
     design: Doubles
     offsets: Doubles
@@ -176,16 +252,24 @@ class Regression:
     weights: Doubles
     penalty: float
 
+    def about(self, said: Doubles, *, fresh: bool = False) -> "Regression":
+        """Return the regression of what is left of a row that is drawn to ``said``.
+
+        Of a fresh item, who did not choose it says nothing: their examples aim at what its attributes say.
+        """
+        offsets = self.offsets + self.design @ said
+        labels = np.where(self.labels > 0, 1.0, _chances(offsets)) if fresh else self.labels
+        return dataclasses.replace(self, offsets=offsets, labels=labels)
+
     def loss(self, row: Doubles) -> float:
         """Return what is to be least."""
         logits = self.design @ row + self.offsets
-        losses = np.logaddexp(0, np.where(self.labels > 0, -logits, logits))
+        losses = np.logaddexp(0, logits) - self.labels * logits
         return float(self.weights @ losses + self.penalty / 2 * (row @ row))
 
     def parts(self, row: Doubles) -> tuple[Doubles, Doubles]:
         """Return each example's slope, by which its rows are multiplied, and its curvature."""
-        logits = np.clip(self.design @ row + self.offsets, -500, 500)
-        found = 1 / (1 + np.exp(-logits))
+        found = _chances(self.design @ row + self.offsets)
         return self.weights * (self.labels - found), self.weights * found * (1 - found)
 
     def curvature(self, weights: Doubles) -> Doubles:

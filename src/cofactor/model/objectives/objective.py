@@ -88,8 +88,9 @@ class Toward:
 
     Parameters
     ----------
-    vectors : numpy.ndarray of float32, shape (rows, rank)
-        What the attributes of each row say.
+    vectors : numpy.ndarray of float32, shape (rows, columns of a vector [+ draws])
+        What the attributes of each row say, and where rows have biases, what they say of these: one for each draw of a
+        posterior.
     fresh : numpy.ndarray of bool, shape (rows,)
         Which rows are so new that nobody could have chosen them yet: that somebody did not says nothing.
     """
@@ -168,18 +169,28 @@ class Objective(abc.ABC):
     ) -> np.ndarray:
         """Split off what a user's attributes add to scores: float64, shape (attributes, items).
 
+        Here it is what they add to the user's vector and bias, as where a user's steps begin.
+
         Parameters
         ----------
         parameters, met, values, user_row, item_rows
             As in `shares`.
-        parts : numpy.ndarray, shape (attributes, rank)
-            What each attribute adds to where the user is drawn to.
+        parts : numpy.ndarray, shape (attributes, rank [+ 1])
+            What each attribute adds to where the user is drawn to, and to their bias.
         """
-        return np.zeros((len(parts), len(item_rows)))
+        items = parameters.item_vectors[item_rows].astype(np.float64)
+        found: np.ndarray = parts[:, : items.shape[1]] @ items.T
+        return found + parts[:, items.shape[1] :].sum(axis=1, keepdims=True)
 
     @abc.abstractmethod
     def shares(
-        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        toward: Toward | None = None,
     ) -> np.ndarray:
         """Split scores over the ratings they come from.
 
@@ -191,6 +202,8 @@ class Objective(abc.ABC):
         user_row : int
         item_rows : numpy.ndarray of int, shape (items,)
             Whose scores are split.
+        toward : Toward, optional
+            Where the user is drawn to: one row.
 
         Returns
         -------

@@ -85,23 +85,29 @@ class Pairwise(Objective):
     def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Place rows by the steps of the training; see `Objective.place`."""
         if side == "item":
-            return self._placed_items(parameters, rows)
-        vectors = self._placed_users(parameters, rows, np.empty((0, 0)))
+            return self._placed_items(parameters, rows, toward)
+        vectors = self._placed_users(parameters, rows, np.empty((0, 0)), toward)
         return Placed(vectors[:, : parameters.item_vectors.shape[1]])
 
-    def _placed_items(self, parameters: Parameters, rows: sparse.csr_array) -> Placed:
+    def _placed_items(self, parameters: Parameters, rows: sparse.csr_array, toward: Toward | None) -> Placed:
         from cofactor.kernels import pair_rows
         from cofactor.kernels.compiling import readable
         from cofactor.kernels.threads import share_out, task_bounds
         from cofactor.model.pair_blocks import compressed
 
         users, items, learnt = _lanes(parameters, "user"), _lanes(parameters, "item"), parameters.learnt()
-        placed, bias = np.zeros((rows.shape[0], items.shape[1]), np.float32), np.zeros(rows.shape[0], np.float32)
-        turns = round(self.negatives * learnt.nnz / max(learnt.shape[1], 1))
+        rank, count = parameters.item_vectors.shape[1], rows.shape[0]
+        placed, bias = np.zeros((count, items.shape[1]), np.float32), np.zeros(count, np.float32)
+        turns = np.full(count, round(self.negatives * learnt.nnz / max(learnt.shape[1], 1)))
         indptr, indices = compressed(rows)
+        means = np.zeros((0, items.shape[1]), np.float32), np.zeros(0, np.float32)
+        if toward is not None:
+            placed[:, :rank], bias = toward.vectors[:, :rank], toward.vectors[:, rank].copy()
+            means = placed.copy(), bias.copy()
+            turns[toward.fresh | (np.diff(indptr) == 0)] = 0  # nothing else is known of them
         share_out(
             pair_rows.place_items,
-            task_bounds((indptr + turns * np.arange(len(indptr))) * PASSES),
+            task_bounds((indptr + np.append(0, np.cumsum(turns))) * PASSES),
             _PLACING_KEY,
             indptr,
             indices,
@@ -110,12 +116,15 @@ class Pairwise(Objective):
             (users, items, parameters.item_bias),
             self._steps(),
             turns,
+            means,
             placed,
             bias,
         )
-        return Placed(placed[:, : parameters.item_vectors.shape[1]], bias)
+        return Placed(placed[:, :rank], bias)
 
-    def _placed_users(self, parameters: Parameters, rows: sparse.csr_array, parts: "Doubles") -> "Floats":
+    def _placed_users(
+        self, parameters: Parameters, rows: sparse.csr_array, parts: "Doubles", toward: Toward | None
+    ) -> "Floats":
         from cofactor.kernels import pair_rows
         from cofactor.kernels.compiling import readable
         from cofactor.kernels.threads import share_out, task_bounds
@@ -126,17 +135,27 @@ class Pairwise(Objective):
         indptr, indices = compressed(rows)
         tasks, fixed = task_bounds(indptr * PASSES), (items, parameters.item_bias)
         pairs = (indptr, indices, readable(rows.data, np.float32))
-        share_out(pair_rows.place_users, tasks, _PLACING_KEY, *pairs, fixed, self._steps(), placed, parts)
+        means = placed[:0]
+        if toward is not None:
+            placed[:, : parameters.item_vectors.shape[1]] = toward.vectors
+            means = placed.copy()
+        share_out(pair_rows.place_users, tasks, _PLACING_KEY, *pairs, fixed, self._steps(), means, placed, parts)
         return placed
 
     def shares(
-        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        toward: Toward | None = None,
     ) -> np.ndarray:
         """Return what each chosen item adds to scores, were the user placed by them; see `Objective.shares`."""
         items = _lanes(parameters, "item")
         row = sparse.csr_array((values.astype(np.float32), met, [0, len(met)]), shape=(1, len(items)))
         parts = np.zeros((len(met), items.shape[1]))
-        self._placed_users(parameters, row, parts)
+        self._placed_users(parameters, row, parts, toward)
         added: np.ndarray = parts @ items[item_rows].astype(np.float64).T
         return added
 

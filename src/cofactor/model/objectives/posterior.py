@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -43,18 +43,38 @@ class Posterior(Objective):
     def place(self, parameters: Parameters, rows: sparse.csr_array, side: Side, toward: Toward | None = None) -> Placed:
         """Draw vectors and biases for new rows, each given a draw of the other side; see `Objective.place`.
 
-        Newcomers without a rating get zeros and the bias of the average row, as in the training.
+        Newcomers without a rating get zeros and the bias of the average row, or what their attributes say, as in the
+        training.
         """
-        from cofactor.model.bayesian.packing import draws_of, levels_of  # loads the sampler's kernels
+        from cofactor.model.bayesian.packing import draws_of, levels_of, prior_means  # loads the sampler's kernels
 
         draws = draws_of(parameters)
-        if levels_of(parameters, draws) is not None:
+        if levels_of(parameters, draws) is not None and (rows.nnz or toward is None):
             raise SettingError(
                 "a model with likelihood='probit' cannot place newcomers, whose opinions only a chain can draw: "
                 "train it again with them, or with likelihood='gaussian'"
             )
         sides = (draws.users, draws.items) if side == "user" else (draws.items, draws.users)
-        return Placed(*_placed(rows, *sides, draws, f"{side}s"))
+        means = None if toward is None else prior_means(toward.vectors, self.draws)
+        return Placed(*_placed(rows, *sides, draws, f"{side}s", means))
+
+    def attribute_shares(
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        parts: np.ndarray,
+    ) -> np.ndarray:
+        """Split off what a user's attributes add to scores; see `Objective.attribute_shares`."""
+        from cofactor.model.bayesian.packing import draws_of, prior_means
+
+        draws = draws_of(parameters)
+        pulls = [_effect(draws, met, user_row, int(item)).pull for item in item_rows]  # each (draws, size)
+        said = prior_means(parts, self.draws)
+        found: np.ndarray = np.einsum("pdk,idk->pi", said, np.array(pulls)) / self.draws
+        return found
 
     def check_parameters(self, parameters: Parameters) -> None:
         """Check every array of the draws; see `Objective.check_parameters`."""
@@ -95,7 +115,13 @@ class Posterior(Objective):
         return extras
 
     def shares(
-        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        toward: Toward | None = None,
     ) -> np.ndarray:
         """Split scores: in each draw, a user's posterior mean is a sum over the ratings; see `Objective.shares`.
 
@@ -139,7 +165,12 @@ def _check_levels(extras: Mapping[str, np.ndarray], draws: int) -> None:
 
 
 def _placed(
-    matrix: sparse.csr_array, rows: "KeptSide", columns: "KeptSide", draws: "Draws", side: str
+    matrix: sparse.csr_array,
+    rows: "KeptSide",
+    columns: "KeptSide",
+    draws: "Draws",
+    side: str,
+    means: "Array | None",
 ) -> "tuple[Array, Array, dict[str, Array]]":
     """Return the vectors, the biases, and what belongs below the model's extras of the same names."""
     from cofactor.model.bayesian.packing import average_bias, side_by_side
@@ -151,26 +182,41 @@ def _placed(
     if any(len(loadings) > len(columns.bias) for loadings in rows.loadings):
         raise DataError("a model of newcomers alone cannot place more: fold them into the whole model")
     ratings = Ratings.of(matrix)
-    placed = posterior_rows(ratings, rows, columns, draws, seed=_SEEDS[side], spread=1.0)
-    without_opinion(placed, ratings.counts == 0)
+    placed = posterior_rows(ratings, rows, columns, draws, seed=_SEEDS[side], spread=1.0, means=means)
+    unrated = ratings.counts == 0
+    without_opinion(placed, unrated, None if means is None else means[unrated])
     extras = {f"draws.{side}.bias": placed.bias, f"draws.{side}.weights": placed.weights}
     return side_by_side(placed.vectors), average_bias(placed), extras
 
 
 def _shares(draws: "Draws", rows: "Array", values: "Array", user_row: int, item_row: int) -> "Array":
     """Return each rating's share of one score, averaged over the draws: (ratings,)."""
-    design = _design(draws.items, np.append(rows, item_row))  # (draws, ratings + 1, size)
-    rated, asked = design[:, :-1], design[:, -1, :, None]
-    weights = draws.items.weights[rows].T * (draws.noise * draws.users.weights[user_row])[:, None]
+    rated, weights, effect, pull = _effect(draws, rows, user_row, item_row)
     targets = values - float(draws.mean) - draws.items.bias[rows].T  # (draws, ratings)
-    matrix = draws.users.precision + np.swapaxes(rated, 1, 2) @ (weights[:, :, None] * rated)
-    effect = np.linalg.solve(matrix, asked)  # (draws, size, 1)
     found: np.ndarray = np.mean(weights * targets * (rated @ effect)[:, :, 0], axis=0)
     for loadings in draws.users.loadings:
         known = rows < len(loadings)
-        pull = (draws.users.precision @ effect)[:, :, 0]  # (draws, size)
         found[known] += np.einsum("ndk,dk->n", loadings[rows[known]], pull) / len(pull) / np.sqrt(len(rows))
     return found
+
+
+class _Effect(NamedTuple):
+    """What there is to split in each draw: the rated items, their weights, a unit of the right side, of the mean."""
+
+    rated: "Array"  # (draws, ratings, size)
+    weights: "Array"  # (draws, ratings)
+    effect: "Array"  # (draws, size, 1)
+    pull: "Array"  # (draws, size)
+
+
+def _effect(draws: "Draws", rows: "Array", user_row: int, item_row: int) -> _Effect:
+    """Return what a user's ratings, and their prior mean, add to one score."""
+    design = _design(draws.items, np.append(rows, item_row))  # (draws, ratings + 1, size)
+    rated, asked = design[:, :-1], design[:, -1, :, None]
+    weights = draws.items.weights[rows].T * (draws.noise * draws.users.weights[user_row])[:, None]
+    matrix = draws.users.precision + np.swapaxes(rated, 1, 2) @ (weights[:, :, None] * rated)
+    effect = np.linalg.solve(matrix, asked)
+    return _Effect(rated, weights, effect, (draws.users.precision @ effect)[:, :, 0])
 
 
 def _design(side: "KeptSide", rows: "Array") -> "Array":

@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy import sparse
 
-from cofactor.data.passes import as_csr
 from cofactor.model.objectives.objective import Objective, Parameters, Placed, Side, Toward, other_side
 
 if TYPE_CHECKING:
     from cofactor.model.least_squares import Equations, Floats, Rows
 
 __all__ = ["LeastSquares", "Measured", "SquaredError", "numerics", "penalties", "with_ones"]
-
-_FIRST = 20
-"""What those count who choose an item that came after training. It was chosen on ml-100k, on films held out of the
-training part of benchmarks/cold_items.py: attributes and ratings together rank better than either alone."""
 
 _SINGULAR = 1e-6  # a pivot of Cholesky's that is less than so much of the largest
 
@@ -86,11 +81,18 @@ class LeastSquares(Objective):
             return Placed(np.zeros((rows.shape[0], 0), np.float32))
         system = self.problem(parameters, side)
         if toward is not None:
-            system, rows = _drawn(system, rows, toward), _stressed(rows, toward.fresh)
+            system, rows = _drawn(system, rows, toward), self.stressed(rows, toward.fresh)
         solved = self._solved(system, rows, int(biased))
         if toward is not None and (new := np.diff(rows.indptr) == 0).any():
-            solved[new, : toward.vectors.shape[1]] = toward.vectors[new]  # nothing else is known of them
+            said, columns = toward.vectors[new], system.rank - int(biased)  # nothing else is known of them
+            solved[new, : said.shape[1]] = said
+            if self.non_negative:
+                solved[new, :columns] = np.maximum(said[:, :columns], 0)
         return Placed(solved[:, :-1], solved[:, -1]) if biased else Placed(solved)
+
+    def stressed(self, rows: sparse.csr_array, fresh: np.ndarray) -> sparse.csr_array:
+        """Return rows in which what is said of fresh ones weighs as much as it should; ratings as they are."""
+        return rows
 
     def _solved(self, system: "Equations", rows: sparse.csr_array, free: int) -> "Floats":
         if not self.non_negative:
@@ -100,7 +102,13 @@ class LeastSquares(Objective):
         return numerics().improve_nonnegative_rows(chosen, system, start, sweeps=_SWEEPS, free=free)
 
     def shares(
-        self, parameters: Parameters, met: np.ndarray, values: np.ndarray, user_row: int, item_rows: np.ndarray
+        self,
+        parameters: Parameters,
+        met: np.ndarray,
+        values: np.ndarray,
+        user_row: int,
+        item_rows: np.ndarray,
+        toward: Toward | None = None,
     ) -> np.ndarray:
         """Split scores: the solution of a row's equation is a sum over its ratings; see `Objective.shares`."""
         if parameters.item_vectors.shape[1] == 0 and parameters.user_bias is None:
@@ -190,6 +198,10 @@ class SquaredError(LeastSquares):
 
     bias_first: bool = False
 
+    def penalty_scale(self, counts: np.ndarray) -> "Floats":
+        """Return the scale of rows' penalties, from their numbers of ratings."""
+        return (counts**self.nu).astype(np.float32)
+
     def equations(self, fixed: "Floats", mean: float) -> "Equations":
         """Return the equations of a side's vectors and biases, given the other's (n, rank + 1)."""
         return self._equations(np.array(fixed, np.float32, order="C"), np.array(fixed[:, -1]), mean)
@@ -259,14 +271,6 @@ def _drawn(system: "Equations", rows: sparse.csr_array, toward: Toward) -> "Equa
     pull = means * system.scale(np.diff(rows.indptr))[:, None] * system.penalty
     pull[toward.fresh] += means[toward.fresh] @ system.gram
     return dataclasses.replace(system, prior=(system.prior + pull).astype(np.float32))
-
-
-def _stressed(rows: sparse.csr_array, fresh: np.ndarray) -> sparse.csr_array:
-    """Return rows in which the choices of fresh ones weigh more: the first few stand for those that are to come."""
-    if not fresh.any():
-        return rows
-    weights = np.where(np.repeat(fresh, np.diff(rows.indptr)), np.float32(_FIRST), np.float32(1))
-    return as_csr(rows.data * weights, rows.indices, rows.indptr, rows.shape)
 
 
 def with_ones(vectors: "Floats") -> "Floats":
