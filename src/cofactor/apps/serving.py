@@ -100,7 +100,7 @@ def refit(
     try:
         if store.version() is None and ratings:
             raise SettingError(f"--ratings names {store}, where no ratings are stored: check it, or leave it out")
-        stored = stored_in(store)
+        stored = stored_in(store, timed=loaded.timing is not None)
         newer = None
         if data is not None:
             newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))

@@ -126,9 +126,15 @@ def test_refit_in_a_process_of_its_own(models, sqlite_url, tmp_path):
 
 
 def test_the_command_says_what_to_look_at_where_the_store_is_away(models, tmp_path):
-    said = run("refit", models["rating"], "--ratings", f"sqlite:///{tmp_path}", "-o", tmp_path / "new", code=1).stderr
+    nobody = "postgresql+psycopg://somebody:secret@127.0.0.1:1/ratings"
+    said = run("refit", models["rating"], "--ratings", nobody, "-o", tmp_path / "new", code=1).stderr
     assert "error: the ratings cannot be read: check --ratings, and that its database runs" in said
-    assert str(tmp_path) in said
+    assert "secret" not in said
+
+
+def test_the_command_refuses_a_folder_in_place_of_a_store(models, tmp_path):
+    said = run("refit", models["rating"], "--ratings", f"sqlite:///{tmp_path}", "-o", tmp_path / "new", code=2).stderr
+    assert f"--ratings names {tmp_path}, which is not an ordinary file" in said
 
 
 def test_stored_ratings_are_read_in_pages(models, store, store_url, monkeypatch):

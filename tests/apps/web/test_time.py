@@ -1,5 +1,6 @@
 """A model that heeds time in the service: visitors' latest choices, shares, and times through a refit."""
 
+import sqlite3
 import time
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 import cofactor as cf
 from cofactor.apps.web.ratings_table import RatingsTable
-from cofactor.apps.web.refit import merged
+from cofactor.apps.web.refit import merged, refit, stored_in
+from cofactor.apps.web.store import RatingsStore
 from cofactor.solvers import ImplicitALS
 
 DAY = 86_400
@@ -77,6 +79,24 @@ def test_shares_are_those_of_explain(client, model):
     expected = dict(zip(*model.explain("u3", item).drop_nulls("item").select("item", "share"), strict=True))
     for rated, share in shares.items():
         assert share == pytest.approx(expected[rated], abs=1e-4)
+
+
+def test_a_refit_takes_the_times_of_the_store(model, sqlite_url):
+    store = RatingsStore(sqlite_url)
+    store.write("ann", {"i1": 5.0})
+    store.write("bob", {"i2": 4.0})
+    days_ago = int(time.time()) - 3 * 86_400
+    with sqlite3.connect(store.file) as file:
+        file.execute("update cofactor_ratings set rated_at = ? where user_id = 'ann'", (days_ago,))
+    stored = stored_in(store, timed=True)
+    frame = merged(model, stored.ratings, None, {}, stored.times).to_frame()
+    times = {(one["user"], one["item"]): one["timestamp"] for one in frame.iter_rows(named=True)}
+    assert times["ann", "i1"] == days_ago
+    assert abs(times["bob", "i2"] - time.time()) < 60
+    refitted = refit(model, stored)
+    assert refitted.seen_times.max() < time.time() + 1
+    assert days_ago in refitted.seen_times
+    assert stored_in(store).times is None
 
 
 def test_a_refit_keeps_times_and_gives_new_ratings_the_present(model):

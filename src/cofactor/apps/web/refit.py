@@ -46,11 +46,14 @@ class Stored:
     erasures : Erasures
     put : dict of str to Attributes
         Items that were put.
+    times : RatingsTable, optional
+        In place of the ratings' values, when each was given, in seconds since 1970.
     """
 
     ratings: RatingsTable
     erasures: Erasures = field(default_factory=Erasures)
     put: dict[str, Attributes] = field(default_factory=dict)
+    times: RatingsTable | None = None
 
 
 def refit(model: Factors, stored: Stored, data: Interactions | None = None) -> Factors:
@@ -71,7 +74,9 @@ def refit(model: Factors, stored: Stored, data: Interactions | None = None) -> F
     """
     solver = solver_of(model)
     data = None if data is None else stored.erasures.taken_out_of_data(data)
-    trained: Factors = solver.fit(merged(stored.erasures.taken_out_of(model), stored.ratings, data, stored.put))
+    trained: Factors = solver.fit(
+        merged(stored.erasures.taken_out_of(model), stored.ratings, data, stored.put, stored.times)
+    )
     erasures = stored.erasures
     name = (erasures.born, erasures.revision) if erasures.born else None
     return evolved(trained, origin=dataclasses.replace(trained.origin, store=name))
@@ -98,8 +103,10 @@ def _without_erased(model: Factors, store: RatingsStore) -> Factors:
     return model if store.version() is None else store.erasures().taken_out_of(model)
 
 
-def stored_in(store: RatingsStore) -> Stored:
+def stored_in(store: RatingsStore, *, timed: bool = False) -> Stored:
     """Return all that is in a store, read in pages; nothing if there is no store, which this does not make.
+
+    The times of ratings are read too if ``timed`` says so.
 
     Raises
     ------
@@ -113,11 +120,20 @@ def stored_in(store: RatingsStore) -> Stored:
             stored.erasures.add(page.born, page.revision, page.erased)
         found = ItemsStore(store).since(-1)
         stored.put.update({one.item: one.attributes for one in found if one.attributes is not None})
+        if timed:
+            times = RatingsTable()
+            for page in store.pages(-1, "rated_at"):
+                times.add(page.rows)
+            stored = dataclasses.replace(stored, times=times)
     return stored
 
 
 def merged(
-    model: Factors, stored: RatingsTable, data: Interactions | None = None, put: Mapping[str, Attributes] = NOTHING_PUT
+    model: Factors,
+    stored: RatingsTable,
+    data: Interactions | None = None,
+    put: Mapping[str, Attributes] = NOTHING_PUT,
+    times_stored: RatingsTable | None = None,
 ) -> Interactions:
     """Return the training data with stored ratings: new ones added, changed ones replaced, deleted ones left out.
 
@@ -125,7 +141,8 @@ def merged(
 
     In a model of likes a rating that is no like stays in the table with value 0: seen, so that the item is not
     recommended, but not learnt from. Ratings of items that the data do not have are left out: nothing but an id is
-    known of such items; and those off the model's scale, which would change it.
+    known of such items; and those off the model's scale, which would change it. Where the training data have times,
+    a rating has that of ``times_stored``, or the present one.
     """
     old = _with_put(trained_on(model) if data is None else data, put, model)
     ratings, names = stored.columns(), stored.users
@@ -152,9 +169,30 @@ def merged(
     rows, places, joined_values = (np.concatenate([one[kept], new[given].astype(one.dtype)]) for one, new in columns)
     times = None
     if triplets.timestamps is not None:
-        times = np.concatenate([triplets.timestamps[kept], np.full(int(given.sum()), time.time())])
+        latest = np.full(int(given.sum()), time.time())
+        if times_stored is not None:
+            found, seconds = _times_of(times_stored, users_now, old.items, stored_keys[given])
+            latest[found] = seconds
+        times = np.concatenate([triplets.timestamps[kept], latest])
     joined = Interactions.from_rows(users_now, old.items, rows, places, joined_values, times, name=old.name)
     return dataclasses.replace(joined, metadata=old.metadata.take(users=old.users.find(users_now.ids)))
+
+
+def _times_of(
+    times: RatingsTable, users: Vocabulary, items: Vocabulary, keys: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which pairs of rows, as ``user * items + item``, have a time in a store, and those times."""
+    when, names = times.columns(), times.users
+    user_rows = _rows_in(_rows_of(users, set(names)), names)[when.users]
+    item_rows = _rows_in({str(identifier): row for row, identifier in enumerate(items)}, times.items)[when.items]
+    known = (user_rows >= 0) & (item_rows >= 0)
+    theirs = user_rows[known].astype(np.int64) * max(len(items), 1) + item_rows[known]
+    order = np.argsort(theirs)
+    place = np.minimum(np.searchsorted(theirs, keys, sorter=order), max(len(order) - 1, 0))
+    if not len(order):
+        return np.zeros(len(keys), bool), np.empty(0)
+    found = theirs[order[place]] == keys
+    return found, when.values[known][order[place]][found]
 
 
 def _with_put(data: Interactions, put: Mapping[str, Attributes], model: Factors) -> Interactions:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy import event
@@ -95,14 +95,17 @@ PAGE_SECONDS = 60
 
 _FIRST_STEP = 1_000
 _STATE = sql.select(STATE.c.born, STATE.c.revision)
-_AFTER = sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c.value).where(
-    RATINGS.c.revision > sql.bindparam("after"), RATINGS.c.revision <= sql.bindparam("newest")
-)
+_AFTER = {
+    name: sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c[name]).where(
+        RATINGS.c.revision > sql.bindparam("after"), RATINGS.c.revision <= sql.bindparam("newest")
+    )
+    for name in ("value", "rated_at")
+}
 _ERASED = sql.select(ERASURES.c.digest, ERASURES.c.revision).where(
     ERASURES.c.revision > sql.bindparam("after"), ERASURES.c.revision <= sql.bindparam("newest")
 )
 _LAST_ROW = "select max(rowid) from cofactor_ratings"
-_RANGE = "select user_id, item_id, value from cofactor_ratings where {0} > ? and {0} <= ? and revision <= ?"
+_RANGE = "select user_id, item_id, {1} from cofactor_ratings where {0} > ? and {0} <= ? and revision <= ?"
 
 
 def beside(model: Path) -> "URL":
@@ -267,19 +270,20 @@ class RatingsStore:
             erased=pages[0].erased,
         )
 
-    def pages(self, revision: int) -> Iterator[Changes]:
+    def pages(self, revision: int, what: Literal["value", "rated_at"] = "value") -> Iterator[Changes]:
         """Yield what was written after a revision, some ten thousand ratings at a time.
 
         Where there is nothing, that is one page without ratings. What is written meanwhile is left for the next call.
+        With "rated_at", the seconds since 1970 of the last write take the place of the values.
 
         Raises
         ------
         StoreAway
             If the database does not answer.
         """
-        return self._pages_of_file(revision) if self.file is not None else self._pages_of_server(revision)
+        return self._pages_of_file(revision, what) if self.file is not None else self._pages_of_server(revision, what)
 
-    def _pages_of_file(self, revision: int) -> Iterator[Changes]:
+    def _pages_of_file(self, revision: int, what: str) -> Iterator[Changes]:
         """Read each page in a transaction of its own, since SQLite's writers wait for readers.
 
         A page is a range of revisions, which an index has in order; for a whole store a range of the file's rows, which
@@ -295,7 +299,7 @@ class RatingsStore:
             upto = now if newest < 0 else newest
             erased = connection.execute(_ERASED, {"after": revision, "newest": upto}).all() if newest < 0 else ()
             end = upto if revision >= 0 else connection.exec_driver_sql(_LAST_ROW).scalar_one() or 0
-            rows = connection.exec_driver_sql(_RANGE.format(column), (place, min(place + step, end), upto))
+            rows = connection.exec_driver_sql(_RANGE.format(column, what), (place, min(place + step, end), upto))
             return born, now, end, _checked_rows(rows.cursor.fetchall()), erased
 
         while newest < 0 or place < last:
@@ -306,7 +310,7 @@ class RatingsStore:
             done = newest if place >= last else place if revision >= 0 else revision
             yield Changes(born, done, rows, place < last, erased)
 
-    def _pages_of_server(self, revision: int) -> Iterator[Changes]:
+    def _pages_of_server(self, revision: int, what: str) -> Iterator[Changes]:
         """Read all pages in one transaction, which makes nobody wait.
 
         Whether there is anything is asked outside of one, which takes a third of the time.
@@ -323,7 +327,9 @@ class RatingsStore:
                 _set(connection, statement_timeout=str(1000 * PAGE_SECONDS))
             bounds = {"after": revision, "newest": newest}
             erased = connection.execute(_ERASED, bounds).all()
-            stream = connection.execution_options(stream_results=True, max_row_buffer=PAGE).execute(_AFTER, bounds)
+            stream = connection.execution_options(stream_results=True, max_row_buffer=PAGE).execute(
+                _AFTER[what], bounds
+            )
             parts = stream.partitions(PAGE)
             rows: Sequence[Any] = next(parts, [])
             while (following := next(parts, None)) is not None:
