@@ -1,4 +1,4 @@
-# Every target makes its own .venv; all that is needed beforehand is python3, make and a package registry.
+# Every target makes its own environment, the demo a small one; all that is needed beforehand is python3, make and a package registry.
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
@@ -17,8 +17,14 @@ help:  ## show what can be made
 
 venv: .venv/ready  ## make .venv with every extra and the development tools
 
-demo: .venv/ready  ## the main job: train, compare, recommend (under a minute once installed)
-	$(BIN)/cofactor quickstart
+.demo/ready: pyproject.toml
+	$(PYTHON) -m venv .demo
+	.demo/bin/python -m pip install --quiet --upgrade uv
+	.demo/bin/uv pip install --quiet --compile-bytecode --python .demo/bin/python --editable '.[keras,web]'
+	@touch $@
+
+demo: .demo/ready  ## the main job: train, compare, recommend (under a minute once installed)
+	.demo/bin/cofactor quickstart
 
 test: .venv/ready  ## run the tests, in JOBS processes (2)
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-fail-under=95
@@ -50,4 +56,4 @@ public-api: .venv/ready  ## write tests/public_api.txt anew, to agree to a chang
 
 clean:  ## remove what the targets made
 	find src -name "*.nbc" -delete
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart docs/_build docs/generated
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .coverage* quickstart docs/_build docs/generated

@@ -120,6 +120,16 @@ def export():
         assert model.export(name).stat().st_size > 1000
 
 
+def mlflow():
+    import cofactor as cf
+    import cofactor.mlflow as flavor
+    from cofactor.solvers import PureSVD
+
+    model = PureSVD(rank=8).fit(cf.load_dataset(DATA))
+    flavor.save_model(model, "saved")
+    assert flavor.load_model("saved") == model
+
+
 def spark():
     """Spark learns from a file and fills a folder, from which a list comes; without Java, the error says so."""
     pairs = [(user, item) for user in range(1, 21) for item in range(1, 11) if (user + item) % 2]
@@ -145,9 +155,7 @@ def docs():
     assert "read_csv" in Path("site/html/index.html").read_text(encoding="utf-8")
 
 
-EXTRAS = {
-    function.__name__: function for function in (keras, tensorflow, spark, web, sql, tune, approximate, export, docs)
-}
+EXTRAS = {one.__name__: one for one in (keras, tensorflow, spark, web, sql, tune, approximate, export, mlflow, docs)}
 
 
 def main(extra):
