@@ -28,7 +28,9 @@ def test_it_writes_one_page_with_the_figures_of_evaluate(model, tmp_path):
 
 def test_it_writes_report_html_unless_told_otherwise(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert as_json("report", model, DATA, "--examples", "0") == {"page": "report.html"}
+    told = as_json("report", model, DATA, "--examples", "0")
+    assert told["page"] == "report.html"
+    assert (told["verdict"]["model"], told["verdict"]["against"]) == ("small", "popularity alone")
     page = (tmp_path / "report.html").read_text()
     assert '<section id="people"' not in page
     assert '<section id="ranks"' not in page
@@ -90,3 +92,28 @@ def test_the_page_of_a_file_names_its_columns_as_evaluate_does(model, tmp_path):
     columns = ["--user-column", "listener", "--item-column", "track", "--value-column", "plays", "--ids", "int"]
     run("report", model, table, *columns, "-o", tmp_path / "page.html", "--examples", "1")
     assert (tmp_path / "page.html").read_text().count("<article") == 1
+
+
+def test_the_first_line_says_which_model_is_better_by_how_much(model, tmp_path):
+    other, page = tmp_path / "other.safetensors", tmp_path / "both.html"
+    run("fit", DATA, "--rank", "1", "--epochs", "1", "-o", other)
+    told = as_json("report", model, DATA, "--against", other, "-o", page)["verdict"]
+    ours, theirs = (as_json("evaluate", one, DATA)["ndcg@10"] for one in (model, other))
+    assert (told["value"], told["other_value"]) == (ours, theirs)
+    assert told["difference"] == pytest.approx(ours - theirs)
+    first, *_ = run("report", model, DATA, "--against", other, "-o", page).stdout.splitlines()
+    assert first == told["said"]
+    assert told["said"].partition(":")[0] in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--against", "gone.safetensors"], 1, "gone.safetensors is not there"),
+        (["--by", "colour"], 2, "--by names 'colour', which is no column of the model's users or items"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(model, tmp_path, more, code, words):
+    result = run("report", model, DATA, *more, "-o", tmp_path / "page.html", code=code)
+    assert words in " ".join(result.stderr.split())
+    assert not (tmp_path / "page.html").exists()

@@ -133,7 +133,7 @@ def in_options(text: str) -> str:
         text = text.replace(f"add some with ratings.with_{side}s(frame)", f"add some with --{side}s FILE")
     text = re.sub(rf"^({'|'.join(_LENGTHS + _TIME)}) is ", lambda found: f"{flag(found[1])} is ", text)
     text = re.sub(rf"\b({'|'.join(_LENGTHS)})='?([^ ,):']+)'?", lambda found: f"{flag(found[1])} {found[2]}", text)
-    text = re.sub(r"^where (?=is|has|names|gives|does)", "--where ", text)
+    text = re.sub(r"^(where|by) (?=is|has|names|gives|does)", r"--\1 ", text)
     text = text.replace(", a timedelta, or a number of seconds", "")
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=None\b", r"--\1-column none", text)
     text = re.sub(rf"\b({'|'.join(_COLUMNS)})=…", r"--\1-column …", text)

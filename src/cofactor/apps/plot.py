@@ -45,19 +45,27 @@ def report(
         list[int] | None, typer.Option(help="Another rank to train the solver at, for comparison; repeat for more.")
     ] = None,
     examples: Annotated[int, typer.Option(help="How many users to show with their lists; 0 for none.")] = 3,
+    against: Annotated[
+        Path | None, typer.Option(help="Another model to compare with", show_default="the best baseline")
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of users or items to compare by; repeat for more", show_default="all that group"),
+    ] = None,
     json_output: Json = False,
     **options: Any,
 ) -> None:
-    """Write an HTML report on a model: its data, accuracy, lists, map and card, on ratings it was not trained on."""
-    check_output(output, model, data)
+    """Write an HTML report: whether a model is better than another and for whom, on ratings it was not trained on."""
+    check_output(output, model, data, *([] if against is None else [against]))
     from cofactor.apps.sources import open_data
-    from cofactor.evaluation.html_report.build import report_page
+    from cofactor.evaluation.html_report.build import written_page
+    from cofactor.evaluation.html_report.report_data import collect
     from cofactor.model.storage import open_model
 
-    loaded = open_model(model)
+    loaded, other = open_model(model), None if against is None else open_model(against)
     ratings = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
     with show.progress_bar("reporting", hidden=json_output) as bar:
-        page = report_page(
+        content = collect(
             loaded,
             ratings,
             name=model.stem,
@@ -65,13 +73,18 @@ def report(
             relevant_from=relevant_from,
             ranks=rank or (),
             examples=examples,
+            against=other,
+            against_name="" if against is None else against.stem,
+            by=by,
             done=bar,
         )
-    written = write_text(page, output)
+    written, told = write_text(written_page(content), output), content.verdict
     if json_output:
-        show.as_json({"page": str(written)})
-    else:
-        show.say(f"wrote {written}: one self-contained HTML file")
+        show.as_json({"page": str(written), "verdict": None if told is None else told.to_json()})
+        return
+    if told is not None:
+        show.headline(str(told))
+    show.say(f"wrote {written}: one self-contained HTML file")
 
 
 def write_pictures(

@@ -25,6 +25,7 @@ __all__ = [
     "OnUnknown",
     "check_on_unknown",
     "chosen_rows",
+    "common_part",
     "held_out_of",
     "is_later",
     "kernels_for",
@@ -423,6 +424,36 @@ def known_part(train: Interactions, test: Interactions) -> Interactions:
     users, items = np.diff(train.matrix.indptr) > 0, counts_of(train.matrix.indices, train.n_items) > 0
     kept, of_items = entries_of(test.matrix, users, store), _masked_by(test.matrix.indices, items, store)
     return test.where(np.logical_and(kept, of_items, out=kept))
+
+
+def common_part(held_out: Interactions, *models: Factors, on_new_items: OnNewItems = "miss") -> Interactions:
+    """Return the held-out ratings that all models can be measured on, so that they can be compared.
+
+    These are of users of whom all learnt something, and of items that all know; where new items are left out, of items
+    that somebody had in the training data of each.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    users, items = np.ones(held_out.n_users, bool), np.ones(held_out.n_items, bool)
+    for model in models:
+        user_rows, item_rows = _rows_in(held_out.users, model.users), _rows_in(held_out.items, model.items)
+        users &= user_rows >= 0
+        users[users] = has_history(model, user_rows[users])
+        items &= item_rows >= 0
+        if on_new_items == "skip":
+            items[items] = learnt_counts(model).by_item[item_rows[items]] > 0
+    store = held_out.array_store
+    kept = entries_of(held_out.matrix, users, store)
+    kept &= _masked_by(held_out.matrix.indices, items, store)
+    if not kept.any():
+        raise DataError(
+            "none of the held-out ratings has both its user and its item in all of the models: compare models that "
+            "were trained on the same users and items, or on most of them"
+        )
+    return held_out.where(kept)
 
 
 def held_out_of(model: Factors, ratings: Interactions) -> Interactions:

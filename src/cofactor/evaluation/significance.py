@@ -1,17 +1,18 @@
 """Is one model better than another: a paired test over the users, both measured on the same held-out ratings."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
 from cofactor.errors import SettingError
-from cofactor.evaluation.metrics import ErrorMetric, finished, metric_of
+from cofactor.evaluation.metrics import ErrorMetric, finished, label_of, metric_of
 from cofactor.evaluation.per_user import Column, Pairs, PerUser, percentiles, sums_of
 from cofactor.evaluation.report import Report
 
-__all__ = ["Difference", "better"]
+__all__ = ["Difference", "Verdict", "better", "difference_of", "paired", "verdict"]
 
 FLIPS = 9_999
 SEED = 20_260_102
@@ -80,20 +81,110 @@ def better(a: Report, b: Report, metric: str) -> Difference:
     >>> difference.low < difference.mean < difference.high, difference.n_users
     (True, 168)
     """
-    one, two = _paired(a, b, metric)
-    n_users = len(one.total)
-    if not n_users:
+    parts = _parts_of(*paired(a, b, metric))
+    if not len(parts):
         raise SettingError(f"no user has a value of {metric} in both reports: nothing can be compared")
-    parts = np.column_stack([*one, *two])
-    mean = float(_difference(metric, parts.sum(axis=0)))
-    low, high = percentiles(_difference(metric, sums_of(parts)), 0.95)
+    mean, low, high = _interval_of(metric, parts)
     exchanged = _difference(metric, _exchanged_sums(parts))
     as_large = np.count_nonzero(np.abs(exchanged) >= abs(mean) * (1 - 1e-9) - 1e-15)
-    return Difference(metric, mean, low, high, (as_large + 1) / (FLIPS + 1), n_users)
+    return Difference(metric, mean, low, high, (as_large + 1) / (FLIPS + 1), len(parts))
 
 
-def _paired(a: Report, b: Report, metric: str) -> tuple[Column, Column]:
-    """Return the metric of the users who have it in both reports, in one order."""
+def difference_of(metric: str, one: Column, two: Column) -> tuple[float, float, float]:
+    """Return how far one column of a metric is from another, of the same users, with its 95 % interval over them.
+
+    Returns
+    -------
+    float, float, float
+        The difference, and the bounds of its interval; NaN if no user has a value in both.
+    """
+    parts = _parts_of(one, two)
+    return _interval_of(metric, parts) if len(parts) else (np.nan, np.nan, np.nan)
+
+
+def _parts_of(one: Column, two: Column) -> np.ndarray:
+    """Return both columns of the users who have a value in both: shape (users, 4)."""
+    both = (one.weight > 0) & (two.weight > 0)
+    return np.column_stack([part[both] for part in (*one, *two)])
+
+
+def _interval_of(metric: str, parts: np.ndarray) -> tuple[float, float, float]:
+    mean = float(_difference(metric, parts.sum(axis=0)))
+    return mean, *percentiles(_difference(metric, sums_of(parts)), 0.95)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which of two models is better, in a metric of which one direction is.
+
+    Parameters
+    ----------
+    name, other : str
+        What the two are called.
+    value, other_value : float
+        Their figures.
+    found : Difference
+        The first minus the second.
+    """
+
+    name: str
+    other: str
+    value: float
+    other_value: float
+    found: Difference
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which direction is better."""
+        metric = metric_of(self.found.metric)
+        return metric is None or metric.better != "lower"
+
+    @property
+    def sign(self) -> int:
+        """1 if the first is better, -1 if it is worse, 0 if the interval does not exclude that they are equal."""
+        if self.found.low <= 0 <= self.found.high:
+            return 0
+        return 1 if (self.found.mean > 0) == self.higher_is_better else -1
+
+    @property
+    def who(self) -> str:
+        """Say who is better."""
+        if self.sign:
+            return f"{self.name} is {'better' if self.sign > 0 else 'worse'} than {self.other}"
+        return f"No clear difference between {self.name} and {self.other}"
+
+    @property
+    def by_how_much(self) -> str:
+        """Say by how much, with the interval and the direction."""
+        found, better_is = self.found, "higher" if self.higher_is_better else "lower"
+        values = f"{label_of(found.metric)} {self.value:.4f} against {self.other_value:.4f}"
+        between = f"{found.mean:+.4f} (95 % interval {found.low:+.4f} to {found.high:+.4f})".replace("-", "−")
+        return f"{values}, {between}; {better_is} is better"
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.by_how_much}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        found = self.found
+        figures = {"metric": found.metric, "value": self.value, "other_value": self.other_value}
+        tested = {"difference": found.mean, "interval": [found.low, found.high], "p_value": found.p_value}
+        return {"model": self.name, "against": self.other, "said": str(self), **figures, **tested}
+
+
+def verdict(a: Report, b: Report, metric: str, name: str, other: str) -> Verdict:
+    """Say which of two models is better in a metric; see `better`, whose reports and errors these are."""
+    return Verdict(name, other, a[metric], b[metric], better(a, b, metric))
+
+
+def paired(a: Report, b: Report, metric: str) -> tuple[Column, Column]:
+    """Return a metric in two reports on the same users and held-out ratings, in the order of the first's users.
+
+    Raises
+    ------
+    SettingError
+        If a report lacks the metric, or the two were measured on other users or ratings, or in another way.
+    """
     one, two = a.measured_users(), b.measured_users()
     for users in (one, two):
         if metric not in users.columns:
@@ -102,9 +193,7 @@ def _paired(a: Report, b: Report, metric: str) -> tuple[Column, Column]:
         _check_lists(a, b)
     order = _order(one, two)
     _check_pairs(one, two, order, values=isinstance(metric_of(metric), ErrorMetric) or a.relevant_from is not None)
-    first, second = one.columns[metric], Column(*(part[order] for part in two.columns[metric]))
-    both = (first.weight > 0) & (second.weight > 0)
-    return Column(*(part[both] for part in first)), Column(*(part[both] for part in second))
+    return one.columns[metric], Column(*(part[order] for part in two.columns[metric]))
 
 
 def _check_lists(a: Report, b: Report) -> None:

@@ -1,5 +1,7 @@
 """The page in a real browser: light, dark, on a phone, with its titles beside the pointer."""
 
+import re
+
 import pytest
 
 
@@ -63,3 +65,22 @@ def test_paper_is_white_with_everything_on_it(look):
     assert ink == "rgb(31, 28, 25)"
     assert not page.locator("nav").is_visible()
     assert page.locator("#figures table").first.is_visible()
+
+
+def test_paper_has_no_half_empty_pages(look):
+    paper, inches = (688, 1016), 96  # A4 without its margins, in CSS pixels
+    page = look(viewport={"width": paper[0], "height": paper[1]})
+    page.emulate_media(media="print")
+    needed = page.evaluate("() => document.documentElement.scrollHeight") / paper[1]
+    printed = page.pdf(width=f"{210 / 25.4 * inches}px", height=f"{297 / 25.4 * inches}px")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= needed + 2
+
+
+def test_nothing_is_cut_off_without_a_word(look):
+    for width in (1280, 375):
+        page = look(viewport={"width": width, "height": 800})
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll(".scroll")].filter((one) => one.getClientRects().length
+            && one.scrollHeight > one.clientHeight + 1).length"""
+        )
+        assert cut == 0

@@ -5,15 +5,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cofactor.data.interactions import Interactions
-from cofactor.errors import SettingError
-from cofactor.evaluation.html_report import model_card, sections
+from cofactor.evaluation.html_report import comparison, model_card, people, sections
 from cofactor.evaluation.html_report.report_data import ReportData, collect
 from cofactor.evaluation.html_report.sections import Section
 from cofactor.evaluation.markup import Markup, count, isolated, joined, tag
-from cofactor.evaluation.ranking import cut_offs_of
 from cofactor.model.factors import Factors
 
 __all__ = ["report_page", "written_page"]
@@ -30,9 +26,12 @@ def report_page(
     relevant_from: float | None = None,
     ranks: Sequence[int] = (),
     examples: int = 3,
+    against: Factors | None = None,
+    against_name: str = "",
+    by: Sequence[str] | None = None,
     done: Callable[[float, str], None] | None = None,
 ) -> str:
-    """Return a page about a model: its data, training, accuracy, lists, map, some users' lists, and its model card.
+    """Return a page about a model: whether it is better than another, for whom, its lists, map and model card.
 
     The page is one HTML text that needs no other file and no network. Every figure on it is measured by `evaluate` on
     those of the ratings that the model was not trained on.
@@ -53,6 +52,15 @@ def report_page(
         was trained on.
     examples : int
         How many users to show with what they had and their list; 0 for a page without personal data.
+    against : Factors, optional
+        Another model to compare with, by what neither was trained on and both can be measured on. The first line says
+        which is better by how much, the lists of both are side by side. If not given, the model is compared with the
+        best baseline.
+    against_name : str
+        What the page calls it; its solver's name if not given.
+    by : sequence of str, optional
+        The columns of what is known of users and items by whose groups the two are compared; by default all that make
+        groups.
     done : callable, optional
         Called with the share of the trainings for comparison that is done, and what was finished.
 
@@ -65,7 +73,7 @@ def report_page(
     DataError
         If the model was trained on all of the ratings, or knows none of their users and items.
     SettingError
-        If other ranks are asked of a model that has none, or whose solver is not known.
+        If other ranks are asked of a model that has none, or whose solver is not known; if ``by`` names no column.
 
     Examples
     --------
@@ -77,16 +85,17 @@ def report_page(
     >>> page.startswith("<!doctype html>"), "://" in page
     (True, False)
     """
-    if isinstance(examples, bool) or not isinstance(examples, int | np.integer) or examples < 0:
-        raise SettingError(f"examples is {examples!r}: it must be a whole number of 0 or more")
     content = collect(
         model,
         ratings,
-        name=name or model.origin.solver or "A model",
-        k=None if k is None else cut_offs_of(k).tolist(),
+        name=name,
+        k=k,
         relevant_from=relevant_from,
         ranks=ranks,
         examples=examples,
+        against=against,
+        against_name=against_name,
+        by=by,
         done=done or (lambda *_: None),
     )
     return written_page(content)
@@ -94,18 +103,23 @@ def report_page(
 
 def written_page(content: ReportData) -> str:
     """Return the page of what was collected."""
+    lists = people.example_users(content)
     possible = [
+        comparison.compared(content),
+        comparison.by_segment(content),
+        lists if content.against else None,
+        sections.at_a_glance(content),
         sections.training(content),
         sections.by_rank(content),
         sections.calibrated(content),
         sections.top_lists(content),
         sections.item_map(content),
-        sections.example_users(content),
+        None if content.against else lists,
     ]
     there = [section for section in possible if section is not None]
     absent = model_card.missing({section.anchor for section in there})
     last = [model_card.every_figure(content), model_card.model_card(content), *([absent] if absent else [])]
-    shown = [sections.at_a_glance(content), *there, *last]
+    shown = [*there, *last]
     sheets = [path.read_text(encoding="utf-8") for path in (FOLDER.parent / "charts.css", FOLDER / "style.css")]
     style, script = Markup("\n".join(sheets)), Markup((FOLDER / "hover.js").read_text(encoding="utf-8"))
     template = (FOLDER / "page.html").read_text(encoding="utf-8")
@@ -144,6 +158,7 @@ def _head(content: ReportData, shown: Sequence[Section]) -> Markup:
     return joined(
         [
             tag("h1", isolated(content.name)),
+            comparison.first_line(content),
             tag("p", lead, class_="lead"),
             sections.headline(content),
             tag("nav", tag("ul", *links), aria_label="Sections"),

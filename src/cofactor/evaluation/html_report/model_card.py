@@ -1,14 +1,14 @@
 """The sections at the end: every figure, the model card, and what is missing from the page, with the reason."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cofactor.evaluation import plots
 from cofactor.evaluation.html_report.report_data import ReportData
-from cofactor.evaluation.html_report.sections import Section, with_interval
+from cofactor.evaluation.html_report.sections import Section, direction, named, with_interval
 from cofactor.evaluation.markup import Markup, count, data, isolated, joined, table, tag
 from cofactor.evaluation.metrics import METRICS
 
@@ -40,18 +40,29 @@ def every_figure(content: ReportData) -> Section:
     )
     kinds = dict.fromkeys(name.partition("@")[0] for name in report.metrics if "@" in name)
     lengths = sorted({int(name.partition("@")[2]) for name in report.metrics if "@" in name})
-    rows = [[_kind(kind), *(_cell(content, f"{kind}@{length}") for length in lengths)] for kind in kinds]
+    rows = [[named(kind), *(_cell(content, f"{kind}@{length}") for length in lengths)] for kind in kinds]
     tables = [table("Every metric of lists", ["metric", *(f"@{length}" for length in lengths)], rows)]
     if errors := [name for name in report.metrics if "@" not in name]:
-        tables.insert(0, table("Every error", errors, [[_cell(content, name) for name in errors]], texts=0))
+        tables.insert(
+            0, table("Every error", [*map(named, errors)], [[_cell(content, name) for name in errors]], texts=0)
+        )
+    tables.append(_definitions([*errors, *kinds]))
     return Section("figures", "Figures", "Every figure", lead, tag("div", *tables, class_="tables"))
 
 
-def _kind(kind: str) -> Markup:
-    """Return a metric's name with its definition, which shows when one points at it, and which direction is better."""
-    metric = METRICS[kind]
-    better = tag("span", f"{metric.better} is better", class_="bounds") if metric.better else ""
-    return joined([tag("abbr", kind, title=metric.definition), better])
+def _definitions(kinds: Sequence[str]) -> Markup:
+    """Define every metric on the page; what names one leads here."""
+    entries = []
+    for kind in kinds:
+        metric = METRICS[kind]
+        name = tag("dt", plots.capital(metric.label), tag("span", direction(kind), class_="bounds"))
+        entries.append(tag("div", name, tag("dd", metric.definition), id=f"metric-{kind}"))
+    words = (
+        "hit(p) is 1 if the item at place p of a user's list is relevant, else 0; k is the length of the list, and R "
+        "the number of the user's relevant items."
+    )
+    head = [tag("h3", "What they mean"), tag("p", words, class_="quiet")]
+    return tag("div", *head, tag("dl", *entries, class_="definitions"), class_="card")
 
 
 def _cell(content: ReportData, metric: str) -> Markup:
@@ -100,7 +111,13 @@ def _days(period: tuple[float, float] | None) -> str:
 
 
 def _setting(value: Any) -> str:
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) and math.isfinite(value) else str(value)
+    return (
+        "–"
+        if value is None or value in ((), [])
+        else f"{value:g}"
+        if isinstance(value, float) and math.isfinite(value)
+        else str(value)
+    )
 
 
 def _entries(entries: Mapping[str, Any]) -> Markup:

@@ -4,7 +4,6 @@ Each function returns its section, or None if the model has nothing to show ther
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,6 @@ from typing import Any
 import numpy as np
 
 from cofactor.data.interactions import Interactions
-from cofactor.data.passes import counts_of
-from cofactor.errors import GoalWarning
 from cofactor.evaluation import plots
 from cofactor.evaluation.charts import Chart, legend, linear
 from cofactor.evaluation.html_report.report_data import Contender, ReportData
@@ -32,7 +29,7 @@ from cofactor.evaluation.metrics import METRICS, label_of, shown_in
 from cofactor.evaluation.plane import names_of
 from cofactor.evaluation.report import Report
 from cofactor.evaluation.significance import better
-from cofactor.model.factors import parameters_of, ranked_rows
+from cofactor.model.factors import parameters_of
 from cofactor.model.neighbours import nearest
 
 __all__ = [
@@ -40,9 +37,10 @@ __all__ = [
     "at_a_glance",
     "by_rank",
     "calibrated",
-    "example_users",
+    "direction",
     "headline",
     "item_map",
+    "named",
     "top_lists",
     "training",
     "with_interval",
@@ -51,14 +49,11 @@ __all__ = [
 TILES = 4
 """How many figures are at the top of the page."""
 
-EPOCH_ROWS = 25
+EPOCH_ROWS = 20
 """How many epochs a table has at most."""
 
 NEIGHBOURS, NAMED = 3, 20
 """How many neighbours the map's table has for how many items."""
-
-HISTORY = 8
-"""How many items of a user's history are shown."""
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -187,18 +182,30 @@ def _tile(content: ReportData, metric: str) -> Markup:
     strip = _strip([content.this, *beside], metric)
     return tag(
         "li",
-        tag("p", plots.capital(label_of(metric)), class_="name"),
+        tag("p", _link(metric, plots.capital(label_of(metric))), class_="name"),
         tag("p", data(report[metric], metric), class_="value"),
-        tag("p", "95 % ", bounds, _direction(metric), class_="quiet") if bounds != "–" else Markup(),
+        tag("p", plots.capital(direction(metric)), class_="quiet"),
+        tag("p", "95 % ", bounds, class_="quiet") if bounds != "–" else Markup(),
         strip,
         *others,
     )
 
 
-def _direction(metric: str) -> str:
-    """Say which direction is better."""
+def direction(metric: str) -> str:
+    """Say which direction of a metric is better."""
     better_is = METRICS[metric.partition("@")[0]].better
-    return f", {better_is} is better" if better_is else ""
+    return f"{better_is} is better" if better_is else "neither direction is better"
+
+
+def _link(metric: str, text: str) -> Markup:
+    """Return a text that leads to the metric's definition, and shows it when one points at it."""
+    kind = metric.partition("@")[0]
+    return tag("a", text, href=f"#metric-{kind}", title=METRICS[kind].definition, class_="term")
+
+
+def named(metric: str) -> Markup:
+    """Return what people call a metric, with its definition and the direction that is better."""
+    return joined([_link(metric, label_of(metric)), tag("span", direction(metric), class_="bounds")])
 
 
 def _strip(compared: Sequence[Contender], metric: str) -> Markup:
@@ -236,7 +243,10 @@ def _curve(kind: str, kept: Mapping[str, Sequence[float]], *, alone: bool) -> Ma
     rows = [(count(n), *(decimals(y[n - 1]) if n <= len(y) else "–" for y in curves.values())) for n in shown]
     heads = ["epoch", *("validation" if name.startswith("val_") else "training" for name in curves)]
     chart = plots.training_curve({"": curves}, figure=kind)
-    return _figure(chart, table(f"{plots.label_of_training(kind)} by epoch", heads, rows), alone=alone)
+    rest = longest - len(shown)
+    said = tag("p", f"{len(shown)} of {longest} epochs; the picture has all.", class_="quiet") if rest else Markup()
+    words = joined([table(f"{plots.label_of_training(kind)} by epoch", heads, rows), said])
+    return _figure(chart, tag("div", words, class_="alternative"), alone=alone)
 
 
 def by_rank(content: ReportData) -> Section | None:
@@ -258,7 +268,7 @@ def _ranked(content: ReportData, metric: str, *, alone: bool) -> Markup:
     values = {one.model.rank: one.report[metric] for one in known}
     bounds = {one.model.rank: one.report.interval(metric) for one in known}
     words = label_of(metric)
-    heads = ["rank", words, "95 % interval", "against this model"]
+    heads = ["rank", named(metric), "95 % interval", "against this model"]
     rows = table(f"{plots.capital(words)} by rank", heads, [_rank_row(content, one, metric) for one in known])
     if not known:
         return rows
@@ -349,7 +359,7 @@ def _popularity(content: ReportData, compared: Sequence[Contender]) -> Markup:
         (one.label, *(data(one.report[f"{kind}@{k}"], _owned(content, one, f"{kind}@{k}")) for kind in kinds))
         for one in compared
     ]
-    heads = ["model", *(label_of(kind) for kind in kinds)]
+    heads = ["model", *map(named, kinds)]
     own = percent(content.report[f"popularity_share@{k}"])
     title = f"{own} of its lists goes to the most popular fifth of the items"
     note = f"Upper left: accurate without being obvious. Lists of {k}; bars: 95 % intervals over users."
@@ -376,93 +386,3 @@ def _neighbours(content: ReportData, shown: plots.ItemMap) -> Markup:
         others = Markup(" · ".join(isolated(other) for other in names_of(model, near)))
         rows.append((isolated(name), others, count(people)))
     return table("The best known items and what is nearest to them", ["item", "nearest", "had by"], rows, texts=2)
-
-
-def example_users(content: ReportData) -> Section | None:
-    """Show some users; None if none is wanted, or nobody with held-out ratings had anything in training."""
-    rows = chosen_rows(content)
-    if not len(rows):
-        return None
-    lead = (
-        "Chosen by how much they had in training, from little to much, not by how good their lists are. A tick marks "
-        "what was held out: the model did not know of it."
-    )
-    body = tag("div", *(_user(content, int(row)) for row in rows), class_="people")
-    return Section("users", "Users", "Some users and their lists", lead, body)
-
-
-def chosen_rows(content: ReportData) -> np.ndarray:
-    """Return the model's rows of the users to show, evenly spread over those measured, by how much they had."""
-    model = content.model
-    measured = model.users.rows(content.report.measured_users().users)
-    had = np.diff(model.seen.indptr)[measured]
-    known = measured[had > 0][np.argsort(had[had > 0], kind="stable")]
-    wanted = min(content.examples, len(known))
-    places = ((np.arange(wanted) + 0.5) * len(known) / max(wanted, 1)).astype(int)
-    return known[places]
-
-
-def _user(content: ReportData, row: int) -> Markup:
-    model = content.model
-    user = model.users[row]
-    had = int(np.diff(model.seen.indptr[row : row + 2])[0])
-    held = _values(content, row, held_out=True)
-    head = tag("h3", "User ", isolated(user))
-    told = f"{count(had)} in training, {count(len(held))} held out"
-    before = tag("div", tag("h4", _before(content, had)), _history(content, row))
-    after = tag("div", tag("h4", f"The first {content.length} of the list"), _list(content, row, held))
-    return tag("article", tag("header", head, tag("p", told, class_="quiet")), before, after, class_="card person")
-
-
-def _before(content: ReportData, had: int) -> str:
-    if content.ratings.is_binary:
-        return "Had in training" if had <= HISTORY else "Had in training, the best known"
-    return "Rated in training" if had <= HISTORY else "Rated best in training"
-
-
-def _values(content: ReportData, row: int, *, held_out: bool) -> dict[int, float]:
-    """Return the values of a user's items: those held out, or all in the data."""
-    given = content.held_out if held_out else content.ratings
-    there = given.users.row(content.model.users[row])
-    if there < 0:
-        return {}
-    span = slice(*given.matrix.indptr[there : there + 2])
-    items = content.model.items.find(given.items.take(given.matrix.indices[span])).tolist()
-    return {item: value for item, value in zip(items, given.matrix.data[span].tolist(), strict=True) if item >= 0}
-
-
-def _history(content: ReportData, row: int) -> Markup:
-    """List what a user had: the best rated first, among equals the best known."""
-    model = content.model
-    span = slice(*model.seen.indptr[row : row + 2])
-    given = _values(content, row, held_out=False)
-    items, weights = model.seen.indices[span].tolist(), model.seen.data[span].tolist()
-    trained: dict[int, float] = dict(zip(items, weights, strict=True))
-    values = trained | {item: value for item, value in given.items() if item in trained}
-    counts = counts_of(model.seen.indices, model.n_items)
-    shown = sorted(values, key=lambda item: (-values[item], -counts[item], item))[:HISTORY]
-    names = names_of(model, np.array(shown))
-    marks = [
-        Markup() if content.ratings.is_binary else tag("span", f"{values[item]:g}", class_="number") for item in shown
-    ]
-    entries = [tag("li", isolated(name), mark) for name, mark in zip(names, marks, strict=True)]
-    return tag("ul", *entries, class_="items")
-
-
-def _list(content: ReportData, row: int, held: dict[int, float]) -> Markup:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GoalWarning)  # the page says so itself
-        best = ranked_rows(content.model, np.array([row]), content.length)
-    names = names_of(content.model, best.items)
-    entries = []
-    for item, name, score in zip(best.items.tolist(), names, best.scores.tolist(), strict=True):
-        tick = Markup()
-        if item in held:
-            value = "" if content.ratings.is_binary else f": {held[item]:g}"
-            tick = tag("span", f"✓ held out{value}", class_="tick")
-        entries.append(tag("li", isolated(name), tick, tag("span", decimals(score, 2), class_="number quiet")))
-    return (
-        joined([tag("ol", *entries, class_="items")])
-        if entries
-        else tag("p", "No items are left to recommend.", class_="quiet")
-    )
