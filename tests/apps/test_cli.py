@@ -61,7 +61,8 @@ def test_fit_reports_in_json_all_that_was_measured(tmp_path):
 def test_fit_speaks_to_people_too(model):
     told = run("fit", DATA, *QUICK).stdout
     assert "80 users × 50 items, 1,600 ratings from 1 to 5" in told
-    assert "on 320 held-out ratings: MSE" in told
+    assert "on 320 held-out ratings; lower is better:" in told
+    assert re.search(r"metric +KerasMF +BiasOnly *\n", told)
     assert "not saved: give -o" in told
     saved, whole = run("fit", DATA, *QUICK, "-o", model).stdout, model.with_name("whole.safetensors")
     assert f"saved to {model}" in saved
@@ -504,7 +505,10 @@ def test_a_comparison_of_lists_is_printed_written_and_drawn(tmp_path):
     assert set(pl.read_csv(tmp_path / "report.csv")["model"]) == compared
     told = run(*arguments).stdout
     assert f"{row['ndcg@5']:.4f}" in told
-    assert f"{lead['best']} against {lead['next']}: ndcg@5 +" in told
+    first = told.splitlines()[0]
+    assert first.startswith((f"{lead['best']} is better than {lead['next']}: nDCG at 5", "No clear difference between"))
+    low, high = lead["interval"]
+    assert f"{lead['difference']:+.4f} (95 % interval {low:+.4f} to {high:+.4f})".replace("-", "−") in first
 
 
 def test_baselines_stand_beside_what_is_compared():
@@ -929,3 +933,83 @@ def test_a_command_works_with_closed_streams(tmp_path, closed, command):
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def on_a_terminal(monkeypatch, *arguments):
+    """Return what a command prints on a terminal of 80 columns, without its colours."""
+    monkeypatch.setattr("cofactor.apps.show.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", run(*arguments).stdout)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """A model for lists with many attributes of its items."""
+    folder = tmp_path_factory.mktemp("films")
+    names = {f"column {n}": [f"a rather long value {n} {i}" for i in range(50)] for n in range(4)}
+    pl.DataFrame({"item": range(1, 51), **names}).write_csv(folder / "items.csv")
+    run("fit", DATA, "--items", folder / "items.csv", "--rank", "12", "--epochs", "2", "-o", folder / "m.safetensors")
+    return folder / "m.safetensors"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["describe", "MODEL"],
+        ["evaluate", "MODEL", DATA],
+        ["recommend", "MODEL", "1", "2"],
+        ["similar", "MODEL", "3"],
+        ["compare", DATA, "--solver", "implicit-als", "--solver", "als", "--rank", "12", "-k", "5", "-k", "10"],
+        ["fit", DATA, "--rank", "12", "--epochs", "2"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_nothing_is_cut_on_a_terminal_of_80_columns(films, command, monkeypatch):
+    told = on_a_terminal(monkeypatch, *(films if word == "MODEL" else word for word in command))
+    assert "…" not in told
+    assert "{" not in told
+    assert not re.search(r"\d\.\d{7}", told)
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_columns_for_which_there_is_no_room_are_named(monkeypatch, capsys):
+    from cofactor.apps import show
+
+    monkeypatch.setattr("cofactor.apps.show.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    show.table(pl.DataFrame({"item": ["a"], **{f"number {n}": [1234567.0 + n] for n in range(8)}}))
+    told = capsys.readouterr().out
+    assert "1,234,570.000" in told
+    assert "not shown, for lack of room: number 4, number 5, number 6, number 7" in told
+
+
+def test_fit_names_the_figures_of_popularity_beside_its_own_and_says_which_is_better(dated):
+    fitted = as_json("fit", dated, "--solver", "svd", "--rank", "3", "--split", "time")
+    assert set(fitted["baselines"]) == {"Popularity", LATE}
+    told = " ".join(run("fit", dated, "--solver", "svd", "--rank", "3", "--split", "time").stdout.split())
+    own, late = fitted["ndcg@10"], fitted["baselines"][LATE]["ndcg@10"]
+    popular = fitted["baselines"]["Popularity"]["ndcg@10"]
+    assert f"metric PureSVD Popularity {LATE}" in told
+    assert f"ndcg@10 {own:.4f} {popular:.4f} {late:.4f}" in told
+    best = max((popular, "Popularity"), (late, LATE))
+    assert f"{best[1]}: nDCG at 10 {own:.4f} against {best[0]:.4f}" in told
+
+
+def test_fit_says_what_it_does_from_the_first_moment(monkeypatch):
+    import contextlib
+
+    from cofactor.apps import show
+
+    said = []
+
+    @contextlib.contextmanager
+    def watched(label, *, hidden):
+        said.append((label, hidden, "cofactor.solvers.als" in sys.modules))
+        yield lambda done, word: said.append((word, done))
+
+    monkeypatch.setattr(show, "progress_bar", watched)
+    run("fit", DATA, "--solver", "implicit-als", "--epochs", "2", "--rank", "2")
+    labels = [entry[0] for entry in said if len(entry) == 3]
+    assert labels == ["loading the solver", f"reading {DATA}", "training ImplicitALS"]
+    assert [entry for entry in said if len(entry) == 2 and entry[1] is None] == [("measuring what is popular", None)]
+    assert [entry[1] for entry in said if len(entry) == 2][:2] == [0.5, 1.0]

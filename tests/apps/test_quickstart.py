@@ -1,5 +1,7 @@
 """The main job: with the real data where it can be had, with made-up data where it cannot."""
 
+import json
+
 import pytest
 from clisupport import as_json, run
 
@@ -31,6 +33,24 @@ def test_without_a_network_it_says_so_and_runs_on_made_up_ratings(tmp_path, monk
     assert {file.name for file in tmp_path.iterdir()} == FILES
     assert "nDCG@10 over all users" in result.stdout
     assert f"cofactor recommend {tmp_path}/ranking.safetensors 1" in result.stdout.replace("\n", "")
+    assert f"cofactor report {tmp_path}/ranking.safetensors synthetic:90x60x2000 -o" in result.stdout
+    *_, last = result.stdout.strip().splitlines()
+    assert f"cofactor serve {tmp_path}/ranking.safetensors " in last
+    assert "open http://127.0.0.1:8000 in a browser" in last
+    told = json.loads(run("quickstart", "--data", "synthetic:90x60x2000", "-o", tmp_path, "--json").stdout)
+    assert told["verdict"]["against"] == "popularity"
+    assert told["verdict"]["said"].replace("\n", " ") in " ".join(result.stdout.split())
+
+
+def test_what_was_held_out_is_not_shown_as_what_a_user_liked(tmp_path):
+    ratings = cf.load_dataset("synthetic:90x60x2000")
+    train, _ = ratings.split_random(test_fraction=0.2, seed=0)
+    user, had = ratings.users[0], train.user_history(ratings.users[0]).head(5)
+    assert had["item"].to_list() != ratings.user_history(user).head(5)["item"].to_list()
+    lists = quickstart._lists(ratings, seed=0)
+    assert lists.learnt.user_history(user).head(5).equals(had)
+    listed = lists.top(lists.ours, user)["item"]
+    assert not set(listed) & set(lists.learnt.user_history(user)["item"])
 
 
 def test_another_set_that_cannot_be_had_is_an_error(tmp_path, monkeypatch):

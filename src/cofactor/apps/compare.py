@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,15 +75,13 @@ def compare(
         told = {"rows": _as_rows(comparison, k), "lead": lead, "n_test": len(test)}
         show.as_json({**told, "notes": comparison.reports[0].notes, **written_files(written)})
         return
+    for line in _verdicts(comparison, lead):
+        show.headline(line)
     table = _comparison_table(comparison, k)
-    show.say(f"{measured_on(comparison.reports[0])}; below each value its 95 % interval over users")
-    show.table(table, right=tuple(table.columns[2:]))
-    if lead is not None:
-        low, high = lead["interval"]
-        between = f"{lead['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
-        show.say(f"{lead['best']} against {lead['next']}: {lead['metric']} {between}, p = {lead['p_value']:.4f}")
+    show.prose(f"{measured_on(comparison.reports[0])}; below each value its 95 % interval over users")
+    show.table(table, right=tuple(table.columns[1:]))
     for line in comparison.reports[0].notes:
-        show.say(line)
+        show.prose(line)
     for path in written:
         show.say(f"wrote {path}")
 
@@ -160,7 +158,7 @@ def _comparison_table(comparison: "Comparison", k: Sequence[int] | None) -> "pl.
     rows = [
         {
             "solver": label_of_solver(solver),
-            "rank": model.rank,
+            "rank": f"{model.rank}" if model.rank else "–",
             **{name: _cell(report, name) for name in sorted(places, key=places.__getitem__)},
             "seconds": f"{seconds:.2f}",
         }
@@ -220,6 +218,24 @@ def _lead(comparison: "Comparison", k: Sequence[int] | None) -> dict[str, Any] |
         "metric": metric, "best": names[first], "next": names[second], "difference": found.mean,
         "interval": [found.low, found.high], "p_value": found.p_value,
     }  # fmt: skip
+
+
+def _verdicts(comparison: "Comparison", lead: Mapping[str, Any] | None) -> list[str]:
+    """Say who is best, and by how much: against the next one, and against the best baseline."""
+    from cofactor.evaluation.significance import verdict
+
+    if lead is None:
+        return ["no figure decides: not all models have nDCG, or RMSE"] if len(comparison.reports) > 1 else []
+    names, metric = _labels(comparison), lead["metric"]
+    reports = dict(zip(names, comparison.reports, strict=True))
+    best, sign = lead["best"], -1 if metric == "rmse" else 1
+    baselines = [
+        name
+        for name, solver in zip(names, comparison.solvers, strict=True)
+        if type(solver).__name__ in ("Popularity", "BiasOnly") and name != best
+    ]
+    others = dict.fromkeys([lead["next"], *sorted(baselines, key=lambda name: -sign * reports[name][metric])[:1]])
+    return [str(verdict(reports[best], reports[name], metric, best, name)) for name in others]
 
 
 def _all_have(comparison: "Comparison", metric: str) -> bool:

@@ -72,12 +72,12 @@ def evaluate(
         told = {**figures(report, names), "notes": notes, "baselines": known, "n_trained_on": trained_on}
         show.as_json({**told, **more, **written_files(written)})
         return
-    show.say(measured_on(report))
+    show.prose(measured_on(report))
     show.table(_report_table(report, names, beside), right=("95 % interval",), decimals=4)
     if coverage is not None:
         show.table(coverage, title="intervals: the share of held-out ratings inside them")
     for line in notes:
-        show.say(line)
+        show.prose(line)
     for path in written:
         show.say(f"wrote {path}")
     if trained_on:
@@ -169,7 +169,7 @@ def _evaluate_on_spark(
     if json_output:
         show.as_json({**values, **report.counts, "protocol": report.protocol})
         return
-    show.say(measured_on(report))
+    show.prose(measured_on(report))
     show.table(
         pl.DataFrame({"metric": values.keys(), "value": pl.Series(values.values(), dtype=pl.Float64)}), decimals=4
     )

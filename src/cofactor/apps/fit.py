@@ -4,6 +4,7 @@ The other commands that train (`compare`, `tune`, `quickstart`) build their solv
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Fitted", "fit", "solver_from", "split", "train", "with_metrics"]
 
 Goal = Literal["ranking", "rating"]
+
+_SHOWN = ("mse", "rmse", "mae", "ndcg@", "recall@", "hit@")
+"""What is printed of a model's figures."""
 
 SPLITS = ("random", "per-user", "last", "time", "rolling")
 
@@ -65,7 +69,8 @@ def fit(
     from cofactor.solvers import SOLVER_FOR
 
     check_output(None if solver == "spark-als" else output, data)
-    made = solver_from(solver or SOLVER_FOR[goal or "ranking"], {**options, "seed": seed}, goal)
+    with show.progress_bar("loading the solver", hidden=json_output):
+        made = solver_from(solver or SOLVER_FOR[goal or "ranking"], {**options, "seed": seed}, goal)
     if solver == "spark-als":
         _fit_on_spark(made, data, output, test_fraction, split, json_output, data_options(options))
         return
@@ -73,12 +78,17 @@ def fit(
     learnt, test = _split(ratings, split, 0.2 if test_fraction is None else test_fraction, seed, horizon)
     with show.progress_bar(f"training {type(made).__name__}", hidden=json_output) as bar:
         fitted = train(made, learnt, test, lambda epoch: bar(epoch.number / epoch.planned, _figures(epoch)))
-        notes = _notes(fitted, learnt, test)
+        bar(None, "measuring what is popular")
+        beside = _baselines(fitted, learnt, test)
+        notes = _notes(fitted, beside)
     result = fitted.to_json(None if output is None else fitted.model.save(output))
     if json_output:
-        show.as_json({**result, "notes": notes})
+        known = {label: dict(report.metrics) for label, report in beside.items()}
+        show.as_json({**result, "baselines": known, "notes": notes})
     else:
-        _say(ratings, result, _user_with_history(fitted.model), notes)
+        show.say(f"{ratings!r}")
+        _say_measured(fitted, result, beside)
+        _say_next(result, _user_with_history(fitted.model), notes)
 
 
 def _fit_on_spark(
@@ -225,36 +235,66 @@ def _user_with_history(model: "Factors") -> "Id":
     return model.users[int(has_history(model, np.arange(model.n_users)).argmax())]
 
 
-def _notes(fitted: Fitted, learnt: "Interactions", test: "Interactions | None") -> list[str]:
-    """Return what to know before a model is used: that it has seen the future, or that what is new does better."""
-    from cofactor.evaluation.report import evaluate, unbeaten
-    from cofactor.solvers.baselines import Popularity, late_popularity
+def _baselines(fitted: Fitted, learnt: "Interactions", test: "Interactions | None") -> "dict[str, Report]":
+    """Measure what asks nobody's taste on the same held-out part: popularity, of all time and of late, or biases."""
+    from cofactor.evaluation.report import compare, label_of_solver
+    from cofactor.solvers.baselines import BiasOnly, Popularity, late_popularity
 
     report = fitted.report
     if report is None or test is None:
+        return {}
+    tried: list[Any] = [Popularity(), *late_popularity(learnt)] if report.protocol else [BiasOnly()]
+    tried = [one for one in tried if type(one).__name__ != fitted.model.origin.solver]
+    found = compare(tried, learnt, test)
+    return dict(zip(map(label_of_solver, found.solvers), found.reports, strict=True))
+
+
+def _notes(fitted: Fitted, beside: "Mapping[str, Report]") -> list[str]:
+    """Return what to know before a model is used: that it has seen the future, or that what is popular does better."""
+    from cofactor.evaluation.report import unbeaten
+
+    report = fitted.report
+    if report is None:
         return []
     advice = "; --split time tests on the latest ratings instead"
     notes = [f"{line}{advice}" for line in report.notes]
-    if not report.protocol or fitted.model.origin.solver == Popularity.__name__:
-        return notes
-    late = [(one.label, evaluate(one.fit(learnt), test)) for one in late_popularity(learnt)]
-    return notes + [line for one in late for line in unbeaten(report, *one)]
+    return notes + [line for one in beside.items() for line in unbeaten(report, *one)]
 
 
-def _say(ratings: "Interactions", result: Mapping[str, Any], user: "Id", notes: list[str]) -> None:
-    show.say(f"{ratings!r}")
-    show.say(f"trained {result['solver']} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
-    shown = ("mse", "rmse", "mae", "ndcg@", "recall@", "hit@")
-    measured = {name: value for name, value in result.items() if name.startswith(shown) and value is not None}
-    if result["n_test"]:
-        figures = ", ".join(f"{name.upper()} {value:.4f}" for name, value in measured.items())
-        show.say(f"on {result['n_test']:,} held-out ratings: {figures}")
+def _say_measured(fitted: Fitted, result: Mapping[str, Any], beside: "Mapping[str, Report]") -> None:
+    """Print a model's figures beside those of the baselines, and which is better by how much."""
+    import polars as pl
+
+    from cofactor.evaluation.metrics import METRICS
+    from cofactor.evaluation.significance import verdict
+
+    solver, report = result["solver"], fitted.report
+    show.say(f"trained {solver} on {result['n_train']:,} of them in {result['fit_seconds']:.2f} s")
+    if report is None:
+        return
+    names = [name for name in report.metrics if name.startswith(_SHOWN)]
+    better = " and ".join(dict.fromkeys(str(METRICS[name.partition("@")[0]].better) for name in names))
+    show.say(f"on {result['n_test']:,} held-out ratings; {better} is better:")
+    figures = {solver: report, **beside}
+    columns = {one: [figure.metrics.get(name) for name in names] for one, figure in figures.items()}
+    show.table(pl.DataFrame({"metric": names, **columns}), decimals=4)
+    metric = next((name for name in ("ndcg@10", "rmse") if name in report.metrics), None)
+    known = {one: figure for one, figure in beside.items() if metric in figure.metrics}
+    if metric is not None and known and not math.isnan(report[metric]):
+        sign = -1 if metric == "rmse" else 1
+        best = max(known, key=lambda one: sign * known[one][metric])
+        show.headline(str(verdict(report, known[best], metric, solver, best)))
+
+
+def _say_next(result: Mapping[str, Any], user: "Id", notes: list[str]) -> None:
     for line in notes:
-        show.say(line)
+        show.prose(line)
     if result["model"] is None:
         show.say("not saved: give -o MODEL.safetensors to save it")
         return
     if result["n_test"]:
-        show.say("the held-out ratings are not in the model, so it may recommend them; --test-fraction 0 trains on all")
+        show.prose(
+            "the held-out ratings are not in the model, so it may recommend them; --test-fraction 0 trains on all"
+        )
     following = show.command_line("recommend", result["model"], user, options=("-n", 5))
     show.say(f"saved to {result['model']}; next: {following}")

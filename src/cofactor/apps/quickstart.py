@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cofactor.data.interactions import Interactions
     from cofactor.data.vocabulary import Id
     from cofactor.evaluation.report import Comparison
+    from cofactor.evaluation.significance import Verdict
     from cofactor.model.factors import Factors
 
 __all__ = ["quickstart"]
@@ -76,14 +77,20 @@ def quickstart(
     if json_output:
         show.as_json(_as_json(name, rows, lists, user, saved, pictures, seconds))
         return
-    show.table(rows, title=f"test error on {len(test):,} held-out ratings, 1 to 5 stars", decimals=4)
+    timed = rows.with_columns(rows["fit_seconds"].round(1).cast(str))
+    title = f"test error on {len(test):,} held-out ratings, 1 to 5 stars"
+    show.table(timed, title=title, right=("fit_seconds",), decimals=4)
     show.vectors(comparison.models[0])
-    _show_lists(ratings, lists, user)
-    show.say(f"wrote {', '.join(path.name for path in [*saved, *pictures])} to {output}/ — {seconds:.0f} s in all")
+    _show_lists(lists, user)
+    names = ", ".join(path.name for path in [*saved, *pictures])
+    show.prose(f"wrote {names} to {output}/ — {seconds:.0f} s in all")
     show.say()
     show.headline("next")
     for command in _next(saved[-1], lists.ours, user, name):
         show.say(f"  {command}")
+    show.say()
+    show.headline("the page, to rate films on and watch the list change")
+    show.say(f"  {show.command_line('serve', saved[-1])}    # then open http://127.0.0.1:8000 in a browser")
 
 
 def _ratings(data: str, quiet: bool) -> "tuple[Interactions, str]":
@@ -112,12 +119,13 @@ def _beside_the_article(comparison: "Comparison", name: str) -> "pl.DataFrame":
 
 @dataclass(frozen=True)
 class _Lists:
-    """Two models of the same training data for top-n lists, each with its nDCG@10 on the same held-out part."""
+    """Two models of the same training data for top-n lists, measured on the same held-out part, as is popularity."""
 
+    learnt: "Interactions"
     articles: "Factors"
     ours: "Factors"
     articles_ndcg: float
-    ours_ndcg: float
+    verdict: "Verdict"  # of ours against popularity
     rated_by: "np.ndarray"  # (items,): how many people rated each in the training data
 
     def top(self, model: "Factors", user: "Id") -> "pl.DataFrame":
@@ -135,20 +143,24 @@ def _lists(ratings: "Interactions", seed: int) -> _Lists:
     import numpy as np
 
     from cofactor.evaluation.report import evaluate
+    from cofactor.evaluation.significance import verdict
+    from cofactor.solvers.baselines import Popularity
 
     learnt, test = ratings.split_random(test_fraction=0.2, seed=seed)
     articles = solver_from("keras", {**ARTICLE_SETTINGS, "seed": seed}).fit(learnt)
     ours = train(solver_from("implicit-als", {"seed": seed}), learnt, test)
     assert ours.report is not None
+    popular = evaluate(Popularity().fit(learnt), test)
+    better = verdict(ours.report, popular, "ndcg@10", "ImplicitALS", "popularity")
     rated_by = np.diff(learnt.by_item.indptr)
-    return _Lists(articles, ours.model, evaluate(articles, test, k=10)["ndcg@10"], ours.report["ndcg@10"], rated_by)
+    return _Lists(learnt, articles, ours.model, evaluate(articles, test, k=10)["ndcg@10"], better, rated_by)
 
 
-def _show_lists(ratings: "Interactions", lists: _Lists, user: "Id") -> None:
+def _show_lists(lists: _Lists, user: "Id") -> None:
     import polars as pl
 
     named = pl.coalesce("title", pl.col("item").cast(pl.String))
-    liked = ratings.user_history(user).head(LENGTH)
+    liked = lists.learnt.user_history(user).head(LENGTH)  # not what was held out: the lists may contain that
     columns = [liked.select(named.alias(f"user {user} liked best"), pl.col("value").alias("stars"))]
     for head, model in (("the article's top 5", lists.articles), ("top 5 trained for ranking", lists.ours)):
         listed = lists.top(model, user).select(
@@ -156,11 +168,16 @@ def _show_lists(ratings: "Interactions", lists: _Lists, user: "Id") -> None:
         )
         columns.append(listed)
     show.table(pl.concat(columns, how="horizontal"), title="two lists for one user", decimals=0)
-    show.say(
+    told = lists.verdict
+    show.prose(
         f"nDCG@10 over all users, on held-out ratings: the article's {lists.articles_ndcg:.3f}, "
-        f"trained for ranking {lists.ours_ndcg:.3f}"
+        f"popularity {told.other_value:.3f}, trained for ranking {told.value:.3f}"
     )
-    show.say("Predicted ratings favour obscure items that a few people loved; for lists, train on what people choose.")
+    show.headline(str(told))
+    show.prose(
+        "What makes it so: ImplicitALS, with its defaults, learns what people choose, weighted by their stars. "
+        "Predicted ratings favour obscure items that a few people loved."
+    )
 
 
 def _next(saved: Path, model: "Factors", user: "Id", name: str) -> list[str]:
@@ -170,8 +187,7 @@ def _next(saved: Path, model: "Factors", user: "Id", name: str) -> list[str]:
     return [
         show.command_line("recommend", saved, user, options=("-n", 10)),
         show.command_line("similar", saved, title or model.items[most_rated]),
-        show.command_line("serve", saved),
-        show.command_line("report", saved, name),
+        show.command_line("report", saved, name, options=("-o", saved.with_name("report.html"))),
         show.command_line("fit", name, options=("--rank", 10, "--epochs", 30, "-o", "mine.safetensors")),
     ]
 
@@ -190,7 +206,9 @@ def _as_json(
         "rows": show.rows_of(rows),
         "recommendations": show.rows_of(lists.top(lists.ours, user)),
         "article_recommendations": show.rows_of(lists.top(lists.articles, user)),
-        "ndcg@10": lists.ours_ndcg,
+        "ndcg@10": lists.verdict.value,
+        "popularity_ndcg@10": lists.verdict.other_value,
+        "verdict": lists.verdict.to_json(),
         "article_ndcg@10": lists.articles_ndcg,
         "models": [str(path) for path in saved],
         "pictures": [str(path) for path in pictures],

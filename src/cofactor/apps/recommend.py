@@ -163,9 +163,34 @@ def describe(model: ModelPath, json_output: Json = False) -> None:
         show.as_json({**_card(loaded), "vectors": show.rows_of(loaded.describe())})
         return
     show.headline(str(loaded))
-    for name, value in _card(loaded).items():
-        show.say(f"  {name}: {value}")
+    card = _card(loaded)
+    settings, metrics = card.pop("settings"), card.pop("metrics")
+    _say_entries("model", card)
+    _say_entries("setting", settings)
+    _say_entries("measured when trained", metrics)
     show.vectors(loaded)
+
+
+def _say_entries(head: str, entries: Mapping[str, Any]) -> None:
+    """Print names and values as a table; nothing if there are none."""
+    import polars as pl
+
+    if entries:
+        written = [_written(value) for value in entries.values()]
+        show.table(pl.DataFrame({head: [*entries], "": written}, schema={head: pl.String, "": pl.String}))
+
+
+def _written(value: Any) -> str:
+    """Write a value for people: figures to four places, lists with commas, nothing as a dash."""
+    if value is None or value in ("", (), []):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(map(_written, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def export(

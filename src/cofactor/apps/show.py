@@ -6,7 +6,9 @@ import json
 import math
 import os
 import shlex
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,9 +28,11 @@ __all__ = [
     "as_json",
     "command_line",
     "headline",
+    "is_terminal",
     "json_text",
     "note",
     "progress_bar",
+    "prose",
     "reporting_errors",
     "rows_of",
     "say",
@@ -36,8 +40,11 @@ __all__ = [
     "vectors",
 ]
 
-Progress = Callable[[float, str], None]
-"""A function that takes the share that is done, from 0 to 1, and a few words."""
+FACTORS = 6
+"""How many factors are shown: these fit on a narrow terminal."""
+
+Progress = Callable[[float | None, str], None]
+"""A function that takes the share that is done, from 0 to 1 or None if that is not known, and a few words."""
 
 
 def reporting_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,9 +132,26 @@ def say(text: str = "") -> None:
     typer.echo(text)
 
 
+def is_terminal() -> bool:
+    """Return whether a person reads what is printed."""
+    return sys.stdout.isatty()
+
+
 def headline(text: str) -> None:
     """Print a heading for people."""
-    typer.secho(text, bold=True)
+    typer.secho(_wrapped(text), bold=True)
+
+
+def prose(text: str) -> None:
+    """Print sentences for people, broken between words on a terminal."""
+    typer.echo(_wrapped(text))
+
+
+def _wrapped(text: str) -> str:
+    if not is_terminal():
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def note(text: str) -> None:
@@ -135,8 +159,10 @@ def note(text: str) -> None:
     typer.secho(text, fg="bright_black", err=True)
 
 
-def table(rows: "pl.DataFrame", *, title: str = "", right: tuple[str, ...] = (), decimals: int = 3) -> None:
-    """Print a frame as a table for people.
+def table(
+    rows: "pl.DataFrame", *, title: str = "", right: tuple[str, ...] = (), decimals: int = 3, least: int = 2
+) -> None:
+    """Print a frame as a table for people. Numbers are never cut: columns for which there is no room are named below.
 
     Parameters
     ----------
@@ -144,22 +170,47 @@ def table(rows: "pl.DataFrame", *, title: str = "", right: tuple[str, ...] = (),
     title : str
         A heading above the table.
     right : tuple of str
-        Text columns to align at the right.
+        Text columns to align at the right, and to keep in one line as numbers are.
     decimals : int
         Decimals of a float.
+    least : int
+        How many columns are shown in any case.
     """
-    from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(width=None if is_terminal() else 140)  # a file or a pipe has no width
+    kept = rows
+    while kept.width > least:
+        measured = Measurement.get(console, console.options.update(max_width=10_000), _drawn(kept, right, decimals))
+        if measured.minimum <= console.width:
+            break
+        kept = kept.drop(kept.columns[-1])
+    if title:
+        console.print(title, style="bold", markup=False, highlight=False)
+    console.print(_drawn(kept, right, decimals))
+    if left_out := rows.columns[kept.width :]:
+        say(f"not shown, for lack of room: {', '.join(left_out)}")
+
+
+def _drawn(rows: "pl.DataFrame", right: tuple[str, ...], decimals: int) -> Any:
+    """Return a frame as rich draws it."""
+    from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    # as Text, since brackets in a title or a name are not markup
-    shown = Table(title=Text(title, "bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table(box=box.SIMPLE_HEAD)  # cells are Text, since brackets in a title or a name are not markup
+    cells = {name: [_cell(value, decimals) for value in rows[name]] for name in rows.columns}
     for name, dtype in rows.schema.items():
-        shown.add_column(Text(name), justify="right" if dtype.is_numeric() or name in right else "left")
-    for row in rows.iter_rows():
-        shown.add_row(*(Text(_cell(value, decimals)) for value in row))
-    Console(width=None if sys.stdout.isatty() else 140).print(shown)  # a file or a pipe has no width
+        if dtype.is_numeric() or name in right:
+            width = max(cell_len(line) for text in (name, *cells[name]) for line in text.split("\n"))
+            shown.add_column(Text(name), justify="right", no_wrap=True, min_width=width)
+        else:
+            shown.add_column(Text(name), overflow="fold")
+    for row in zip(*cells.values(), strict=True):
+        shown.add_row(*map(Text, row))
+    return shown
 
 
 def _cell(value: Any, decimals: int) -> str:
@@ -184,15 +235,17 @@ def command_line(command: str, *arguments: object, options: tuple[object, ...] =
     return shlex.join(["cofactor", command, *given, *more])
 
 
-def vectors(model: "Factors", factors: int = 8) -> None:
+def vectors(model: "Factors") -> None:
     """Print statistics of the item and user vectors, for the first few factors."""
     import polars as pl
 
     described = model.describe()
-    for side in ("item", "user"):
-        rows = described.filter(pl.col("vectors") == side).drop("vectors")
-        more = f", first {factors} of {model.rank} factors" if model.rank > factors else ""
-        table(rows.select(rows.columns[: factors + 1]), title=f"{side} vectors{more}")
+    for side, n in (("item", model.n_items), ("user", model.n_users)):
+        rows = described.filter(pl.col("vectors") == side, pl.col("statistic") != "count").drop("vectors")
+        if rows.width > FACTORS + 1:
+            rows = rows.select(rows.columns[: FACTORS + 1])
+        more = f"; the first {FACTORS} of {model.rank} factors" if model.rank > FACTORS else ""
+        table(rows, title=f"{n:,} {side} vectors{more}")
 
 
 def rows_of(frame: "pl.DataFrame") -> list[dict[str, Any]]:
@@ -202,13 +255,17 @@ def rows_of(frame: "pl.DataFrame") -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def progress_bar(label: str, *, hidden: bool) -> Iterator[Progress]:
-    """Show a progress bar on stderr while the block runs; nothing where stderr is not a terminal."""
+    """Show a bar on stderr while the block runs, moving from the first moment; nothing if stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[word]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn(), TextColumn("{task.fields[word]}"))
     with Bars(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bars:
-        bar = bars.add_task(label, total=1.0, word="")
-        yield lambda done, word: bars.update(bar, completed=done, word=word)
+        bar = bars.add_task(label, total=None, word="")
+
+        def tell(done: float | None, word: str) -> None:
+            bars.update(bar, total=None if done is None else 1.0, completed=done or 0.0, word=word)
+
+        yield tell

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from cofactor.apps import show
 from cofactor.apps.options import flag
 from cofactor.data import catalog, readers
 from cofactor.data.arguments import path_of
@@ -43,7 +44,13 @@ def open_data(
     """
     known = Known.of(_known(data, options, "item"), _known(data, options, "user"))  # before the work, not after it
     given = {name: value for name, value in options.items() if value is not None}
-    return known.joined_to(_opened(data, given, progress, notify))
+    if is_named(data) and not given.get("query"):
+        _refuse_others(given, {"ids"}, repr(data))
+        if not data.startswith("synthetic:"):
+            catalog.dataset_files(data, progress=progress, notify=notify)  # a download has a bar of its own
+    label = "reading the database" if "://" in data else f"reading {data}"  # a URL may hold a password
+    with show.progress_bar(label, hidden=not progress):
+        return known.joined_to(_opened(data, given, progress, notify))
 
 
 def _known(data: str, options: dict[str, Any], side: str) -> Any:
@@ -99,7 +106,6 @@ def _read_sql(url: str, given: Mapping[str, Any]) -> Interactions:
 def _load_named(
     name: str, given: Mapping[str, Any], progress: bool, notify: Callable[[str], None] | None
 ) -> Interactions:
-    _refuse_others(given, {"ids"}, repr(name))
     if name.startswith("synthetic:") and given.get("ids") == "str":
         raise SettingError(f"--ids str is not for {name!r}, whose ids are integers: leave it out")
     return catalog.load_dataset(name, **_arguments(given), progress=progress, notify=notify)

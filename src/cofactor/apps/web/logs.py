@@ -1,6 +1,7 @@
 """The log: one JSON object per line on stderr, without user ids, ratings, queries or tokens.
 
-Writes, reloads and errors are logged; reads that went well are only counted in the metrics.
+Writes, reloads and errors are logged; reads that went well are only counted in the metrics. A person who starts the
+service on a terminal is told in plain words where the page is, what is wrong, and when the model changes.
 """
 
 import contextlib
@@ -31,6 +32,24 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+_FOR_PEOPLE = ("serving", "reloaded", "refitted", "store_found")
+"""Of what went well, the events that a person at a terminal is told of."""
+
+
+class _PlainLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        if getattr(record, "event", "") == "serving":
+            return f"Open {record.address} in a browser to rate and get recommendations; Ctrl-C ends it."  # type: ignore[attr-defined]
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            text += f" ({record.exc_info[0].__name__} in {_frames(record.exc_info[2])})"
+        return f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {text}"
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or getattr(record, "event", "") in _FOR_PEOPLE
+
+
 def _frames(trace: object) -> str:
     import traceback
 
@@ -50,9 +69,13 @@ def told() -> Iterator[None]:
 
 
 def set_up() -> None:
-    """Log to stderr what the service and the library say, such as that kernels are being compiled."""
+    """Log to stderr what the service and the library say: as JSON, or in words if a person reads it on a terminal."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
+    if sys.stderr.isatty() and sys.stdout.isatty():
+        handler.setFormatter(_PlainLines())
+        handler.addFilter(_is_for_people)
+    else:
+        handler.setFormatter(_JsonLines())
     logger = logging.getLogger("cofactor")
     logger.handlers, logger.propagate = [handler], False
     logging.getLogger("cofactor.web").setLevel(logging.INFO)
