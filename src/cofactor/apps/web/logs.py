@@ -32,7 +32,7 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-_FOR_PEOPLE = ("serving", "reloaded", "refitted", "store_found")
+_FOR_PEOPLE = ("serving", "reloaded", "refitted")
 """Of what went well, the events that a person at a terminal is told of."""
 
 
