@@ -424,6 +424,16 @@ def test_lists_keep_to_conditions(priced, tmp_path):
     assert sorted(row["user"] for row in told) == ["u4", "u5"]
 
 
+def test_seen_items_are_excluded_by_the_option_that_python_names(model):
+    loaded = cf.load(model)
+    for option, excluded in ((), True), (("--exclude-seen",), True), (("--include-seen",), False):
+        lists = as_json("recommend", model, "1", "-n", "50", *option)["recommendations"]
+        expected = loaded.recommend([1], n=50, exclude_seen=excluded)
+        assert [row["item"] for row in lists] == expected["item"].to_list()
+        told = as_json("audience", model, "7", *option)["audience"]
+        assert len(told) == len(loaded.recommend_users([7], 100, exclude_seen=excluded))
+
+
 def test_a_condition_that_cannot_be_read_is_named_by_its_option(priced):
     failed = run("recommend", priced, "u5", "--where", "prise < 20", code=2)
     told = " ".join(failed.stderr.split())

@@ -68,8 +68,9 @@ class _Hiding:
 def small_films(monkeypatch, tmp_path):
     """A small table in place of ml-100k, plays.csv, and an empty folder to run in."""
     frame = cf.load_dataset("synthetic:300x250x9000").to_frame().with_columns(pl.col("user", "item").cast(pl.String))
+    year = 1950 + pl.col("item").cast(pl.Int64) % 50
     title = pl.when(pl.col("item") == "50").then(pl.lit("Star Wars (1977)")).otherwise("title")
-    films = frame.select("item", title=title, genres=pl.lit("Comedy|War"), year=1950 + pl.col("item").cast(pl.Int64) % 50).unique("item")
+    films = frame.select("item", title=title, genres=pl.lit("Comedy|War"), year=year).unique("item")
     small = cf.from_frame(frame, value="value", time="timestamp", items=films, name="ml-100k")
     real = cf.load_dataset
     for place in ("cofactor.load_dataset", "cofactor.data.catalog.load_dataset"):

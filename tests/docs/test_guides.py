@@ -1,4 +1,4 @@
-"""Our Python code on every page of the site runs, page by page from top to bottom; test_first_pages.py has the first two.
+"""Our Python code on every page of the site runs, from top to bottom; `test_first_pages` has the first two pages.
 
 A page that loads ml-100k gets a small synthetic table with the same kind of ids, so that nothing is downloaded.
 """

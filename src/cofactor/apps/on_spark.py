@@ -65,7 +65,7 @@ def recommend_everyone(
     folder: Path,
     output: Path,
     n: int,
-    include_seen: bool,
+    exclude_seen: bool,
     master: str,
     *,
     where: str | None = None,
@@ -75,7 +75,7 @@ def recommend_everyone(
     _without_tracebacks()
     spark, model = session(master), _url_of(folder)
     written = recommend_all(
-        model, _url_of(output), n, exclude_seen=not include_seen, where=where, rerank=rules, spark=spark
+        model, _url_of(output), n, exclude_seen=exclude_seen, where=where, rerank=rules, spark=spark
     )
     return {"output": written.removeprefix("file://"), "n_users": int(read_card(spark, model)["n_users"])}
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["audience", "describe", "export", "recommend", "similar"]
 
 N = Annotated[int, typer.Option("-n", help="Length of a list.")]
+ExcludeSeen = Annotated[
+    bool, typer.Option("--exclude-seen/--include-seen", help="Leave out, or keep, pairs of the training data.")
+]
 OnUnknown = Literal["raise", "skip", "popular"]
 Where = Annotated[
     str | None,
@@ -38,7 +41,7 @@ def recommend(
         Path | None,
         typer.Option("-o", "--output", help="File to write: .parquet, .csv or .jsonl."),
     ] = None,
-    include_seen: Annotated[bool, typer.Option(help="Also recommend items that the user has seen.")] = False,
+    exclude_seen: ExcludeSeen = True,
     on_unknown: Annotated[
         OnUnknown | None,
         typer.Option(
@@ -72,7 +75,7 @@ def recommend(
             raise typer.BadParameter("--master leaves users without history out: leave out --on-unknown")
         from cofactor.apps.on_spark import recommend_everyone
 
-        _say_written(recommend_everyone(model, output, n, include_seen, master, where=where, rules=rules), json_output)
+        _say_written(recommend_everyone(model, output, n, exclude_seen, master, where=where, rules=rules), json_output)
         return
     check_output(output, model)
     if output is not None:
@@ -83,7 +86,7 @@ def recommend(
     from cofactor.model.storage import open_model
 
     loaded = open_model(model)
-    question: dict[str, Any] = {"n": n, "exclude_seen": not include_seen, "where": where, "rerank": rules}
+    question: dict[str, Any] = {"n": n, "exclude_seen": exclude_seen, "where": where, "rerank": rules}
     if output is not None and everyone:
         with show.progress_bar("recommending", hidden=json_output) as bar:
             written = _recommend_everyone(loaded, output, question | {"on_unknown": on_unknown or "skip"}, bar)
@@ -110,7 +113,7 @@ def audience(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write: .parquet, .csv or .jsonl.")
     ] = None,
-    include_seen: Annotated[bool, typer.Option(help="Also name users who have had the item.")] = False,
+    exclude_seen: ExcludeSeen = True,
     where: Annotated[
         str | None, typer.Option(help='Only users for whom this holds, such as "age < 30".', show_default="all")
     ] = None,
@@ -125,7 +128,7 @@ def audience(
 
     loaded = open_model(model)
     ids = [find_item(loaded, item) for item in items]
-    found = loaded.recommend_users(ids, n, exclude_seen=not include_seen, where=where)
+    found = loaded.recommend_users(ids, n, exclude_seen=exclude_seen, where=where)
     if output is not None:
         write_table(found, output)
     if json_output:
