@@ -1,5 +1,8 @@
 """Every error and warning that cofactor raises on purpose; its text names the place and the remedy."""
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "ClusterError",
     "CofactorError",
@@ -13,6 +16,7 @@ __all__ = [
     "UnknownIdError",
     "first_line",
     "missing_extra",
+    "nearest",
 ]
 
 
@@ -68,3 +72,9 @@ def first_line(error: BaseException) -> str:
 def missing_extra(package: str, extra: str) -> MissingExtraError:
     """Return the error that says which ``pip install`` brings a missing package."""
     return MissingExtraError(f"{package} is not installed: pip install 'cofactor[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the question whether somebody meant another name, if one is near; it goes before the list of all."""
+    close = difflib.get_close_matches(str(name).lower(), list(known), n=1)
+    return f"did you mean {close[0]}? Or " if close else ""

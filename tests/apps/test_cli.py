@@ -578,7 +578,13 @@ def test_the_version_is_told():
         (["fit", DATA, "--rank", "0"], 2, "--rank 0: it must be"),
         (["fit", DATA, "--solver", "als", "--goal", "ranking"], 2, "leave --solver out to use implicit-als"),
         (["fit", DATA, "--split", "magic"], 2, "unknown split 'magic'"),
-        (["fit", DATA, "--test-fraction", "2"], 2, "test_fraction is 2.0"),
+        (["fit", DATA, "--test-fraction", "2"], 2, "--test-fraction is 2.0"),
+        (["fit", DATA, "--solver", "implicit_als"], 2, "did you mean implicit-als? Or choose one of"),
+        (["fit", DATA, "--split", "tme"], 2, "did you mean time? Or choose one of"),
+        (["tune", DATA, "--metric", "ndgc@10"], 2, "did you mean ndcg@10? Or choose one of"),
+        (["tune", DATA, "--trials", "0"], 2, "--trials is 0: it must be"),
+        (["describe", __file__], 1, "or give the path of a model written by save() or 'cofactor fit -o'"),
+        (["evaluate", __file__, "m.safetensors"], 1, "test_cli.py is not a whole safetensors file"),
         (["fit", "synthetic:5x5x99"], 2, "synthetic"),
         (["fit", DATA, "--solver", "spark-als", "-o", "m", "--memory", "1GB"], 2, "give Spark a table by URL or path"),
         (["recommend", "no-such.safetensors", "1"], 1, "no-such.safetensors is not there"),
@@ -594,6 +600,28 @@ def test_mistakes_get_one_line_and_a_code(arguments, code, text):
     assert failed.stderr.startswith("error: ")
     assert "Traceback" not in failed.output
     assert text in as_json(*arguments, code=code)["error"]
+
+
+def test_mistakes_about_a_model_name_the_option_or_what_to_give(model):
+    for arguments, words in (
+        (["recommend", model, "1", "-n", "-3"], "-n is -3: it must be"),
+        (["evaluate", model, DATA, "-k", "0"], "-k is 0: the length of a list"),
+        (["report", model, DATA, "--examples", "-1"], "--examples is -1: it must be"),
+        (["similar", model, ""], "give an item's id, such as '1', or words of its title"),
+    ):
+        result = run(*arguments, code=1 if "similar" in arguments else 2)
+        assert result.stderr.startswith(f"error: {words.partition(' is ')[0] if words[0] == '-' else ''}")
+        assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "own"),
+    [("--factors=10", "--rank"), ("--n-factors", "--rank"), ("--iterations", "--epochs"), ("--random_state", "--seed")],
+)
+def test_a_setting_by_another_librarys_name_is_told_its_own(written, own):
+    words = [written] if "=" in written else [written, "10"]
+    told = " ".join(run("fit", DATA, "--solver", "implicit-als", *words, code=2).output.replace("│", " ").split())
+    assert f"it is called {own} here" in told
 
 
 @pytest.mark.parametrize("arguments", [["fit"], ["fit", DATA, "--rank", "many"], ["magic"], ["fit", DATA, "--magic"]])

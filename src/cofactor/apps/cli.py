@@ -15,7 +15,7 @@ from cofactor.apps.datasets import datasets, synthesize
 from cofactor.apps.evaluate import evaluate
 from cofactor.apps.fit import fit
 from cofactor.apps.forget import forget
-from cofactor.apps.options import DATA_OPTIONS, chosen, solver_options, taking
+from cofactor.apps.options import DATA_OPTIONS, chosen, foreign_options, solver_options, taking
 from cofactor.apps.plot import plot, report
 from cofactor.apps.quickstart import quickstart
 from cofactor.apps.recommend import audience, describe, export, recommend, similar
@@ -78,7 +78,8 @@ def _fields_for(arguments: list[str]) -> list[Any]:
 
     try:
         by_goal = SOLVER_FOR.get(chosen(arguments, "--goal", "ranking"), "")
-        return solver_options(solver_class(chosen(arguments, "--solver", by_goal)))
+        options = solver_options(solver_class(chosen(arguments, "--solver", by_goal)))
+        return options + foreign_options(arguments, options)
     except CofactorError:  # `fit` itself raises and reports it
         return []
 

@@ -15,7 +15,7 @@ import typer
 from cofactor.apps import show
 from cofactor.apps.options import Data, Horizon, How, Json, Seed, data_options
 from cofactor.apps.outputs import check_output
-from cofactor.errors import SettingError
+from cofactor.errors import SettingError, nearest
 
 if TYPE_CHECKING:
     from cofactor.data.interactions import Interactions
@@ -143,7 +143,7 @@ def split(
 ) -> "tuple[Interactions, Interactions | None]":
     """Hold out a part for testing; a fraction of 0 holds out nothing."""
     if how not in SPLITS:
-        raise SettingError(f"unknown split {how!r}: choose one of {', '.join(SPLITS)}")
+        raise SettingError(f"unknown split {how!r}: {nearest(how, SPLITS)}choose one of {', '.join(SPLITS)}")
     if horizon is not None and how != "rolling":
         raise SettingError(f"--horizon {horizon}: it is for --split rolling, not for --split {how}")
     if fraction == 0:

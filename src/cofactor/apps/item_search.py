@@ -231,5 +231,7 @@ def find_item(model: Factors, text: str) -> Id:
     near = found[:5] or search.nearest(text, 5)
     offered = "; ".join(f"{titles[row]} (id {model.items[row]})" for row in near)
     raise UnknownIdError(
-        f"no item is called {text!r}; the nearest are: {offered}" if near else f"unknown item {text!r}"
+        f"no item is called {text!r}; the nearest are: {offered}"
+        if near
+        else f"no item is called {text!r}: give an item's id, such as {str(model.items[0])!r}, or words of its title"
     )

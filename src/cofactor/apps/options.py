@@ -27,6 +27,7 @@ __all__ = [
     "chosen",
     "data_options",
     "flag",
+    "foreign_options",
     "in_options",
     "solver_options",
     "taking",
@@ -106,6 +107,7 @@ DATA_OPTIONS = [
 _COLUMNS = ("user", "item", "value", "time")
 _LENGTHS = ("window", "half_life", "trend", "horizon")
 _TIME = ("recency", "trend_weight")
+_PLAIN = ("test_fraction", "trials", "examples", "relevant_from", "negatives", "seed", "timeout", "folds")
 _NAMES = "encoding|ids|separator|duplicates|on_bad_rows|memory|values|on_unknown|goal|loss"
 
 
@@ -131,7 +133,8 @@ def in_options(text: str) -> str:
     for side in ("item", "user"):
         text = re.sub(rf"^{side}_features\b", f"--{side}-features", text)
         text = text.replace(f"add some with ratings.with_{side}s(frame)", f"add some with --{side}s FILE")
-    text = re.sub(rf"^({'|'.join(_LENGTHS + _TIME)}) is ", lambda found: f"{flag(found[1])} is ", text)
+    text = re.sub(r"^([kn]) is ", r"-\1 is ", text)
+    text = re.sub(rf"^({'|'.join(_LENGTHS + _TIME + _PLAIN)}) is ", lambda found: f"{flag(found[1])} is ", text)
     text = re.sub(rf"\b({'|'.join(_LENGTHS)})='?([^ ,):']+)'?", lambda found: f"{flag(found[1])} {found[2]}", text)
     text = re.sub(r"^(where|by) (?=is|has|names|gives|does)", r"--\1 ", text)
     text = text.replace(", a timedelta, or a number of seconds", "")
@@ -177,6 +180,36 @@ def solver_options(solver: type[Any]) -> list[inspect.Parameter]:
         _option(field.name, _option_type(hints[field.name]), _written(field.default), help_texts.get(field.name, ""))
         for field in own_first
     ]
+
+
+def foreign_options(arguments: list[str], options: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Return hidden options for settings that are given by another library's names: each says what it is called here.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Those of the command line.
+    options : list of inspect.Parameter
+        The settings that there are.
+    """
+    from cofactor.solvers.solver_settings import ours_for
+
+    fields, found = [option.name for option in options], {}
+    for argument in arguments:
+        name = argument.partition("=")[0].removeprefix("--").replace("-", "_")
+        own = ours_for(name, fields) if argument.startswith("--") and name not in fields else None
+        if own is not None:
+            found[name] = _refused(argument.partition("=")[0], name, own)
+    return list(found.values())
+
+
+def _refused(written: str, name: str, own: str) -> inspect.Parameter:
+    def refuse(value: str | None) -> None:
+        if value is not None:
+            raise typer.BadParameter(f"it is called {flag(own)} here")
+
+    annotation = Annotated[str | None, typer.Option(written, hidden=True, callback=refuse)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def chosen(arguments: list[str], flag: str, default: str) -> str:

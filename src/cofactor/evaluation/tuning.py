@@ -17,7 +17,7 @@ import polars as pl
 from cofactor.data.interactions import Interactions
 from cofactor.data.splits import disjoint_parts, horizon_of
 from cofactor.data.times import Duration, duration
-from cofactor.errors import DataError, SettingError
+from cofactor.errors import DataError, SettingError, nearest
 from cofactor.evaluation import studies
 from cofactor.evaluation.held_out import known_part
 from cofactor.evaluation.metrics import METRICS, SCORE_METRICS, ErrorMetric, ListMetric, RequestedMetric
@@ -85,7 +85,7 @@ class Target:
                 return cls(name, int(length), metric.better == "higher")
             if not of_lists and not at:
                 return cls(name, 10 if metric in SCORE_METRICS else None, metric.better == "higher")
-        raise SettingError(f"unknown metric {name!r}: choose one of {', '.join(_tunable())}")
+        raise SettingError(f"unknown metric {name!r}: {nearest(name, _tunable())}choose one of {', '.join(_tunable())}")
 
     @property
     def is_error(self) -> bool:

@@ -150,7 +150,8 @@ def _of_file(source: Path, keep: Keep) -> Factors:
         what = "is a folder, not a file" if source.is_dir() else "is not there"
         what = "is no ordinary file" if source.exists() and not source.is_dir() else what
         raise ModelFileError(f"{source} {what}: give the path of a model written by save() or 'cofactor fit -o'")
-    file = opened_tensors(source, ModelFileError, _REMEDY)
+    other = f"{_REMEDY}, or give the path of a model written by save() or 'cofactor fit -o'"
+    file = opened_tensors(source, ModelFileError, other)
     card = _card(file.metadata, source)
     _check_shapes(file.arrays)
     if keep is np.array:

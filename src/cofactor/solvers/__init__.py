@@ -6,7 +6,7 @@ Names are imported on first use, so that importing one solver does not import wh
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cofactor.errors import SettingError
+from cofactor.errors import SettingError, nearest
 
 if TYPE_CHECKING:
     from cofactor.solvers.als import ALS, ImplicitALS
@@ -77,7 +77,7 @@ def solver_class(name: str) -> type[Any]:
         If there is no solver of that name.
     """
     if name not in SOLVERS:
-        raise SettingError(f"unknown solver {name!r}: choose one of {', '.join(SOLVERS)}")
+        raise SettingError(f"unknown solver {name!r}: {nearest(name, SOLVERS)}choose one of {', '.join(SOLVERS)}")
     module, attribute = SOLVERS[name]
     found: type[Any] = getattr(importlib.import_module(module), attribute)
     return found

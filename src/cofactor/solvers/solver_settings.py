@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from cofactor.errors import SettingError
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "ours_for"]
 
 _OURS = {
     "rank": (
@@ -62,7 +62,12 @@ class Settings:
         return type(self)(**{**self.get_params(), **settings})
 
 
+def ours_for(name: str, fields: list[str]) -> str | None:
+    """Return which of some settings another library calls by a name; None if none is known."""
+    return next((own for own, others in _OURS.items() if name in others and own in fields), None)
+
+
 def _instead(name: str, fields: list[str]) -> str:
-    ours = [own for own, others in _OURS.items() if name in others and own in fields]
-    near = ours or difflib.get_close_matches(name, fields, n=1, cutoff=0.7)
+    ours = ours_for(name, fields)
+    near = [ours] if ours else difflib.get_close_matches(name, fields, n=1, cutoff=0.7)
     return f"use {near[0]!r}" if near else f"there are {', '.join(fields)}"
