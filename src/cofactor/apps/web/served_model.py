@@ -19,14 +19,16 @@ from cofactor.apps.web.item_index import ItemIndex
 from cofactor.apps.web.names import row_named
 from cofactor.apps.web.renewal import News, renewed
 from cofactor.apps.web.scale import Scale, scale_of
+from cofactor.apps.web.versions import served_version, versions_of
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
 from cofactor.lists.attribute_values import Attribute, attributes_in
 from cofactor.lists.attributes import ItemAttributes
 from cofactor.lists.where import rows_where
 from cofactor.model.factors import Factors, attributes_of, exact_of, needs_every_draw, ranked_rows
+from cofactor.model.folder import is_model_folder
 from cofactor.model.forgetting import users_in, write_without
-from cofactor.model.storage import load
+from cofactor.model.storage import load, origin_in
 
 __all__ = ["ModelHolder", "ServedModel", "load_served"]
 
@@ -291,13 +293,21 @@ class ModelHolder:
             fresh.warm()
             self.current = fresh
 
+    def _older(self) -> list[Path]:
+        served = served_version(self.path)
+        if is_model_folder(self.path):
+            return []
+        return [one for one in versions_of(self.path) if one != served and _is_model(one)]
+
     def erase(self) -> bool:
-        """Take those who were erased out of the model's file and the one that is kept; tell whether that worked.
+        """Take those who were erased out of the model's file, its older versions and the one that is kept.
+
+        Return whether that worked.
 
         A file is read again after it was written, since another process may have written it too, for somebody else.
         """
         try:
-            for path in (self.path, self._spare):
+            for path in (self.path, self._spare, *self._older()):
                 if path is not None and path.exists():
                     while _cleaned(path, self._erasures):
                         pass
@@ -305,6 +315,15 @@ class ModelHolder:
             log.warning("a model still has people who were erased: %s", error, extra={"event": "erasure_incomplete"})
             return False
         return True
+
+
+def _is_model(file: Path) -> bool:
+    """Tell whether a file whose name could be a version's is a model at all."""
+    try:
+        origin_in(file)
+    except ModelFileError:
+        return False
+    return True
 
 
 def _cleaned(path: Path, erasures: Erasures) -> bool:
