@@ -22,7 +22,8 @@ from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.settings import ServiceSettings
 from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.versions import new_version, prune, switch
-from cofactor.errors import CofactorError, ModelFileError
+from cofactor.errors import CofactorError
+from cofactor.model.storage import open_model
 
 __all__ = ["Outcome", "Refits", "refit_once", "refit_regularly"]
 
@@ -98,14 +99,9 @@ class Refits:
         OSError
             If the model's folder cannot be written.
         """
-        before = self._settings.model.resolve()
+        open_model(version)
         switch(self._settings.model, version)
-        try:
-            self._models.reload()
-        except ModelFileError:
-            if before.is_file() and before != self._settings.model.absolute():
-                switch(self._settings.model, before)
-            raise
+        self._models.reload()
         self._announce()
 
 

@@ -1,6 +1,7 @@
 """The model being served, with what responses need of it; a new one is loaded and checked before it takes over."""
 
 import contextlib
+import copy
 import datetime
 import functools
 import logging
@@ -15,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.apps.web.erasures import Erasures
+from cofactor.apps.web.house_rules import NO_HOUSE_RULES, HouseRules, house_rules
 from cofactor.apps.web.item_index import ItemIndex
 from cofactor.apps.web.names import row_named
 from cofactor.apps.web.renewal import News, renewed
@@ -48,6 +50,8 @@ class ServedModel:
     scale : Scale
     erasures : Erasures
         Whom it no longer knows, though it may have them.
+    house : HouseRules
+        The rules for all lists.
     latest : float, optional
         When the latest rating was that it has taken up since the training, in seconds since 1970.
     loaded_at : float
@@ -62,6 +66,7 @@ class ServedModel:
     items: ItemIndex
     scale: Scale
     erasures: Erasures = field(default_factory=Erasures)
+    house: HouseRules = NO_HOUSE_RULES
     latest: float | None = None
     loaded_at: float = field(default_factory=time.time)
     warmed: threading.Event = field(default_factory=threading.Event)
@@ -142,6 +147,7 @@ class ServedModel:
             "years": _range(self.items.years),
             "raters": _twentieths(self.items.raters),
             "trend": self._trend,
+            "rules": self.house.summary(),
         }
 
     @property
@@ -198,15 +204,25 @@ def load_served(path: Path, erasures: Erasures | None = None) -> ServedModel:
 
 
 def taking_up(base: ServedModel, news: News) -> ServedModel:
-    """Return what is served of a model and of what came since; the model itself where nothing did."""
+    """Return what is served of a model and of what came since, rules too; the model itself where nothing did."""
+    made = _with_news(base, news)
+    if not news.rules:
+        return made
+    ruled = copy.copy(made)  # with all that is derived from the model, which rules do not change
+    object.__setattr__(ruled, "house", house_rules(news.rules.values(), ruled.items.rows, ruled.attributes))
+    return ruled
+
+
+def _with_news(base: ServedModel, news: News) -> ServedModel:
     model = renewed(base.model, news, base.scale)
     if model is base.model:
         return base
     same = model.items is base.model.items and model.metadata is base.model.metadata
     items = base.items.with_popularity_of(model) if same else ItemIndex(model)
     made = ServedModel(
-        model, news.digest(base.digest, model), items, base.scale, base.erasures, news.latest, base.loaded_at
-    )
+        model, news.digest(base.digest, model), items, base.scale, base.erasures, latest=news.latest,
+        loaded_at=base.loaded_at,
+    )  # fmt: skip
     if same and model.item_vectors is base.model.item_vectors:
         made.__dict__["plane"] = base.plane  # which takes a while
     return made
