@@ -114,7 +114,7 @@ def test_someone_is_looked_up_and_their_list_tried_without_a_rating(console, vis
     page.wait_for_function(
         "() => document.querySelector(\"[aria-label='List'] thead\").textContent.includes('Against')"
     )
-    assert [row[1] for row in cells(page, "List")] != [row[1] for row in before]
+    assert [row[0] for row in cells(page, "List")] != [row[0] for row in before]
     assert console.ratings("ann") == {"i0": 5.0, "i2": 5.0, "i4": 5.0}
     with page.expect_download() as started:
         page.click("text=Export")

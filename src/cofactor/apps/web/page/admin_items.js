@@ -145,6 +145,11 @@ function ruleForm(path, found, again, problem) {
     value: "1",
     required: true,
   });
+  const { pin, boost } = found.rule?.rule ?? {};
+  if (pin || boost) {
+    kind.value = pin ? "pin" : boost > 0 ? "up" : "down";
+    places.value = pin ?? Math.abs(boost);
+  }
   const placesField = field("Places", places);
   const fits = () => {
     placesField.hidden = kind.value === "hide";

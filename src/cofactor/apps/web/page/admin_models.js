@@ -57,6 +57,11 @@ export async function showModels(_, again) {
     ),
     panel(
       "Versions",
+      make(
+        "p",
+        { class: "quiet" },
+        "Figures of versions are of different ratings: what compares two is the difference.",
+      ),
       table(
         "Versions of the model",
         [

@@ -5,7 +5,8 @@ import { askAdmin } from "./admin_session.js";
 import { drawn, make } from "./elements.js";
 import { count, number } from "./words.js";
 
-const WIDTH = 560;
+const WIDTH = 360;
+const CHART_HEIGHT = 90;
 
 /** Return the parts of the overview. */
 export async function showOverview(_, again) {
@@ -62,7 +63,8 @@ function modelPanel({ served, refitting, refit_every: every, workers }) {
       Age: served.age_seconds == null ? "unknown" : lasting(served.age_seconds),
       "Served for": lasting(served.loaded_seconds),
       Holds: [
-        count(served.ratings, "rating"), `of ${count(served.items, "item")}`,
+        count(served.ratings, "rating"),
+        `of ${count(served.items, "item")}`,
         `by ${count(served.users, "person", "people")}`,
       ].join(" "),
       Refits: refitting ? "one is running" : every ? `every ${lasting(every)}` : "when somebody asks",
@@ -141,25 +143,26 @@ function daysPanel(days) {
   if (!days) return panel("Ratings a day", make("p", { class: "problem" }, "The ratings store does not answer."));
   const most = Math.max(...days.map((day) => day.ratings), 1);
   const wide = WIDTH / days.length;
+  const [base, tall] = [CHART_HEIGHT - 2, CHART_HEIGHT - 10];
   const total = days.reduce((sum, day) => sum + day.ratings, 0);
   const chart = drawn(
     "svg",
     {
       class: "chart",
-      viewBox: `0 0 ${WIDTH} 130`,
+      viewBox: `0 0 ${WIDTH} ${CHART_HEIGHT}`,
       role: "img",
       "aria-label": `${count(total, "rating")} in ${days.length} days, at most ${number(most)} a day`,
     },
     days.map((day, at) =>
       drawn("rect", {
-        class: "bar",
+        class: "column",
         x: at * wide + 1,
         width: wide - 2,
-        y: 120 - (110 * day.ratings) / most,
-        height: (110 * day.ratings) / most,
+        y: base - (tall * day.ratings) / most,
+        height: (tall * day.ratings) / most,
       }),
     ),
-    drawn("line", { class: "base", x1: 0, x2: WIDTH, y1: 120.5, y2: 120.5 }),
+    drawn("line", { class: "base", x1: 0, x2: WIDTH, y1: base + 0.5, y2: base + 0.5 }),
   );
   return panel(
     "Ratings a day",

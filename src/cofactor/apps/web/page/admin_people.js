@@ -117,12 +117,12 @@ function history(user, person, listPlace, problem) {
 
 function listTable(list, without = 0) {
   const rows = list.items.map((item) => [
-    `${item.position}`,
     link(item),
+    `${item.position}`,
     without ? movedInWords(item) : item.pinned ? "pinned" : "",
     (item.reasons ?? []).map((reason) => shownTitle(reason)).join(", ") || (list.popular ? "popular" : ""),
   ]);
-  return table("List", ["Place", "<Title", without ? "<Against now" : "<Rule", "<Because of"], rows);
+  return table("List", ["Title", "Place", without ? "<Against now" : "<Rule", "<Because of"], rows);
 }
 
 function link(item) {

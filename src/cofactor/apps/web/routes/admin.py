@@ -5,10 +5,10 @@ Everything under ``/v1/admin`` needs a token, where the service has any: `Access
 
 import dataclasses
 import time
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
@@ -36,6 +36,9 @@ By = Annotated[
     Query(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$", description="Who asks.", examples=["ann"]),
 ]
 
+_Name = Annotated[
+    str, Path(max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$", description="A version's file name, as they are listed.")
+]
 _Figure = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
@@ -220,7 +223,7 @@ async def refit(
 
 
 @router.post("/models/{name}/serve", response_model=Switched, responses={409: PROBLEMS[422]})
-async def switch(request: Request, name: str) -> Response:
+async def switch(request: Request, name: _Name) -> Response:
     """Serve a version of the model, an older one too. If it is not a sound model, nothing changes."""
     service = service_of(request)
     chosen = next((file for file in versions_of(service.settings.model) if file.name == name), None)
@@ -267,11 +270,14 @@ def _jobs(service: Service) -> list[dict[str, Any]]:
         {"name": name, "failing": problem, "ended_seconds": None if ended is None else max(now - ended, 0.0)}
         for name, (problem, ended) in service.health.jobs.items()
     ]
-    refit = {"name": "refit", "failing": "see the log" if service.refits.failing else None, "ended_seconds": None}
+    origin = service.models.current.model.origin
+    trained = timestamp_of(origin.trained_at) if origin.asked_by else None  # which only refits know
+    failing = "see the log" if service.refits.failing else None
+    refit = {"name": "refit", "failing": failing, "ended_seconds": None if trained is None else seconds_since(trained)}
     return [*jobs, refit]
 
 
-def _versions(model: Path) -> list[dict[str, Any]]:
+def _versions(model: FilePath) -> list[dict[str, Any]]:
     served = served_version(model)
     return sorted((_version(file, file == served) for file in versions_of(model)), key=_recency, reverse=True)
 
@@ -280,7 +286,7 @@ def _recency(version: dict[str, Any]) -> tuple[str, str]:
     return version["trained_at"] or "", version["name"]
 
 
-def _version(file: Path, served: bool) -> dict[str, Any]:
+def _version(file: FilePath, served: bool) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(
         ("solver", "settings", "metrics", "trained_at", "asked_by", "trial", "problem")
     )
