@@ -90,7 +90,8 @@ def test_a_refit_is_asked_for_served_and_rolled_back(make_client, served):
     assert back["version"] == listed["versions"][1]["name"]
     assert client.get("/v1/model").json()["users"] == old["users"]
     assert [one["served"] for one in client.get("/v1/admin/models").json()["versions"]] == [False, True]
-    assert client.post("/v1/admin/models/..%2Fserved.safetensors/serve").status_code == 404
+    assert client.post("/v1/admin/models/..%2Fserved.safetensors/serve").status_code == 422
+    assert client.post("/v1/admin/models/other.safetensors/serve").status_code == 404
 
 
 def test_a_version_that_is_no_model_is_listed_as_that_and_not_switched_to(make_client, served):
