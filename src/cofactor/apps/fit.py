@@ -80,6 +80,7 @@ def fit(
         fitted = train(made, learnt, test, lambda epoch: bar(epoch.number / epoch.planned, _figures(epoch)))
         bar(None, "measuring what is popular")
         beside = _baselines(fitted, learnt, test)
+        fitted = fitted.beside_a_baseline(learnt, test, "random" if split in ("random", "per-user") else "newest")
         notes = _notes(fitted, beside)
     result = fitted.to_json(None if output is None else fitted.model.save(output))
     if json_output:
@@ -184,6 +185,16 @@ class Fitted:
     seconds: float
     n_train: int
     report: "Report | None"
+
+    def beside_a_baseline(self, learnt: "Interactions", test: "Interactions | None", held_out: str) -> "Fitted":
+        """Return the same with the trial in the model's origin: its main figure with its interval, and a baseline's."""
+        from cofactor.evaluation.trials import held_out_trial
+
+        if self.report is None or test is None:
+            return self
+        found = held_out_trial(self.model, self.report, learnt, test, held_out)
+        origin = dataclasses.replace(self.model.origin, trial=found)
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, origin=origin))
 
     def to_json(self, saved: Path | None) -> dict[str, Any]:
         """Return how the fit went, with the path of the saved model, as JSON can hold it."""

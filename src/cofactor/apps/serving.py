@@ -1,9 +1,11 @@
 """The commands around the service: ``serve`` starts it, ``refit`` retrains a model with the stored ratings."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +14,11 @@ import typer
 from cofactor.apps import show
 from cofactor.apps.options import DATA_OPTIONS, Json, ModelPath, data_options, taking
 from cofactor.apps.outputs import check_output
-from cofactor.errors import SettingError, missing_extra
+from cofactor.errors import CofactorError, SettingError, missing_extra
 
 if TYPE_CHECKING:
     from cofactor.apps.web.settings import ServiceSettings
+    from cofactor.model.origin import Trial
 
 __all__ = ["Ratings", "check_extra", "refit", "seconds_of", "serve"]
 
@@ -27,6 +30,11 @@ Ratings = Annotated[
         show_default="a file beside the model",
     ),
 ]
+
+
+class WorseModelError(CofactorError):
+    """A new model is significantly worse than the one that it was to replace."""
+
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -49,7 +57,10 @@ def serve(
     ] = None,
     workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
     refit_every: Annotated[
-        str | None, typer.Option(help="Retraining interval, such as 6h; the new model is then served.")
+        str | None,
+        typer.Option(
+            help="Retraining interval, such as 6h; the new model is then served unless it is significantly worse."
+        ),
     ] = None,
 ) -> None:
     """Serve a model: an HTTP API, and a page where people rate and get recommendations."""
@@ -81,6 +92,13 @@ def refit(
     *,
     ratings: Ratings = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to save the new model.")] = None,
+    if_better: Annotated[
+        bool, typer.Option("--if-better", help="Save no model that is significantly worse on the newest ratings.")
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure it on the newest ratings, held out, and note that in the model.")
+    ] = False,
+    asked_by: Annotated[str, typer.Option(help="Who asks for it; noted in the model.")] = "",
     json_output: Json = False,
     **options: Any,
 ) -> None:
@@ -104,17 +122,54 @@ def refit(
         newer = None
         if data is not None:
             newer = open_data(data, progress=not json_output, notify=show.note, **data_options(options))
-        fitted = save_without_erased(retrain(loaded, stored, newer), store, output)
+        watch = partial(_watch, output, if_better, json_output) if if_better or measure else None
+        fitted = save_without_erased(retrain(loaded, stored, newer, asked_by=asked_by, watch=watch), store, output)
     except StoreAway as error:
         raise StoreAway(f"the ratings cannot be read: check --ratings, and that its database runs ({error})") from None
     counts = {"n_users": fitted.n_users, "n_train": int(fitted.seen.nnz), "n_stored": len(stored.ratings)}
     before = {"n_users_before": loaded.n_users, "n_train_before": int(loaded.seen.nnz)}
     if json_output:
-        show.as_json({"model": str(output), "solver": fitted.origin.solver, **counts, **before})
+        tried = fitted.origin.trial
+        trial = {} if watch is None else {"trial": None if tried is None else dataclasses.asdict(tried)}
+        show.as_json({"model": str(output), "solver": fitted.origin.solver, **counts, **before, **trial})
         return
     show.say(f"{fitted!r}, trained on {counts['n_train']:,} ratings; before: {before['n_train_before']:,}")
     show.say(f"of {counts['n_stored']:,} stored ratings in {store}")
     show.say(f"saved to {output}; to serve it, reload the service: kill -HUP PID, or POST /v1/admin/reload")
+
+
+def _watch(output: Path, if_better: bool, quiet: bool, trial: "Trial | None") -> None:
+    """Say how a training did on the newest ratings, and end the work there if it is worse and must not be."""
+    if not quiet:
+        for line in _in_words(trial):
+            show.say(line)
+    if trial is not None and trial.worse and if_better:
+        raise WorseModelError(
+            f"the new model is significantly worse on the newest ratings, so {output} is not written: "
+            f"{_gap(trial)}; leave --if-better out to save it all the same"
+        )
+
+
+def _in_words(trial: "Trial | None") -> list[str]:
+    if trial is None:
+        return ["too few ratings to hold out: nothing was measured"]
+    stretch = "the newest" if trial.held_out == "newest" else "random, since the data have no times"
+    known = f"{trial.metric} {_figure(trial.figure)}"
+    if trial.baseline is not None:
+        known += f", {'popular items' if trial.metric != 'rmse' else 'biases alone'} {_figure(trial.baseline)}"
+    lines = [f"on {trial.n_test:,} ratings held out, {stretch}: {known}"]
+    return lines if trial.difference is None else [*lines, f"against the model before: {_gap(trial)}"]
+
+
+def _figure(figure: tuple[float, float, float]) -> str:
+    mean, low, high = figure
+    return f"{mean:.4f} ({low:.4f} to {high:.4f})"
+
+
+def _gap(trial: "Trial") -> str:
+    assert trial.difference is not None
+    mean, low, high = trial.difference
+    return f"{trial.metric} {mean:+.4f} ({low:+.4f} to {high:+.4f}), p = {trial.p_value:.4f}, {trial.n_users:,} users"
 
 
 def seconds_of(text: str) -> float:

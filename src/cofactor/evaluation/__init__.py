@@ -9,6 +9,7 @@ from cofactor.evaluation.held_out import without_training_rows
 from cofactor.evaluation.protocols import evaluate_by_fold_in, evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate
 from cofactor.evaluation.significance import Difference, better
+from cofactor.evaluation.trials import Trial, trial
 
 if TYPE_CHECKING:
     from cofactor.evaluation.html_report.build import report_page
@@ -18,6 +19,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "Report",
+    "Trial",
     "Tuned",
     "better",
     "calibration",
@@ -28,6 +30,7 @@ __all__ = [
     "evaluate_sampled",
     "exposure",
     "report_page",
+    "trial",
     "tune",
     "without_training_rows",
 ]

@@ -15,7 +15,7 @@ from cofactor.errors import CofactorError
 from cofactor.model import trend
 from cofactor.model.factors import Factors, needs_every_draw, parameters_of
 from cofactor.model.objectives.objective import need
-from cofactor.model.origin import Origin
+from cofactor.model.origin import Origin, Trial
 from cofactor.model.side_features import NEW_ITEMS
 
 __all__ = ["UNSOUND", "check_loaded", "history_from", "number_from", "origin_from", "reason_of"]
@@ -54,9 +54,11 @@ def history_from(stored: Any) -> dict[str, tuple[float, ...]]:
 def origin_from(stored: Any) -> Origin:
     """Return where a model comes from; raises TypeError or ValueError where that is not made of texts and settings."""
     origin = Origin(**stored)
-    texts = (origin.solver, origin.data, origin.trained_at, origin.version)
+    texts = (origin.solver, origin.data, origin.trained_at, origin.version, origin.asked_by)
     if not all(isinstance(text, str) and len(text) <= _LONGEST_TEXT for text in texts):
         raise TypeError("the model's origin is not made of texts")
+    if not isinstance(origin.trial, Trial | None):
+        raise TypeError("the trial of the model is none")
     if not isinstance(origin.settings, dict) or not all(map(_is_setting, origin.settings.values())):
         raise TypeError("the settings of the model's solver are no settings")
     return dataclasses.replace(origin, metrics={name: _figure(value) for name, value in origin.metrics.items()})

@@ -4,11 +4,10 @@ Nothing in the file is ever executed. Whatever a file claims is checked before i
 hostile one ends in one clear error, without memory being given to what it promises.
 """
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
@@ -30,11 +29,14 @@ from cofactor.model.cards import UNSOUND, check_loaded, history_from, number_fro
 from cofactor.model.factors import Factors
 from cofactor.model.folder import is_model_folder, load_folder
 from cofactor.model.objectives import objective_from
+from cofactor.model.origin import Origin
 from cofactor.model.packed_tables import numbers_of, packed_tables, packed_texts, texts_of, unpacked_tables
 from cofactor.model.tensors import opened_tensors, write_tensors
 from cofactor.model.upgrade import upgraded
 
-__all__ = ["FORMAT_VERSION", "load", "open_model", "save"]
+__all__ = ["FORMAT_VERSION", "load", "open_model", "origin_in", "save"]
+
+Result = TypeVar("Result")
 
 FORMAT_VERSION = 3
 """Version 3 knows of time and of features; a model without either is written as version 2, which older readers read.
@@ -80,7 +82,7 @@ def save(model: Factors, path: str | os.PathLike[str]) -> Path:
         **({} if model.timing is None else {"timing": model.timing.to_dict()}),
         **({"tables": tables.schema} if tables.schema else {}),
         **({"features": side_features.stored(model.features)} if model.features else {}),
-        "origin": dataclasses.asdict(model.origin),
+        "origin": model.origin.to_dict(),
         "history": {name: list(values) for name, values in model.history.items()},
     }
     with replacing(target) as beside:
@@ -131,11 +133,32 @@ def open_model(path: str | os.PathLike[str]) -> Factors:
     return _read(path_of(path), np.asarray)
 
 
+def origin_in(path: str | os.PathLike[str]) -> Origin:
+    """Read from the head of a model's file where the model comes from; nothing else of the file is read or checked.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not the head of a model that this cofactor reads.
+    """
+    source = path_of(path)
+
+    def read() -> Origin:
+        return origin_from(_card(opened_tensors(source, ModelFileError, _REMEDY).metadata, source)["origin"])
+
+    return _refusing(source, read)
+
+
 def _read(source: Path, keep: Keep) -> Factors:
     if is_model_folder(source):
         return load_folder(source)
+    return _refusing(source, lambda: _of_file(source, keep))
+
+
+def _refusing(source: Path, read: Callable[[], Result]) -> Result:
+    """Return what comes of reading a file, and say what is wrong with it where that fails."""
     try:
-        return _of_file(source, keep)
+        return read()
     except ModelFileError:
         raise
     except UNSOUND as error:

@@ -17,6 +17,7 @@ from cofactor.apps.web.ratings_table import RatingsTable
 from cofactor.apps.web.refit import refit, save_without_erased, stored_in
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.store import RatingsStore
+from cofactor.apps.web.versions import new_version
 from cofactor.model.origin import Origin
 from cofactor.solvers.retrain import trained_on
 
@@ -84,6 +85,7 @@ def test_a_store_of_the_version_before_is_cleaned_when_it_is_opened(sqlite_url, 
         old.execute("pragma secure_delete = off")  # as it usually is
         old.execute("drop table cofactor_erasures")
         old.execute("drop table cofactor_items")
+        old.execute("drop table cofactor_rules")
         old.execute("update cofactor_version set version_num = '0001'")
         old.execute("insert into cofactor_ratings values (?, 'tea', 5.0, 1, 2)", (GONE,))
         old.commit()
@@ -329,3 +331,12 @@ def test_the_file_that_the_path_says_now_is_cleaned_and_the_path_stays(
     assert all(link.is_symlink() for link in links)
     assert GONE in cf.load(served).users
     store.close()
+
+
+def test_who_is_erased_is_in_no_older_version_either(make_client, served, tmp_path):
+    older = new_version(served)
+    shutil.copy(served, older)
+    (tmp_path / f"{served.stem}-notes.safetensors").write_bytes(b"no model")
+    answer = make_client(served).delete(f"/v1/users/{GONE}").json()
+    assert answer["in_model_file"] is False
+    assert GONE not in {str(user) for user in cf.load(older).users}

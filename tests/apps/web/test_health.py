@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from websupport import until
 
-from cofactor.apps.web import app, refit, store
+from cofactor.apps.web import app, refits, store
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.served_model import ModelHolder, ServedModel
@@ -119,7 +119,7 @@ def test_what_the_store_fails_with_unexpectedly_does_not_end_the_retries(sqlite_
 
 
 def test_retraining_goes_on_after_a_failure_and_says_so(monkeypatch, tmp_path):
-    shared, outcomes = Shared(1), [OSError("no process"), False, True]
+    shared, outcomes = Shared(1), [OSError("no process"), "failed", "served"]
     told = []
 
     def once(*_):
@@ -133,12 +133,12 @@ def test_retraining_goes_on_after_a_failure_and_says_so(monkeypatch, tmp_path):
             raise outcome
         return outcome
 
-    monkeypatch.setattr(refit, "refit_once", once)
+    monkeypatch.setattr(refits, "refit_once", once)
     settings = ServiceSettings(tmp_path / "m", "sqlite:///x", refit_every=1.0)
     object.__setattr__(settings, "refit_every", 0.01)
     signal_of_others = Signal(shared.reload)
     with pytest.raises(KeyboardInterrupt):
-        refit.refit_regularly(settings, shared)
+        refits.refit_regularly(settings, shared)
     assert [one for one in told if one is not None] == [True, True, False]
     assert signal_of_others.received()
 

@@ -230,6 +230,7 @@ def test_a_table_of_a_store_of_the_last_version_is_migrated(tmp_path):
     RatingsStore(url).write("ann", {"tea": 5.0})
     with sqlite3.connect(tmp_path / "old.db") as old:
         old.execute("drop table cofactor_items")
+        old.execute("drop table cofactor_rules")
         old.execute("update cofactor_version set version_num = '0002'")
     items = ItemsStore(RatingsStore(url))
     items.write("tea", {"kind": "green"})

@@ -1,6 +1,7 @@
 """The next model: stored ratings join what the old one was trained on."""
 
 import contextlib
+import dataclasses
 import shutil
 import sqlite3
 
@@ -11,11 +12,13 @@ from clisupport import run
 
 import cofactor as cf
 from cofactor.apps.web.ratings_table import RatingsTable
-from cofactor.apps.web.refit import Stored, merged, refit, refit_once, stored_in
+from cofactor.apps.web.refit import Stored, merged, refit, stored_in
+from cofactor.apps.web.refits import _locked, refit_once
 from cofactor.apps.web.scale import scale_of
 from cofactor.apps.web.store import RatingsStore
+from cofactor.apps.web.versions import KEPT, new_version, prune, switch, versions_of
 from cofactor.errors import SettingError
-from cofactor.solvers import ALS
+from cofactor.solvers import ALS, ImplicitALS
 from cofactor.solvers.retrain import solver_of
 
 
@@ -117,11 +120,14 @@ def test_refit_in_a_process_of_its_own(models, sqlite_url, tmp_path):
     path.write_bytes(models["ranking"].read_bytes())
     store = RatingsStore(sqlite_url)
     store.write("ann", {"i1": 5.0, "i2": 4.0})
-    assert refit_once(path, sqlite_url)
+    assert refit_once(path, sqlite_url, "ann of the shop") == "served"
     new = cf.load(path)
     assert "ann" in new.users
+    assert new.origin.asked_by == "ann of the shop"
+    assert path.is_symlink()
+    assert len(versions_of(path)) == 2
     path.write_bytes(b"garbage")
-    assert not refit_once(path, sqlite_url)
+    assert refit_once(path, sqlite_url) == "failed"
     assert path.read_bytes() == b"garbage"
 
 
@@ -198,3 +204,68 @@ def test_a_rating_off_the_scale_is_left_out_and_does_not_change_the_scale(models
     assert "2 stored ratings are off the model's scale, 1 to 5" in caplog.text
     again = refit(model, Stored(table_of(("ann", "i1", value), ("bob", "i1", 5.0))))
     assert (scale_of(again).low, scale_of(again).high) == (1.0, 5.0)
+
+
+def spoilt(path, source):
+    """Save a good model whose next training will be bad; return its store, with ratings that it does not have."""
+    data = dataclasses.replace(cf.load_dataset("synthetic:200x80x4000"), timestamps=None)
+    old, news = data.split_random(test_fraction=0.1)
+    model = ImplicitALS(rank=4, seed=0).fit(old.binary())
+    settings = {**model.origin.settings, "unobserved_weight": 1e-6, "regularization": 1e-4}
+    origin = dataclasses.replace(model.origin, settings=settings)
+    dataclasses.replace(model, origin=origin).save(path)
+    for row in news.to_frame().iter_rows(named=True):
+        source.setdefault(str(row["user"]), {})[str(row["item"])] = 5.0
+    store = RatingsStore(f"sqlite:///{path.parent}/ratings.db")
+    for user, ratings in source.items():
+        store.write(user, ratings)
+    return f"sqlite:///{path.parent}/ratings.db"
+
+
+def test_a_model_that_is_worse_on_the_newest_ratings_is_not_switched_to_unless_told_so(tmp_path):
+    path = tmp_path / "m.safetensors"
+    url = spoilt(path, {})
+    before = path.read_bytes()
+    told = run("refit", path, "-o", tmp_path / "n.safetensors", "--ratings", url, "--if-better", code=1).stderr
+    assert "significantly worse on the newest ratings" in told
+    assert "ndcg@10 -0." in told
+    assert not (tmp_path / "n.safetensors").exists()
+    assert refit_once(path, url, "ann") == "worse"
+    assert path.read_bytes() == before
+    (kept,) = [file for file in versions_of(path) if file != path]
+    assert cf.load(kept).origin.trial.worse
+    assert refit_once(path, url, "ann", even_if_worse=True) == "served"
+    assert cf.load(path).origin.trial.worse
+    assert cf.load(path).origin.settings["regularization"] == 1e-4
+    remedy = run("refit", path, "-o", tmp_path / "n.safetensors", "--ratings", url).stdout  # as the error says
+    assert "saved to" in remedy
+
+
+def test_versions_are_kept_switched_and_pruned(models, tmp_path):
+    path = tmp_path / "served [1].safetensors"
+    shutil.copy(models["ranking"], path)
+    shutil.copy(models["other"], tmp_path / "served [1]-by hand.safetensors")
+    shutil.copy(models["other"], tmp_path / "served 1-other.safetensors")
+    for day in range(1, 13):
+        version = new_version(path, 86_400.0 * day)
+        shutil.copy(models["other"], version)
+    oldest = tmp_path / "served [1]-19700102-000000.safetensors"
+    switch(path, oldest)
+    assert path.resolve() == oldest
+    assert cf.load(path).digest == cf.load(models["other"]).digest
+    first = next(file for file in versions_of(path) if file.read_bytes() == models["ranking"].read_bytes())
+    prune(path)
+    left = versions_of(path)
+    assert len(left) == KEPT + 2  # and the one by hand, and the one that is served
+    assert oldest in left
+    switch(path, first)
+    assert cf.load(path).digest == cf.load(models["ranking"]).digest
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_one_refit_runs_at_a_time(models, tmp_path, sqlite_url):
+    path = shutil.copy(models["ranking"], tmp_path / "m.safetensors")
+    with _locked(path) as lock:
+        assert lock is not None
+        assert refit_once(path, sqlite_url) == "busy"
+    assert len(versions_of(path)) == 1

@@ -79,7 +79,7 @@ def test_the_newest_migration_is_the_one_that_is_checked_for():
 def test_the_migrated_tables_are_those_of_the_code(store):
     store.since(-1)
     found = sql.inspect(store._opened())
-    for table in (schema.RATINGS, schema.STATE, schema.ERASURES):
+    for table in (schema.RATINGS, schema.STATE, schema.ERASURES, schema.ITEMS, schema.RULES):
         columns = {column["name"]: column for column in found.get_columns(table.name)}
         assert list(columns) == [column.name for column in table.columns]
         for column in table.columns:
@@ -93,7 +93,7 @@ def test_a_database_of_a_newer_version_is_left_alone(store, store_url):
         connection.execute(sql.text("update cofactor_version set version_num = '9999'"))
     store.close()
     for ask in (lambda: RatingsStore(store_url).since(-1), RatingsStore(store_url).version):
-        with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0003: pip install"):
+        with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0004: pip install"):
             ask()
 
 

@@ -18,7 +18,7 @@ from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.recommendations import warm_rules
 from cofactor.apps.web.responses import ProblemDocument
-from cofactor.apps.web.routes import erasure, explanations, items, lists, operations, page, ratings
+from cofactor.apps.web.routes import admin, admin_lists, erasure, explanations, items, lists, operations, page, ratings
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
@@ -29,7 +29,16 @@ from cofactor.version import __version__
 
 __all__ = ["ROUTERS", "create_app"]
 
-ROUTERS = (lists.router, items.router, explanations.router, ratings.router, erasure.router, operations.router)
+ROUTERS = (
+    lists.router,
+    items.router,
+    explanations.router,
+    ratings.router,
+    erasure.router,
+    operations.router,
+    admin.router,
+    admin_lists.router,
+)
 """All routes but the page's, the most used first."""
 
 SIGNAL_SECONDS = 0.2

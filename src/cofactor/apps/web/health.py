@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 
 __all__ = ["Health"]
@@ -14,6 +15,7 @@ class Health:
 
     def __init__(self) -> None:
         self._failing: dict[str, str] = {}
+        self._ended: dict[str, float] = {}
 
     @contextlib.contextmanager
     def watching(self, work: str) -> Iterator[None]:
@@ -26,8 +28,15 @@ class Health:
             self._failing[work] = type(error).__name__
         else:
             self._failing.pop(work, None)
+            self._ended[work] = time.time()
 
     @property
     def failing(self) -> list[str]:
         """The names of the work that failed the last time it was tried."""
         return sorted(self._failing)
+
+    @property
+    def jobs(self) -> dict[str, tuple[str | None, float | None]]:
+        """All work so far: the kind of error that it failed with the last time, and when it last ended well."""
+        names = sorted({*self._failing, *self._ended})
+        return {name: (self._failing.get(name), self._ended.get(name)) for name in names}

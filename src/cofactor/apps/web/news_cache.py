@@ -5,13 +5,14 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.items_store import Attributes, ItemsStore
 from cofactor.apps.web.ratings_table import Rating
 from cofactor.apps.web.renewal import News
 from cofactor.apps.web.rising import Events, events_in
+from cofactor.apps.web.rules_store import RulesStore, SetRule
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.store import RatingsStore, StoreAway
 
@@ -27,7 +28,7 @@ TREND_SECONDS = 60.0
 
 
 class NewsCache:
-    """The items that were put, and the ratings of those. Its methods may be called from several threads.
+    """The items that were put, the ratings of those, the rules. Its methods may be called from several threads.
 
     Parameters
     ----------
@@ -35,11 +36,12 @@ class NewsCache:
     """
 
     def __init__(self, store: RatingsStore) -> None:
-        self._ratings_store, self._store = store, ItemsStore(store)
+        self._ratings_store, self._store, self._rules_store = store, ItemsStore(store), RulesStore(store)
         self._turn = threading.Lock()
         self._born, self._after = "", -1
         self._items: Mapping[str, Attributes] = {}
         self._ratings: Mapping[str, Mapping[str, float]] = {}
+        self._rules: Mapping[str, SetRule] = {}
         self._events: Events | None = None
         self.items_version = 0
         self.version = 0
@@ -49,10 +51,10 @@ class NewsCache:
     def news(self) -> News:
         """What is known now; it does not change any more."""
         with self._turn:
-            return News(self._items, self._ratings, self._events)
+            return News(self._items, self._ratings, self._events, self._rules)
 
     def read(self, born: str) -> None:
-        """Read what was put since the last time, in the store of a name.
+        """Read what was put and which rules were set since the last time, in the store of a name.
 
         Raises
         ------
@@ -61,8 +63,8 @@ class NewsCache:
         """
         self.written = True
         after = self._after if born == self._born else -1
-        changes = self._store.since(after)
-        if not changes and born == self._born:
+        changes, rules = self._store.since(after), self._rules_store.since(after)
+        if not (changes or rules) and born == self._born:
             return
         put = {change.item: change.attributes for change in changes}
         rated = self._store.ratings_of(item for item, attributes in put.items() if attributes is not None)
@@ -74,7 +76,12 @@ class NewsCache:
                 self._ratings = {}
             self._add(rated)
             self._ratings = {item: users for item, users in self._ratings.items() if item in self._items}
-            self._born, self._after = born, max([after, *(change.revision for change in changes)])
+            known = {} if born != self._born else self._rules
+            self._rules = {**known, **{rule.item: rule for rule in rules}}
+            self._born, self._after = (
+                born,
+                max([after, *(one.revision for one in changes), *(one.revision for one in rules)]),
+            )
             self.items_version += 1
 
     def read_events(self, half_life: float) -> None:
@@ -148,6 +155,11 @@ class Renewal:
     def put(self) -> Mapping[str, Attributes]:
         """The items that were put, as last read."""
         return self._cache.news.items
+
+    @property
+    def rules(self) -> Collection[SetRule]:
+        """The rules for all lists as last read, those taken back too."""
+        return self._cache.news.rules.values()
 
     @property
     def _wanted(self) -> tuple[int, int]:

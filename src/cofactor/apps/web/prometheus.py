@@ -1,16 +1,18 @@
 """Counters for Prometheus, summed over all processes of a service: each has its own in shared memory."""
 
 import bisect
+import datetime
 import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cofactor.apps.web.shared import Shared
 
-__all__ = ["BUCKETS", "Metrics", "resident_bytes", "seconds_since"]
+__all__ = ["BUCKETS", "Metrics", "resident_bytes", "seconds_since", "timestamp_of"]
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Upper bounds of the latency buckets, in seconds."""
@@ -69,11 +71,42 @@ class Metrics:
             lines += [f"# TYPE cofactor_{name} gauge", _sample(name, told, f"{value:.10g}")]
         return "\n".join(lines) + "\n"
 
+    def by_route(self) -> list[dict[str, Any]]:
+        """Return how many requests each route has had, how many were refused or failed, and how long they took."""
+        numbers = self._total()[: len(self._routes) * (_SUM + 1)].reshape(len(self._routes), _SUM + 1)
+        return [
+            _route_figures(route, row) for route, row in zip(self._routes, numbers, strict=True) if row[:_CLASSES].any()
+        ]
+
     def _total(self) -> np.ndarray:
         if self._shared is None:
             return self._numbers
         total: np.ndarray = self._shared.counters()[:, : len(self._numbers)].sum(axis=0)
         return total
+
+
+def _route_figures(route: str, numbers: np.ndarray) -> dict[str, Any]:
+    counts = np.cumsum(numbers[_CLASSES:_SUM])
+    quantiles = {f"p{percent}_ms": _quantile(counts, percent / 100) for percent in (50, 95, 99)}
+    answered = {"requests": int(numbers[:_CLASSES].sum()), "refused": int(numbers[3]), "failed": int(numbers[4])}
+    return {"route": route, **answered, **quantiles}
+
+
+def _quantile(counts: np.ndarray, share: float) -> float | None:
+    """Return a quantile in milliseconds, between the bounds of its bucket; None beyond the last bound.
+
+    Examples
+    --------
+    >>> counts = np.array([0, 0, 0, 0, 10, 10, 10, 10, 10, 10, 10])
+    >>> _quantile(counts, 0.5), _quantile(counts + np.arange(11) // 10 * 90, 0.95)
+    (17.5, None)
+    """
+    place = int(np.searchsorted(counts, share * counts[-1]))
+    if place >= len(BUCKETS):
+        return None
+    below = counts[place - 1] if place else 0
+    low, high = (BUCKETS[place - 1] if place else 0.0), BUCKETS[place]
+    return round(1000 * (low + (high - low) * float((share * counts[-1] - below) / (counts[place] - below))), 2)
 
 
 def _histogram(route: str, numbers: np.ndarray) -> list[str]:
@@ -99,6 +132,14 @@ def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def timestamp_of(text: str) -> float | None:
+    """Return an ISO time in seconds since 1970; None if it is not one."""
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
 
 
 def seconds_since(moment: float) -> float:

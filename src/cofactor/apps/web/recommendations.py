@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cofactor.apps.web.house_rules import Placing
 from cofactor.apps.web.item_index import ItemFilters
 from cofactor.apps.web.list_rules import NO_RULES, ListRules, naming
 from cofactor.apps.web.profiles import NOBODY, Profile
@@ -34,6 +35,8 @@ class ServiceListRequest:
     rules : ListRules
     reasons : int
         How many ratings to name for each item that raised its score.
+    placing : Placing, optional
+        Comes last: the service's own rules for items.
     """
 
     n: int = 10
@@ -43,11 +46,13 @@ class ServiceListRequest:
     by: By = "mean"
     rules: ListRules = NO_RULES
     reasons: int = 0
+    placing: Placing | None = None
 
     @functools.cached_property
     def ranking(self) -> ListRequest:
         """What the library is asked for, once the filters have become item rows."""
-        return ListRequest(n=self.n, by=self.by, rerank=self.rules.rerankers)
+        placed = () if self.placing is None else (self.placing,)
+        return ListRequest(n=self.n, by=self.by, rerank=(*self.rules.rerankers, *placed))
 
 
 def check(served: ServedModel, request: ServiceListRequest) -> None:
@@ -86,9 +91,13 @@ def recommended(
         As `check` does.
     """
     check(served, request)
+    request = served.house.applied(request)
     allowed = _allowed(served, request)
     rows, scores = _best(served, profile, request, allowed)
     items = _described(served, rows, scores)
+    for item, row in zip(items, rows, strict=True):
+        if row in served.house.pinned:
+            item["pinned"] = True
     if before is not None:
         was = _positions(served, before, rows, allowed, request)
         for item, old in zip(items, was, strict=True):
@@ -110,8 +119,8 @@ def warm_rules(served: ServedModel) -> None:
 
 def _allowed(served: ServedModel, request: ServiceListRequest) -> np.ndarray | None:
     """Return the sorted rows that a list may hold; None if all may."""
-    passing, holds = served.items.rows_passing(request.filters), _where(served, request)
-    if request.candidates is None and not request.exclude and holds is None:
+    passing, holds, hidden = served.items.rows_passing(request.filters), _where(served, request), served.house.hidden
+    if request.candidates is None and not request.exclude and holds is None and not len(hidden):
         return passing
     mask = np.full(served.model.n_items, passing is None)
     if passing is not None:
@@ -123,6 +132,7 @@ def _allowed(served: ServedModel, request: ServiceListRequest) -> np.ndarray | N
         chosen[served.items.known(request.candidates)] = True
         mask &= chosen
     mask[served.items.known(request.exclude)] = False
+    mask[hidden] = False
     return np.flatnonzero(mask)
 
 
@@ -164,6 +174,7 @@ def positions_of(
 
     Without rules that is the whole list, however long a list is asked for.
     """
+    request = served.house.applied(request)
     allowed = _allowed(served, request)
     return [_positions(served, profile, [item], allowed, request)[0] or None for profile in profiles]
 
@@ -219,8 +230,7 @@ def similar(served: ServedModel, row: int, n: int, where: str | None = None) -> 
     FieldError
         If the condition does not fit what is known of the items.
     """
-    holds = _where(served, ServiceListRequest(rules=ListRules(where=where)))
-    chosen = None if holds is None else np.flatnonzero(holds)
+    chosen = _allowed(served, ServiceListRequest(rules=ListRules(where=where)))
     near = nearest(parameters_of(served.model), "item", row, n, chosen)
     items = _described(served, near.items.tolist(), near.scores.astype(float).tolist())
     return {**served.label, "item": served.items.ids[row], "title": served.items.titles[row], "items": items}

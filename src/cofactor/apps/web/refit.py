@@ -2,12 +2,8 @@
 
 import dataclasses
 import logging
-import os
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -15,21 +11,19 @@ from types import MappingProxyType
 import numpy as np
 
 from cofactor.apps.web.erasures import Erasures
-from cofactor.apps.web.health import Health
 from cofactor.apps.web.items_store import Attributes, ItemsStore
 from cofactor.apps.web.ratings_table import RatingColumns, RatingsTable
 from cofactor.apps.web.renewal import put_table
 from cofactor.apps.web.scale import scale_of
-from cofactor.apps.web.settings import ServiceSettings
-from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import RatingsStore
 from cofactor.data.interactions import Interactions
 from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Vocabulary
+from cofactor.evaluation.trials import Trial, trial
 from cofactor.model.factors import Factors, evolved
 from cofactor.solvers.retrain import solver_of, trained_on
 
-__all__ = ["Stored", "merged", "refit", "refit_regularly", "save_without_erased", "stored_in"]
+__all__ = ["Stored", "merged", "refit", "save_without_erased", "stored_in"]
 
 log = logging.getLogger("cofactor.web")
 
@@ -56,7 +50,14 @@ class Stored:
     times: RatingsTable | None = None
 
 
-def refit(model: Factors, stored: Stored, data: Interactions | None = None) -> Factors:
+def refit(
+    model: Factors,
+    stored: Stored,
+    data: Interactions | None = None,
+    *,
+    asked_by: str = "",
+    watch: Callable[[Trial | None], None] | None = None,
+) -> Factors:
     """Train a model again, with the ratings stored since, and without those who were erased.
 
     Parameters
@@ -66,20 +67,30 @@ def refit(model: Factors, stored: Stored, data: Interactions | None = None) -> F
     stored : Stored
     data : Interactions, optional
         Newer training data.
+    asked_by : str
+        Who asked for it; kept in the model's origin.
+    watch : callable, optional
+        If given, the training is first tried on the newest ratings, as `cofactor.evaluation.trial` does, and this is
+        told how that went. What it raises ends the work before the model is trained on everything.
 
     Raises
     ------
     SettingError
         If the model does not say how it was trained.
     """
-    solver = solver_of(model)
-    data = None if data is None else stored.erasures.taken_out_of_data(data)
-    trained: Factors = solver.fit(
-        merged(stored.erasures.taken_out_of(model), stored.ratings, data, stored.put, stored.times)
-    )
-    erasures = stored.erasures
+    solver, erasures = solver_of(model), stored.erasures
+    data = None if data is None else erasures.taken_out_of_data(data)
+    model = erasures.taken_out_of(model)
+    everything = merged(model, stored.ratings, data, stored.put, stored.times)
+    found = None
+    if watch is not None:
+        found = trial(solver, everything, model)
+        watch(found)
+    trained: Factors = solver.fit(everything)
     name = (erasures.born, erasures.revision) if erasures.born else None
-    return evolved(trained, origin=dataclasses.replace(trained.origin, store=name))
+    metrics = {} if found is None else {found.metric: found.figure[0]}
+    origin = dataclasses.replace(trained.origin, store=name, trial=found, asked_by=asked_by, metrics=metrics)
+    return evolved(trained, origin=origin)
 
 
 def save_without_erased(model: Factors, store: RatingsStore, path: Path) -> Factors:
@@ -246,32 +257,3 @@ def _rows_of(users: Vocabulary, names: set[str]) -> Mapping[str, int]:
         known = {name: identifier for name, identifier in known.items() if isinstance(identifier, int)}
     found = users.find(list(known.values())) if known else np.empty(0, np.int32)
     return {name: int(row) for name, row in zip(known, found, strict=True) if row >= 0}
-
-
-def refit_regularly(settings: ServiceSettings, shared: Shared) -> None:
-    """Retrain at the interval of the settings, in a process of low priority, and have the new model served."""
-    pause, health, signal = threading.Event(), Health(), Signal(shared.reload)
-    while not pause.wait(settings.refit_every):
-        worked = False
-        with health.watching("refit"):
-            worked = refit_once(settings.model, settings.ratings)
-        shared.refit_failing.value = not worked
-        if worked:
-            signal.send()
-
-
-def refit_once(model: Path, ratings: str | None) -> bool:
-    """Retrain a model's file in a process of its own; tell whether it worked."""
-    environment = {**os.environ, "COFACTOR_RATINGS": ratings or ""}  # not an argument, which everybody could read
-    code = "import os, sys; os.nice(10); from cofactor.apps.cli import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "refit", str(model), "-o", str(model), "--json"]
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        log.error("retraining failed: %s", reason[:500], extra={"event": "refit_failed"})
-        return False
-    log.info("retrained", extra={"event": "refitted"})
-    return True

@@ -19,6 +19,7 @@ from cofactor.apps.web.item_attributes import UnfitAttribute, fitting, frame_of
 from cofactor.apps.web.items_store import Attributes
 from cofactor.apps.web.names import row_named
 from cofactor.apps.web.rising import Events, with_rising
+from cofactor.apps.web.rules_store import SetRule
 from cofactor.apps.web.scale import Scale
 from cofactor.data.metadata import Metadata
 from cofactor.data.vocabulary import Id, Vocabulary
@@ -43,11 +44,14 @@ class News:
         Of these, by item and user.
     events : Events, optional
         What was rated of late, for what is rising.
+    rules : mapping of str to SetRule
+        The rules for all lists, by item; those taken back too.
     """
 
     items: Mapping[str, Attributes] = field(default_factory=dict)
     ratings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     events: Events | None = None
+    rules: Mapping[str, SetRule] = field(default_factory=dict)
 
     @property
     def latest(self) -> float | None:

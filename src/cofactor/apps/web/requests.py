@@ -18,7 +18,10 @@ from cofactor.apps.web.recommendations import ServiceListRequest
 
 __all__ = [
     "KNOWN_PARAMETERS_ONLY",
+    "MAX_IDS",
+    "MAX_N",
     "SLASH",
+    "Column",
     "DirectRoute",
     "ItemId",
     "ItemPath",
@@ -69,7 +72,7 @@ _Year = Annotated[int, Field(ge=1, le=9999)]
 _Raters = Annotated[int, Field(ge=0, le=2**53)]
 _Genre = Annotated[str, Field(min_length=1, max_length=60)]
 Where = Annotated[str, Field(min_length=1, max_length=MAX_WHERE, examples=["year >= 1990 and 'Comedy' in genres"])]
-_Column = Annotated[str, Field(min_length=1, max_length=200, examples=["genres"])]
+Column = Annotated[str, Field(min_length=1, max_length=200, examples=["genres"])]
 
 
 class StrictBody(BaseModel):
@@ -116,9 +119,9 @@ class ListChoice(BaseModel):
         "and values. It takes =, !=, <, <=, >, >=, between, in, is null, and, or, not, and brackets.",
     )
     at_most: int | None = Field(None, ge=1, le=MAX_N, description="At most so many items of a group; see per.")
-    per: _Column | None = Field(None, description="The attribute that says the groups of at_most; genres if not given.")
-    diversify: _Column | None = Field(None, description="Choose items that differ in this attribute.")
-    calibrate: _Column | None = Field(
+    per: Column | None = Field(None, description="The attribute that says the groups of at_most; genres if not given.")
+    diversify: Column | None = Field(None, description="Choose items that differ in this attribute.")
+    calibrate: Column | None = Field(
         None, description="Choose items with the mix of this attribute that the user's own have."
     )
     strength: Annotated[float, Field(ge=0, le=1)] | None = Field(

@@ -92,6 +92,7 @@ class ListedItem(ItemDetails):
     score: float | None = Field(description="None in a list of popular items.", examples=[0.93])
     was: int | None = Field(None, description="Its position before the change; none where it had none.", examples=[4])
     moved: int | None = Field(None, description="How many positions it rose.", examples=[3])
+    pinned: bool | None = Field(None, description="True if whoever runs the service has put it in this place.")
     reasons: list[Reason] | None = Field(None, description="The ratings that raised it most.")
 
 

@@ -10,9 +10,9 @@ from cofactor.errors import SettingError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["ERASURES", "HEAD", "ITEMS", "RATINGS", "STATE", "migrate", "table_options", "version_of"]
+__all__ = ["ERASURES", "HEAD", "ITEMS", "RATINGS", "RULES", "STATE", "migrate", "table_options", "version_of"]
 
-HEAD = "0003"
+HEAD = "0004"
 """The schema version of this code: its newest migration. The database has its own in ``cofactor_version``."""
 
 _LOCK = 7_206_553_181  # any number that no other program on the server is likely to lock
@@ -56,6 +56,17 @@ ITEMS = sql.Table(
     sql.Column("revision", sql.BigInteger, nullable=False),
 )
 """Attributes of items as JSON, of those that were put after the training; null for what was deleted again."""
+
+RULES = sql.Table(
+    "cofactor_rules",
+    _TABLES,
+    sql.Column("item_id", sql.String(200), primary_key=True),
+    sql.Column("rule", sql.Text),
+    sql.Column("set_by", sql.String(200), nullable=False),
+    sql.Column("set_at", sql.BigInteger, nullable=False),
+    sql.Column("revision", sql.BigInteger, nullable=False),
+)
+"""Rules for all lists as JSON, by item, with who set them and when; null for what was taken back again."""
 
 
 def migrate(engine: "Engine") -> None:

@@ -1,6 +1,7 @@
 """The model being served, with what responses need of it; a new one is loaded and checked before it takes over."""
 
 import contextlib
+import copy
 import datetime
 import functools
 import logging
@@ -15,18 +16,21 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.apps.web.erasures import Erasures
+from cofactor.apps.web.house_rules import NO_HOUSE_RULES, HouseRules, house_rules
 from cofactor.apps.web.item_index import ItemIndex
 from cofactor.apps.web.names import row_named
 from cofactor.apps.web.renewal import News, renewed
 from cofactor.apps.web.scale import Scale, scale_of
+from cofactor.apps.web.versions import served_version, versions_of
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
 from cofactor.lists.attribute_values import Attribute, attributes_in
 from cofactor.lists.attributes import ItemAttributes
 from cofactor.lists.where import rows_where
 from cofactor.model.factors import Factors, attributes_of, exact_of, needs_every_draw, ranked_rows
+from cofactor.model.folder import is_model_folder
 from cofactor.model.forgetting import users_in, write_without
-from cofactor.model.storage import load
+from cofactor.model.storage import load, origin_in
 
 __all__ = ["ModelHolder", "ServedModel", "load_served"]
 
@@ -46,6 +50,8 @@ class ServedModel:
     scale : Scale
     erasures : Erasures
         Whom it no longer knows, though it may have them.
+    house : HouseRules
+        The rules for all lists.
     latest : float, optional
         When the latest rating was that it has taken up since the training, in seconds since 1970.
     loaded_at : float
@@ -60,6 +66,7 @@ class ServedModel:
     items: ItemIndex
     scale: Scale
     erasures: Erasures = field(default_factory=Erasures)
+    house: HouseRules = NO_HOUSE_RULES
     latest: float | None = None
     loaded_at: float = field(default_factory=time.time)
     warmed: threading.Event = field(default_factory=threading.Event)
@@ -140,6 +147,7 @@ class ServedModel:
             "years": _range(self.items.years),
             "raters": _twentieths(self.items.raters),
             "trend": self._trend,
+            "rules": self.house.summary(),
         }
 
     @property
@@ -196,15 +204,25 @@ def load_served(path: Path, erasures: Erasures | None = None) -> ServedModel:
 
 
 def taking_up(base: ServedModel, news: News) -> ServedModel:
-    """Return what is served of a model and of what came since; the model itself where nothing did."""
+    """Return what is served of a model and of what came since, rules too; the model itself where nothing did."""
+    made = _with_news(base, news)
+    if not news.rules:
+        return made
+    ruled = copy.copy(made)  # with all that is derived from the model, which rules do not change
+    object.__setattr__(ruled, "house", house_rules(news.rules.values(), ruled.items.rows, ruled.attributes))
+    return ruled
+
+
+def _with_news(base: ServedModel, news: News) -> ServedModel:
     model = renewed(base.model, news, base.scale)
     if model is base.model:
         return base
     same = model.items is base.model.items and model.metadata is base.model.metadata
     items = base.items.with_popularity_of(model) if same else ItemIndex(model)
     made = ServedModel(
-        model, news.digest(base.digest, model), items, base.scale, base.erasures, news.latest, base.loaded_at
-    )
+        model, news.digest(base.digest, model), items, base.scale, base.erasures, latest=news.latest,
+        loaded_at=base.loaded_at,
+    )  # fmt: skip
     if same and model.item_vectors is base.model.item_vectors:
         made.__dict__["plane"] = base.plane  # which takes a while
     return made
@@ -291,13 +309,21 @@ class ModelHolder:
             fresh.warm()
             self.current = fresh
 
+    def _older(self) -> list[Path]:
+        served = served_version(self.path)
+        if is_model_folder(self.path):
+            return []
+        return [one for one in versions_of(self.path) if one != served and _is_model(one)]
+
     def erase(self) -> bool:
-        """Take those who were erased out of the model's file and the one that is kept; tell whether that worked.
+        """Take those who were erased out of the model's file, its older versions and the one that is kept.
+
+        Return whether that worked.
 
         A file is read again after it was written, since another process may have written it too, for somebody else.
         """
         try:
-            for path in (self.path, self._spare):
+            for path in (self.path, self._spare, *self._older()):
                 if path is not None and path.exists():
                     while _cleaned(path, self._erasures):
                         pass
@@ -305,6 +331,15 @@ class ModelHolder:
             log.warning("a model still has people who were erased: %s", error, extra={"event": "erasure_incomplete"})
             return False
         return True
+
+
+def _is_model(file: Path) -> bool:
+    """Tell whether a file whose name could be a version's is a model at all."""
+    try:
+        origin_in(file)
+    except ModelFileError:
+        return False
+    return True
 
 
 def _cleaned(path: Path, erasures: Erasures) -> bool:

@@ -144,7 +144,7 @@ def _on_startup(settings: ServiceSettings, shared: Shared) -> None:
     log.info("serving %s at %s", settings.model.name, address, extra=more)
     signal.signal(signal.SIGHUP, lambda *_: Signal(shared.reload).send())
     if settings.refit_every is not None:
-        from cofactor.apps.web.refit import refit_regularly
+        from cofactor.apps.web.refits import refit_regularly
 
         threading.Thread(target=refit_regularly, args=(settings, shared), name="refit", daemon=True).start()
 

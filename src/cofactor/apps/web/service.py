@@ -18,6 +18,8 @@ from cofactor.apps.web.profiles import NOBODY, Profile, user_profile, visitor_pr
 from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.recommendations import ServiceListRequest, recommended
+from cofactor.apps.web.refits import Refits
+from cofactor.apps.web.rules_store import RulesStore
 from cofactor.apps.web.served_model import ModelHolder, ServedModel
 from cofactor.apps.web.settings import ServiceSettings
 
@@ -46,14 +48,22 @@ class Service:
     @property
     def failing(self) -> list[str]:
         """The background work that failed the last time it was tried, in this process and of retraining."""
-        shared = self.settings.shared
-        refit = ["refit"] if shared is not None and shared.refit_failing.value else []
-        return [*self.health.failing, *refit]
+        return [*self.health.failing, *(["refit"] if self.refits.failing else [])]
 
     @functools.cached_property
     def items(self) -> ItemsStore:
         """The items that were put."""
         return ItemsStore(self.ratings.store)
+
+    @functools.cached_property
+    def rules(self) -> RulesStore:
+        """The rules for all lists."""
+        return RulesStore(self.ratings.store)
+
+    @functools.cached_property
+    def refits(self) -> Refits:
+        """The refits that people ask for."""
+        return Refits(self.settings, self.models, self.announce_reload)
 
     def item_row(self, served: ServedModel, item: str) -> int:
         """Return an item's row, or end the request."""
@@ -86,6 +96,7 @@ class Service:
 
     async def work(self, served: ServedModel, request: ServiceListRequest | None, task: Callable[[], Result]) -> Result:
         """Run a quick task at once, and any other (None: not known to be quick) in a thread."""
+        request = None if request is None else served.house.applied(request)
         quick = (
             request is not None
             and request.n <= _MAX_QUICK_N

@@ -115,6 +115,17 @@ class Trend(BaseModel):
     counted_to: str = Field(description="When the latest rating was that counts.")
 
 
+class Rules(BaseModel):
+    """The rules for all lists of the service."""
+
+    hidden: int = Field(description="How many items are in no list.")
+    pinned: int = Field(description="How many have a position of their own.")
+    moved: int = Field(description="How many are moved up or down.")
+    lists: dict[str, str | float | int] = Field(
+        description="Rules that hold where a request says nothing of them.", examples=[{"at_most": 3, "per": "genres"}]
+    )
+
+
 class ModelCard(Labelled):
     """A summary of the model."""
 
@@ -140,6 +151,7 @@ class ModelCard(Labelled):
         examples=[[1, 1, 2, 3, 4, 5, 7, 10, 13, 18, 27, 38, 51, 69, 92, 121, 150, 184, 232, 300, 583]],
     )
     trend: Trend | None = Field(description="What is rising, if the model heeds it.")
+    rules: Rules = Field(description="What whoever runs the service has set for all lists.")
     needs_token: bool = Field(description="Whether storing ratings needs a token.")
 
 

@@ -1,6 +1,5 @@
 """Operations: health, readiness, metrics for Prometheus, reloading the model."""
 
-import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from cofactor.apps.web.problems import Problem
-from cofactor.apps.web.prometheus import resident_bytes, seconds_since
+from cofactor.apps.web.prometheus import resident_bytes, seconds_since, timestamp_of
 from cofactor.apps.web.responses import PROBLEMS, json_response
 from cofactor.apps.web.service import Service, service_of
 from cofactor.errors import ModelFileError
@@ -110,15 +109,7 @@ def _gauges(service: Service) -> Iterator[tuple[str, Mapping[str, str], float]]:
     yield "background_failures", {}, float(len(service.failing))
     yield "store_up", {}, float(service.ratings.is_current)
     yield "model_loaded_seconds", {}, seconds_since(served.loaded_at)
-    if (trained := _timestamp(served.model.origin.trained_at)) is not None:
+    if (trained := timestamp_of(served.model.origin.trained_at)) is not None:
         yield "model_age_seconds", {}, seconds_since(trained)
     yield "model_info", {"digest": served.digest, "solver": str(served.label["solver"])}, 1.0
     yield "process_resident_bytes", {}, float(resident_bytes())
-
-
-def _timestamp(text: str) -> float | None:
-    """Return an ISO time in seconds since 1970; None if it is not one."""
-    try:
-        return datetime.datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None

@@ -51,8 +51,15 @@ def _add(file: Path) -> None:
     router.add_api_route(address, send, methods=["GET"], name=address)
 
 
+@router.get("/admin")
+async def console(request: Request) -> Response:
+    """The console: a page that is the same for everybody, and asks for a token before it asks for anything else."""
+    return _file_response(request, _CONSOLE, "text/html")
+
+
+_CONSOLE = (FOLDER / "admin.html").read_bytes()
 _TEMPLATE = (FOLDER / "index.html").read_text(encoding="utf-8")
-FILES: set[str] = set()
+FILES: set[str] = {"/admin"}
 """The addresses of files, which are the same for everybody."""
 
 for _file in sorted(FOLDER.rglob("*")):
