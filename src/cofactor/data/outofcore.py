@@ -400,11 +400,11 @@ def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder:
 
     for first, last, section in _by_user(parts, found, folder, at_once):
         for entries in merged(section, len(items.ids), duplicates, merge, folder, at_once):
-            user_rows, item_rows = np.divmod(entries.keys, max(len(items.ids), 1))
+            user_rows, item_rows = entries.user_rows, entries.item_rows
             counts[first:last] += np.bincount(user_rows - first, minlength=last - first)
             item_counts += np.bincount(item_rows, minlength=len(items.ids))
             by_item.add(user_rows, item_rows, entries.values)
-            columns = {"indices": item_rows.astype(np.int32), "values": entries.values, "rows": entries.rows}
+            columns = {"indices": item_rows, "values": entries.values, "rows": entries.rows}
             _append(files, folder, columns | {"timestamps": entries.timestamps})
     for file in files.values():
         file.close()
