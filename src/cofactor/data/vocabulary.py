@@ -68,8 +68,7 @@ class Vocabulary:
 
         With ``spelled``, a column of integers stands for the strings that spell them.
         """
-        coded = isinstance(ids, pl.Series) and ids.dtype in (pl.Categorical, pl.Enum) and not ids.null_count()
-        column = ids if coded else id_series(ids, kind)
+        column = ids if isinstance(ids, pl.Series) and _is_coded(ids) else id_series(ids, kind)
         if not len(column):
             return cls(column, kind=kind), np.empty(0, np.int32)
         found, rows = (_distinct_integers if column.dtype.is_integer() else _distinct_texts)(column)
@@ -269,6 +268,10 @@ def _plain(identifier: object) -> object:
     return identifier.item() if isinstance(identifier, np.generic) else identifier
 
 
+def _is_coded(ids: pl.Series) -> bool:
+    return ids.dtype in (pl.Categorical, pl.Enum) and not ids.null_count()
+
+
 def _in_order(ids: pl.Series) -> pl.Series:
     return ids.gather(_order(ids))
 
@@ -305,7 +308,7 @@ def _distinct_texts(column: pl.Series) -> tuple[pl.Series, Rows]:
     """Return the distinct texts or categories of a column in their order, and the place of each entry among them."""
     coded = column.cast(pl.Categorical(pl.Categories.random())) if column.dtype == pl.String else column
     codes = coded.to_physical().to_numpy()
-    where = np.full(int(codes.max()) + 1, -1, np.int32 if len(codes) < 2**31 else np.int64)
+    where: np.ndarray = np.full(int(codes.max()) + 1, -1, np.int32 if len(codes) < 2**31 else np.int64)
     where[codes] = np.arange(len(codes), dtype=where.dtype)
     used = np.flatnonzero(where >= 0)
     distinct = column.gather(where[used]).cast(pl.String)
