@@ -209,7 +209,8 @@ def test_the_size_of_the_blocks_does_not_matter(table: Any, size: int, tmp_path:
         patch.setattr("cofactor.data.delimited._BLOCK", size)
         patch.setattr("cofactor.data.delimited._SMALL", max(size // 4, 1))
         cut = read_delimited(path, choice)
-    assert cut.frame.equals(whole.frame)
+    texts = pl.col("user", "item").cast(pl.String)
+    assert cut.frame.with_columns(texts).equals(whole.frame.with_columns(texts))
     assert (cut.n_bad, cut.problems) == (whole.n_bad, whole.problems)
     assert len(whole.frame) == len(table)
     assert whole.n_bad == 1

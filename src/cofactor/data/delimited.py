@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 
 from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
+from cofactor.data.id_parts import IdParts
 from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
 from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened
 from cofactor.errors import DataError
 
 __all__ = ["MOST_BAD", "Choice", "Problem", "Row", "Table", "read_delimited", "rows"]
 
-_BLOCK = 1 << 26  # bytes given to polars at once
+_BLOCK = 1 << 24  # bytes given to polars at once
 _SMALL = 1 << 20  # blocks with bad rows are split down to this size before they are read row by row
 _HEAD = 1 << 20  # bytes that are searched for the header or the first hundred rows
 _SHOWN = 3  # bad rows listed in an error
@@ -25,6 +26,7 @@ _BY_SUFFIX = {".tsv": "\t", ".data": "\t", ".inter": "\t", ".csv": ","}
 _LONGEST_ROW = 1_000  # lines in one row; a quote that stays open longer is a stray one
 _LONGEST_TEXT = 1 << 27  # bytes in one row
 MOST_BAD = 100_000  # bad rows after which an error does not count on; each takes ten microseconds
+_NUMERIC = {"user": pl.Int64, "item": pl.Int64, "value": pl.Float64, "time": pl.Int64}
 _STANDARD = ("user", "item", "value", "time")
 
 
@@ -52,11 +54,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Table:
-    """The valid rows of a file, the first few bad ones, and the number of bad rows."""
+    """The valid rows of a file, the first few bad ones, and the number of bad rows.
+
+    The columns of ids named in ``spelled`` are texts, held as the integers they spell.
+    """
 
     frame: pl.DataFrame
     problems: list[Problem]
     n_bad: int
+    spelled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,11 @@ class _Layout:
     positions: dict[str, int]
     ids: IdType
 
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """The columns that are read as numbers at once, where they are such."""
+        return ("value", "time", *(("user", "item") if self.ids == "int" else ()))
+
 
 def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
     """Read the chosen columns of a delimited file.
@@ -87,7 +98,7 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
     DataError
         If the file cannot be opened, lacks a column, or has no rows. Bad rows are returned, not raised.
     """
-    frames: list[pl.DataFrame] = []
+    columns = _Columns()
     problems: list[Problem] = []
     n_bad = size = n_rows = 0
     layout = None
@@ -96,7 +107,7 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
             if layout is None:
                 layout, line, block = _begun(path, choice, line, block)
             for part in _read_block(block, layout, line):
-                frames.append(part.frame)
+                columns.add(part.frame)
                 problems += part.problems[: max(_SHOWN - len(problems), 0)]
                 n_bad += part.n_bad
                 size, n_rows = size + int(part.frame.estimated_size()), n_rows + len(part.frame)
@@ -104,9 +115,9 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
                     choice.limit.check(stream.whole(needed_for(size, n_rows)), path, _smaller)
             if n_bad > MOST_BAD and not (choice.skip_bad and n_rows):
                 break
-    if layout is None or not (n_bad or any(map(len, frames))):
+    if layout is None or not (n_bad or n_rows):
         raise DataError(f"{path} has no rows{' under its header' if choice.has_header else ''}: nothing to learn from")
-    return Table(_together(path, frames), problems, n_bad)
+    return Table(columns.together(path), problems, n_bad, columns.spelled)
 
 
 def _smaller(amount: str) -> str:
@@ -117,17 +128,35 @@ def _smaller(amount: str) -> str:
     )
 
 
-def _together(path: str | os.PathLike[str], parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Concatenate the blocks, with unsigned ids or times with fractions in all if in one."""
-    if len({tuple(part.schema.items()) for part in parts}) > 1:
+class _Columns:
+    """The columns of a file, gathered block by block."""
+
+    def __init__(self) -> None:
+        self._ids = {"user": IdParts(), "item": IdParts()}
+        self._others: dict[str, list[pl.Series]] = {}
+
+    def add(self, frame: pl.DataFrame) -> None:
+        for column in frame:
+            if column.name in self._ids:
+                self._ids[column.name].add(column)
+            else:
+                self._others.setdefault(column.name, []).append(column)
+
+    @property
+    def spelled(self) -> frozenset[str]:
+        return frozenset(role for role, parts in self._ids.items() if parts.are_spelled)
+
+    def together(self, path: str | os.PathLike[str]) -> pl.DataFrame:
+        """Concatenate the blocks, one column after the other; times with fractions in all if in one."""
         try:
-            wide = {
-                name: kind for part in parts for name, kind in part.schema.items() if kind in (pl.UInt64, pl.Float64)
-            }
-            parts = [part.cast(wide) for part in parts]  # type: ignore[arg-type]
+            whole = [parts.together().alias(role) for role, parts in self._ids.items()]
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{path} has ids below 0 and ids of 2^63 or more: read them with ids='str'") from error
-    return pl.concat(parts)
+        for role in tuple(self._others):
+            parts = self._others.pop(role)
+            kinds = {part.dtype for part in parts}
+            whole.append(pl.concat(parts if len(kinds) == 1 else [part.cast(pl.Float64) for part in parts]).rechunk())
+        return pl.DataFrame(whole)
 
 
 def _blocks(path: str | os.PathLike[str], stream: Unpacked, limit: Limit) -> Iterator[tuple[int, bytes]]:
@@ -306,23 +335,27 @@ def _quickly(block: bytes, layout: _Layout) -> pl.DataFrame | None:
         return typed(pl.DataFrame(schema=dict.fromkeys(layout.positions, pl.String)), layout.ids).frame
     if not _is_regular(text, separator, layout):
         return None
-    names = [f"column {number}" for number in range(layout.width)]
-    try:
-        frame = pl.read_csv(
-            text,
-            has_header=False,
-            separator=separator,
-            quote_char='"' if layout.quoting else None,
-            infer_schema=False,
-            new_columns=names,
-        )
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return None
-    if frame.width != layout.width or (b'"' in block and frame[:, -1].null_count()):
-        return None  # with quotes, only a missing last field shows that a row is short
-    chosen = frame.select(pl.nth(position).alias(role) for role, position in layout.positions.items())
-    converted = typed(chosen, layout.ids)
-    return None if converted.bad_rows else converted.frame
+    positions = sorted({*layout.positions.values(), layout.width - 1})
+    texts = {f"column {at}": pl.String() for at in range(layout.width)}
+    numbers = {f"column {at}": _NUMERIC[role]() for role, at in layout.positions.items() if role in layout.numeric}
+    for schema in (texts | numbers, texts):
+        try:
+            frame = pl.read_csv(
+                text,
+                has_header=False,
+                separator=separator,
+                quote_char='"' if layout.quoting else None,
+                schema=schema,
+                columns=positions,
+            )
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            continue
+        if b'"' in block and frame[:, -1].null_count():
+            return None  # with quotes, only a missing last field shows that a row is short
+        chosen = frame.select(pl.nth(positions.index(at)).alias(role) for role, at in layout.positions.items())
+        converted = typed(chosen, layout.ids)
+        return None if converted.bad_rows else converted.frame
+    return None
 
 
 def _is_regular(text: bytes, separator: str, layout: _Layout) -> bool:

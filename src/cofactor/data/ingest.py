@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +64,27 @@ def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> 
     raise DataError(f"{first_bad}; {count}: fix them, or leave them out with on_bad_rows='skip'")
 
 
-def interactions(frame: pl.DataFrame, place: str, duplicates: Duplicates, name: str, known: "Known") -> Interactions:
-    """Build the table from valid rows (user, item, and optionally value and time), with what is known of both sides."""
+def interactions(
+    frame: pl.DataFrame,
+    place: str,
+    duplicates: Duplicates,
+    name: str,
+    known: "Known",
+    spelled: Collection[str] = (),
+) -> Interactions:
+    """Build the table from valid rows, with what is known of both sides.
+
+    The columns are user, item, and optionally value and time; for ``spelled`` see `cofactor.data.delimited.Table`.
+    """
     values = frame["value"].to_numpy() if "value" in frame.columns else None
     times = frame["time"].to_numpy() if "time" in frame.columns else None
     try:
-        table = Interactions.from_columns(frame["user"], frame["item"], values, times, duplicates=duplicates, name=name)
+        (users, user_rows), (items, item_rows) = (
+            Vocabulary.of(frame[kind], kind=kind, spelled=kind in spelled) for kind in ("user", "item")
+        )
+        table = Interactions.from_rows(
+            users, items, user_rows, item_rows, values, times, duplicates=duplicates, name=name
+        )
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
     return known.joined_to(table)

@@ -142,7 +142,7 @@ def read_csv(
     limit, skip_bad = Limit.of(memory), on_bad_rows == "skip"
     table = read_delimited(source, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad))
     frame = without_bad(table, str(source), "line", on_bad_rows)
-    return interactions(frame, str(source), duplicates, name, Known.of(items, users))
+    return interactions(frame, str(source), duplicates, name, Known.of(items, users), table.spelled)
 
 
 def _are_names(columns: object) -> bool:
@@ -293,7 +293,8 @@ def from_frame(
     chosen = chosen_columns(frame, wanted, Limit.of(memory))
     if "title" in chosen.columns:
         titles = chosen.select("item", "title").filter(pl.col("title").is_not_null()).unique("item", keep="first")
-        items = titles if titles["title"].dtype in (pl.String, pl.Categorical, pl.Enum) and len(titles) else None
+        texts = isinstance(titles["title"].dtype, pl.String | pl.Categorical | pl.Enum)
+        items = titles if texts and len(titles) else None
         chosen = chosen.drop("title")
     return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, Known.of(items, users))
 

@@ -68,11 +68,15 @@ class Vocabulary:
 
         With ``spelled``, a column of integers stands for the strings that spell them.
         """
-        column = ids if isinstance(ids, pl.Series) and _is_coded(ids) else id_series(ids, kind)
+        column = ids if isinstance(ids, pl.Series) and _is_plain(ids) else id_series(ids, kind)
         if not len(column):
             return cls(column, kind=kind), np.empty(0, np.int32)
         found, rows = (_distinct_integers if column.dtype.is_integer() else _distinct_texts)(column)
-        return cls._checked(found.cast(pl.String) if spelled else found, kind), rows
+        if spelled:
+            found = found.cast(pl.String)
+        elif found.dtype.is_integer():
+            found = id_series(found, kind)
+        return cls._checked(found, kind), rows
 
     @classmethod
     def _checked(cls, ids: pl.Series, kind: str) -> "Vocabulary":
@@ -229,7 +233,7 @@ def id_series(ids: Iterable[Id] | pl.Series, kind: str) -> pl.Series:
     series = ids if isinstance(ids, pl.Series) else _series_from(ids, kind)
     if series.dtype.is_integer() and series.dtype not in (pl.Int64, pl.UInt64):
         series = series.cast(pl.Int64)
-    elif series.dtype in (pl.Categorical, pl.Enum) or (series.dtype == pl.Null and len(series) == 0):
+    elif isinstance(series.dtype, pl.Categorical | pl.Enum) or (series.dtype == pl.Null and len(series) == 0):
         series = series.cast(pl.String)
     if series.null_count():
         row = int(series.is_null().arg_true()[0])
@@ -268,8 +272,9 @@ def _plain(identifier: object) -> object:
     return identifier.item() if isinstance(identifier, np.generic) else identifier
 
 
-def _is_coded(ids: pl.Series) -> bool:
-    return ids.dtype in (pl.Categorical, pl.Enum) and not ids.null_count()
+def _is_plain(ids: pl.Series) -> bool:
+    """Whether ids can be numbered as they are."""
+    return (ids.dtype == pl.Int32 or isinstance(ids.dtype, pl.Categorical | pl.Enum)) and not ids.null_count()
 
 
 def _in_order(ids: pl.Series) -> pl.Series:
