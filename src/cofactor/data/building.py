@@ -225,10 +225,10 @@ def without_empty(
 
 
 def finite(values: npt.ArrayLike) -> np.ndarray:
-    """Return values as 32-bit floats; raises DataError naming the first that is not finite."""
+    """Return values as 32-bit floats, not copied if they are; raises DataError naming the first that is not finite."""
     try:
         with np.errstate(over="ignore"):
-            numbers = np.asarray(values).astype(np.float32)
+            numbers = np.asarray(values).astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"the values are not numbers ({error}): give integers or floats") from error
     if numbers.ndim != 1:

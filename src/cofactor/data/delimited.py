@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
-from cofactor.data.id_parts import IdParts
+from cofactor.data.gathering import Gathered
 from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
 from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened
 from cofactor.errors import DataError
@@ -98,7 +98,7 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
     DataError
         If the file cannot be opened, lacks a column, or has no rows. Bad rows are returned, not raised.
     """
-    columns = _Columns()
+    columns = Gathered()
     problems: list[Problem] = []
     n_bad = size = n_rows = 0
     layout = None
@@ -117,7 +117,7 @@ def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
                 break
     if layout is None or not (n_bad or n_rows):
         raise DataError(f"{path} has no rows{' under its header' if choice.has_header else ''}: nothing to learn from")
-    return Table(columns.together(path), problems, n_bad, columns.spelled)
+    return Table(columns.together(path, "read them with ids='str'"), problems, n_bad, columns.spelled)
 
 
 def _smaller(amount: str) -> str:
@@ -126,37 +126,6 @@ def _smaller(amount: str) -> str:
         f"memory={amount!r} allows it where there is as much, time=None leaves out a column, and as Parquet "
         "open_parquet(path, memory='4GB') sorts it on disk"
     )
-
-
-class _Columns:
-    """The columns of a file, gathered block by block."""
-
-    def __init__(self) -> None:
-        self._ids = {"user": IdParts(), "item": IdParts()}
-        self._others: dict[str, list[pl.Series]] = {}
-
-    def add(self, frame: pl.DataFrame) -> None:
-        for column in frame:
-            if column.name in self._ids:
-                self._ids[column.name].add(column)
-            else:
-                self._others.setdefault(column.name, []).append(column)
-
-    @property
-    def spelled(self) -> frozenset[str]:
-        return frozenset(role for role, parts in self._ids.items() if parts.are_spelled)
-
-    def together(self, path: str | os.PathLike[str]) -> pl.DataFrame:
-        """Concatenate the blocks, one column after the other; times with fractions in all if in one."""
-        try:
-            whole = [parts.together().alias(role) for role, parts in self._ids.items()]
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"{path} has ids below 0 and ids of 2^63 or more: read them with ids='str'") from error
-        for role in tuple(self._others):
-            parts = self._others.pop(role)
-            kinds = {part.dtype for part in parts}
-            whole.append(pl.concat(parts if len(kinds) == 1 else [part.cast(pl.Float64) for part in parts]).rechunk())
-        return pl.DataFrame(whole)
 
 
 def _blocks(path: str | os.PathLike[str], stream: Unpacked, limit: Limit) -> Iterator[tuple[int, bytes]]:
@@ -175,17 +144,22 @@ def _blocks(path: str | os.PathLike[str], stream: Unpacked, limit: Limit) -> Ite
                 raise DataError(f"{path}, line {line:,}: a row of more than {longest:,} bytes: is this a table?")
         if end:
             yield line, block[:end]
-            line += block.count(b"\n", 0, end)
+            line += _count(block, b"\n", end)
         if not read:
             return
         rest = block[end:]
         size = max(usual, len(rest))  # a row longer than a block: double, so that the time stays linear
 
 
+def _count(block: bytes, mark: bytes, end: int) -> int:
+    """Count a character up to a position, faster than bytes do."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8, end) == ord(mark))) if mark in block else 0
+
+
 def _row_end(block: bytes) -> int:
     """Return the last position where a row certainly ends (after a line end outside quotes), or 0."""
     end = block.rfind(b"\n") + 1
-    quotes = block.count(b'"', 0, end)
+    quotes = _count(block, b'"', end)
     while quotes % 2:  # the line end lies within quotes: look before the last of them, which may be within others
         earlier = block.rfind(b"\n", 0, block.rfind(b'"', 0, end)) + 1
         quotes -= block.count(b'"', earlier, end)
@@ -364,9 +338,8 @@ def _is_regular(text: bytes, separator: str, layout: _Layout) -> bool:
         return False
     if layout.quoting and b'"' in text:
         return True
-    characters = np.frombuffer(text, np.uint8)
-    lines = int(np.count_nonzero(characters == 10)) + (not text.endswith(b"\n"))
-    return int(np.count_nonzero(characters == ord(separator))) == lines * (layout.width - 1)
+    lines = _count(text, b"\n", len(text)) + (not text.endswith(b"\n"))
+    return _count(text, separator.encode(), len(text)) == lines * (layout.width - 1)
 
 
 def _slowly(block: bytes, layout: _Layout, line: int, most: int | None = None) -> tuple[Table, int]:

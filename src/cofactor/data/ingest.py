@@ -75,12 +75,13 @@ def interactions(
     """Build the table from valid rows, with what is known of both sides.
 
     The columns are user, item, and optionally value and time; for ``spelled`` see `cofactor.data.delimited.Table`.
+    They are taken out of the frame, so that the memory of ids is free once they are numbered.
     """
     values = frame["value"].to_numpy() if "value" in frame.columns else None
     times = frame["time"].to_numpy() if "time" in frame.columns else None
     try:
         (users, user_rows), (items, item_rows) = (
-            Vocabulary.of(frame[kind], kind=kind, spelled=kind in spelled) for kind in ("user", "item")
+            Vocabulary.of(frame.drop_in_place(kind), kind=kind, spelled=kind in spelled) for kind in ("user", "item")
         )
         table = Interactions.from_rows(
             users, items, user_rows, item_rows, values, times, duplicates=duplicates, name=name

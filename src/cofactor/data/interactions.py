@@ -142,7 +142,8 @@ class Interactions:
         entries = building.Entries(user_rows, item_rows, values, timestamps)
         entries = building.distinct(entries, duplicates, users, items)
         counts = np.bincount(entries.user_rows, minlength=len(users))
-        matrix = building.csr(entries.values, entries.item_rows, counts, (len(users), len(items)))
+        owned = entries.values if entries.rows is not None else entries.values.copy()  # those given are not ours
+        matrix = building.csr(owned, entries.item_rows, counts, (len(users), len(items)))
         return cls(users, items, matrix, entries.timestamps, entries.reading_order, name=name)
 
     @classmethod

@@ -4,9 +4,8 @@ By default a bad row is an error, which says where it is, what is wrong, and how
 ``on_bad_rows="skip"`` leaves them out and logs how many.
 """
 
-import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,21 @@ import polars as pl
 
 from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
 from cofactor.data.attribute_files import items_beside, users_beside
-from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, positions_of, wanted_columns
+from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, wanted_columns
 from cofactor.data.database import read_sql, read_sql_table
-from cofactor.data.delimited import Choice, read_delimited
+from cofactor.data.delimited import Choice, Problem, Table, read_delimited
+from cofactor.data.gathering import Gathered
 from cofactor.data.ingest import Attributes, Known, from_columns, interactions, without_bad
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.memory_limit import Limit, needed_for
+from cofactor.data.memory_limit import Limit
 from cofactor.data.opening import existing, inner_suffix, opened
-from cofactor.data.parquet_sizes import parquet_sizes
-from cofactor.errors import DataError, SettingError, first_line
+from cofactor.data.parquet_parts import PARQUET, ParquetParts, check_size, parquet_columns, parquet_files
+from cofactor.errors import DataError, SettingError
 
 __all__ = [
-    "check_size",
     "from_frame",
     "is_parquet",
     "looks_like_movielens",
-    "parquet_columns",
-    "parquet_errors",
-    "parquet_files",
     "read_csv",
     "read_movielens",
     "read_parquet",
@@ -42,9 +38,9 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 
+_ROWS_AT_ONCE = 1 << 20  # of a Parquet file
 _MOVIELENS = ("u.data", "ratings.dat", "ratings.csv")
 _HEADERLESS = ("u.data", "ratings.dat")
-_PARQUET = (".parquet", ".pq")
 
 
 def read_csv(
@@ -179,77 +175,31 @@ def read_parquet(
     ...     read_parquet(folder, value=None)
     2 users × 1 items, 2 interactions, 100 %
     """
+    check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
     source = path_of(path)
+    name = source.name if name is None else name
+    check_text("name", name)
     files = parquet_files(source)
     wanted = parquet_columns(files, wanted_columns(user, item, value, time))
     check_size(files, wanted.values(), source, Limit.of(memory))
-    with parquet_errors(source):
-        chosen = [pl.col(column).alias(role) for role, column in wanted.items()]
-        frame = pl.scan_parquet(files).select(chosen).collect()
-    name = source.name if name is None else name
-    return from_columns(frame, str(source), on_bad_rows, duplicates, name, Known.of(items, users))
+    table, place = _from_parts(ParquetParts(files, wanted, _ROWS_AT_ONCE), source)
+    frame = without_bad(table, str(place), "row", on_bad_rows)
+    return interactions(frame, str(source), duplicates, name, Known.of(items, users), table.spelled)
 
 
-def check_size(files: Sequence[Path], columns: Collection[str], place: Path, limit: Limit) -> None:
-    """Refuse Parquet files whose columns, once they are read, take more memory than they may.
-
-    Raises
-    ------
-    DataError
-        With the amount and what to do.
-    """
-    rows = size = 0
-    for file in files:
-        with parquet_errors(file):
-            found = parquet_sizes(file, columns)
-        rows, size = rows + found.rows, size + found.columns
-    limit.check(
-        needed_for(size, rows),
-        place,
-        lambda amount: (
-            "open_parquet(path, memory='4GB') sorts it on disk, time=None leaves out a column, "
-            f"and memory={amount!r} allows it where there is as much"
-        ),
-    )
-
-
-@contextlib.contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
-    """Turn a failure to read Parquet in the block into one error that names the path."""
-    try:
-        yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(
-            f"{path} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
-        ) from error
-
-
-def parquet_columns(files: Sequence[Path], wanted: Mapping[str, Column]) -> dict[str, str]:
-    """Return the names of the wanted columns by role, as the first of some Parquet files has them."""
-    with parquet_errors(files[0]):
-        schema = pl.scan_parquet(files[0]).collect_schema()
-    names = schema.names()
-    numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
-    return {role: names[at] for role, at in positions_of(wanted, names, files[0], numeric).items()}
-
-
-def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
-    """Return a file, or the Parquet files of a folder in the order of their names, except those of a folder in it."""
-    if not path.is_dir():
-        return [existing(path)]
-    found = (file for suffix in _PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
-    try:
-        files = sorted(found)
-    except OSError as error:
-        where = f"{error.filename} in {path}" if error.filename else str(path)
-        raise DataError(
-            f"{where} cannot be searched ({error.strerror or error}): give the folder of the files"
-        ) from error
-    if apart_from is not None and path.resolve() in apart_from.resolve().parents:
-        files = [file for file in files if apart_from.resolve() not in file.resolve().parents]
-    if not files:
-        raise DataError(f"{path} is a folder without .parquet files: give a folder with some")
-    return files
+def _from_parts(parts: ParquetParts, source: Path) -> tuple[Table, Path]:
+    """Return all rows, and the file with the first bad ones."""
+    columns, place, n_rows, n_bad = Gathered(), source, 0, 0
+    problems: list[Problem] = []
+    for part in parts:
+        if part.found.bad_rows and not n_bad:
+            place, problems = part.file, part.problems()
+        columns.add(part.frame)
+        n_rows, n_bad = n_rows + len(part.frame), n_bad + len(part.found.bad_rows)
+    if not n_rows + n_bad:
+        raise DataError(f"{source} has no rows: nothing to learn from")
+    frame = columns.together(source, "convert them to strings")
+    return Table(frame, problems, n_bad, columns.spelled), place
 
 
 def from_frame(
@@ -317,7 +267,7 @@ def read_table(path: PathLike, **options: Any) -> Interactions:
 def is_parquet(path: PathLike) -> bool:
     """Return whether `read_parquet` reads a path: a folder, or a name that ends with ``.parquet``."""
     path = path_of(path)
-    return path.is_dir() or inner_suffix(path) in _PARQUET
+    return path.is_dir() or inner_suffix(path) in PARQUET
 
 
 def read_movielens(path: PathLike, *, name: str | None = None, **options: Any) -> Interactions:
