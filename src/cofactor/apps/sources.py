@@ -17,6 +17,7 @@ from cofactor.data.attribute_files import ids_first
 from cofactor.data.ingest import Known
 from cofactor.data.interactions import Interactions
 from cofactor.data.ondisk import MANIFEST
+from cofactor.data.opening import files_of
 from cofactor.data.outofcore import open_parquet
 from cofactor.errors import DataError, SettingError
 
@@ -113,7 +114,7 @@ def _load_named(
 
 def _existing(data: str) -> Path:
     path = path_of(data)
-    if path.exists():
+    if path.exists() or files_of(data) != [path]:  # or a pattern; one that nothing matches is refused
         return path
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(data, [entry.name for entry in catalog.datasets()], n=1)

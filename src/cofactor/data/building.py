@@ -138,34 +138,33 @@ def without_duplicates(entries: Entries, duplicates: Duplicates) -> Entries:
     if duplicates == "error":
         at = int(np.argmin(new))
         raise RepeatedPair(int(pairs.user_rows[at]), int(pairs.item_rows[at]))
-    starts = np.flatnonzero(new)
-    ends = np.append(starts[1:], len(new)) - 1
-    chosen = starts if duplicates == "first" else ends
+    starts = np.flatnonzero(new).astype(_index_type(len(new)))
+    sizes = np.diff(starts, append=starts.dtype.type(len(new)))
+    chosen = starts if duplicates == "first" else starts + (sizes - 1)
     if entries.timestamps is not None and duplicates in ("last", "first"):
-        times = entries.timestamps if positions is None else entries.timestamps[positions]
-        chosen = _latest(times, starts, ends) if duplicates == "last" else _earliest(times, starts, ends)
+        chosen = chosen.copy()
+        among = np.flatnonzero(np.repeat(sizes > 1, sizes))  # the repeated ones, often few
+        times = entries.timestamps[among if positions is None else positions[among]]
+        firsts = np.cumsum(sizes[sizes > 1]) - sizes[sizes > 1]
+        chosen[sizes > 1] = among[_by_time(times, firsts, last=duplicates == "last")]
     kept = entries.take(
         chosen if positions is None else positions[chosen], pairs.user_rows[starts], pairs.item_rows[starts]
     )
     if duplicates in ("sum", "mean"):
         values = entries.values if positions is None else entries.values[positions]
         sums = np.add.reduceat(values.astype(np.float64), starts)
-        return dataclasses.replace(kept, values=finite(sums if duplicates == "sum" else sums / (ends - starts + 1)))
+        return dataclasses.replace(kept, values=finite(sums if duplicates == "sum" else sums / sizes))
     return kept
 
 
-def _latest(times: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the position of the latest time in each run; of equal ones the last."""
-    is_latest = times == np.repeat(np.maximum.reduceat(times, starts), ends - starts + 1)
-    positions = np.where(is_latest, np.arange(len(times), dtype=_index_type(len(times))), -1)
-    return np.maximum.reduceat(positions, starts)
-
-
-def _earliest(times: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the position of the earliest time in each run; of equal ones the first."""
-    is_earliest = times == np.repeat(np.minimum.reduceat(times, starts), ends - starts + 1)
-    positions = np.where(is_earliest, np.arange(len(times), dtype=_index_type(len(times))), len(times))
-    return np.minimum.reduceat(positions, starts)
+def _by_time(times: np.ndarray, starts: np.ndarray, *, last: bool) -> np.ndarray:
+    """Return the position of the latest (or earliest) time in each run; of equal ones the last (or first)."""
+    best, none = (np.maximum, -1) if last else (np.minimum, len(times))
+    sizes = np.diff(starts, append=len(times))
+    is_best = times == np.repeat(best.reduceat(times, starts), sizes)
+    positions = np.where(is_best, np.arange(len(times), dtype=_index_type(len(times))), none)
+    found: np.ndarray = best.reduceat(positions, starts)
+    return found
 
 
 def distinct(entries: Entries, duplicates: Duplicates, users: "Vocabulary", items: "Vocabulary") -> Entries:

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ import polars as pl
 from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
 from cofactor.data.gathering import Gathered
 from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
-from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened
+from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened, shown
 from cofactor.errors import DataError
 
 __all__ = ["MOST_BAD", "Choice", "Problem", "Row", "Table", "read_delimited", "rows"]
@@ -56,13 +57,15 @@ class Problem:
 class Table:
     """The valid rows of a file, the first few bad ones, and the number of bad rows.
 
-    The columns of ids named in ``spelled`` are texts, held as the integers they spell.
+    The columns of ids named in ``spelled`` are texts, held as the integers they spell. The bad rows are those of the
+    file ``place``, the first that has some.
     """
 
     frame: pl.DataFrame
     problems: list[Problem]
     n_bad: int
     spelled: frozenset[str] = frozenset()
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,34 +93,87 @@ class _Layout:
         return ("value", "time", *(("user", "item") if self.ids == "int" else ()))
 
 
-def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
-    """Read the chosen columns of a delimited file.
+def read_delimited(files: Sequence[Path], choice: Choice) -> Table:
+    """Read the chosen columns of delimited files that have the same columns.
 
     Raises
     ------
     DataError
-        If the file cannot be opened, lacks a column, or has no rows. Bad rows are returned, not raised.
+        If a file cannot be opened, lacks a column, or none has rows. Bad rows are returned, not raised.
     """
-    columns = Gathered()
-    problems: list[Problem] = []
-    n_bad = size = n_rows = 0
-    layout = None
-    with opened(path, choice.encoding) as stream:
-        for line, block in _blocks(path, stream, choice.limit):
-            if layout is None:
-                layout, line, block = _begun(path, choice, line, block)
-            for part in _read_block(block, layout, line):
-                columns.add(part.frame)
-                problems += part.problems[: max(_SHOWN - len(problems), 0)]
-                n_bad += part.n_bad
-                size, n_rows = size + int(part.frame.estimated_size()), n_rows + len(part.frame)
-                if choice.limit.exceeded_by(needed_for(size, n_rows)):
-                    choice.limit.check(stream.whole(needed_for(size, n_rows)), path, _smaller)
-            if n_bad > MOST_BAD and not (choice.skip_bad and n_rows):
-                break
-    if layout is None or not (n_bad or n_rows):
-        raise DataError(f"{path} has no rows{' under its header' if choice.has_header else ''}: nothing to learn from")
-    return Table(columns.together(path, "read them with ids='str'"), problems, n_bad, columns.spelled)
+    table = _Reading(choice)
+    for file in files:
+        table.add(file)
+        if table.is_hopeless:
+            break
+    return table.done(files)
+
+
+class _Reading:
+    """What has been read so far."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._columns = Gathered()
+        self._first: tuple[Path, _Layout] | None = None
+        self._problems: list[Problem] = []
+        self._place = ""
+        self._n_bad = self._size = self._n_rows = 0
+
+    def add(self, file: Path) -> None:
+        """Read a file."""
+        choice, layout = self._choice, None
+        before = needed_for(self._size, self._n_rows)
+        with opened(file, choice.encoding) as stream:
+            for line, block in _blocks(file, stream, choice.limit):
+                if layout is None:
+                    layout, line, block = _begun(file, choice, line, block)
+                    self._check(file, layout)
+                for part in _read_block(block, layout, line):
+                    self._add(file, part)
+                    needed = needed_for(self._size, self._n_rows)
+                    if choice.limit.exceeded_by(needed):
+                        choice.limit.check(before + stream.whole(needed - before), file, _smaller)
+                if self.is_hopeless:
+                    break
+
+    def _add(self, file: Path, part: Table) -> None:
+        self._columns.add(part.frame)
+        if part.n_bad:
+            self._place = self._place or str(file)
+            if self._place == str(file):
+                self._problems += part.problems[: max(_SHOWN - len(self._problems), 0)]
+        self._n_bad += part.n_bad
+        self._size, self._n_rows = self._size + int(part.frame.estimated_size()), self._n_rows + len(part.frame)
+
+    def _check(self, file: Path, layout: "_Layout") -> None:
+        """Refuse a file whose columns are others than those of the first one."""
+        first, known = self._first = self._first or (file, layout)
+        if not self._choice.has_header and layout.width != known.width:
+            raise DataError(
+                f"{file} has {layout.width} columns and {first} {known.width}: give files with the same columns"
+            )
+        for role in sorted(layout.positions.keys() ^ known.positions.keys()):
+            has, lacks = (file, first) if role in layout.positions else (first, file)
+            raise DataError(
+                f"{lacks} has no column for the {role}, which {has} has: give files with the same columns, "
+                f"or leave it out of all with {role}=None"
+            )
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether there are so many bad rows that no more need be read."""
+        return self._n_bad > MOST_BAD and not (self._choice.skip_bad and self._n_rows > 0)
+
+    def done(self, files: Sequence[Path]) -> Table:
+        """Return all rows."""
+        if not self._n_bad and not self._n_rows:
+            header = " under its header" if self._choice.has_header and len(files) == 1 else ""
+            raise DataError(
+                f"{shown(files)} {'has' if len(files) == 1 else 'have'} no rows{header}: nothing to learn from"
+            )
+        frame = self._columns.together(shown(files), "read them with ids='str'")
+        return Table(frame, self._problems, self._n_bad, self._columns.spelled, self._place)
 
 
 def _smaller(amount: str) -> str:

@@ -42,16 +42,16 @@ def from_columns(
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
     problems = [Problem(row, found.why(row)) for row in found.bad_rows[:3]]
-    frame = without_bad(Table(found.frame, problems, len(found.bad_rows)), place, "row", on_bad_rows)
+    frame = without_bad(Table(found.frame, problems, len(found.bad_rows), place=place), "row", on_bad_rows)
     return interactions(frame, place, duplicates, name, known)
 
 
-def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> pl.DataFrame:
+def without_bad(table: Table, unit: str, on_bad_rows: OnBadRows) -> pl.DataFrame:
     """Return the valid rows, or raise one error that lists the bad ones."""
     if not table.n_bad:
         return table.frame
     first, *others = table.problems
-    first_bad = f"{place}, {unit} {first.line:,}: {first.reason}"
+    first_bad = f"{table.place}, {unit} {first.line:,}: {first.reason}"
     if on_bad_rows == "skip" and len(table.frame):
         logger.warning("%s; left out %s bad row%s", first_bad, f"{table.n_bad:,}", "s" * (table.n_bad > 1))
         return table.frame

@@ -10,7 +10,7 @@ import polars as pl
 from cofactor.data.columns import Column, Typed, positions_of, typed
 from cofactor.data.delimited import Problem
 from cofactor.data.memory_limit import Limit, needed_for
-from cofactor.data.opening import existing
+from cofactor.data.opening import existing, files_of, is_pattern
 from cofactor.data.parquet_sizes import parquet_sizes
 from cofactor.errors import DataError, first_line
 
@@ -32,21 +32,44 @@ def parquet_errors(path: Path) -> Iterator[None]:
 
 
 def parquet_columns(files: Sequence[Path], wanted: Mapping[str, Column]) -> dict[str, str]:
-    """Return the names of the wanted columns by role, as the first of some Parquet files has them."""
-    with parquet_errors(files[0]):
-        schema = pl.scan_parquet(files[0]).collect_schema()
+    """Return the names of the wanted columns by role, as the first of some Parquet files has them.
+
+    Raises
+    ------
+    DataError
+        If a file is not Parquet, or has other ones of these columns than the first.
+    """
+    first = _columns_of(files[0], wanted)
+    for file in files[1:]:
+        found = _columns_of(file, wanted)
+        if found != first:
+            columns, others = (", ".join(map(repr, names.values())) for names in (found, first))
+            raise DataError(
+                f"{file} has the columns {columns}, and {files[0]} {others}: give files with the same columns, or name "
+                "those that all have, and None for value and time where there are none"
+            )
+    return first
+
+
+def _columns_of(file: Path, wanted: Mapping[str, Column]) -> dict[str, str]:
+    with parquet_errors(file):
+        schema = pl.scan_parquet(file).collect_schema()
     names = schema.names()
     numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
-    return {role: names[at] for role, at in positions_of(wanted, names, files[0], numeric).items()}
+    return {role: names[at] for role, at in positions_of(wanted, names, file, numeric).items()}
 
 
 def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
-    """Return a file, or the Parquet files of a folder in the order of their names, except those of a folder in it."""
+    """Return a file, or the Parquet files of a folder or a pattern by their names, except those of another folder."""
+    if is_pattern(path):
+        return list(
+            dict.fromkeys(file for found in files_of(path) for file in parquet_files(found, apart_from=apart_from))
+        )
     if not path.is_dir():
         return [existing(path)]
-    found = (file for suffix in PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
+    inside = (file for suffix in PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
     try:
-        files = sorted(found)
+        files = sorted(inside)
     except OSError as error:
         where = f"{error.filename} in {path}" if error.filename else str(path)
         raise DataError(
@@ -59,7 +82,7 @@ def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
     return files
 
 
-def check_size(files: Sequence[Path], columns: Collection[str], place: Path, limit: Limit) -> None:
+def check_size(files: Sequence[Path], columns: Collection[str], place: str, limit: Limit) -> None:
     """Refuse Parquet files whose columns, once they are read, take more memory than they may.
 
     Raises

@@ -20,7 +20,7 @@ from cofactor.data.gathering import Gathered
 from cofactor.data.ingest import Attributes, Known, from_columns, interactions, without_bad
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.memory_limit import Limit
-from cofactor.data.opening import existing, inner_suffix, opened
+from cofactor.data.opening import existing, files_of, inner_suffix, is_pattern, opened, shown
 from cofactor.data.parquet_parts import PARQUET, ParquetParts, check_size, parquet_columns, parquet_files
 from cofactor.errors import DataError, SettingError
 
@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
+Paths = PathLike | Sequence[PathLike]
+"""A path, a pattern such as ``2024/*.csv``, a URL, or a list of paths and patterns."""
 
 _ROWS_AT_ONCE = 1 << 20  # of a Parquet file
 _MOVIELENS = ("u.data", "ratings.dat", "ratings.csv")
@@ -44,7 +46,7 @@ _HEADERLESS = ("u.data", "ratings.dat")
 
 
 def read_csv(
-    path: PathLike,
+    path: Paths,
     *,
     user: Column = DEFAULTS["user"],
     item: Column = DEFAULTS["item"],
@@ -62,12 +64,14 @@ def read_csv(
     memory: str | int | None = None,
     name: str | None = None,
 ) -> Interactions:
-    """Read a delimited text file: csv, tsv, the ``::`` layout; plain or compressed as gz, zst or zip.
+    """Read delimited text files: csv, tsv, the ``::`` layout; plain or compressed as gz, zst or zip.
 
     Parameters
     ----------
-    path : str or path
-        The file.
+    path : str or path, or a list of these
+        The file, or several with the same columns: a pattern such as ``"2024/*.csv"``, whose files are read in the
+        order of their names, or a list of files and patterns. Each file is read once. Or the URL of a file that polars
+        reads, such as ``s3://…`` or ``https://…``.
     user, item : str or tuple of str
         The names of the columns with the ids. Of several names the first is taken that the file has.
     value : str or tuple of str, optional
@@ -127,8 +131,8 @@ def read_csv(
     check_flag("has_header", has_header)
     check_text("encoding", encoding)
     wanted = wanted_columns(user, item, value, time)
-    source = path_of(path)
-    name = source.name if name is None else name
+    files = files_of(path)
+    name = _name_of(path, files) if name is None else name
     check_text("name", name)
     if separator is not None:
         check_text("separator", separator)
@@ -136,9 +140,16 @@ def read_csv(
         raise SettingError(f"columns is {columns!r}: give a list of names, one for each column")
     has_header = has_header and columns is None
     limit, skip_bad = Limit.of(memory), on_bad_rows == "skip"
-    table = read_delimited(source, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad))
-    frame = without_bad(table, str(source), "line", on_bad_rows)
-    return interactions(frame, str(source), duplicates, name, Known.of(items, users), table.spelled)
+    table = read_delimited(files, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad))
+    frame = without_bad(table, "line", on_bad_rows)
+    return interactions(frame, shown(files), duplicates, name, Known.of(items, users), table.spelled)
+
+
+def _name_of(given: Paths, files: Sequence[Path]) -> str:
+    """Return how a table is called in reports if no name is given."""
+    if is_pattern(given):
+        return str(given)
+    return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1:,} more"
 
 
 def _are_names(columns: object) -> bool:
@@ -146,7 +157,7 @@ def _are_names(columns: object) -> bool:
 
 
 def read_parquet(
-    path: PathLike,
+    path: Paths,
     *,
     user: Column = DEFAULTS["user"],
     item: Column = DEFAULTS["item"],
@@ -159,7 +170,7 @@ def read_parquet(
     memory: str | int | None = None,
     name: str | None = None,
 ) -> Interactions:
-    """Read a Parquet file, or all Parquet files in a folder; ids keep their type. See `read_csv` for the rest.
+    """Read a Parquet file, or all of a folder, a pattern, a list or a URL; ids keep their type. See `read_csv`.
 
     Raises
     ------
@@ -176,30 +187,31 @@ def read_parquet(
     2 users × 1 items, 2 interactions, 100 %
     """
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
-    source = path_of(path)
-    name = source.name if name is None else name
+    sources = files_of(path)
+    name = _name_of(path, sources) if name is None else name
     check_text("name", name)
-    files = parquet_files(source)
+    files = list(dict.fromkeys(file for source in sources for file in parquet_files(source)))
+    place = shown(sources)
     wanted = parquet_columns(files, wanted_columns(user, item, value, time))
-    check_size(files, wanted.values(), source, Limit.of(memory))
-    table, place = _from_parts(ParquetParts(files, wanted, _ROWS_AT_ONCE), source)
-    frame = without_bad(table, str(place), "row", on_bad_rows)
-    return interactions(frame, str(source), duplicates, name, Known.of(items, users), table.spelled)
+    check_size(files, wanted.values(), place, Limit.of(memory))
+    table = _from_parts(ParquetParts(files, wanted, _ROWS_AT_ONCE), place)
+    frame = without_bad(table, "row", on_bad_rows)
+    return interactions(frame, place, duplicates, name, Known.of(items, users), table.spelled)
 
 
-def _from_parts(parts: ParquetParts, source: Path) -> tuple[Table, Path]:
-    """Return all rows, and the file with the first bad ones."""
-    columns, place, n_rows, n_bad = Gathered(), source, 0, 0
+def _from_parts(parts: ParquetParts, place: str) -> Table:
+    """Return all rows."""
+    columns, first_bad, n_rows, n_bad = Gathered(), "", 0, 0
     problems: list[Problem] = []
     for part in parts:
         if part.found.bad_rows and not n_bad:
-            place, problems = part.file, part.problems()
+            first_bad, problems = str(part.file), part.problems()
         columns.add(part.frame)
         n_rows, n_bad = n_rows + len(part.frame), n_bad + len(part.found.bad_rows)
     if not n_rows + n_bad:
-        raise DataError(f"{source} has no rows: nothing to learn from")
-    frame = columns.together(source, "convert them to strings")
-    return Table(frame, problems, n_bad, columns.spelled), place
+        raise DataError(f"{place} has no rows: nothing to learn from")
+    frame = columns.together(place, "convert them to strings")
+    return Table(frame, problems, n_bad, columns.spelled, first_bad)
 
 
 def from_frame(
@@ -249,7 +261,7 @@ def from_frame(
     return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, Known.of(items, users))
 
 
-def read_table(path: PathLike, **options: Any) -> Interactions:
+def read_table(path: Paths, **options: Any) -> Interactions:
     """Read a file according to its name: folders and ``.parquet`` with `read_parquet`, all else with `read_csv`.
 
     Examples
@@ -264,10 +276,10 @@ def read_table(path: PathLike, **options: Any) -> Interactions:
     return (read_parquet if is_parquet(path) else read_csv)(path, **options)
 
 
-def is_parquet(path: PathLike) -> bool:
-    """Return whether `read_parquet` reads a path: a folder, or a name that ends with ``.parquet``."""
-    path = path_of(path)
-    return path.is_dir() or inner_suffix(path) in PARQUET
+def is_parquet(path: Paths) -> bool:
+    """Return whether `read_parquet` reads a path: a folder, or a name (the first of several) on ``.parquet``."""
+    first = files_of(path)[0]
+    return first.is_dir() or inner_suffix(first) in PARQUET
 
 
 def read_movielens(path: PathLike, *, name: str | None = None, **options: Any) -> Interactions:
