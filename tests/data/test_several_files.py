@@ -132,3 +132,63 @@ def test_several_files_are_refused_together_where_they_take_too_much_memory(tmp_
     assert len(cf.read_csv(tmp_path / "0.csv", memory="16MB")) == 2000
     with pytest.raises(cf.DataError, match="of memory or more, and reading may take 16 MB"):
         cf.read_csv(f"{tmp_path}/*.csv", memory="16MB")
+
+
+def test_a_reader_of_record_batches_is_a_frame(plays):
+    duckdb = pytest.importorskip("duckdb")
+    reader = duckdb.sql("select * from plays").to_arrow_reader(7)
+    assert hasattr(reader, "read_next_batch")
+    assert cf.from_frame(reader) == cf.from_frame(plays)
+    with pytest.raises(cf.DataError, match="the frame has no column 'user'"):
+        cf.from_frame(duckdb.sql("select item from plays").to_arrow_reader(7))
+
+
+def test_batches_are_counted_while_they_come():
+    import pyarrow as pa
+
+    schema = pa.schema([("user", pa.int64()), ("item", pa.int64())])
+    batch = pa.record_batch([pa.array(range(50_000)), pa.array(range(50_000))], schema=schema)
+    taken = []
+
+    def batches():
+        for at in range(50):
+            taken.append(at)
+            yield batch
+
+    with pytest.raises(cf.DataError, match=r"the frame takes about .* and reading may take 16 MB"):
+        cf.from_frame(pa.RecordBatchReader.from_batches(schema, batches()), memory="16MB")
+    assert len(taken) < 10
+
+
+def test_a_url_is_read_through_polars(plays, tmp_path):
+    url = (tmp_path / "plays").as_uri()
+    assert cf.read_parquet(f"{url}/0.parquet") == cf.read_parquet("plays/0.parquet")
+    text = (tmp_path / "2024").as_uri()
+    assert cf.read_csv(f"{text}/*.csv", ids="int", user="item", item="time") == cf.read_csv(
+        "2024/*.csv", ids="int", user="item", item="time"
+    )
+    run("fit", f"{text}/0.csv", "--solver", "popularity", "--output", "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda url: cf.read_csv(f"{url}/none.csv"), r"none\.csv cannot be read .*: check the URL and the credentials"),
+        (lambda url: cf.read_parquet(f"{url}/none.parquet"), r"none\.parquet cannot be read .*: check the URL"),
+        (lambda url: cf.read_csv(f"{url}/0.csv", value="stars"), r"0\.csv has no column 'stars'"),
+        (lambda url: cf.read_csv(f"{url}/0.csv", separator="::"), "download it and give its path"),
+        (lambda url: cf.read_csv(f"{url}/0.csv", encoding="utf-16"), "download it and give its path"),
+        (lambda url: cf.read_csv(f"{url}/0.csv", columns=["user", "item"]), "has 4 columns, but columns= names 2"),
+        (lambda url: cf.read_csv(f"{url}/0.csv", ids="int"), r"0\.csv, row 0: the user id 'u0' is not an integer"),
+    ],
+)
+def test_what_is_wrong_at_a_url_is_one_error(plays, tmp_path, call, error):
+    with pytest.raises(cf.DataError, match=error):
+        call((tmp_path / "2024").as_uri())
+
+
+def test_no_secret_of_a_url_is_shown():
+    with pytest.raises(cf.DataError) as caught:
+        cf.read_csv("http://me:hidden@127.0.0.1:9/plays.csv?signature=hidden")
+    assert "http://***@127.0.0.1:9/plays.csv cannot be read" in str(caught.value)
+    assert "hidden" not in str(caught.value)

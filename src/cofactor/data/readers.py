@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from cofactor.data import remote
 from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
 from cofactor.data.attribute_files import items_beside, users_beside
 from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, wanted_columns
@@ -22,6 +23,7 @@ from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.memory_limit import Limit
 from cofactor.data.opening import existing, files_of, inner_suffix, is_pattern, opened, shown
 from cofactor.data.parquet_parts import PARQUET, ParquetParts, check_size, parquet_columns, parquet_files
+from cofactor.data.remote import is_url, without_secrets
 from cofactor.errors import DataError, SettingError
 
 __all__ = [
@@ -131,14 +133,21 @@ def read_csv(
     check_flag("has_header", has_header)
     check_text("encoding", encoding)
     wanted = wanted_columns(user, item, value, time)
-    files = files_of(path)
-    name = _name_of(path, files) if name is None else name
-    check_text("name", name)
     if separator is not None:
         check_text("separator", separator)
     if columns is not None and not _are_names(columns):
         raise SettingError(f"columns is {columns!r}: give a list of names, one for each column")
     has_header = has_header and columns is None
+    if is_url(path):
+        scan = remote.csv(str(path), separator, columns, encoding, has_header=has_header)
+        chosen = remote.columns(scan, str(path), wanted, Limit.of(memory), all_text=True)
+        name = without_secrets(str(path)) if name is None else name
+        return from_columns(
+            chosen, without_secrets(str(path)), on_bad_rows, duplicates, name, Known.of(items, users), ids
+        )
+    files = files_of(path)
+    name = _name_of(path, files) if name is None else name
+    check_text("name", name)
     limit, skip_bad = Limit.of(memory), on_bad_rows == "skip"
     table = read_delimited(files, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad))
     frame = without_bad(table, "line", on_bad_rows)
@@ -187,14 +196,19 @@ def read_parquet(
     2 users × 1 items, 2 interactions, 100 %
     """
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    if is_url(path):
+        wanted = wanted_columns(user, item, value, time)
+        chosen = remote.columns(pl.scan_parquet(str(path)), str(path), wanted, Limit.of(memory))
+        name = without_secrets(str(path)) if name is None else name
+        return from_columns(chosen, without_secrets(str(path)), on_bad_rows, duplicates, name, Known.of(items, users))
     sources = files_of(path)
     name = _name_of(path, sources) if name is None else name
     check_text("name", name)
     files = list(dict.fromkeys(file for source in sources for file in parquet_files(source)))
     place = shown(sources)
-    wanted = parquet_columns(files, wanted_columns(user, item, value, time))
-    check_size(files, wanted.values(), place, Limit.of(memory))
-    table = _from_parts(ParquetParts(files, wanted, _ROWS_AT_ONCE), place)
+    named = parquet_columns(files, wanted_columns(user, item, value, time))
+    check_size(files, named.values(), place, Limit.of(memory))
+    table = _from_parts(ParquetParts(files, named, _ROWS_AT_ONCE), place)
     frame = without_bad(table, "row", on_bad_rows)
     return interactions(frame, place, duplicates, name, Known.of(items, users), table.spelled)
 
@@ -278,6 +292,8 @@ def read_table(path: Paths, **options: Any) -> Interactions:
 
 def is_parquet(path: Paths) -> bool:
     """Return whether `read_parquet` reads a path: a folder, or a name (the first of several) on ``.parquet``."""
+    if is_url(path):
+        return inner_suffix(str(path).partition("?")[0]) in PARQUET
     first = files_of(path)[0]
     return first.is_dir() or inner_suffix(first) in PARQUET
 
