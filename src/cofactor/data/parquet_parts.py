@@ -25,6 +25,8 @@ def parquet_errors(path: Path) -> Iterator[None]:
     """Turn a failure to read Parquet in the block into one error that names the path."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path} cannot be read (No such file or directory): copy it again or move it away") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
             f"{path} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
