@@ -296,6 +296,6 @@ def rise(folder, how):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 def test_memory_does_not_grow_with_the_ratings(tmp_path):
     less, more = (in_parts_of_its_own(f"synthetic:10000x2000x{n}", tmp_path / str(n)) for n in (700_000, 2_100_000))
-    once, thrice, in_memory = rise(less, "limit"), rise(more, "limit"), rise(less, "memory")
+    once, thrice, in_memory = rise(less, "limit"), rise(more, "limit"), rise(more, "memory")
     assert thrice < once + 8, (once, thrice)  # MiB: six bytes for each of the ratings that came to it
     assert max(once, thrice) < 16 + 70 < in_memory, (once, thrice, in_memory)  # the limit, and what allocators hold

@@ -97,12 +97,13 @@ def test_columns_of_the_wrong_type_say_so():
     ("call", "says"),
     [
         (lambda: cf.read_csv(Path("r.csv").open()), "path is an open file: give its path, 'r.csv'"),  # noqa: SIM115
-        (lambda: cf.read_csv(["r.csv", "r.csv"]), "path is a list: give one path"),
+        (lambda: cf.read_csv([]), "path is an empty list: give at least one file"),
+        (lambda: cf.open_parquet(["r.parquet"]), "path is a list: give one path"),
         (lambda: RATINGS.split_rows([True, False, True]), "test_rows is a mask: give row numbers"),
         (lambda: RATINGS.split_random(test_fraction="0.2"), "test_fraction is '0.2': it must be a number"),
         (lambda: RATINGS.split_random(seed=-1), "seed is -1: it must be a whole number of at least 0"),
         (lambda: RATINGS.filter(pl.col("nope") > 1), "the conditions do not fit the table"),
-        (lambda: RATINGS.users.rows(5), "the user ids are 5, of type int: give a list of ids"),
+        (lambda: RATINGS.users.rows(5), r"the user ids are one id, 5: give a list, \[5\]"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_value_and_a_remedy(call, says):

@@ -204,12 +204,13 @@ def test_the_size_of_the_blocks_does_not_matter(table: Any, size: int, tmp_path:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("user", "item", "value"), *table, ("", "", "")])
     choice = Choice({"user": "user", "item": "item", "value": "value"}, separator=",")
-    whole = read_delimited(path, choice)
+    whole = read_delimited([path], choice)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cofactor.data.delimited._BLOCK", size)
         patch.setattr("cofactor.data.delimited._SMALL", max(size // 4, 1))
-        cut = read_delimited(path, choice)
-    assert cut.frame.equals(whole.frame)
+        cut = read_delimited([path], choice)
+    texts = pl.col("user", "item").cast(pl.String)
+    assert cut.frame.with_columns(texts).equals(whole.frame.with_columns(texts))
     assert (cut.n_bad, cut.problems) == (whole.n_bad, whole.problems)
     assert len(whole.frame) == len(table)
     assert whole.n_bad == 1

@@ -80,7 +80,7 @@ def test_an_id_of_the_other_type_is_told_so():
         (pl.Series([1.0, 2.0]), "Float64"),
         ([2**64], "more than 64 bits"),
         ([-1, 2**63], "more than 64 bits"),
-        ("u1", "as one string"),
+        ("u1", "are one id, 'u1'"),
     ],
 )
 def test_ids_that_cannot_be_used_are_refused(ids, text):

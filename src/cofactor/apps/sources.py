@@ -17,7 +17,9 @@ from cofactor.data.attribute_files import ids_first
 from cofactor.data.ingest import Known
 from cofactor.data.interactions import Interactions
 from cofactor.data.ondisk import MANIFEST
+from cofactor.data.opening import files_of
 from cofactor.data.outofcore import open_parquet
+from cofactor.data.remote import is_url, without_secrets
 from cofactor.errors import DataError, SettingError
 
 __all__ = ["is_named", "open_data"]
@@ -71,6 +73,9 @@ def _is_url(text: str) -> bool:
 
 
 def _opened(data: str, given: dict[str, Any], progress: bool, notify: Callable[[str], None] | None) -> Interactions:
+    if is_url(data) and not given.get("query"):
+        _refuse_others(given, _TABLE if readers.is_parquet(data) else _TEXT, without_secrets(data))
+        return readers.read_table(data, **_arguments(given))
     if given.get("query") or _is_url(data):
         return _read_sql(data, given)
     if is_named(data):
@@ -113,7 +118,7 @@ def _load_named(
 
 def _existing(data: str) -> Path:
     path = path_of(data)
-    if path.exists():
+    if path.exists() or files_of(data) != [path]:  # or a pattern; one that nothing matches is refused
         return path
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(data, [entry.name for entry in catalog.datasets()], n=1)

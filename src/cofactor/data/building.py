@@ -1,11 +1,11 @@
 """The arrays under `Interactions`: entries sorted by user and item, each pair once, as compressed rows."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from scipy import sparse
 
 from cofactor.data.arguments import check_choice
@@ -25,7 +25,6 @@ __all__ = [
     "csr",
     "distinct",
     "finite",
-    "sorted_entries",
     "without_duplicates",
     "without_empty",
 ]
@@ -37,15 +36,17 @@ Duplicates = Literal["last", "first", "sum", "mean", "error"]
 class Entries:
     """Interactions as columns; ``rows`` holds the input row of each (None: in input order)."""
 
-    keys: np.ndarray  # user row * number of items + item row, int64
-    values: np.ndarray  # float32
+    user_rows: np.ndarray
+    item_rows: np.ndarray
+    values: np.ndarray
     timestamps: np.ndarray | None
     rows: np.ndarray | None = None
 
-    def take(self, positions: np.ndarray) -> "Entries":
-        """Return some of the entries, in the order given."""
+    def take(self, positions: np.ndarray, user_rows: np.ndarray, item_rows: np.ndarray) -> "Entries":
+        """Return some of the entries, in the order given, whose pairs are known."""
         return Entries(
-            self.keys[positions],
+            user_rows,
+            item_rows,
             self.values[positions],
             None if self.timestamps is None else self.timestamps[positions],
             positions if self.rows is None else self.rows[positions],
@@ -54,61 +55,125 @@ class Entries:
     @property
     def reading_order(self) -> np.ndarray | None:
         """The stored position of each input row, first row first; None if they are stored in input order."""
-        if self.rows is None or np.all(np.diff(self.rows) > 0):
+        if self.rows is None or np.all(self.rows[1:] > self.rows[:-1]):
             return None
-        order = np.argsort(self.rows, kind="stable")
-        return order.astype(np.int32) if len(order) < 2**31 else order
+        stored = np.full(int(self.rows.max()) + 1, -1, _index_type(len(self.rows)))
+        stored[self.rows] = np.arange(len(self.rows), dtype=stored.dtype)
+        return stored if len(stored) == len(self.rows) else stored[stored >= 0]
 
 
-def sorted_entries(entries: Entries, *, by_time: bool = False) -> Entries:
-    """Sort entries by key, and entries of the same key by time or in reading order."""
-    steps = np.diff(entries.keys)
-    if np.all(steps > 0) or (not by_time and np.all(steps >= 0)):
-        return entries
-    columns = {"key": entries.keys} | ({"time": entries.timestamps} if by_time else {})
-    order = pl.DataFrame(columns).with_row_index("row").sort(*columns, maintain_order=True)["row"]
-    return entries.take(order.to_numpy().astype(np.int64))
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of user and item in their order, and the position of each before; equal ones stay in the order given."""
+
+    user_rows: np.ndarray
+    item_rows: np.ndarray
+    positions: np.ndarray | None  # None: they were in order
+
+    @classmethod
+    def sorted(cls, user_rows: np.ndarray, item_rows: np.ndarray) -> "_Pairs":
+        if _in_order(user_rows, item_rows):
+            return cls(user_rows, item_rows, None)
+        low_user, low_item = user_rows.min(), item_rows.min()
+        shape = int(item_rows.max() - low_item) + 1, int(user_rows.max() - low_user) + 1
+        if len(user_rows) < sum(shape):
+            positions = np.lexsort((item_rows, user_rows))
+            return cls(user_rows[positions], item_rows[positions], positions)
+        # SciPy counts where it sorts, once by item and once by user: the fastest way, and a stable one
+        numbers = np.arange(len(user_rows), dtype=_index_type(len(user_rows)))
+        rows, columns = item_rows - low_item if low_item else item_rows, user_rows - low_user if low_user else user_rows
+        matrix = sparse.coo_array((numbers, (rows, columns)), shape)
+        matrix.has_canonical_format = True  # otherwise the positions of equal pairs are added
+        del numbers, rows, columns
+        matrix = matrix.tocsr()
+        matrix = matrix.tocsc()
+        users = np.repeat(np.arange(shape[1], dtype=user_rows.dtype), np.diff(matrix.indptr))
+        items = matrix.indices.astype(item_rows.dtype, copy=False)
+        users += low_user
+        items += low_item
+        return cls(users, items, matrix.data)
+
+    @property
+    def are_new(self) -> np.ndarray:
+        """Whether each pair differs from the one before."""
+        new = np.ones(len(self.user_rows), bool)
+        np.not_equal(self.user_rows[1:], self.user_rows[:-1], out=new[1:])
+        new[1:] |= self.item_rows[1:] != self.item_rows[:-1]
+        return new
+
+
+def _in_order(user_rows: np.ndarray, item_rows: np.ndarray) -> bool:
+    if not np.all(user_rows[1:] >= user_rows[:-1]):
+        return False
+    return bool(np.all((item_rows[1:] >= item_rows[:-1]) | (user_rows[1:] > user_rows[:-1])))
+
+
+def _index_type(count: int) -> type[np.signedinteger]:
+    return np.int32 if count < 2**31 else np.int64
+
+
+class RepeatedPair(DataError):
+    """A pair appears more than once, which was not allowed."""
+
+    def __init__(self, user_row: int, item_row: int) -> None:
+        super().__init__("some pairs appear more than once")
+        self.user_row, self.item_row = user_row, item_row
 
 
 def without_duplicates(entries: Entries, duplicates: Duplicates) -> Entries:
-    """Sort entries by key and merge those with the same key.
+    """Sort entries by user and item, and merge those of the same pair.
 
     Raises
     ------
-    DataError
-        If keys are repeated and ``duplicates`` is "error"; its ``args[1]`` is the key.
+    RepeatedPair
+        If pairs are repeated and ``duplicates`` is "error".
     SettingError
         If ``duplicates`` is none of its choices.
     """
     check_choice("duplicates", duplicates, get_args(Duplicates))
-    ordered = sorted_entries(entries)
-    first_of_key = np.diff(ordered.keys, prepend=-1) > 0
-    if first_of_key.all():
-        return ordered
+    pairs = _Pairs.sorted(entries.user_rows, entries.item_rows)
+    positions, new = pairs.positions, pairs.are_new
+    if new.all():
+        return entries if positions is None else entries.take(positions, pairs.user_rows, pairs.item_rows)
     if duplicates == "error":
-        raise DataError("some pairs appear more than once", int(ordered.keys[np.argmin(first_of_key)]))
+        at = int(np.argmin(new))
+        raise RepeatedPair(int(pairs.user_rows[at]), int(pairs.item_rows[at]))
+    starts = np.flatnonzero(new).astype(_index_type(len(new)))
+    sizes = np.diff(starts, append=starts.dtype.type(len(new)))
+    chosen = starts if duplicates == "first" else starts + (sizes - 1)
     if entries.timestamps is not None and duplicates in ("last", "first"):
-        ordered = sorted_entries(entries, by_time=True)
-    starts = np.flatnonzero(first_of_key)
-    ends = np.append(starts[1:], len(first_of_key)) - 1
-    kept = ordered.take(starts if duplicates == "first" else ends)
+        chosen = chosen.copy()
+        among = np.flatnonzero(np.repeat(sizes > 1, sizes))  # the repeated ones, often few
+        times = entries.timestamps[among if positions is None else positions[among]]
+        firsts = np.cumsum(sizes[sizes > 1]) - sizes[sizes > 1]
+        chosen[sizes > 1] = among[_by_time(times, firsts, last=duplicates == "last")]
+    kept = entries.take(
+        chosen if positions is None else positions[chosen], pairs.user_rows[starts], pairs.item_rows[starts]
+    )
     if duplicates in ("sum", "mean"):
-        sums = np.add.reduceat(ordered.values.astype(np.float64), starts)
-        values = finite(sums if duplicates == "sum" else sums / (ends - starts + 1))
-        return Entries(kept.keys, values, kept.timestamps, kept.rows)
+        values = entries.values if positions is None else entries.values[positions]
+        sums = np.add.reduceat(values.astype(np.float64), starts)
+        return dataclasses.replace(kept, values=finite(sums if duplicates == "sum" else sums / sizes))
     return kept
+
+
+def _by_time(times: np.ndarray, starts: np.ndarray, *, last: bool) -> np.ndarray:
+    """Return the position of the latest (or earliest) time in each run; of equal ones the last (or first)."""
+    best, none = (np.maximum, -1) if last else (np.minimum, len(times))
+    sizes = np.diff(starts, append=len(times))
+    is_best = times == np.repeat(best.reduceat(times, starts), sizes)
+    positions = np.where(is_best, np.arange(len(times), dtype=_index_type(len(times))), none)
+    found: np.ndarray = best.reduceat(positions, starts)
+    return found
 
 
 def distinct(entries: Entries, duplicates: Duplicates, users: "Vocabulary", items: "Vocabulary") -> Entries:
     """Like `without_duplicates`, but an error names the user and the item."""
     try:
         return without_duplicates(entries, duplicates)
-    except DataError as error:
-        if len(error.args) == 1:
-            raise
-        user, item = users[error.args[1] // max(len(items), 1)], items[error.args[1] % max(len(items), 1)]
+    except RepeatedPair as error:
         raise DataError(
-            f"user {user!r} and item {item!r} appear more than once: "
+            f"user {users[error.user_row]!r} and item {items[error.item_row]!r} appear more than once: "
             "choose what to keep with duplicates='last' (or 'first', 'sum', 'mean')"
         ) from None
 
@@ -159,10 +224,10 @@ def without_empty(
 
 
 def finite(values: npt.ArrayLike) -> np.ndarray:
-    """Return values as 32-bit floats; raises DataError naming the first that is not finite."""
+    """Return values as 32-bit floats, not copied if they are; raises DataError naming the first that is not finite."""
     try:
         with np.errstate(over="ignore"):
-            numbers = np.asarray(values).astype(np.float32)
+            numbers = np.asarray(values).astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"the values are not numbers ({error}): give integers or floats") from error
     if numbers.ndim != 1:

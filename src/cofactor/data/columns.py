@@ -118,7 +118,7 @@ def _comma_advice(cell: object) -> str:
 
 
 def _ids(column: pl.Series, ids: IdType | None) -> pl.Series:
-    if column.dtype in (pl.Categorical, pl.Enum):
+    if isinstance(column.dtype, pl.Categorical | pl.Enum):
         column = column.cast(pl.String)
     if column.dtype == pl.String:
         return _integers(column) if ids == "int" else column.set(column == "", None)

@@ -5,18 +5,20 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
+from cofactor.data.gathering import Gathered
 from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
-from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened
+from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened, shown
 from cofactor.errors import DataError
 
 __all__ = ["MOST_BAD", "Choice", "Problem", "Row", "Table", "read_delimited", "rows"]
 
-_BLOCK = 1 << 26  # bytes given to polars at once
+_BLOCK = 1 << 24  # bytes given to polars at once
 _SMALL = 1 << 20  # blocks with bad rows are split down to this size before they are read row by row
 _HEAD = 1 << 20  # bytes that are searched for the header or the first hundred rows
 _SHOWN = 3  # bad rows listed in an error
@@ -25,6 +27,7 @@ _BY_SUFFIX = {".tsv": "\t", ".data": "\t", ".inter": "\t", ".csv": ","}
 _LONGEST_ROW = 1_000  # lines in one row; a quote that stays open longer is a stray one
 _LONGEST_TEXT = 1 << 27  # bytes in one row
 MOST_BAD = 100_000  # bad rows after which an error does not count on; each takes ten microseconds
+_NUMERIC = {"user": pl.Int64, "item": pl.Int64, "value": pl.Float64, "time": pl.Int64}
 _STANDARD = ("user", "item", "value", "time")
 
 
@@ -52,11 +55,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Table:
-    """The valid rows of a file, the first few bad ones, and the number of bad rows."""
+    """The valid rows of a file, the first few bad ones, and the number of bad rows.
+
+    The columns of ids named in ``spelled`` are texts, held as the integers they spell. The bad rows are those of the
+    file ``place``, the first that has some.
+    """
 
     frame: pl.DataFrame
     problems: list[Problem]
     n_bad: int
+    spelled: frozenset[str] = frozenset()
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,35 +87,93 @@ class _Layout:
     positions: dict[str, int]
     ids: IdType
 
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """The columns that are read as numbers at once, where they are such."""
+        return ("value", "time", *(("user", "item") if self.ids == "int" else ()))
 
-def read_delimited(path: str | os.PathLike[str], choice: Choice) -> Table:
-    """Read the chosen columns of a delimited file.
+
+def read_delimited(files: Sequence[Path], choice: Choice) -> Table:
+    """Read the chosen columns of delimited files that have the same columns.
 
     Raises
     ------
     DataError
-        If the file cannot be opened, lacks a column, or has no rows. Bad rows are returned, not raised.
+        If a file cannot be opened, lacks a column, or none has rows. Bad rows are returned, not raised.
     """
-    frames: list[pl.DataFrame] = []
-    problems: list[Problem] = []
-    n_bad = size = n_rows = 0
-    layout = None
-    with opened(path, choice.encoding) as stream:
-        for line, block in _blocks(path, stream, choice.limit):
-            if layout is None:
-                layout, line, block = _begun(path, choice, line, block)
-            for part in _read_block(block, layout, line):
-                frames.append(part.frame)
-                problems += part.problems[: max(_SHOWN - len(problems), 0)]
-                n_bad += part.n_bad
-                size, n_rows = size + int(part.frame.estimated_size()), n_rows + len(part.frame)
-                if choice.limit.exceeded_by(needed_for(size, n_rows)):
-                    choice.limit.check(stream.whole(needed_for(size, n_rows)), path, _smaller)
-            if n_bad > MOST_BAD and not (choice.skip_bad and n_rows):
-                break
-    if layout is None or not (n_bad or any(map(len, frames))):
-        raise DataError(f"{path} has no rows{' under its header' if choice.has_header else ''}: nothing to learn from")
-    return Table(_together(path, frames), problems, n_bad)
+    table = _Reading(choice)
+    for file in files:
+        table.add(file)
+        if table.is_hopeless:
+            break
+    return table.done(files)
+
+
+class _Reading:
+    """What has been read so far."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._columns = Gathered()
+        self._first: tuple[Path, _Layout] | None = None
+        self._problems: list[Problem] = []
+        self._place = ""
+        self._n_bad = self._size = self._n_rows = 0
+
+    def add(self, file: Path) -> None:
+        """Read a file."""
+        choice, layout = self._choice, None
+        before = needed_for(self._size, self._n_rows)
+        with opened(file, choice.encoding) as stream:
+            for line, block in _blocks(file, stream, choice.limit):
+                if layout is None:
+                    layout, line, block = _begun(file, choice, line, block)
+                    self._check(file, layout)
+                for part in _read_block(block, layout, line):
+                    self._add(file, part)
+                    needed = needed_for(self._size, self._n_rows)
+                    if choice.limit.exceeded_by(needed):
+                        choice.limit.check(before + stream.whole(needed - before), file, _smaller)
+                if self.is_hopeless:
+                    break
+
+    def _add(self, file: Path, part: Table) -> None:
+        self._columns.add(part.frame)
+        if part.n_bad:
+            self._place = self._place or str(file)
+            if self._place == str(file):
+                self._problems += part.problems[: max(_SHOWN - len(self._problems), 0)]
+        self._n_bad += part.n_bad
+        self._size, self._n_rows = self._size + int(part.frame.estimated_size()), self._n_rows + len(part.frame)
+
+    def _check(self, file: Path, layout: "_Layout") -> None:
+        """Refuse a file whose columns are others than those of the first one."""
+        first, known = self._first = self._first or (file, layout)
+        if not self._choice.has_header and layout.width != known.width:
+            raise DataError(
+                f"{file} has {layout.width} columns and {first} {known.width}: give files with the same columns"
+            )
+        for role in sorted(layout.positions.keys() ^ known.positions.keys()):
+            has, lacks = (file, first) if role in layout.positions else (first, file)
+            raise DataError(
+                f"{lacks} has no column for the {role}, which {has} has: give files with the same columns, "
+                f"or leave it out of all with {role}=None"
+            )
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether there are so many bad rows that no more need be read."""
+        return self._n_bad > MOST_BAD and not (self._choice.skip_bad and self._n_rows > 0)
+
+    def done(self, files: Sequence[Path]) -> Table:
+        """Return all rows."""
+        if not self._n_bad and not self._n_rows:
+            header = " under its header" if self._choice.has_header and len(files) == 1 else ""
+            raise DataError(
+                f"{shown(files)} {'has' if len(files) == 1 else 'have'} no rows{header}: nothing to learn from"
+            )
+        frame = self._columns.together(shown(files), "read them with ids='str'")
+        return Table(frame, self._problems, self._n_bad, self._columns.spelled, self._place)
 
 
 def _smaller(amount: str) -> str:
@@ -115,19 +182,6 @@ def _smaller(amount: str) -> str:
         f"memory={amount!r} allows it where there is as much, time=None leaves out a column, and as Parquet "
         "open_parquet(path, memory='4GB') sorts it on disk"
     )
-
-
-def _together(path: str | os.PathLike[str], parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Concatenate the blocks, with unsigned ids or times with fractions in all if in one."""
-    if len({tuple(part.schema.items()) for part in parts}) > 1:
-        try:
-            wide = {
-                name: kind for part in parts for name, kind in part.schema.items() if kind in (pl.UInt64, pl.Float64)
-            }
-            parts = [part.cast(wide) for part in parts]  # type: ignore[arg-type]
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"{path} has ids below 0 and ids of 2^63 or more: read them with ids='str'") from error
-    return pl.concat(parts)
 
 
 def _blocks(path: str | os.PathLike[str], stream: Unpacked, limit: Limit) -> Iterator[tuple[int, bytes]]:
@@ -146,17 +200,22 @@ def _blocks(path: str | os.PathLike[str], stream: Unpacked, limit: Limit) -> Ite
                 raise DataError(f"{path}, line {line:,}: a row of more than {longest:,} bytes: is this a table?")
         if end:
             yield line, block[:end]
-            line += block.count(b"\n", 0, end)
+            line += _count(block, b"\n", end)
         if not read:
             return
         rest = block[end:]
         size = max(usual, len(rest))  # a row longer than a block: double, so that the time stays linear
 
 
+def _count(block: bytes, mark: bytes, end: int) -> int:
+    """Count a character up to a position, faster than bytes do."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8, end) == ord(mark))) if mark in block else 0
+
+
 def _row_end(block: bytes) -> int:
     """Return the last position where a row certainly ends (after a line end outside quotes), or 0."""
     end = block.rfind(b"\n") + 1
-    quotes = block.count(b'"', 0, end)
+    quotes = _count(block, b'"', end)
     while quotes % 2:  # the line end lies within quotes: look before the last of them, which may be within others
         earlier = block.rfind(b"\n", 0, block.rfind(b'"', 0, end)) + 1
         quotes -= block.count(b'"', earlier, end)
@@ -306,23 +365,27 @@ def _quickly(block: bytes, layout: _Layout) -> pl.DataFrame | None:
         return typed(pl.DataFrame(schema=dict.fromkeys(layout.positions, pl.String)), layout.ids).frame
     if not _is_regular(text, separator, layout):
         return None
-    names = [f"column {number}" for number in range(layout.width)]
-    try:
-        frame = pl.read_csv(
-            text,
-            has_header=False,
-            separator=separator,
-            quote_char='"' if layout.quoting else None,
-            infer_schema=False,
-            new_columns=names,
-        )
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return None
-    if frame.width != layout.width or (b'"' in block and frame[:, -1].null_count()):
-        return None  # with quotes, only a missing last field shows that a row is short
-    chosen = frame.select(pl.nth(position).alias(role) for role, position in layout.positions.items())
-    converted = typed(chosen, layout.ids)
-    return None if converted.bad_rows else converted.frame
+    positions = sorted({*layout.positions.values(), layout.width - 1})
+    texts = {f"column {at}": pl.String() for at in range(layout.width)}
+    numbers = {f"column {at}": _NUMERIC[role]() for role, at in layout.positions.items() if role in layout.numeric}
+    for schema in (texts | numbers, texts):
+        try:
+            frame = pl.read_csv(
+                text,
+                has_header=False,
+                separator=separator,
+                quote_char='"' if layout.quoting else None,
+                schema=schema,
+                columns=positions,
+            )
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            continue
+        if b'"' in block and frame[:, -1].null_count():
+            return None  # with quotes, only a missing last field shows that a row is short
+        chosen = frame.select(pl.nth(positions.index(at)).alias(role) for role, at in layout.positions.items())
+        converted = typed(chosen, layout.ids)
+        return None if converted.bad_rows else converted.frame
+    return None
 
 
 def _is_regular(text: bytes, separator: str, layout: _Layout) -> bool:
@@ -331,9 +394,8 @@ def _is_regular(text: bytes, separator: str, layout: _Layout) -> bool:
         return False
     if layout.quoting and b'"' in text:
         return True
-    characters = np.frombuffer(text, np.uint8)
-    lines = int(np.count_nonzero(characters == 10)) + (not text.endswith(b"\n"))
-    return int(np.count_nonzero(characters == ord(separator))) == lines * (layout.width - 1)
+    lines = _count(text, b"\n", len(text)) + (not text.endswith(b"\n"))
+    return _count(text, separator.encode(), len(text)) == lines * (layout.width - 1)
 
 
 def _slowly(block: bytes, layout: _Layout, line: int, most: int | None = None) -> tuple[Table, int]:

@@ -16,33 +16,61 @@ __all__ = ["as_polars", "chosen_columns"]
 _CELL = 12  # bytes, between those of a number and of a text
 
 
-def chosen_columns(frame: Any, wanted: Mapping[str, Column], limit: Limit = UNLIMITED) -> pl.DataFrame:
+def chosen_columns(
+    frame: Any,
+    wanted: Mapping[str, Column],
+    limit: Limit = UNLIMITED,
+    *,
+    place: str = "the frame",
+    all_text: bool = False,
+) -> pl.DataFrame:
     """Return the wanted columns of a frame under the names of their roles.
+
+    A frame of a text file is ``all_text``: its columns do not say which of them are numbers.
 
     Raises
     ------
     DataError
         If it is not a data frame, a column is missing or unusable, or the table takes more memory than the limit.
     """
-    names, table = _named(frame)
+    if hasattr(frame, "read_next_batch"):
+        frame = _of_batches(frame, limit)
+    names, table = _named(frame, place)
     schema = table.collect_schema()
     numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
-    positions = positions_of(wanted, names, "the frame", numeric)
+    positions = positions_of(wanted, names, place, None if all_text else numeric)
     taken = list(dict.fromkeys(positions.values()))
     chosen = table.select(nw.nth(*taken))
     if isinstance(table, nw.LazyFrame) and limit.size is not None:
-        _check(int(_collected(chosen.select(nw.len())).item()), len(taken), limit)
-    held = _collected(chosen)
-    _check(len(held), len(taken), limit)
+        _check(int(_collected(chosen.select(nw.len()), place).item()), len(taken), limit, place)
+    held = _collected(chosen, place)
+    _check(len(held), len(taken), limit, place)
     columns = dict(zip(taken, held.columns, strict=True))
     return pl.DataFrame([_column(held[columns[at]], role) for role, at in positions.items()])
 
 
-def _check(rows: int, width: int, limit: Limit) -> None:
+def _of_batches(reader: Any, limit: Limit) -> pl.DataFrame:
+    """Read the batches of an Arrow reader, such as DuckDB's, within a limit of memory."""
+    parts: list[Any] = [pl.from_arrow(reader.schema.empty_table())]
+    rows = 0
+    try:
+        for batch in reader:
+            parts.append(pl.from_arrow(batch))
+            rows += batch.num_rows
+            _check(rows, batch.num_columns, limit, "the frame")
+    except DataError:
+        raise
+    except Exception as error:  # whatever the engine behind the reader raises
+        raise DataError(f"the frame cannot be read: {first_line(error)}") from error
+    whole: pl.DataFrame = pl.concat(parts)
+    return whole
+
+
+def _check(rows: int, width: int, limit: Limit, place: str) -> None:
     """Refuse too many rows of so many columns."""
     limit.check(
         needed_for(_CELL * width * rows, rows),
-        "the frame",
+        place,
         lambda amount: (
             f"write it as Parquet for open_parquet(), which sorts it on disk, leave out a column with time=None, "
             f"or give memory={amount!r} where there is as much"
@@ -55,7 +83,7 @@ def as_polars(frame: Any) -> pl.DataFrame:
     return frame if isinstance(frame, pl.DataFrame) else _polars(_collected(_named(frame)[1]))
 
 
-def _named(frame: Any) -> tuple[list[str], Any]:
+def _named(frame: Any, place: str = "the frame") -> tuple[list[str], Any]:
     """Return the names of a frame's columns, and the frame as narwhals takes it: with names that are all different."""
     try:
         if nw.dependencies.is_pandas_dataframe(frame) or nw.dependencies.is_pyarrow_table(frame):
@@ -72,16 +100,16 @@ def _named(frame: Any) -> tuple[list[str], Any]:
             f"{type(frame).__name__} is not a data frame: give one of pandas, polars, pyarrow or duckdb"
         ) from error
     except Exception as error:  # whatever the engine behind a lazy frame raises
-        raise DataError(f"the frame cannot be read: {first_line(error)}") from error
+        raise DataError(f"{place} cannot be read: {first_line(error)}") from error
 
 
-def _collected(table: Any) -> Any:
+def _collected(table: Any, place: str = "the frame") -> Any:
     if not isinstance(table, nw.LazyFrame):
         return table
     try:
         return table.collect("polars")
     except Exception as error:  # whatever the engine behind the lazy frame raises
-        raise DataError(f"the frame cannot be computed: {first_line(error)}") from error
+        raise DataError(f"{place} cannot be computed: {first_line(error)}") from error
 
 
 def _polars(table: Any) -> pl.DataFrame:

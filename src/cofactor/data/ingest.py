@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from cofactor.data.arguments import check_choice, check_text
 from cofactor.data.attribute_files import read_items, read_users
-from cofactor.data.columns import OnBadRows, typed
+from cofactor.data.columns import IdType, OnBadRows, typed
 from cofactor.data.delimited import MOST_BAD, Problem, Table
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.vocabulary import Vocabulary
@@ -31,27 +31,28 @@ def from_columns(
     duplicates: Duplicates,
     name: str,
     known: "Known",
+    ids: IdType | None = None,
 ) -> Interactions:
-    """Check typed columns and build the table."""
+    """Check typed columns and build the table; for ``ids`` see `cofactor.data.columns.typed`."""
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
     check_text("name", name)
     if not len(raw):
         raise DataError(f"{place} has no rows: nothing to learn from")
     try:
-        found = typed(raw, None)
+        found = typed(raw, ids)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
     problems = [Problem(row, found.why(row)) for row in found.bad_rows[:3]]
-    frame = without_bad(Table(found.frame, problems, len(found.bad_rows)), place, "row", on_bad_rows)
+    frame = without_bad(Table(found.frame, problems, len(found.bad_rows), place=place), "row", on_bad_rows)
     return interactions(frame, place, duplicates, name, known)
 
 
-def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> pl.DataFrame:
+def without_bad(table: Table, unit: str, on_bad_rows: OnBadRows) -> pl.DataFrame:
     """Return the valid rows, or raise one error that lists the bad ones."""
     if not table.n_bad:
         return table.frame
     first, *others = table.problems
-    first_bad = f"{place}, {unit} {first.line:,}: {first.reason}"
+    first_bad = f"{table.place}, {unit} {first.line:,}: {first.reason}"
     if on_bad_rows == "skip" and len(table.frame):
         logger.warning("%s; left out %s bad row%s", first_bad, f"{table.n_bad:,}", "s" * (table.n_bad > 1))
         return table.frame
@@ -64,12 +65,28 @@ def without_bad(table: Table, place: str, unit: str, on_bad_rows: OnBadRows) -> 
     raise DataError(f"{first_bad}; {count}: fix them, or leave them out with on_bad_rows='skip'")
 
 
-def interactions(frame: pl.DataFrame, place: str, duplicates: Duplicates, name: str, known: "Known") -> Interactions:
-    """Build the table from valid rows (user, item, and optionally value and time), with what is known of both sides."""
+def interactions(
+    frame: pl.DataFrame,
+    place: str,
+    duplicates: Duplicates,
+    name: str,
+    known: "Known",
+    spelled: Collection[str] = (),
+) -> Interactions:
+    """Build the table from valid rows, with what is known of both sides.
+
+    The columns are user, item, and optionally value and time; for ``spelled`` see `cofactor.data.delimited.Table`.
+    They are taken out of the frame, so that the memory of ids is free once they are numbered.
+    """
     values = frame["value"].to_numpy() if "value" in frame.columns else None
     times = frame["time"].to_numpy() if "time" in frame.columns else None
     try:
-        table = Interactions.from_columns(frame["user"], frame["item"], values, times, duplicates=duplicates, name=name)
+        (users, user_rows), (items, item_rows) = (
+            Vocabulary.of(frame.drop_in_place(kind), kind=kind, spelled=kind in spelled) for kind in ("user", "item")
+        )
+        table = Interactions.from_rows(
+            users, items, user_rows, item_rows, values, times, duplicates=duplicates, name=name
+        )
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
     return known.joined_to(table)

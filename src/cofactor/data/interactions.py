@@ -139,11 +139,11 @@ class Interactions:
         values = np.ones(len(user_rows), np.float32) if values is None else building.finite(values)
         timestamps = None if timestamps is None else as_seconds(timestamps)
         building.check_lengths(user_rows, item_rows, values, timestamps)
-        width = max(len(items), 1)
-        entries = building.Entries(user_rows.astype(np.int64) * width + item_rows, values, timestamps)
+        entries = building.Entries(user_rows, item_rows, values, timestamps)
         entries = building.distinct(entries, duplicates, users, items)
-        counts = np.bincount(entries.keys // width, minlength=len(users))
-        matrix = building.csr(entries.values, entries.keys % width, counts, (len(users), len(items)))
+        counts = np.bincount(entries.user_rows, minlength=len(users))
+        owned = entries.values if entries.rows is not None else entries.values.copy()  # those given are not ours
+        matrix = building.csr(owned, entries.item_rows, counts, (len(users), len(items)))
         return cls(users, items, matrix, entries.timestamps, entries.reading_order, name=name)
 
     @classmethod

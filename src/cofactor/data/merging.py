@@ -1,12 +1,13 @@
 """Merge the ratings of a range of users; or of one user, even of one pair, with more ratings than memory holds."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from cofactor.data.buckets import Records, Section
-from cofactor.data.building import Duplicates, Entries
+from cofactor.data.building import Duplicates, Entries, finite
 
 __all__ = ["merged"]
 
@@ -34,25 +35,25 @@ def merged(
         How many ratings may be in memory at once.
     """
     if len(section) <= at_once:
-        yield merge(_entries(section[:], n_items))
+        yield merge(_entries(section[:]))
         return
     for _, _, smaller in section.split("item", n_items, folder, at_once):
         if len(smaller) > at_once:
-            yield _pair(smaller, n_items, duplicates, merge, at_once)
+            yield _pair(smaller, duplicates, merge, at_once)
         elif len(smaller):
-            yield merge(_entries(smaller[:], n_items))
+            yield merge(_entries(smaller[:]))
 
 
-def _pair(section: Section, n_items: int, duplicates: Duplicates, merge: Merge, at_once: int) -> Entries:
+def _pair(section: Section, duplicates: Duplicates, merge: Merge, at_once: int) -> Entries:
     """Merge the many ratings of one pair, as `merge` would if it had them all."""
     if duplicates in ("sum", "mean"):
-        last = _entries(section[-1:], n_items)
+        last = _entries(section[-1:])
         total = _sum(section, max(at_once, _LEAF))
-        values = merge(Entries(last.keys, np.array([total if duplicates == "sum" else total / len(section)]), None))
-        return Entries(last.keys, values.values.astype(np.float32), last.timestamps, last.rows)
+        values = finite([total if duplicates == "sum" else total / len(section)])
+        return dataclasses.replace(last, values=values)
     kept: Entries | None = None
     for records in section.parts(at_once):
-        found = merge(_entries(records, n_items))
+        found = merge(_entries(records))
         kept = found if kept is None else merge(_joined(kept, found))
     assert kept is not None
     return kept
@@ -62,7 +63,8 @@ def _joined(one: Entries, other: Entries) -> Entries:
     def both(name: str) -> np.ndarray:
         return np.concatenate([getattr(one, name), getattr(other, name)])
 
-    return Entries(both("keys"), both("values"), None if one.timestamps is None else both("timestamps"), both("rows"))
+    times = None if one.timestamps is None else both("timestamps")
+    return Entries(both("user_rows"), both("item_rows"), both("values"), times, both("rows"))
 
 
 def _sum(section: Section, leaf: int) -> np.float64:
@@ -80,11 +82,11 @@ def _sum(section: Section, leaf: int) -> np.float64:
     return np.float64(_values(section[:1])[0]) + by_halves(1, len(section))
 
 
-def _entries(records: Records, width: int) -> Entries:
+def _entries(records: Records) -> Entries:
     names = records.dtype.names or ()
-    keys = records["user"] * np.int64(max(width, 1)) + records["item"]
     times = np.array(records["time"]) if "time" in names else None
-    return Entries(keys, _values(records), times, np.array(records["row"]))
+    user_rows, item_rows, rows = (np.array(records[name]) for name in ("user", "item", "row"))
+    return Entries(user_rows, item_rows, _values(records), times, rows)
 
 
 def _values(records: Records) -> np.ndarray:

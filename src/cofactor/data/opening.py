@@ -1,6 +1,7 @@
 """Open a table's bytes: plain, gzip, zstandard, or a zip with one table inside."""
 
 import contextlib
+import glob
 import gzip
 import io
 import lzma
@@ -8,14 +9,15 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from cofactor.data.arguments import path_of
 from cofactor.data.memory_limit import Limit
-from cofactor.errors import DataError
+from cofactor.errors import DataError, SettingError
 
-__all__ = ["PACKED", "Unpacked", "existing", "inner_suffix", "opened", "text_of"]
+__all__ = ["PACKED", "Unpacked", "existing", "files_of", "inner_suffix", "is_pattern", "opened", "shown", "text_of"]
 
 _PACKED = {".gz": (b"\x1f\x8b", "gzip"), ".zst": (b"\x28\xb5\x2f\xfd", "zstandard"), ".zip": (b"PK", "zip")}
 PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
@@ -33,7 +35,9 @@ def existing(path: str | os.PathLike[str]) -> Path:
     file = Path(path)
     if file.is_dir():
         inside = sorted(entry.name for entry in file.iterdir() if not entry.name.startswith("."))
-        listed = f": give one of its files, {', '.join(inside[:8])}" if inside else " with nothing in it"
+        suffixes = {Path(name).suffix for name in inside}
+        several = f", or all as {file / f'*{suffixes.pop()}'}" if len(inside) > 1 and len(suffixes) == 1 else ""
+        listed = f": give one of its files, {', '.join(inside[:8])}{several}" if inside else " with nothing in it"
         raise DataError(f"{file} is a folder{listed}")
     if not file.exists():
         raise DataError(f"{file} does not exist{_neighbours(file)}")
@@ -42,6 +46,39 @@ def existing(path: str | os.PathLike[str]) -> Path:
     if not file.stat().st_size:
         raise DataError(f"{file} is empty: it needs at least one row")
     return file
+
+
+def is_pattern(path: object) -> bool:
+    """Return whether a path is a pattern such as ``2024/*.csv``, and no file of that name is there."""
+    return isinstance(path, str | Path) and glob.has_magic(str(path)) and not Path(path).exists()
+
+
+def files_of(given: object) -> list[Path]:
+    """Return the paths that a path, a pattern or a list of these stands for: each once, those of a pattern by name.
+
+    Raises
+    ------
+    DataError
+        If nothing matches a pattern.
+    SettingError
+        If it is none of these.
+    """
+    if isinstance(given, list | tuple):
+        if not given:
+            raise SettingError("path is an empty list: give at least one file")
+        return list({found.resolve(): found for one in given for found in files_of(one)}.values())
+    path = path_of(given)
+    if not is_pattern(given):
+        return [path]
+    found = sorted(Path(name) for name in glob.glob(str(given), recursive=True))  # noqa: PTH207  (of any folder)
+    if not found:
+        raise DataError(f"nothing matches {str(given)!r}: check the folder and the pattern")
+    return found
+
+
+def shown(files: Sequence[Path]) -> str:
+    """Name one or several files in an error."""
+    return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1:,} more"
 
 
 def _neighbours(file: Path) -> str:

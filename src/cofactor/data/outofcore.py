@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -25,14 +25,14 @@ from cofactor.data.arguments import check_callable, check_choice, check_text, pa
 from cofactor.data.array_store import Disk, bytes_of, edges_of, scratch_folder
 from cofactor.data.buckets import Buckets, Section, Transposing, sums_between
 from cofactor.data.building import Duplicates, Entries, distinct
-from cofactor.data.columns import DEFAULTS, Column, OnBadRows, Typed, positions_of, typed, wanted_columns
+from cofactor.data.columns import DEFAULTS, Column, OnBadRows, wanted_columns
 from cofactor.data.ingest import Attributes, Known
 from cofactor.data.interactions import Interactions, open_folder
 from cofactor.data.merging import merged
 from cofactor.data.metadata import Metadata
 from cofactor.data.ondisk import ARRAYS, MANIFEST, TRANSPOSED, ArrayFile, write_manifest, write_sides
+from cofactor.data.parquet_parts import ParquetParts, Part, parquet_columns, parquet_errors, parquet_files
 from cofactor.data.parquet_sizes import parquet_sizes
-from cofactor.data.readers import parquet_columns, parquet_errors, parquet_files
 from cofactor.data.times import TimeUnit
 from cofactor.data.vocabulary import Vocabulary, id_series
 from cofactor.errors import DataError, SettingError
@@ -224,77 +224,6 @@ def _short(description: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some consecutive valid rows of a file: user, item, and optionally value and time."""
-
-    file: Path
-    first_row: int
-    found: Typed
-
-    @property
-    def frame(self) -> pl.DataFrame:
-        """The valid rows in their final types."""
-        return self.found.frame
-
-    def first_bad(self) -> str:
-        """Describe the first few bad rows."""
-        bad = self.found.bad_rows
-        first, *others = (f"row {self.first_row + row:,}: {self.found.why(row)}" for row in bad[:3])
-        return f"{self.file}, {'; '.join([first, *others])}"
-
-
-@dataclass(frozen=True)
-class ParquetParts:
-    """The rows of some Parquet files, in the order of the files.
-
-    Parameters
-    ----------
-    files : sequence of path
-    wanted : mapping of str to str
-        From user, item, value and time to the names of their columns.
-    rows_at_once : int
-        The most rows in a part.
-    """
-
-    files: Sequence[Path]
-    wanted: Mapping[str, str]
-    rows_at_once: int
-
-    def __iter__(self) -> Iterator[Part]:
-        kinds: dict[str, tuple[Path, pl.DataType]] = {}
-        for file in self.files:
-            with parquet_errors(file):
-                yield from self._parts_of(file, kinds)
-
-    def _parts_of(self, file: Path, kinds: dict[str, tuple[Path, pl.DataType]]) -> Iterator[Part]:
-        table = pl.scan_parquet(file)
-        names = table.collect_schema().names()
-        positions = positions_of(self.wanted, names, file)
-        chosen = table.select(pl.col(names[at]).alias(role) for role, at in positions.items())
-        self._check_kinds(file, chosen.collect_schema(), kinds)
-        rows = int(table.select(pl.len()).collect(engine="streaming").item())
-        for first in range(0, rows, self.rows_at_once):
-            raw = chosen.slice(first, self.rows_at_once).collect(engine="streaming")
-            try:
-                found = typed(raw, None)
-            except DataError as error:
-                raise DataError(f"{file}: {error}") from error
-            yield Part(file, first, found)
-
-    def _check_kinds(self, file: Path, schema: pl.Schema, kinds: dict[str, tuple[Path, pl.DataType]]) -> None:
-        """Refuse a file whose ids are integers where another's are strings: 1 is not "1"."""
-        for role in ("user", "item"):
-            if schema[role] == pl.Null:
-                continue
-            other, known = kinds.setdefault(role, (file, schema[role]))
-            if known.is_integer() != schema[role].is_integer():
-                raise DataError(
-                    f"{file}: the {role} ids are of type {schema[role]}, but of type {known} in {other}: "
-                    f"convert the column {self.wanted[role]!r} to one type in all files"
-                )
-
-
-@dataclass(frozen=True)
 class Side:
     """The ids of users or items, and how many rows each has: (ids,), int64."""
 
@@ -400,11 +329,11 @@ def build(parts: Iterable[Part], found: Indexed, duplicates: Duplicates, folder:
 
     for first, last, section in _by_user(parts, found, folder, at_once):
         for entries in merged(section, len(items.ids), duplicates, merge, folder, at_once):
-            user_rows, item_rows = np.divmod(entries.keys, max(len(items.ids), 1))
+            user_rows, item_rows = entries.user_rows, entries.item_rows
             counts[first:last] += np.bincount(user_rows - first, minlength=last - first)
             item_counts += np.bincount(item_rows, minlength=len(items.ids))
             by_item.add(user_rows, item_rows, entries.values)
-            columns = {"indices": item_rows.astype(np.int32), "values": entries.values, "rows": entries.rows}
+            columns = {"indices": item_rows, "values": entries.values, "rows": entries.rows}
             _append(files, folder, columns | {"timestamps": entries.timestamps})
     for file in files.values():
         file.close()

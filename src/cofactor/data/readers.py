@@ -4,34 +4,32 @@ By default a bad row is an error, which says where it is, what is wrong, and how
 ``on_bad_rows="skip"`` leaves them out and logs how many.
 """
 
-import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from cofactor.data import remote
 from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
 from cofactor.data.attribute_files import items_beside, users_beside
-from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, positions_of, wanted_columns
+from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, wanted_columns
 from cofactor.data.database import read_sql, read_sql_table
-from cofactor.data.delimited import Choice, read_delimited
+from cofactor.data.delimited import Choice, Problem, Table, read_delimited
+from cofactor.data.gathering import Gathered
 from cofactor.data.ingest import Attributes, Known, from_columns, interactions, without_bad
 from cofactor.data.interactions import Duplicates, Interactions
-from cofactor.data.memory_limit import Limit, needed_for
-from cofactor.data.opening import existing, inner_suffix, opened
-from cofactor.data.parquet_sizes import parquet_sizes
-from cofactor.errors import DataError, SettingError, first_line
+from cofactor.data.memory_limit import Limit
+from cofactor.data.opening import existing, files_of, inner_suffix, is_pattern, opened, shown
+from cofactor.data.parquet_parts import PARQUET, ParquetParts, check_size, parquet_columns, parquet_files
+from cofactor.data.remote import is_url, without_secrets
+from cofactor.errors import DataError, SettingError
 
 __all__ = [
-    "check_size",
     "from_frame",
     "is_parquet",
     "looks_like_movielens",
-    "parquet_columns",
-    "parquet_errors",
-    "parquet_files",
     "read_csv",
     "read_movielens",
     "read_parquet",
@@ -41,14 +39,16 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
+Paths = PathLike | Sequence[PathLike]
+"""A path, a pattern such as ``2024/*.csv``, a URL, or a list of paths and patterns."""
 
+_ROWS_AT_ONCE = 1 << 20  # of a Parquet file
 _MOVIELENS = ("u.data", "ratings.dat", "ratings.csv")
 _HEADERLESS = ("u.data", "ratings.dat")
-_PARQUET = (".parquet", ".pq")
 
 
 def read_csv(
-    path: PathLike,
+    path: Paths,
     *,
     user: Column = DEFAULTS["user"],
     item: Column = DEFAULTS["item"],
@@ -66,12 +66,14 @@ def read_csv(
     memory: str | int | None = None,
     name: str | None = None,
 ) -> Interactions:
-    """Read a delimited text file: csv, tsv, the ``::`` layout; plain or compressed as gz, zst or zip.
+    """Read delimited text files: csv, tsv, the ``::`` layout; plain or compressed as gz, zst or zip.
 
     Parameters
     ----------
-    path : str or path
-        The file.
+    path : str or path, or a list of these
+        The file, or several with the same columns: a pattern such as ``"2024/*.csv"``, whose files are read in the
+        order of their names, or a list of files and patterns. Each file is read once. Or the URL of a file that polars
+        reads, such as ``s3://…`` or ``https://…``.
     user, item : str or tuple of str
         The names of the columns with the ids. Of several names the first is taken that the file has.
     value : str or tuple of str, optional
@@ -131,18 +133,32 @@ def read_csv(
     check_flag("has_header", has_header)
     check_text("encoding", encoding)
     wanted = wanted_columns(user, item, value, time)
-    source = path_of(path)
-    name = source.name if name is None else name
-    check_text("name", name)
     if separator is not None:
         check_text("separator", separator)
     if columns is not None and not _are_names(columns):
         raise SettingError(f"columns is {columns!r}: give a list of names, one for each column")
     has_header = has_header and columns is None
+    if is_url(path):
+        scan = remote.csv(str(path), separator, columns, encoding, has_header=has_header)
+        chosen = remote.columns(scan, str(path), wanted, Limit.of(memory), all_text=True)
+        name = without_secrets(str(path)) if name is None else name
+        return from_columns(
+            chosen, without_secrets(str(path)), on_bad_rows, duplicates, name, Known.of(items, users), ids
+        )
+    files = files_of(path)
+    name = _name_of(path, files) if name is None else name
+    check_text("name", name)
     limit, skip_bad = Limit.of(memory), on_bad_rows == "skip"
-    table = read_delimited(source, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad))
-    frame = without_bad(table, str(source), "line", on_bad_rows)
-    return interactions(frame, str(source), duplicates, name, Known.of(items, users))
+    table = read_delimited(files, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad))
+    frame = without_bad(table, "line", on_bad_rows)
+    return interactions(frame, shown(files), duplicates, name, Known.of(items, users), table.spelled)
+
+
+def _name_of(given: Paths, files: Sequence[Path]) -> str:
+    """Return how a table is called in reports if no name is given."""
+    if is_pattern(given):
+        return str(given)
+    return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1:,} more"
 
 
 def _are_names(columns: object) -> bool:
@@ -150,7 +166,7 @@ def _are_names(columns: object) -> bool:
 
 
 def read_parquet(
-    path: PathLike,
+    path: Paths,
     *,
     user: Column = DEFAULTS["user"],
     item: Column = DEFAULTS["item"],
@@ -163,7 +179,7 @@ def read_parquet(
     memory: str | int | None = None,
     name: str | None = None,
 ) -> Interactions:
-    """Read a Parquet file, or all Parquet files in a folder; ids keep their type. See `read_csv` for the rest.
+    """Read a Parquet file, or all of a folder, a pattern, a list or a URL; ids keep their type. See `read_csv`.
 
     Raises
     ------
@@ -179,77 +195,37 @@ def read_parquet(
     ...     read_parquet(folder, value=None)
     2 users × 1 items, 2 interactions, 100 %
     """
-    source = path_of(path)
-    files = parquet_files(source)
-    wanted = parquet_columns(files, wanted_columns(user, item, value, time))
-    check_size(files, wanted.values(), source, Limit.of(memory))
-    with parquet_errors(source):
-        chosen = [pl.col(column).alias(role) for role, column in wanted.items()]
-        frame = pl.scan_parquet(files).select(chosen).collect()
-    name = source.name if name is None else name
-    return from_columns(frame, str(source), on_bad_rows, duplicates, name, Known.of(items, users))
+    check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    if is_url(path):
+        wanted = wanted_columns(user, item, value, time)
+        chosen = remote.columns(pl.scan_parquet(str(path)), str(path), wanted, Limit.of(memory))
+        name = without_secrets(str(path)) if name is None else name
+        return from_columns(chosen, without_secrets(str(path)), on_bad_rows, duplicates, name, Known.of(items, users))
+    sources = files_of(path)
+    name = _name_of(path, sources) if name is None else name
+    check_text("name", name)
+    files = list(dict.fromkeys(file for source in sources for file in parquet_files(source)))
+    place = shown(sources)
+    named = parquet_columns(files, wanted_columns(user, item, value, time))
+    check_size(files, named.values(), place, Limit.of(memory))
+    table = _from_parts(ParquetParts(files, named, _ROWS_AT_ONCE), place)
+    frame = without_bad(table, "row", on_bad_rows)
+    return interactions(frame, place, duplicates, name, Known.of(items, users), table.spelled)
 
 
-def check_size(files: Sequence[Path], columns: Collection[str], place: Path, limit: Limit) -> None:
-    """Refuse Parquet files whose columns, once they are read, take more memory than they may.
-
-    Raises
-    ------
-    DataError
-        With the amount and what to do.
-    """
-    rows = size = 0
-    for file in files:
-        with parquet_errors(file):
-            found = parquet_sizes(file, columns)
-        rows, size = rows + found.rows, size + found.columns
-    limit.check(
-        needed_for(size, rows),
-        place,
-        lambda amount: (
-            "open_parquet(path, memory='4GB') sorts it on disk, time=None leaves out a column, "
-            f"and memory={amount!r} allows it where there is as much"
-        ),
-    )
-
-
-@contextlib.contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
-    """Turn a failure to read Parquet in the block into one error that names the path."""
-    try:
-        yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(
-            f"{path} cannot be read as Parquet ({first_line(error)}): write it again or move it away"
-        ) from error
-
-
-def parquet_columns(files: Sequence[Path], wanted: Mapping[str, Column]) -> dict[str, str]:
-    """Return the names of the wanted columns by role, as the first of some Parquet files has them."""
-    with parquet_errors(files[0]):
-        schema = pl.scan_parquet(files[0]).collect_schema()
-    names = schema.names()
-    numeric = [at for at, kind in enumerate(schema.dtypes()) if kind.is_numeric()]
-    return {role: names[at] for role, at in positions_of(wanted, names, files[0], numeric).items()}
-
-
-def parquet_files(path: Path, *, apart_from: Path | None = None) -> list[Path]:
-    """Return a file, or the Parquet files of a folder in the order of their names, except those of a folder in it."""
-    if not path.is_dir():
-        return [existing(path)]
-    found = (file for suffix in _PARQUET for file in path.rglob(f"*{suffix}") if file.name[0] not in "._")
-    try:
-        files = sorted(found)
-    except OSError as error:
-        where = f"{error.filename} in {path}" if error.filename else str(path)
-        raise DataError(
-            f"{where} cannot be searched ({error.strerror or error}): give the folder of the files"
-        ) from error
-    if apart_from is not None and path.resolve() in apart_from.resolve().parents:
-        files = [file for file in files if apart_from.resolve() not in file.resolve().parents]
-    if not files:
-        raise DataError(f"{path} is a folder without .parquet files: give a folder with some")
-    return files
+def _from_parts(parts: ParquetParts, place: str) -> Table:
+    """Return all rows."""
+    columns, first_bad, n_rows, n_bad = Gathered(), "", 0, 0
+    problems: list[Problem] = []
+    for part in parts:
+        if part.found.bad_rows and not n_bad:
+            first_bad, problems = str(part.file), part.problems()
+        columns.add(part.frame)
+        n_rows, n_bad = n_rows + len(part.frame), n_bad + len(part.found.bad_rows)
+    if not n_rows + n_bad:
+        raise DataError(f"{place} has no rows: nothing to learn from")
+    frame = columns.together(place, "convert them to strings")
+    return Table(frame, problems, n_bad, columns.spelled, first_bad)
 
 
 def from_frame(
@@ -293,12 +269,13 @@ def from_frame(
     chosen = chosen_columns(frame, wanted, Limit.of(memory))
     if "title" in chosen.columns:
         titles = chosen.select("item", "title").filter(pl.col("title").is_not_null()).unique("item", keep="first")
-        items = titles if titles["title"].dtype in (pl.String, pl.Categorical, pl.Enum) and len(titles) else None
+        texts = isinstance(titles["title"].dtype, pl.String | pl.Categorical | pl.Enum)
+        items = titles if texts and len(titles) else None
         chosen = chosen.drop("title")
     return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, Known.of(items, users))
 
 
-def read_table(path: PathLike, **options: Any) -> Interactions:
+def read_table(path: Paths, **options: Any) -> Interactions:
     """Read a file according to its name: folders and ``.parquet`` with `read_parquet`, all else with `read_csv`.
 
     Examples
@@ -313,10 +290,12 @@ def read_table(path: PathLike, **options: Any) -> Interactions:
     return (read_parquet if is_parquet(path) else read_csv)(path, **options)
 
 
-def is_parquet(path: PathLike) -> bool:
-    """Return whether `read_parquet` reads a path: a folder, or a name that ends with ``.parquet``."""
-    path = path_of(path)
-    return path.is_dir() or inner_suffix(path) in _PARQUET
+def is_parquet(path: Paths) -> bool:
+    """Return whether `read_parquet` reads a path: a folder, or a name (the first of several) on ``.parquet``."""
+    if is_url(path):
+        return inner_suffix(str(path).partition("?")[0]) in PARQUET
+    first = files_of(path)[0]
+    return first.is_dir() or inner_suffix(first) in PARQUET
 
 
 def read_movielens(path: PathLike, *, name: str | None = None, **options: Any) -> Interactions:

@@ -120,7 +120,7 @@ class TimeUnit:
     def of(cls, times: np.ndarray) -> "TimeUnit":
         """Count how many times are of the size of each unit."""
         whole = times.dtype.kind in "iu"
-        if not len(times) or np.abs(times).max() < _FIRST_OF_UNIT[0]:
+        if not len(times) or -_FIRST_OF_UNIT[0] < times.min() <= times.max() < _FIRST_OF_UNIT[0]:
             return cls((int(np.count_nonzero(times)), 0, 0, 0), whole)
         sizes = np.searchsorted(_FIRST_OF_UNIT, np.abs(times[times != 0]), side="right")
         return cls(tuple(np.bincount(sizes, minlength=4).tolist()), whole)

@@ -19,6 +19,8 @@ Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 _FEW = 64  # up to this many ids, dict look-ups are faster than a join
 _MANY = 4096  # from this many on, a join is faster even where the dict is there
+_NARROW = 1 << 16  # distinct integers are counted in a table if their range is this or twice as large as they are many
+_AT_ONCE = 1 << 20
 _JOINS = 8  # after so many joins for fewer ids, the dict is made: that takes as long as some of them
 
 
@@ -57,16 +59,31 @@ class Vocabulary:
             raise DataError(f"the {kind} id {repeated!r} is duplicated in the vocabulary: give every id once")
 
     @classmethod
-    def of(cls, ids: Iterable[Id] | pl.Series, *, kind: str) -> "tuple[Vocabulary, Rows]":
+    def of(cls, ids: Iterable[Id] | pl.Series, *, kind: str, spelled: bool = False) -> "tuple[Vocabulary, Rows]":
         """Collect the distinct ids of a column, in order, and the row of each entry.
 
         Integers, and strings that all spell integers, are put in numeric order, so that the ids 1, 2, 3 …
         of a MovieLens file have the rows 0, 1, 2 …; other strings are put in alphabetical order. The order
         of the input does not matter.
+
+        With ``spelled``, a column of integers stands for the strings that spell them.
         """
-        column = id_series(ids, kind)
-        vocabulary = cls(_in_order(column.unique()), kind=kind)
-        return vocabulary, vocabulary.find(column)
+        column = ids if isinstance(ids, pl.Series) and _is_plain(ids) else id_series(ids, kind)
+        if not len(column):
+            return cls(column, kind=kind), np.empty(0, np.int32)
+        found, rows = (_distinct_integers if column.dtype.is_integer() else _distinct_texts)(column)
+        if spelled:
+            found = found.cast(pl.String)
+        elif found.dtype.is_integer():
+            found = id_series(found, kind)
+        return cls._checked(found, kind), rows
+
+    @classmethod
+    def _checked(cls, ids: pl.Series, kind: str) -> "Vocabulary":
+        """Return the vocabulary of ids that are known to be sound and distinct."""
+        vocabulary = object.__new__(cls)
+        vocabulary.kind, vocabulary.ids = kind, ids
+        return vocabulary
 
     def __len__(self) -> int:
         return self._count
@@ -182,9 +199,8 @@ class Vocabulary:
         fresh = column.filter(pl.Series(unknown)) if len(column) > 1 else column
         fresh = _in_order(fresh.unique()) if len(fresh) > 1 else fresh
         dtype = _wider(self.ids.dtype, fresh.dtype)
-        longer = object.__new__(Vocabulary)  # both parts are already checked
-        longer.kind = self.kind
-        longer.ids = pl.concat([self.ids.cast(dtype), fresh.cast(dtype).alias(self.ids.name)], rechunk=False)
+        both = [self.ids.cast(dtype), fresh.cast(dtype).alias(self.ids.name)]
+        longer = self._checked(pl.concat(both, rechunk=False), self.kind)
         if "_row_of" in self.__dict__ and len(fresh) <= _FEW:
             news = {identifier: len(self) + k for k, identifier in enumerate(fresh.to_list())}
             known = self._row_of.maps if isinstance(self._row_of, ChainMap) else [self._row_of]
@@ -217,7 +233,7 @@ def id_series(ids: Iterable[Id] | pl.Series, kind: str) -> pl.Series:
     series = ids if isinstance(ids, pl.Series) else _series_from(ids, kind)
     if series.dtype.is_integer() and series.dtype not in (pl.Int64, pl.UInt64):
         series = series.cast(pl.Int64)
-    elif series.dtype in (pl.Categorical, pl.Enum) or (series.dtype == pl.Null and len(series) == 0):
+    elif isinstance(series.dtype, pl.Categorical | pl.Enum) or (series.dtype == pl.Null and len(series) == 0):
         series = series.cast(pl.String)
     if series.null_count():
         row = int(series.is_null().arg_true()[0])
@@ -256,10 +272,55 @@ def _plain(identifier: object) -> object:
     return identifier.item() if isinstance(identifier, np.generic) else identifier
 
 
+def _is_plain(ids: pl.Series) -> bool:
+    """Whether ids can be numbered as they are."""
+    return (ids.dtype == pl.Int32 or isinstance(ids.dtype, pl.Categorical | pl.Enum)) and not ids.null_count()
+
+
 def _in_order(ids: pl.Series) -> pl.Series:
+    return ids.gather(_order(ids))
+
+
+def _order(ids: pl.Series) -> pl.Series:
+    """Return the positions of ids in their order."""
     if ids.dtype == pl.String and len(ids) and ids.str.contains(r"^(0|[1-9]\d{0,17})$").all():
-        return ids.gather(ids.cast(pl.Int64).arg_sort())
-    return ids.sort()
+        return ids.cast(pl.Int64).arg_sort()
+    return ids.arg_sort()
+
+
+def _distinct_integers(column: pl.Series) -> tuple[pl.Series, Rows]:
+    """Return the distinct integers of a column in their order, and the place of each entry among them."""
+    numbers = column.to_numpy()
+    low, high = numbers.min(), numbers.max()
+    span = int(high) - int(low) + 1
+    if span > 2 * len(numbers) + _NARROW:
+        distinct = column.unique().sort()
+        places = pl.DataFrame({"id": distinct, "row": np.arange(len(distinct), dtype=np.int32)})
+        found = column.alias("id").to_frame().join(places, on="id", how="left", maintain_order="left")
+        return distinct, found["row"].to_numpy()
+    is_there = np.zeros(span, bool)
+    parts = [slice(first, first + _AT_ONCE) for first in range(0, len(numbers), _AT_ONCE)]
+    for part in parts:
+        is_there[numbers[part] - low] = True
+    place = np.cumsum(is_there, dtype=np.int32) - np.int32(1)
+    rows = np.empty(len(numbers), np.int32)
+    for part in parts:
+        rows[part] = place[numbers[part] - low]
+    return pl.Series(column.name, np.flatnonzero(is_there).astype(numbers.dtype) + low), rows
+
+
+def _distinct_texts(column: pl.Series) -> tuple[pl.Series, Rows]:
+    """Return the distinct texts or categories of a column in their order, and the place of each entry among them."""
+    coded = column.cast(pl.Categorical(pl.Categories.random())) if column.dtype == pl.String else column
+    codes = coded.to_physical().to_numpy()
+    where: np.ndarray = np.full(int(codes.max()) + 1, -1, np.int32 if len(codes) < 2**31 else np.int64)
+    where[codes] = np.arange(len(codes), dtype=where.dtype)
+    used = np.flatnonzero(where >= 0)
+    distinct = column.gather(where[used]).cast(pl.String)
+    order = _order(distinct)
+    place = np.empty(len(where), np.int32)
+    place[used[order.to_numpy()]] = np.arange(len(used), dtype=np.int32)
+    return distinct.gather(order), place[codes]
 
 
 def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:

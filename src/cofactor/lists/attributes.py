@@ -68,7 +68,7 @@ def _exploded(column: pl.Series) -> pl.DataFrame:
     rows, column = np.arange(len(column), dtype=np.int64), column.alias("group")
     if column.dtype == pl.String:
         column = column.str.split(SEPARATOR)
-    elif column.dtype in (pl.Categorical, pl.Enum):
+    elif isinstance(column.dtype, pl.Categorical | pl.Enum):
         column = column.cast(pl.String)
     frame = pl.DataFrame({"row": rows, "group": column})
     if isinstance(column.dtype, pl.List | pl.Array):
