@@ -1,5 +1,6 @@
 """What became of lists that were served: taken at once, stored once, erased with the person, refused where unknown."""
 
+import threading
 import time
 
 import polars as pl
@@ -7,7 +8,7 @@ import pytest
 from clisupport import run
 from websupport import until
 
-from cofactor.apps.web import event_log, events_store
+from cofactor.apps.web import event_log, events_store, sqlite
 from cofactor.apps.web.event_log import EventLog, NewList
 from cofactor.apps.web.events_store import Event, EventsStore, ServedList, logged_lists
 from cofactor.apps.web.health import Health
@@ -283,3 +284,32 @@ def test_events_are_stored_while_the_service_runs(client):
     tell(client, (name, "shown"))
     store = EventsStore(client.app.service.ratings.store)
     until(lambda: logged_lists(store)["shown"].any())
+
+
+def test_lists_do_not_wait_while_the_file_is_locked_to_store_events(make_client, models, monkeypatch, sqlite_url):
+    monkeypatch.setattr(sqlite, "journal_mode", lambda _: "DELETE")
+    client = make_client(models["ranking"], events=True, ratings=sqlite_url)
+    served(client)
+    store = client.app.service.ratings.store
+    begun, seconds = threading.Event(), 3.0
+
+    def slow(_):
+        begun.set()
+        time.sleep(seconds)
+
+    monkeypatch.setattr(sqlite, "wait_for_turn", lambda connection: connection.execute("begin exclusive"))
+    writing = threading.Thread(target=store.writing_aside, args=(slow,))
+    writing.start()
+    begun.wait(30)
+    start = time.monotonic()
+    assert store.peek() is None
+    found = served(client, "2")
+    took = time.monotonic() - start
+    assert writing.is_alive()
+    assert took < seconds
+    assert found["current"] is True
+    writing.join()
+    monkeypatch.undo()
+    assert store.held_at is None
+    RatingsStore(sqlite_url).write("2", {found["items"][0]["item"]: 5.0})
+    assert found["items"][0]["item"] not in {item["item"] for item in served(client, "2")["items"]}

@@ -19,18 +19,19 @@ from cofactor.apps.web.store import RatingsStore, StoreAway
 
 __all__ = ["EventLog", "NewList"]
 
-FLUSH_SECONDS = 1.0
-"""How long a list or event waits in memory."""
+FLUSH_SECONDS = 5.0
+"""How long a list or event waits in memory. SQLite without a write-ahead log lets no other process read while it syncs,
+so it is to be seldom."""
 
 EXPIRE_SECONDS = 3600.0
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 """How long an event is kept whose list is not stored: another worker may still have it in memory."""
 
 ENDING_SECONDS = 2.0
 """How long the end of a worker waits for lists of other workers."""
 
-AT_ONCE = 1_000
-"""How many lists and how many events a transaction stores, since ratings wait meanwhile."""
+AT_ONCE = 20_000
+"""How many lists and how many events a transaction stores at most, since ratings wait meanwhile."""
 
 MOST_LISTS = 50_000
 MOST_EVENTS = 200_000

@@ -119,6 +119,8 @@ class RatingsCache:
         """Read what was written since, if anything was."""
         if self.is_current:
             version = self.store.peek()
+            if version is None and self.store.held_at == self._revision:
+                return  # this process has the file locked, to write lists: nobody else can have written
             if version is None or version != self._version:
                 await self._checked()
 

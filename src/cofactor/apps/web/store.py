@@ -174,6 +174,11 @@ class RatingsStore:
     ------
     SettingError
         If the URL is of another kind, or its file exists and is not a SQLite database.
+
+    Attributes
+    ----------
+    held_at : int, optional
+        The revision of a SQLite file while `writing_aside` has it locked, so that nobody can write to it.
     """
 
     def __init__(self, url: "str | URL") -> None:
@@ -186,6 +191,7 @@ class RatingsStore:
         self._opening = threading.Lock()
         self._watch: sqlite3.Connection | None = None
         self._watches = 0
+        self.held_at: int | None = None
         self._inode = 0
 
     def __str__(self) -> str:
@@ -463,11 +469,16 @@ class RatingsStore:
         def write(connection: "Connection") -> Result:
             if connection.dialect.name == "postgresql":
                 _set(connection, **_WRITING)
-            connection.execute(sql.select(STATE.c.id).where(STATE.c.id == 1).with_for_update())
+            revision = connection.execute(sql.select(STATE.c.revision).where(STATE.c.id == 1).with_for_update())
+            if self.file is not None:
+                self.held_at = revision.scalar_one()
             return work(connection)
 
         with self._turn:
-            return self._run(write)
+            try:
+                return self._run(write)
+            finally:
+                self.held_at = None
 
     def reading(self, work: "Callable[[Connection], Result]") -> "Result":
         """Read something in one transaction.
