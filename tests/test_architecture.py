@@ -17,8 +17,10 @@ ALLOWED = {
     "narwhals": {"data/frames.py"},
     "optuna": {"evaluation/studies.py"},
     "sqlalchemy": {
+        "apps/web/events_store.py",
         "apps/web/items_store.py",
         "apps/web/migrations/versions/erasures_table.py",
+        "apps/web/migrations/versions/events_tables.py",
         "apps/web/migrations/versions/first_ratings.py",
         "apps/web/migrations/versions/put_items.py",
         "apps/web/rising.py",

@@ -15,6 +15,7 @@ from cofactor.apps.datasets import datasets, synthesize
 from cofactor.apps.evaluate import evaluate
 from cofactor.apps.fit import fit
 from cofactor.apps.forget import forget
+from cofactor.apps.online import online
 from cofactor.apps.options import DATA_OPTIONS, chosen, foreign_options, solver_options, taking
 from cofactor.apps.plot import plot, report
 from cofactor.apps.quickstart import quickstart
@@ -66,6 +67,7 @@ def build(arguments: list[str]) -> typer.Typer:
         refit,
         compile,
         forget,
+        online,
     ):
         app.command()(show.reporting_errors(command))
     return app

@@ -41,6 +41,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def serve(
     model: Annotated[Path | None, typer.Argument(help="A model; without one, quickstart's model for lists.")] = None,
+    challenger: Annotated[
+        Path | None, typer.Argument(help="Another model, for a share of the users.", metavar="[CHALLENGER]")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; any but loopback needs --token-file.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.")] = 8000,
     ratings: Ratings = None,
@@ -62,13 +65,35 @@ def serve(
             help="Retraining interval, such as 6h; the new model is then served unless it is significantly worse."
         ),
     ] = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="Keep which lists were served, and what people did with them.")
+    ] = False,
+    events_days: Annotated[int, typer.Option(help="For how many days.")] = 90,
+    share: Annotated[
+        float | None, typer.Option(help="Share of the users who get the challenger's lists.", show_default="0.1")
+    ] = None,
+    interleave: Annotated[
+        bool, typer.Option("--interleave", help="Give that share lists of both models' items instead.")
+    ] = False,
+    experiment: Annotated[
+        str | None,
+        typer.Option(help="A name that says who is in the share.", show_default="the names of both models"),
+    ] = None,
+    explore: Annotated[
+        float, typer.Option(help="Share of lists drawn at random from the best items; needs --events.")
+    ] = 0.0,
 ) -> None:
-    """Serve a model: an HTTP API, and a page where people rate and get recommendations."""
+    """Serve a model: an HTTP API, and a page where people rate and get recommendations.
+
+    With a challenger, a share of the users get its lists instead, always the same users.
+    """
     check_extra("granian", "fastapi", "sqlalchemy", "alembic")
     from cofactor.apps.web.server import run
     from cofactor.apps.web.settings import ServiceSettings
 
     path = _quickstart_model() if model is None else model
+    if challenger is None and (share is not None or experiment is not None):
+        raise SettingError("--share and --experiment need two models: cofactor serve A B --share 0.1")
     settings = ServiceSettings(
         model=path.absolute(),  # not what a link points to now: it may be switched
         ratings=ratings or None,
@@ -80,6 +105,13 @@ def serve(
         trusted_proxies=tuple(trusted_proxy or ()),
         workers=workers,
         refit_every=None if refit_every is None else seconds_of(refit_every),
+        events=events,
+        events_days=events_days,
+        explore=explore,
+        challenger=None if challenger is None else challenger.absolute(),
+        share=0.1 if share is None else share,
+        interleave=interleave,
+        experiment=experiment,
     )
     _check(settings)
     run(settings)
@@ -205,17 +237,18 @@ def _check(settings: "ServiceSettings") -> None:
     from cofactor.model.folder import is_model_folder
     from cofactor.model.storage import open_model
 
-    model = settings.model
-    if not model.exists():
-        raise SettingError(
-            f"{model} is not there: train a model with 'cofactor fit DATA -o MODEL', or leave it out for quickstart's"
-        )
-    if model.is_dir() and not is_model_folder(model):
-        raise SettingError(f"{model} is a folder, but not a model folder: name the model's file in it")
-    if not os.access(model, os.R_OK):
-        raise SettingError(f"{model}: permission denied: give your account the right to read it")
-    if model.is_file():
-        open_model(model)
+    for model in filter(None, (settings.model, settings.challenger)):
+        if not model.exists():
+            instead = " for quickstart's" if model is settings.model else ""
+            raise SettingError(
+                f"{model} is not there: train a model with 'cofactor fit DATA -o MODEL', or leave it out{instead}"
+            )
+        if model.is_dir() and not is_model_folder(model):
+            raise SettingError(f"{model} is a folder, but not a model folder: name the model's file in it")
+        if not os.access(model, os.R_OK):
+            raise SettingError(f"{model}: permission denied: give your account the right to read it")
+        if model.is_file():
+            open_model(model)
     with contextlib.suppress(StoreAway):  # it may come later
         store_of(settings).check()
     if settings.token_file is not None:

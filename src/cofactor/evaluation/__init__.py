@@ -6,6 +6,8 @@ from cofactor.evaluation.calibration import calibration
 from cofactor.evaluation.exposure import exposure
 from cofactor.evaluation.given_lists import evaluate_lists
 from cofactor.evaluation.held_out import without_training_rows
+from cofactor.evaluation.off_policy import OffPolicy, off_policy
+from cofactor.evaluation.online_report import OnlineDifference, OnlineReport, Rate, online
 from cofactor.evaluation.protocols import evaluate_by_fold_in, evaluate_sampled
 from cofactor.evaluation.report import Comparison, Report, compare, evaluate
 from cofactor.evaluation.significance import Difference, better
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Comparison",
     "Difference",
+    "OffPolicy",
+    "OnlineDifference",
+    "OnlineReport",
+    "Rate",
     "Report",
     "Trial",
     "Tuned",
@@ -29,6 +35,8 @@ __all__ = [
     "evaluate_lists",
     "evaluate_sampled",
     "exposure",
+    "off_policy",
+    "online",
     "report_page",
     "trial",
     "tune",

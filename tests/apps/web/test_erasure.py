@@ -84,8 +84,8 @@ def test_a_store_of_the_version_before_is_cleaned_when_it_is_opened(sqlite_url, 
     with sqlite3.connect(tmp_path / "ratings.db") as old:
         old.execute("pragma secure_delete = off")  # as it usually is
         old.execute("drop table cofactor_erasures")
-        old.execute("drop table cofactor_items")
-        old.execute("drop table cofactor_rules")
+        for newer in ("cofactor_items", "cofactor_rules", "cofactor_lists", "cofactor_events"):
+            old.execute(f"drop table {newer}")
         old.execute("update cofactor_version set version_num = '0001'")
         old.execute("insert into cofactor_ratings values (?, 'tea', 5.0, 1, 2)", (GONE,))
         old.commit()

@@ -229,8 +229,8 @@ def test_a_table_of_a_store_of_the_last_version_is_migrated(tmp_path):
     url = f"sqlite:///{tmp_path}/old.db"
     RatingsStore(url).write("ann", {"tea": 5.0})
     with sqlite3.connect(tmp_path / "old.db") as old:
-        old.execute("drop table cofactor_items")
-        old.execute("drop table cofactor_rules")
+        for newer in ("cofactor_items", "cofactor_rules", "cofactor_lists", "cofactor_events"):
+            old.execute(f"drop table {newer}")
         old.execute("update cofactor_version set version_num = '0002'")
     items = ItemsStore(RatingsStore(url))
     items.write("tea", {"kind": "green"})

@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 from websupport import open_at_once, write_for
 
 from cofactor.apps.web import schema, sqlite
+from cofactor.apps.web.events_store import Event, EventsStore, ServedList, logged_lists
+from cofactor.apps.web.list_ids import new_id
 from cofactor.apps.web.store import RatingsStore, StoreAway, beside
 from cofactor.errors import SettingError
 
@@ -79,7 +81,8 @@ def test_the_newest_migration_is_the_one_that_is_checked_for():
 def test_the_migrated_tables_are_those_of_the_code(store):
     store.since(-1)
     found = sql.inspect(store._opened())
-    for table in (schema.RATINGS, schema.STATE, schema.ERASURES, schema.ITEMS, schema.RULES):
+    tables = (schema.RATINGS, schema.STATE, schema.ERASURES, schema.ITEMS, schema.RULES, schema.LISTS, schema.EVENTS)
+    for table in tables:
         columns = {column["name"]: column for column in found.get_columns(table.name)}
         assert list(columns) == [column.name for column in table.columns]
         for column in table.columns:
@@ -93,7 +96,7 @@ def test_a_database_of_a_newer_version_is_left_alone(store, store_url):
         connection.execute(sql.text("update cofactor_version set version_num = '9999'"))
     store.close()
     for ask in (lambda: RatingsStore(store_url).since(-1), RatingsStore(store_url).version):
-        with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0004: pip install"):
+        with pytest.raises(SettingError, match="schema version 9999, and this cofactor reads up to 0005: pip install"):
             ask()
 
 
@@ -472,7 +475,12 @@ def write_at_once(url):
     assert {item: value for (user, item), value in kept(stores[0]).items() if user == "u0" and value is not None} == {
         "tea": 1.0
     }
+    events = EventsStore(stores[0])
+    lists = [ServedList(new_id("x"), day * 86_400.0, f"u{day}", "", "A", "m", "{}", ("i1",)) for day in (0, 1)]
+    events.write(lists, [Event(one.list_id, "i1", "chosen", 1.0) for one in lists])
     assert stores[0].erase("u0") == 15
+    assert logged_lists(events)["user"].to_list() == ["u1"]
+    assert events.expire(10**6) == 1
     assert not [user for user, _ in kept(stores[1]) if user == "u0"]
     for store in stores:
         store.close()

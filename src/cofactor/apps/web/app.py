@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 
 from cofactor.apps.web import logs, problems
 from cofactor.apps.web.access import AccessPolicy
+from cofactor.apps.web.event_log import EventLog
+from cofactor.apps.web.experiment import Experiment
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.middleware import Middleware
 from cofactor.apps.web.news_cache import NewsCache, Renewal
@@ -18,7 +20,18 @@ from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.recommendations import warm_rules
 from cofactor.apps.web.responses import ProblemDocument
-from cofactor.apps.web.routes import admin, admin_lists, erasure, explanations, items, lists, operations, page, ratings
+from cofactor.apps.web.routes import (
+    admin,
+    admin_lists,
+    erasure,
+    events,
+    explanations,
+    items,
+    lists,
+    operations,
+    page,
+    ratings,
+)
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
@@ -35,6 +48,7 @@ ROUTERS = (
     explanations.router,
     ratings.router,
     erasure.router,
+    events.router,
     operations.router,
     admin.router,
     admin_lists.router,
@@ -71,12 +85,20 @@ def create_app(settings: ServiceSettings) -> Any:
     news = NewsCache(store)
     stored = RatingsCache(store, health, news)
     models = ModelHolder(settings.model, None if shared is None else shared.spare, stored.erasures, lambda: news.news)
-    renewal = Renewal(news, models, health)
+    challenger = None
+    if settings.challenger is not None:
+        challenger = ModelHolder(settings.challenger, None, stored.erasures, lambda: news.news)
+    holders = [models] if challenger is None else [models, challenger]
+    renewal = Renewal(news, holders, health)
     metrics = Metrics(settings.shared, ["/", *(route.path for router in ROUTERS for route in router.routes)])  # type: ignore[attr-defined]
-    service = Service(settings, models, stored, metrics, AccessPolicy(settings), health, renewal, reload.send)
+    service = Service(
+        settings, models, stored, metrics, AccessPolicy(settings), health, renewal, reload.send,
+        None if not settings.events else EventLog(store, lambda: stored.moment, settings.events_days, health, metrics),
+        challenger, Experiment.of(settings),
+    )  # fmt: skip
     app = FastAPI(
         title="cofactor", version=__version__, summary="Recommendations that answer while people rate.",
-        docs_url=None, redoc_url=None, lifespan=lambda _: _running(service, models, reload, keep, shared),
+        docs_url=None, redoc_url=None, lifespan=lambda _: _running(service, reload, keep, shared),
         openapi_url="/openapi.json", redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
@@ -88,16 +110,16 @@ def create_app(settings: ServiceSettings) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def _running(
-    service: Service, models: ModelHolder, reload: Signal, keep: Signal, shared: Shared | None
-) -> AsyncIterator[None]:
+async def _running(service: Service, reload: Signal, keep: Signal, shared: Shared | None) -> AsyncIterator[None]:
     """Read the ratings, warm up, and heed what others do for as long as the worker runs."""
     with logs.told():
         await service.ratings.start()
         await service.renewal.follow()
-        threading.Thread(target=_warm, args=(models, service.health), name="warm", daemon=True).start()
+        threading.Thread(target=_warm, args=(service.holders, service.health), name="warm", daemon=True).start()
+        if service.events is not None:
+            service.events.start()
         tasks = [
-            asyncio.create_task(_heed(models, service.health, reload, keep)),
+            asyncio.create_task(_heed(service.holders, service.health, reload, keep)),
             asyncio.create_task(_follow(service)),
         ]
     if shared is not None:
@@ -105,29 +127,33 @@ async def _running(
     yield
     for task in tasks:
         task.cancel()
+    if service.events is not None:
+        await asyncio.to_thread(service.events.stop)
     await service.ratings.stop()
 
 
-def _warm(models: ModelHolder, health: Health) -> None:
-    """Warm the model up, again until it works: the service is not ready before."""
-    while not models.current.warmed.is_set():
-        with health.watching("warm-up"):
-            models.current.warm()
-        if health.failing:
-            time.sleep(WARM_SECONDS)
-    with health.watching("warm-up of rules"):
-        warm_rules(models.current)
+def _warm(holders: Sequence[ModelHolder], health: Health) -> None:
+    """Warm the models up, again until it works: the service is not ready before."""
+    for models in holders:
+        while not models.current.warmed.is_set():
+            with health.watching("warm-up"):
+                models.current.warm()
+            if health.failing:
+                time.sleep(WARM_SECONDS)
+        with health.watching("warm-up of rules"):
+            warm_rules(models.current)
 
 
-async def _heed(models: ModelHolder, health: Health, reload: Signal, keep: Signal) -> None:
+async def _heed(holders: Sequence[ModelHolder], health: Health, reload: Signal, keep: Signal) -> None:
     """Do what other processes ask for."""
     while True:
         await asyncio.sleep(SIGNAL_SECONDS)
         if keep.received():
-            await asyncio.to_thread(models.keep)
+            await asyncio.to_thread(holders[0].keep)
         if reload.received():
             with health.watching("reload"), contextlib.suppress(ModelFileError):  # it is logged
-                await asyncio.to_thread(models.reload)
+                for models in holders:
+                    await asyncio.to_thread(models.reload)
 
 
 async def _follow(service: Service) -> None:

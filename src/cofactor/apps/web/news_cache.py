@@ -127,29 +127,30 @@ class NewsCache:
 
 
 class Renewal:
-    """Lets the served model take up the news. Belongs to one event loop.
+    """Lets the served models take up the news. Belongs to one event loop.
 
     Parameters
     ----------
     cache : NewsCache
-    models : ModelHolder
+    models : sequence of ModelHolder
     health : Health
     """
 
-    def __init__(self, cache: NewsCache, models: ModelHolder, health: Health) -> None:
+    def __init__(self, cache: NewsCache, models: Sequence[ModelHolder], health: Health) -> None:
         self._cache, self._models, self._health = cache, models, health
         self._turn = asyncio.Lock()
         self._done = (0, 0)
         self._ended, self._took, self._counted = 0.0, 0.0, -TREND_SECONDS
 
     async def _count(self) -> None:
-        """Read what was rated of late, if the model knows what is rising."""
-        timing = self._models.current.model.timing
-        if timing is None or timing.trend is None:
+        """Read what was rated of late, if a model knows what is rising; as far back as that of the longest memory."""
+        timings = [one.current.model.timing for one in self._models]
+        trends = [timing.trend for timing in timings if timing is not None and timing.trend is not None]
+        if not trends:
             return
         with self._health.watching("trend"), contextlib.suppress(StoreAway):  # which is told elsewhere
             self._counted = time.monotonic()
-            await asyncio.to_thread(self._cache.read_events, timing.trend)
+            await asyncio.to_thread(self._cache.read_events, max(trends))
 
     @property
     def put(self) -> Mapping[str, Attributes]:
@@ -172,7 +173,8 @@ class Renewal:
             if self._done >= wanted:
                 return
             wanted, start = self._wanted, time.monotonic()
-            await asyncio.to_thread(self._models.renew)
+            for models in self._models:
+                await asyncio.to_thread(models.renew)
             self._done, self._ended = wanted, time.monotonic()
             self._took = self._ended - start
 

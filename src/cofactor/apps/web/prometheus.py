@@ -17,7 +17,10 @@ __all__ = ["BUCKETS", "Metrics", "resident_bytes", "seconds_since", "timestamp_o
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Upper bounds of the latency buckets, in seconds."""
 
-EVENTS = ("fold_ins", "ratings_written", "reloads", "reload_failures", "refused")
+EVENTS = (
+    "fold_ins", "ratings_written", "reloads", "reload_failures", "refused",
+    "lists_kept", "events_kept", "events_dropped",
+)  # fmt: skip
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _CLASSES = 5  # 1xx to 5xx
 _SUM = _CLASSES + len(BUCKETS) + 1

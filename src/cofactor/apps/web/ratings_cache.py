@@ -78,6 +78,11 @@ class RatingsCache:
         return self.away_since is None
 
     @property
+    def moment(self) -> tuple[str, int]:
+        """The name of the store, empty until it has answered, and up to which write everything was read."""
+        return self._born, self._revision
+
+    @property
     def state(self) -> Literal["current", "loading", "away"]:
         """Whether the store has answered and everything was read, is being read, or does not answer."""
         return "current" if self.is_current else "loading" if self._loading else "away"
@@ -114,6 +119,8 @@ class RatingsCache:
         """Read what was written since, if anything was."""
         if self.is_current:
             version = self.store.peek()
+            if version is None and self.store.held_at == self._revision:
+                return  # this process has the file locked, to write lists: nobody else can have written
             if version is None or version != self._version:
                 await self._checked()
 

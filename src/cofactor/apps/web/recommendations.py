@@ -1,8 +1,9 @@
 """Lists as the API answers them: the best items, or popular ones if nothing is known; similar items; who moved."""
 
 import functools
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,18 @@ class ServiceListRequest:
         """What the library is asked for, once the filters have become item rows."""
         placed = () if self.placing is None else (self.placing,)
         return ListRequest(n=self.n, by=self.by, rerank=(*self.rules.rerankers, *placed))
+
+    @functools.cached_property
+    def noted(self) -> str:
+        """What was asked for beyond what is usual, as JSON; of ids, how many."""
+        known = {**asdict(self.filters), **asdict(self.rules), "by": self.by, "n": self.n}
+        usual = {**asdict(_USUAL.filters), **asdict(_USUAL.rules), "by": _USUAL.by}
+        asked = {name: value for name, value in known.items() if name not in usual or value != usual[name]}
+        ids = {"candidates": self.candidates, "exclude": self.exclude}
+        return json.dumps({**asked, **{name: len(some) for name, some in ids.items() if some}}, default=str)
+
+
+_USUAL = ServiceListRequest()
 
 
 def check(served: ServedModel, request: ServiceListRequest) -> None:

@@ -1,6 +1,6 @@
 """What responses share: the JSON writer, problem documents, items and lists, as the API's description shows them."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -94,6 +94,7 @@ class ListedItem(ItemDetails):
     moved: int | None = Field(None, description="How many positions it rose.", examples=[3])
     pinned: bool | None = Field(None, description="True if whoever runs the service has put it in this place.")
     reasons: list[Reason] | None = Field(None, description="The ratings that raised it most.")
+    team: Literal["A", "B"] | None = Field(None, description="Of an interleaved list: whose item it is.")
 
 
 class ItemList(Labelled):
@@ -109,3 +110,9 @@ class ItemList(Labelled):
         None, description="Whether it counts all stored ratings; false while the ratings store does not answer."
     )
     unknown: list[str] | None = Field(None, description="Rated items that the model does not have.")
+    list_id: str | None = Field(
+        None, description="By which POST /v1/events takes what became of the list; none where that is not kept."
+    )
+    arm: Literal["A", "B", "AB"] | None = Field(
+        None, description="Which of two models the list is of; AB is of both, interleaved. None with one model."
+    )

@@ -10,9 +10,21 @@ from cofactor.errors import SettingError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["ERASURES", "HEAD", "ITEMS", "RATINGS", "RULES", "STATE", "migrate", "table_options", "version_of"]
+__all__ = [
+    "ERASURES",
+    "EVENTS",
+    "HEAD",
+    "ITEMS",
+    "LISTS",
+    "RATINGS",
+    "RULES",
+    "STATE",
+    "migrate",
+    "table_options",
+    "version_of",
+]
 
-HEAD = "0004"
+HEAD = "0005"
 """The schema version of this code: its newest migration. The database has its own in ``cofactor_version``."""
 
 _LOCK = 7_206_553_181  # any number that no other program on the server is likely to lock
@@ -67,6 +79,32 @@ RULES = sql.Table(
     sql.Column("revision", sql.BigInteger, nullable=False),
 )
 """Rules for all lists as JSON, by item, with who set them and when; null for what was taken back again."""
+
+LISTS = sql.Table(
+    "cofactor_lists",
+    _TABLES,
+    sql.Column("list_id", sql.String(32), primary_key=True),
+    sql.Column("day", sql.Integer, nullable=False),
+    sql.Column("served_at", sql.BigInteger, nullable=False),
+    sql.Column("user_id", sql.String(200)),
+    sql.Column("experiment", sql.String(200), nullable=False),
+    sql.Column("arm", sql.String(2), nullable=False),
+    sql.Column("model", sql.String(40), nullable=False),
+    sql.Column("request", sql.Text, nullable=False),
+    sql.Column("items", sql.Text, nullable=False),
+)
+"""Lists that were served, by ids in the order of time: the day and millisecond since 1970, for whom (null for somebody
+without a name), by which model, and as JSON what was asked for and the items with what is known of each position."""
+
+EVENTS = sql.Table(
+    "cofactor_events",
+    _TABLES,
+    sql.Column("list_id", sql.String(32), primary_key=True),
+    sql.Column("item_id", sql.String(200), primary_key=True),
+    sql.Column("kind", sql.String(10), primary_key=True),
+    sql.Column("told_at", sql.BigInteger, nullable=False),
+)
+"""What people did with the items of a list; no item is that of the whole list."""
 
 
 def migrate(engine: "Engine") -> None:

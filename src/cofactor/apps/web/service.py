@@ -1,7 +1,9 @@
 """What the routes of a running service share: the model, the ratings, the counters, the access policy."""
 
+import dataclasses
 import functools
 import logging
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from cofactor.apps.web.access import AccessPolicy
+from cofactor.apps.web.event_log import EventLog, NewList
+from cofactor.apps.web.experiment import POOL, Experiment, chance_for, explored, interleaved
 from cofactor.apps.web.health import Health
 from cofactor.apps.web.items_store import ItemsStore
 from cofactor.apps.web.news_cache import Renewal
@@ -34,7 +38,7 @@ _MAX_QUICK_N = 100  # a longer list, or one with reasons, is made in a thread
 
 @dataclass(frozen=True)
 class Service:
-    """A running service; every request begins by taking ``models.current`` once."""
+    """A running service; every request begins by taking ``models.current``, or a user's ``served_for``, once."""
 
     settings: ServiceSettings
     models: ModelHolder
@@ -44,6 +48,26 @@ class Service:
     health: Health
     renewal: Renewal
     announce_reload: Callable[[], None]
+    events: EventLog | None = None
+    challenger: ModelHolder | None = None
+    experiment: Experiment | None = None
+
+    @property
+    def holders(self) -> list[ModelHolder]:
+        """The holders of all models: the usual one, and its challenger's."""
+        return [self.models] if self.challenger is None else [self.models, self.challenger]
+
+    def arm_of(self, user: str) -> str:
+        """Return whose lists a user gets: ``"A"``, ``"B"``, or ``"AB"`` for interleaved ones."""
+        if self.experiment is None or not self.experiment.treats(user):
+            return "A"
+        return "AB" if self.settings.interleave else "B"
+
+    def served_for(self, user: str) -> ServedModel:
+        """Return the model for a user; of interleaved lists, the usual one."""
+        if self.challenger is not None and self.arm_of(user) == "B":
+            return self.challenger.current
+        return self.models.current
 
     @property
     def failing(self) -> list[str]:
@@ -114,13 +138,47 @@ class Service:
     ) -> dict[str, Any]:
         """Return a user's list with their stored ratings, and how it moved if ``before`` are those of earlier."""
         stored = await self.ratings.of(user)
+        arm, likely = self.arm_of(user), None
+        explore = 0.0 if arm == "AB" or request.ranking.rerank else self.settings.explore
+        wanted = dataclasses.replace(request, n=POOL * request.n) if explore else request
 
         def task() -> dict[str, Any]:
+            if arm == "AB" and self.challenger is not None:
+                other = self.challenger.current
+                lists = [recommended(one, self.user(one, user, stored), request) for one in (served, other)]
+                return interleaved(lists[0], lists[1], request.n, self._chance(user, "interleave"))
             earlier = None if before is None else self.user(served, user, before)
-            return recommended(served, self.user(served, user, stored), request, earlier)
+            return recommended(served, self.user(served, user, stored), wanted, earlier)
 
-        found = await self.work(served, request if before is None else None, task)
-        return {"user": user, "current": self.ratings.is_current, **found}
+        found = await self.work(served, wanted if before is None else None, task)
+        if explore:
+            found, likely = explored(found, request.n, explore, self._chance(user, "explore"))
+        return self.noted({"user": user, "current": self.ratings.is_current, **found}, request, user, arm, likely)
+
+    def _chance(self, user: str, purpose: str) -> random.Random:
+        name = "" if self.experiment is None else self.experiment.name
+        return chance_for(user, f"{purpose} {name}")
+
+    def noted(
+        self,
+        found: dict[str, Any],
+        request: ServiceListRequest,
+        user: str | None = None,
+        arm: str = "A",
+        likely: tuple[float, ...] | None = None,
+    ) -> dict[str, Any]:
+        """Return a list with its arm, if there are two models, and with its id, if lists are kept."""
+        if self.experiment is not None:
+            found["arm"] = arm
+        if self.events is not None:
+            items = found["items"]
+            teams = "".join(item["team"] for item in items) if arm == "AB" else ""
+            name = "" if self.experiment is None else self.experiment.name
+            names = tuple(item["item"] for item in items)
+            found["list_id"] = self.events.keep(
+                NewList(user, name, arm, found["model"], request.noted, names, teams, likely)
+            )
+        return found
 
 
 def service_of(request: Request) -> Service:

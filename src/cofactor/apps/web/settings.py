@@ -10,6 +10,9 @@ from cofactor.errors import SettingError
 
 __all__ = ["ServiceSettings", "is_loopback"]
 
+MAX_DAYS = 3_650
+MAX_NAME = 200
+
 
 @dataclass(frozen=True)
 class ServiceSettings:
@@ -35,6 +38,20 @@ class ServiceSettings:
         How many processes answer requests.
     refit_every : float, optional
         Retraining interval in seconds.
+    events : bool
+        Whether lists are kept, and what people did with them.
+    events_days : int
+        For how many days.
+    explore : float
+        The share of lists whose items are drawn at random from the best, so that other models can be judged by them.
+    challenger : Path, optional
+        Another model's file or folder, for a share of the users.
+    share : float
+        Of the users, whose lists the challenger makes.
+    interleave : bool
+        Whether these users get lists of both models' items instead.
+    experiment : str, optional
+        What the split of the users follows from; the names of both models if not given.
     shared : Shared, optional
         What the processes of one service share.
 
@@ -54,6 +71,13 @@ class ServiceSettings:
     trusted_proxies: tuple[str, ...] = ()
     workers: int = 1
     refit_every: float | None = None
+    events: bool = False
+    events_days: int = 90
+    explore: float = 0.0
+    challenger: Path | None = None
+    share: float = 0.1
+    interleave: bool = False
+    experiment: str | None = None
     shared: Shared | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +94,21 @@ class ServiceSettings:
             raise SettingError(f"--port {self.port}: it must be from 1 to 65535")
         if self.refit_every is not None and self.refit_every < 1:
             raise SettingError("--refit-every must be one second or more, such as 6h")
+        self._check_experiment()
+
+    def _check_experiment(self) -> None:
+        if not 1 <= self.events_days <= MAX_DAYS:
+            raise SettingError(f"--events-days {self.events_days}: it must be from 1 to {MAX_DAYS:,}")
+        if not 0 <= self.explore <= 1:
+            raise SettingError(f"--explore {self.explore:g}: it must be from 0 to 1, such as 0.1")
+        if self.explore and not self.events:
+            raise SettingError("--explore without --events would draw lists at random and learn nothing: add --events")
+        if not 0 < self.share <= 1:
+            raise SettingError(f"--share {self.share:g}: it must be above 0 and at most 1, such as 0.1")
+        if self.interleave and self.challenger is None:
+            raise SettingError("--interleave needs two models: cofactor serve A B --interleave")
+        if self.experiment is not None and not 1 <= len(self.experiment) <= MAX_NAME:
+            raise SettingError(f"--experiment takes a name of 1 to {MAX_NAME} characters")
 
 
 def is_loopback(host: str) -> bool:

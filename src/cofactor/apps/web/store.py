@@ -26,7 +26,7 @@ from cofactor.apps.web import sqlite
 from cofactor.apps.web.erasures import Erasures, digest_of
 from cofactor.apps.web.ratings_table import Rating
 from cofactor.apps.web.refusals import is_read_only, refusal_of
-from cofactor.apps.web.schema import ERASURES, RATINGS, STATE, migrate, version_of
+from cofactor.apps.web.schema import ERASURES, EVENTS, LISTS, RATINGS, STATE, migrate, version_of
 from cofactor.data.columns import LARGEST
 from cofactor.errors import CofactorError, SettingError, missing_extra
 from cofactor.gate import unusable_path
@@ -94,6 +94,7 @@ PAGE_SECONDS = 60
 """How long a page may take; a whole store takes as long as it takes."""
 
 _FIRST_STEP = 1_000
+_AT_ONCE = 500
 _STATE = sql.select(STATE.c.born, STATE.c.revision)
 _AFTER = {
     name: sql.select(RATINGS.c.user_id, RATINGS.c.item_id, RATINGS.c[name]).where(
@@ -173,6 +174,11 @@ class RatingsStore:
     ------
     SettingError
         If the URL is of another kind, or its file exists and is not a SQLite database.
+
+    Attributes
+    ----------
+    held_at : int, optional
+        The revision of a SQLite file while `writing_aside` has it locked, so that nobody can write to it.
     """
 
     def __init__(self, url: "str | URL") -> None:
@@ -185,6 +191,7 @@ class RatingsStore:
         self._opening = threading.Lock()
         self._watch: sqlite3.Connection | None = None
         self._watches = 0
+        self.held_at: int | None = None
         self._inode = 0
 
     def __str__(self) -> str:
@@ -218,7 +225,7 @@ class RatingsStore:
         self._writing(changes, user)
 
     def erase(self, user: str) -> int:
-        """Delete all that is stored of a user, deleted ratings too, and return how much it was.
+        """Delete all that is stored of a user, deleted ratings, lists and events too; return how many ratings it was.
 
         What remains is a digest of the id. When this returns, a SQLite file has no byte of the rest.
 
@@ -230,6 +237,10 @@ class RatingsStore:
 
         def work(connection: "Connection", revision: int) -> int:
             gone = connection.execute(sql.delete(RATINGS).where(RATINGS.c.user_id == user)).rowcount
+            lists = connection.execute(sql.select(LISTS.c.list_id).where(LISTS.c.user_id == user)).scalars().all()
+            for first in range(0, len(lists), _AT_ONCE):  # by key, as some servers demand
+                connection.execute(sql.delete(EVENTS).where(EVENTS.c.list_id.in_(lists[first : first + _AT_ONCE])))
+            connection.execute(sql.delete(LISTS).where(LISTS.c.user_id == user))
             born = connection.execute(sql.select(STATE.c.born)).scalar_one()
             rows = [{"digest": digest_of(user, born), "revision": revision}]
             connection.execute(upsert(connection, ERASURES), rows)
@@ -241,9 +252,9 @@ class RatingsStore:
         return count
 
     def knows(self, user: str) -> bool:
-        """Return whether anything is stored of a user, be it a deleted rating."""
-        asked = sql.select(RATINGS.c.item_id).where(RATINGS.c.user_id == user).limit(1)
-        return self._run(lambda connection: connection.execute(asked).first(), reading=True) is not None
+        """Return whether anything is stored of a user, be it a deleted rating or a list."""
+        asked = [sql.select(table.c.user_id).where(table.c.user_id == user).limit(1) for table in (RATINGS, LISTS)]
+        return self._run(lambda connection: any(connection.execute(one).first() for one in asked), reading=True)
 
     def erasures(self) -> Erasures:
         """Return who was erased."""
@@ -445,6 +456,29 @@ class RatingsStore:
 
         with self._turn:
             return self._run(write)
+
+    def writing_aside(self, work: "Callable[[Connection], Result]") -> Result:
+        """Do some work in a write of its own that readers of ratings need not hear of; it waits for other writes.
+
+        Raises
+        ------
+        StoreAway
+            As `write`.
+        """
+
+        def write(connection: "Connection") -> Result:
+            if connection.dialect.name == "postgresql":
+                _set(connection, **_WRITING)
+            revision = connection.execute(sql.select(STATE.c.revision).where(STATE.c.id == 1).with_for_update())
+            if self.file is not None:
+                self.held_at = revision.scalar_one()
+            return work(connection)
+
+        with self._turn:
+            try:
+                return self._run(write)
+            finally:
+                self.held_at = None
 
     def reading(self, work: "Callable[[Connection], Result]") -> "Result":
         """Read something in one transaction.

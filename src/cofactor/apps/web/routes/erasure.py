@@ -7,7 +7,8 @@ from starlette.concurrency import run_in_threadpool
 
 from cofactor.apps.web.requests import KNOWN_PARAMETERS_ONLY, UserPath
 from cofactor.apps.web.responses import PROBLEMS, json_response
-from cofactor.apps.web.service import service_of
+from cofactor.apps.web.served_model import ModelHolder
+from cofactor.apps.web.service import Service, service_of
 
 __all__ = ["router"]
 
@@ -28,7 +29,7 @@ class Erased(BaseModel):
 
 @router.delete("", response_model=Erased, dependencies=KNOWN_PARAMETERS_ONLY)
 async def erase(request: Request, user: UserPath) -> Response:
-    """Erase somebody: all their ratings, and what the model knows of them. They are not in later models either.
+    """Erase somebody: all their ratings, lists and events, and what models know of them. No later model has them.
 
     It can be repeated, and must be after an error. Whoever rates under the name later is somebody new.
     """
@@ -36,9 +37,15 @@ async def erase(request: Request, user: UserPath) -> Response:
     count = await service.ratings.erase(user)
     cleaned = False
     with service.health.watching("erasure"):
-        before = service.models.current.model
-        cleaned = await run_in_threadpool(service.models.erase)
-        if cleaned and service.ratings.erasures.rows_in(before.users, before.origin).size:
-            await run_in_threadpool(service.models.reload)
-            service.announce_reload()
+        cleaned = all([await _erased_from(service, models) for models in service.holders])
     return json_response({"user": user, "ratings": count, "in_model_file": not cleaned})
+
+
+async def _erased_from(service: Service, models: ModelHolder) -> bool:
+    """Take those who were erased out of a model's file, and serve that; tell whether it could be written."""
+    before = models.current.model
+    cleaned = await run_in_threadpool(models.erase)
+    if cleaned and service.ratings.erasures.rows_in(before.users, before.origin).size:
+        await run_in_threadpool(models.reload)
+        service.announce_reload()
+    return cleaned

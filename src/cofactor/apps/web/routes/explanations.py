@@ -83,7 +83,7 @@ async def for_visitor(request: Request, body: VisitorExplanation) -> Response:
 async def for_user(request: Request, user: UserPath, item: ItemPath, query: Annotated[ListChoice, Query()]) -> Response:
     """Why an item has its position for a user."""
     service, wanted = service_of(request), query.list_request()
-    served = service.models.current
+    served = service.served_for(user)
     row = service.item_row(served, item)
     stored = await service.ratings.of(user)
     return json_response(

@@ -60,7 +60,8 @@ async def for_user(request: Request) -> Response:
     A name that is not known gets the popular items, marked as such.
     """
     service = service_of(request)
-    return json_response(await service.list_for(service.models.current, user_in(request), list_request_in(request)))
+    user = user_in(request)
+    return json_response(await service.list_for(service.served_for(user), user, list_request_in(request)))
 
 
 @router.post("/recommendations", response_model=ItemList, dependencies=[Depends(_documents_visitor_list)])
@@ -80,7 +81,7 @@ async def for_visitor(request: Request) -> Response:
 
     is_quick = before is None and len(ratings) <= _MAX_QUICK_RATINGS
     found = await service.work(served, wanted if is_quick else None, task)
-    return json_response({**found, "unknown": service.unknown(served, ratings)})
+    return json_response(service.noted({**found, "unknown": service.unknown(served, ratings)}, wanted))
 
 
 @router.get("/popular", response_model=ItemList, dependencies=[Depends(documents_list_query)])
@@ -88,4 +89,5 @@ async def popular(request: Request) -> Response:
     """The items that most people rated; of late, if the model knows what is rising."""
     service, wanted = service_of(request), list_request_in(request)
     served = service.models.current
-    return json_response(await service.work(served, wanted, lambda: recommended(served, NOBODY, wanted)))
+    found = await service.work(served, wanted, lambda: recommended(served, NOBODY, wanted))
+    return json_response(service.noted(found, wanted))

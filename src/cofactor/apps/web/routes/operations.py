@@ -87,7 +87,8 @@ async def reload(request: Request) -> Response:
     service = service_of(request)
     before = service.models.current.digest
     try:
-        served = await run_in_threadpool(service.models.reload)
+        for models in reversed(service.holders):
+            served = await run_in_threadpool(models.reload)
     except ModelFileError:
         service.metrics.count("reload_failures")
         detail = "the file is not a valid model, so the old one goes on serving: the log says what is wrong with it"
@@ -99,7 +100,7 @@ async def reload(request: Request) -> Response:
 
 
 def _is_ready(service: Service) -> bool:
-    return service.models.current.warmed.is_set() and not service.ratings.is_opening
+    return all(models.current.warmed.is_set() for models in service.holders) and not service.ratings.is_opening
 
 
 def _gauges(service: Service) -> Iterator[tuple[str, Mapping[str, str], float]]:

@@ -30,11 +30,10 @@ router = APIRouter(include_in_schema=False)
 async def start(request: Request, user: Annotated[str, Query(max_length=200)] = "") -> Response:
     """The page itself, with a list in it that browsers show if they run no scripts."""
     service, name = service_of(request), user.strip()
-    served = service.models.current
     if name:
-        found = await service.list_for(served, name, _PLAIN_LIST)
+        found = await service.list_for(service.served_for(name), name, _PLAIN_LIST)
     else:
-        found = recommended(served, NOBODY, _PLAIN_LIST)
+        found = recommended(service.models.current, NOBODY, _PLAIN_LIST)
     html = _TEMPLATE.replace(PLACEHOLDER, list_html(found, name))
     return _file_response(request, html.encode("utf-8", "replace"), "text/html")
 

@@ -74,7 +74,7 @@ async def kept(request: Request, user: UserPath) -> Response:
     """What somebody rated: here, and in the training data where they have not changed it since."""
     service = service_of(request)
     stored = await service.ratings.of(user)
-    ratings = _kept(service.models.current, user, stored)
+    ratings = _kept(service.served_for(user), user, stored)
     return json_response({"user": user, "current": service.ratings.is_current, "ratings": ratings})
 
 
@@ -82,7 +82,7 @@ async def kept(request: Request, user: UserPath) -> Response:
 async def give(request: Request, user: UserPath, item: ItemPath, body: RatingBody, query: _List) -> Response:
     """Store a rating. The response has the new list, with how each item moved."""
     service = service_of(request)
-    served = service.models.current
+    served = service.served_for(user)
     wanted = _wanted(served, query)
     service.item_row(served, item)
     service.check(served, {item: body.value})
@@ -98,7 +98,7 @@ async def give_all(request: Request, user: UserPath, body: RatingsBody, query: _
     Ratings stored here before of items that the model has lost can be kept.
     """
     service, ratings = service_of(request), as_ratings(body.ratings)
-    served = service.models.current
+    served = service.served_for(user)
     wanted = _wanted(served, query)
     service.check(served, ratings)
     before = dict(await service.ratings.of(user))
@@ -117,7 +117,7 @@ async def give_all(request: Request, user: UserPath, body: RatingsBody, query: _
 async def delete(request: Request, user: UserPath, item: ItemPath, query: _List) -> Response:
     """Delete a rating, one of the training data too. From the next response on it no longer counts."""
     service = service_of(request)
-    served = service.models.current
+    served = service.served_for(user)
     wanted = _wanted(served, query)
     before = dict(await service.ratings.of(user))
     if before.get(item) is None:  # what is stored can be deleted even if the model has lost the item
@@ -130,7 +130,7 @@ async def delete(request: Request, user: UserPath, item: ItemPath, query: _List)
 async def delete_all(request: Request, user: UserPath, query: _List) -> Response:
     """Delete all ratings, those of the training data too."""
     service = service_of(request)
-    served = service.models.current
+    served = service.served_for(user)
     wanted = _wanted(served, query)
     before = dict(await service.ratings.of(user))
     trained = [served.items.ids[row] for row in trained_on(served, served.user_row(user)).rows]
