@@ -53,7 +53,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model: an HTTP API, and a page where people rate and get recommendations."""
-    check_extra("granian", "fastapi", "sqlalchemy", "alembic")
+    check_extra("uvicorn", "httptools", "fastapi", "sqlalchemy", "alembic")
     from cofactor.apps.web.server import run
     from cofactor.apps.web.settings import ServiceSettings
 
@@ -71,7 +71,8 @@ def serve(
         refit_every=None if refit_every is None else seconds_of(refit_every),
     )
     _check(settings)
-    run(settings)
+    if not run(settings):
+        raise typer.Exit(1)
 
 
 @taking(DATA_OPTIONS)

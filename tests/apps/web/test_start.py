@@ -26,7 +26,7 @@ BREAKING = {
 }
 SITE = """
 import sys
-if "granian" in sys.modules or "--multiprocessing-fork" in sys.argv:
+if "uvicorn" in sys.modules or "--multiprocessing-fork" in sys.argv:
     import importlib
 
     def broken(*_, **__):

@@ -1,9 +1,10 @@
 """Erasure: everything of a person is deleted, here and in the model."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from cofactor.apps.web.requests import KNOWN_PARAMETERS_ONLY, UserPath
 from cofactor.apps.web.responses import PROBLEMS, json_response
@@ -37,8 +38,8 @@ async def erase(request: Request, user: UserPath) -> Response:
     cleaned = False
     with service.health.watching("erasure"):
         before = service.models.current.model
-        cleaned = await run_in_threadpool(service.models.erase)
+        cleaned = await asyncio.to_thread(service.models.erase)
         if cleaned and service.ratings.erasures.rows_in(before.users, before.origin).size:
-            await run_in_threadpool(service.models.reload)
+            await asyncio.to_thread(service.models.reload)
             service.announce_reload()
     return json_response({"user": user, "ratings": count, "in_model_file": not cleaned})

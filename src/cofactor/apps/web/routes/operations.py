@@ -1,5 +1,6 @@
 """Operations: health, readiness, metrics for Prometheus, reloading the model."""
 
+import asyncio
 import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -7,7 +8,6 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from cofactor.apps.web.problems import Problem
 from cofactor.apps.web.prometheus import resident_bytes, seconds_since
@@ -88,7 +88,7 @@ async def reload(request: Request) -> Response:
     service = service_of(request)
     before = service.models.current.digest
     try:
-        served = await run_in_threadpool(service.models.reload)
+        served = await asyncio.to_thread(service.models.reload)  # not one of the few threads for requests
     except ModelFileError:
         service.metrics.count("reload_failures")
         detail = "the file is not a valid model, so the old one goes on serving: the log says what is wrong with it"
