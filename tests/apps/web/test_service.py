@@ -62,7 +62,7 @@ def test_it_refuses_what_cannot_work(models, tmp_path):
     assert "Traceback" not in told
     (tmp_path / "model.json").touch()
     assert "sqlite:///FILE" in refused(str(tmp_path), "--ratings", "sqlite://")  # the folder itself is taken
-    assert "--ratings" in refused(model, "--ratings", "mysql://x/y")
+    assert "--ratings" in refused(model, "--ratings", "oracle://x/y")
     assert "--refit-every" in refused(model, "--refit-every", "often")
     assert "token" in refused(model, "--token-file", str(tmp_path / "none"))
     RatingsStore(f"sqlite:///{tmp_path}/newer.db").write("ann", {"tea": 1.0})

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from cofactor.apps.web.problems import BUSY, Problem, problem_response
 from cofactor.apps.web.proxies import Networks, neighbourhood
@@ -204,6 +205,12 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        async def in_one_piece(scope: Any, receive: Any, _: Any) -> None:
+            await app(scope, receive, _Response(cycle, self.flow).send)
+
+        super()._start_asgi_task(cycle, in_one_piece)
+
     def _await_head(self) -> None:
         self._deadline = self.loop.time() + HEAD_SECONDS
 
@@ -234,6 +241,54 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.flow.resume_reading()
             self.transport.write_eof()
+
+
+class _Response:
+    """A response that goes out in one piece, where uvicorn takes its head and its body one by one.
+
+    Parameters
+    ----------
+    cycle : RequestResponseCycle
+        What uvicorn knows of the request, and whatever comes in several pieces.
+    flow : FlowControl
+    """
+
+    def __init__(self, cycle: RequestResponseCycle, flow: FlowControl) -> None:
+        self._cycle, self._flow = cycle, flow
+        self._head: dict[str, Any] | None = None
+
+    async def send(self, message: Any) -> None:
+        """Send a message, but a response's head not before its body."""
+        if message["type"] == "http.response.start" and self._head is None:
+            self._head = message
+            return
+        head, self._head = self._head, None
+        cycle = self._cycle
+        if head is not None and not (message.get("more_body") or self._flow.write_paused or cycle.disconnected):
+            headers = [*cycle.default_headers, *head["headers"]]
+            if any(name == b"content-length" for name, _ in headers):
+                self._send_whole(head["status"], headers, message["body"])
+                return
+        if head is not None:
+            await cycle.send(head)  # type: ignore[arg-type]
+        await cycle.send(message)
+
+    def _send_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        cycle = self._cycle
+        if (b"connection", b"close") in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            headers.append((b"connection", b"close"))
+        head = STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % header for header in headers])
+        if head.count(b"\n") != len(headers) + 1:
+            raise RuntimeError("a header has a line end in it")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write(head + b"\r\n" + (b"" if cycle.scope["method"] == "HEAD" else body))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
 
 class _TooManyPipelined(Exception):

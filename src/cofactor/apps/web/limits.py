@@ -58,27 +58,27 @@ class Load:
         self._most_per_address, self._most_large, self._large = most_per_address, most_large, 0
         self._per_address: dict[str, int] = {}
 
-    @contextlib.contextmanager
-    def request(self, address: str) -> Iterator[None]:
-        """Count a request while it is under way.
+    def begin(self, address: str) -> str:
+        """Count a request that begins, and return what `end` is to be told.
 
         Raises
         ------
         Problem
             If there are too many.
         """
-        address = neighbourhood(address)
-        own = self._per_address.get(address, 0) + 1
+        key = neighbourhood(address)
+        own = self._per_address.get(key, 0) + 1
         if own > self._most_per_address:
             detail = "too many requests from one address are under way: try again soon"
             raise Problem(503, detail, "too-many-requests", BUSY)
-        self._per_address[address] = own
-        try:
-            yield
-        finally:
-            left = self._per_address.pop(address) - 1
-            if left:
-                self._per_address[address] = left
+        self._per_address[key] = own
+        return key
+
+    def end(self, key: str) -> None:
+        """Count a request no more."""
+        left = self._per_address.pop(key) - 1
+        if left:
+            self._per_address[key] = left
 
     @contextlib.contextmanager
     def large_body(self) -> Iterator[None]:

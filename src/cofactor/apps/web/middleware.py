@@ -1,6 +1,6 @@
 """Around every request: access and limits are checked, security headers added, requests counted and logged."""
 
-import contextlib
+import itertools
 import logging
 import re
 import secrets
@@ -40,6 +40,7 @@ HEALTH = frozenset({"/healthz", "/readyz"})
 """Load balancers ask for these by address, or without any Host."""
 
 _LEVELS = {500: logging.ERROR, 503: logging.WARNING}  # not ready yet, or without its store, is no fault in a request
+_PROCESS, _COUNT = secrets.token_hex(6).encode(), itertools.count(1)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_\-.]{1,64}")
 
 
@@ -69,7 +70,7 @@ class Middleware:
         start = time.perf_counter()
         scope, headers = dict(scope), dict(scope["headers"])
         given_id = headers.get(b"x-request-id", b"")
-        request_id = given_id if _REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8).encode()
+        request_id = given_id if _REQUEST_ID.fullmatch(given_id) else b"%b-%x" % (_PROCESS, next(_COUNT))
         compression = Compression(headers.get(b"accept-encoding", b""), scope["path"] in FILES)
         method, status, started = scope["method"], 500, False
         if method == "HEAD":  # as GET, but without the body
@@ -112,7 +113,8 @@ class Middleware:
         check_address(scope)
         self._check_access(scope, headers, host, scheme)
         address = asking_address(given, self._proxies, client) if trusted else client
-        with contextlib.nullcontext() if scope["path"] in HEALTH else self._load.request(address):
+        under_way = None if scope["path"] in HEALTH else self._load.begin(address)
+        try:
             body = await read_body(headers, receive, self._load)
             route = self._direct.find(scope)
             if route is None:
@@ -121,6 +123,9 @@ class Middleware:
                 scope.update(app=self._app, route=route)
                 response = await route.endpoint(Request(scope, _once(body, receive)))
                 await response(scope, receive, respond)
+        finally:
+            if under_way is not None:
+                self._load.end(under_way)
 
     def _check_access(self, scope: Any, headers: dict[bytes, bytes], host: str, scheme: str) -> None:
         if scope["path"] not in HEALTH and not self._access.knows_host(host):

@@ -90,6 +90,7 @@ def worker(settings: ServiceSettings, shared: Shared, parent: int, address: str)
     except Exception:
         sys.exit(1)  # it is logged
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(50_000)  # a request leaves hardly any cycles
     gc.freeze()  # what lives as long as the process: looking through it again and again halved the speed of bulk reads
     log.info("worker ready", extra={"event": "worker_ready", "worker": os.getpid()})
     server.run()
