@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
+from pydantic_core import to_jsonable_python
 
 from cofactor.apps.web.problems import MEDIA_TYPE
 
@@ -23,7 +24,7 @@ __all__ = [
 
 def json_response(document: dict[str, Any], status: int = 200) -> Response:
     """Return a document as JSON, without building its model; NaN and infinity become null."""
-    return _JsonResponse(orjson.dumps(document), status)
+    return _JsonResponse(orjson.dumps(document, default=to_jsonable_python), status)
 
 
 class _JsonResponse(Response):
