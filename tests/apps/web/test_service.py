@@ -107,7 +107,7 @@ def test_reloads_under_load_fail_no_request_and_mix_no_models(serve, models, tmp
     expected = {}
     for name in ("ranking", "other"):
         model = cf.load(models[name])
-        expected[name] = {user: model.recommend([user], 10)["item"].to_list() for user in ("u1", "u2", "u3")}
+        expected[name] = {user: model.recommend([user], 10)["item"].to_list() for user in ("u1", "u2", "u5")}
     service = serve(path)
     digests, found = {}, []
 
