@@ -4,8 +4,8 @@ Run: ``.venv/bin/python benchmarks/serve.py [--small] [--soak REQUESTS]``. A mod
 shape; ``cofactor serve`` serves it, as anyone would start it. Measured are the latency of a known user's top 10 and of
 a visitor's 20 ratings folded in and ranked, at 500 requests a second (from when each request was due, so that a stall
 is charged to all who had to wait); the throughput of both beside an empty FastAPI endpoint on the same server, in
-turn; reloads every second while known users ask 100 times a second; the time from the command to the first answer; and
-a soak.
+turn; reloads every second while known users ask 100 times a second; a minute of new visitors; a crowd of clients that
+hold on to their connections; the time from the command to the first answer; and a soak.
 """
 
 import contextlib
@@ -28,10 +28,9 @@ import cofactor as cf
 
 HERE = Path(__file__).parent
 EMPTY = """
-import multiprocessing, sys
+import sys
+import uvicorn
 from fastapi import FastAPI
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
 
 def app():
     empty = FastAPI()
@@ -43,9 +42,7 @@ def app():
     return empty
 
 if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn", force=True)
-    Granian("empty:app", factory=True, port=int(sys.argv[1]), interface=Interfaces.ASGI, http=HTTPModes.http1,
-            loop=Loops.asyncio, websockets=False).serve()
+    uvicorn.run("empty:app", factory=True, port=int(sys.argv[1]), access_log=False, log_level="warning")
 """
 SERVE = "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])"
 DEADLINE_SECONDS = 60
@@ -192,6 +189,51 @@ def reloading(results, port, asked, seconds):
     )  # fmt: skip
 
 
+@contextlib.contextmanager
+def crowd(port, unread, idle, slow):
+    """Hold a crowd of clients that take without reading, say nothing, or send a byte a second."""
+    asked = json.dumps({"port": port, "unread": unread, "idle": idle, "slow": slow})
+    with subprocess.Popen(
+        [sys.executable, HERE / "crowd.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        process.stdin.write(f"{asked}\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        yield
+        process.kill()
+
+
+def pressed(results, port, asked, process, seconds, small):
+    """Measure what known users wait alone, beside a crowd, and after it, and the memory of the service."""
+    requests, kinds = next(iter(asked.values())), (50, 300, 50) if small else (500, 5000, 500)
+    for when in ("before", "beside", "after"):
+        with crowd(port, *kinds) if when == "beside" else contextlib.nullcontext():
+            run = load(port, requests, seconds, rate=100)
+        times = np.percentile(1000 * np.array(run["latencies"]), [50, 99])
+        results.add(
+            "Beside clients that never read, idle ones, and slow ones: {} + {} + {}".format(*kinds),
+            when=when, failed=failures(run), p50_ms=short(times[0]), p99_ms=short(times[1]),
+            mb=round(memory_of(process) / 1e6),
+        )  # fmt: skip
+
+
+def visitors(results, port, items, process, seconds):
+    """Let visitors come who have never been here, 10,000 a minute; memory after a second and in the end."""
+    random = np.random.default_rng(1)
+    requests = [
+        post("/v1/recommendations", {"ratings": [{"item": str(k), "value": 5} for k in rated], "n": 10})
+        for rated in (random.choice(items, 20, replace=False) + 1 for _ in range(int(170 * seconds)))
+    ]
+    load(port, requests[:170], 1, rate=167)
+    early = memory_of(process)
+    run = load(port, requests, seconds, rate=167)
+    results.add(
+        "10,000 new visitors a minute", visitors=len(run["latencies"]), failed=failures(run),
+        p99_ms=short(1000 * float(np.percentile(run["latencies"], 99))), mb_before=round(early / 1e6),
+        mb_after=round(memory_of(process) / 1e6),
+    )  # fmt: skip
+
+
 def soak(results, port, asked, process, wanted):
     """Ask as fast as it answers until so many requests are answered; memory before, after a tenth, and after all."""
     mixed = [request for pair in zip(*asked.values(), strict=False) for request in pair]
@@ -238,9 +280,11 @@ def main():
                 row = versus(*in_turn(args.rounds, ours, theirs))
                 results.add("Requests a second, beside an empty FastAPI endpoint", request=what, **row)
             reloading(results, port, asked, 3 if args.small else 20)
+            visitors(results, port, items, process, 2 if args.small else 60)
+            pressed(results, port, asked, process, seconds, args.small)
             soak(results, port, asked, process, 2000 if args.small else args.soak)
     results.note(
-        "`peer` is an endpoint that answers `{}`, on the same server with its defaults; both have one worker, and the "
+        "`peer` is an endpoint that answers `{}`, on uvicorn with its defaults; both have one worker, and the "
         "load generator, another process, shares the cores. Latencies count from when a request was due."
     )
     results.write()

@@ -133,8 +133,8 @@ def main():
     cache.mkdir(exist_ok=True)
     asyncio.run(measure(results, trained(data, cache), questions(users, items)))
     results.note(
-        "A stage's figure holds the timing itself, and what is timed inside it. What granian and the event loop take "
-        "comes on top, for the empty endpoint too."
+        "A stage's figure holds the timing itself, and what is timed inside it. The server and the event loop "
+        "come on top, for the empty endpoint too."
     )
     results.write()
 

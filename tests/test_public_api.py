@@ -68,7 +68,7 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code):
 @pytest.mark.parametrize(
     ("arguments", "package", "extra"),
     [
-        (["serve", "m.safetensors"], "granian", "web"),
+        (["serve", "m.safetensors"], "uvicorn", "web"),
         (["serve", "m.safetensors"], "sqlalchemy", "web"),
         (["refit", "m.safetensors", "-o", "n.safetensors"], "sqlalchemy", "web"),
         (["refit", "m.safetensors", "-o", "n.safetensors"], "alembic", "web"),

@@ -35,7 +35,7 @@ def build():
 @pytest.fixture(scope="module")
 def done(build, ml100k, tmp_path_factory):
     """The tutorial as it ran here, and the seconds of work that it took."""
-    for package in ("keras", "granian"):
+    for package in ("keras", "uvicorn"):
         pytest.importorskip(package, reason=f"the tutorial needs {package}")
     folder = tmp_path_factory.mktemp("tutorial")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

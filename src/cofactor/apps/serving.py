@@ -87,7 +87,7 @@ def serve(
 
     With a challenger, a share of the users get its lists instead, always the same users.
     """
-    check_extra("granian", "fastapi", "sqlalchemy", "alembic")
+    check_extra("uvicorn", "httptools", "fastapi", "sqlalchemy", "alembic")
     from cofactor.apps.web.server import run
     from cofactor.apps.web.settings import ServiceSettings
 
@@ -114,7 +114,8 @@ def serve(
         experiment=experiment,
     )
     _check(settings)
-    run(settings)
+    if not run(settings):
+        raise typer.Exit(1)
 
 
 @taking(DATA_OPTIONS)

@@ -32,13 +32,14 @@ __all__ = [
 
 
 _ROWS_AT_ONCE = 2**22
+_COUNTED_AT_ONCE = 2**18
 
 
 def counts_of(rows: np.ndarray, n: int) -> np.ndarray:
     """Count how often each of ``n`` row numbers occurs in a column: (n,), int64."""
-    counts = np.zeros(n, np.int64)
-    for first in range(0, len(rows), _ROWS_AT_ONCE):  # bincount makes 64-bit integers of its input
-        counts += np.bincount(rows[first : first + _ROWS_AT_ONCE], minlength=n)
+    counts, step = np.zeros(n, np.int64), max(_COUNTED_AT_ONCE, n)
+    for first in range(0, len(rows), step):  # bincount makes 64-bit integers of its input, and lets no thread in
+        counts += np.bincount(rows[first : first + step], minlength=n)
     return counts
 
 
@@ -92,13 +93,19 @@ def entries_of(matrix: sparse.csr_array, rows: np.ndarray, store: ArrayStore) ->
     return mask
 
 
+_BLANK = vars(sparse.csr_array((0, 0)))
+
+
 def as_csr(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
     """Assemble sorted and distinct entries; SciPy neither checks nor copies them.
 
-    Its constructor copies what is a view of an array more than twice as large, as a part of a mapped file is.
+    Its constructor copies what is a view of an array more than twice as large, as a part of a mapped file is, and takes
+    longer than to fold a visitor in.
     """
     index = np.int32 if len(values) < 2**31 else np.int64
-    matrix = sparse.csr_array(shape, dtype=values.dtype)
+    matrix = object.__new__(sparse.csr_array)
+    matrix.__dict__.update(_BLANK)
+    matrix._shape = shape
     matrix.data, matrix.indices = values, indices.astype(index, copy=False)
     matrix.indptr = indptr.astype(index, copy=False)
     matrix.has_canonical_format = True

@@ -1055,8 +1055,8 @@ def _counted(model: Factors) -> LearntCounts:
         values = model.preparation.apply(model.seen.data[part])
         before = np.concatenate([[0], np.cumsum(values != 0)])
         by_user[first:last] = np.diff(before[indptr[first : last + 1] - indptr[first]])
-        by_item += np.bincount(indices[part][values != 0], minlength=model.n_items)
-        chosen += np.bincount(indices[part][values > 0], minlength=model.n_items)
+        by_item += counts_of(indices[part][values != 0], model.n_items)
+        chosen += counts_of(indices[part][values > 0], model.n_items)
         first = last
     return LearntCounts(by_user, by_item, chosen)
 

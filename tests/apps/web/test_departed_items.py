@@ -59,3 +59,27 @@ def test_new_ratings_of_them_are_refused_and_it_is_said_which(client, items):
     assert kept(client) == {"i1", "i30", "i31"}
     assert put_all(client, "i30", user="carl").status_code == 422  # not carl's
     assert client.put("/v1/users/ann/ratings/i35", json={"value": 5}).status_code == 404
+
+
+def test_whoever_rated_only_such_items_gets_what_is_popular_and_can_begin_anew(client):
+    assert client.delete("/v1/users/bob/ratings/i1").status_code == 200
+    assert kept(client, "bob") == {"i30", "i31"}
+    assert client.get("/v1/users/bob/recommendations").json()["popular"] is True
+    assert client.put("/v1/users/bob/ratings/i2", json={"value": 5}).status_code == 200
+    assert client.get("/v1/users/bob/recommendations").json()["popular"] is False
+    assert kept(client, "bob") == {"i2", "i30", "i31"}
+
+
+def test_whoever_rated_such_items_can_be_erased(client):
+    assert client.delete("/v1/users/ann").status_code == 200
+    assert kept(client) == set()
+    assert kept(client, "bob") == {"i1", "i30", "i31"}
+
+
+def test_such_items_in_a_visitor_s_request_are_named_and_change_nothing(client):
+    asked = {"ratings": [{"item": item, "value": 5} for item in ("i1", "i2")]}
+    plain = client.post("/v1/recommendations", json=asked).json()
+    asked["ratings"].append({"item": "i30", "value": 5})
+    answer = client.post("/v1/recommendations", json={**asked, "exclude": ["i31"]}).json()
+    assert answer["unknown"] == ["i30"]
+    assert [one["item"] for one in answer["items"]] == [one["item"] for one in plain["items"]]

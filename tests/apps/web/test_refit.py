@@ -90,6 +90,19 @@ def test_after_a_refit_a_disliked_item_is_not_recommended(models, sqlite_url, tm
     assert not {*disliked} & {*again.recommend(["u3"], 500)["item"].to_list()}
 
 
+def test_a_disliked_item_is_in_no_other_list_either_and_comes_back_with_the_dislike(models, sqlite_url):
+    model, store = cf.load(models["ranking"]), RatingsStore(sqlite_url)
+    disliked = model.recommend(["u5"], 1)["item"][0]
+    store.write("u5", {disliked: 1.0})
+    store.write("ann", {"i1": 5.0, "i2": 1.0})  # who is new
+    new = refit(model, stored_in(store))
+    assert disliked not in new.recommend_group(["u5", "ann"], 500)["item"].to_list()
+    assert disliked not in new.recommend(["u5"], 500, candidates=[disliked, "i1", "i2"])["item"].to_list()
+    assert not {"i1", "i2"} & {*new.recommend(["ann"], 500)["item"].to_list()}
+    store.write("u5", {disliked: None})  # takes it back
+    assert disliked in refit(new, stored_in(store)).recommend(["u5"], 500)["item"].to_list()
+
+
 def test_integer_ids_stay_integers_unless_a_name_is_none():
     data = cf.load_dataset("synthetic:30x20x300")
     model = ALS(rank=2, epochs=1).fit(data)

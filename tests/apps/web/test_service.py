@@ -62,7 +62,7 @@ def test_it_refuses_what_cannot_work(models, tmp_path):
     assert "Traceback" not in told
     (tmp_path / "model.json").touch()
     assert "sqlite:///FILE" in refused(str(tmp_path), "--ratings", "sqlite://")  # the folder itself is taken
-    assert "--ratings" in refused(model, "--ratings", "mysql://x/y")
+    assert "--ratings" in refused(model, "--ratings", "oracle://x/y")
     assert "--refit-every" in refused(model, "--refit-every", "often")
     assert "token" in refused(model, "--token-file", str(tmp_path / "none"))
     RatingsStore(f"sqlite:///{tmp_path}/newer.db").write("ann", {"tea": 1.0})
@@ -107,12 +107,12 @@ def test_reloads_under_load_fail_no_request_and_mix_no_models(serve, models, tmp
     expected = {}
     for name in ("ranking", "other"):
         model = cf.load(models[name])
-        expected[name] = {user: model.recommend([user], 10)["item"].to_list() for user in ("u1", "u2", "u3")}
+        expected[name] = {user: model.recommend([user], 10)["item"].to_list() for user in ("u1", "u2", "u5")}
     service = serve(path)
     digests, found = {}, []
 
     def read(number, turn):
-        user = f"u{1 + (number + turn) % 3}"
+        user = ("u1", "u2", "u5")[(number + turn) % 3]
         status, document = service.ask("GET", f"/v1/users/{user}/recommendations")
         assert status == 200
         found.append((document["model"], user, [entry["item"] for entry in document["items"]]))

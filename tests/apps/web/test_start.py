@@ -1,9 +1,12 @@
 """What cannot start says why, and its exit code says so; what can, does, wherever it is installed."""
 
 import contextlib
+import functools
+import http.client
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -26,7 +29,7 @@ BREAKING = {
 }
 SITE = """
 import sys
-if "granian" in sys.modules or "--multiprocessing-fork" in sys.argv:
+if "uvicorn" in sys.modules or "--multiprocessing-fork" in sys.argv:
     import importlib
 
     def broken(*_, **__):
@@ -163,9 +166,7 @@ def test_a_mariadb_that_refuses_is_refused_at_the_start(mariadb, models, what):
 def test_a_sqlite_file_that_cannot_be_written_is_refused_at_the_start(models, tmp_path):
     folder = tmp_path / "folder"
     (folder / "ratings.db").mkdir(parents=True)
-    assert "give --ratings a file in a folder that your account may write to" in refused(
-        models, f"sqlite:///{folder}/ratings.db"
-    )
+    assert "which is not an ordinary file: give another" in refused(models, f"sqlite:///{folder}/ratings.db")
 
 
 def test_a_server_that_does_not_answer_yet_is_waited_for(serve, postgres):
@@ -173,3 +174,18 @@ def test_a_server_that_does_not_answer_yet_is_waited_for(serve, postgres):
     service = serve(ratings=url)
     assert service.ask("GET", "/readyz")[1]["store"] == "away"
     assert service.ask("GET", "/v1/users/u1/recommendations")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["LocalHost", "::1", "127.0.0.2"])
+def test_it_listens_at_every_form_of_this_machine_s_address(serve, monkeypatch, host):
+    address = "127.0.0.1" if host == "LocalHost" else host
+    try:
+        socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET).close()
+    except OSError:
+        pytest.skip(f"this machine has no address {address}")
+    connect = functools.partial(http.client.HTTPConnection, address)
+    monkeypatch.setattr(http.client, "HTTPConnection", lambda _, port, **more: connect(port, **more))
+    service = serve(None, "--host", host)
+    shown = f"[{host}]" if ":" in host else host
+    assert f"http://{shown}:{service.port}" in service.log()
+    assert service.stop() == 0

@@ -1,5 +1,6 @@
 """Who may do what: bearer tokens from a file, the host names that the service answers to, and pages of other sites."""
 
+import functools
 import hashlib
 import hmac
 import ipaddress
@@ -96,13 +97,14 @@ class AccessPolicy:
         self._given_names = {name.lower() for name in settings.names}
         self._names = {"localhost", settings.host.lower(), *self._given_names}
         self._loopback_only = is_loopback(settings.host)
+        self.knows_host = functools.lru_cache(maxsize=500)(self._knows_host)  # of requests, most name the same
 
     @property
     def needs_token(self) -> bool:
         """Whether writing needs a token."""
         return self._tokens is not None
 
-    def knows_host(self, host: str) -> bool:
+    def _knows_host(self, host: str) -> bool:
         """Tell whether a ``Host`` header names this service; this rejects DNS-rebinding hosts.
 
         IP addresses cannot be rebound, so they are accepted; a service on loopback accepts loopback addresses only.

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI
 
 from cofactor.apps.web import logs, problems
@@ -61,6 +63,9 @@ SIGNAL_SECONDS = 0.2
 ASKING_SECONDS = 1.0
 """How often a worker asks a store that must be asked whether anything was written."""
 
+REQUEST_THREADS = min(max(os.cpu_count() or 1, 2), 4)
+"""How many requests are answered in threads at a time; each more would let the others wait longer for Python's lock."""
+
 WARM_SECONDS = 5.0
 """How long a worker waits before it tries again to warm up a model."""
 
@@ -112,6 +117,7 @@ def create_app(settings: ServiceSettings) -> Any:
 @contextlib.asynccontextmanager
 async def _running(service: Service, reload: Signal, keep: Signal, shared: Shared | None) -> AsyncIterator[None]:
     """Read the ratings, warm up, and heed what others do for as long as the worker runs."""
+    to_thread.current_default_thread_limiter().total_tokens = REQUEST_THREADS
     with logs.told():
         await service.ratings.start()
         await service.renewal.follow()

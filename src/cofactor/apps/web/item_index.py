@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cofactor.apps.item_search import ItemSearch
+from cofactor.data.passes import counts_of
 from cofactor.model.factors import Factors, new_items_of, popularity_of
 
 __all__ = ["ItemFilters", "ItemIndex"]
@@ -45,7 +46,7 @@ class ItemIndex:
         self.rows = {identifier: row for row, identifier in enumerate(self.ids)}
         self.titles = [None] * count if model.metadata.titles is None else model.metadata.titles.to_list()
         self.genres = _genres(model)
-        self.raters = np.bincount(model.seen.indices, minlength=count)
+        self.raters = counts_of(model.seen.indices, count)
         self._rank(model)
         self.years = np.array([_year(title) for title in self.titles], dtype=np.int16)
         self.new = new_items_of(model)

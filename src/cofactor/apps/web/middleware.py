@@ -1,5 +1,6 @@
 """Around every request: access and limits are checked, security headers added, requests counted and logged."""
 
+import itertools
 import logging
 import re
 import secrets
@@ -7,10 +8,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi import FastAPI, Request
+
 from cofactor.apps.web.compression import Compression
-from cofactor.apps.web.limits import check_address, read_body
-from cofactor.apps.web.problems import FAILURE, Problem, problem_response
-from cofactor.apps.web.proxies import Networks, asked_host, asked_scheme, prefix_of, strip_prefix
+from cofactor.apps.web.limits import Load, check_address, read_body
+from cofactor.apps.web.problems import FAILURE, Problem, problem_of, problem_response
+from cofactor.apps.web.proxies import Networks, asked_host, asked_scheme, asking_address, prefix_of, strip_prefix
+from cofactor.apps.web.requests import DirectRoutes
 from cofactor.apps.web.routes.page import FILES
 from cofactor.apps.web.service import Service
 
@@ -36,6 +40,7 @@ HEALTH = frozenset({"/healthz", "/readyz"})
 """Load balancers ask for these by address, or without any Host."""
 
 _LEVELS = {500: logging.ERROR, 503: logging.WARNING}  # not ready yet, or without its store, is no fault in a request
+_PROCESS, _COUNT = secrets.token_hex(6).encode(), itertools.count(1)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_\-.]{1,64}")
 
 
@@ -44,16 +49,17 @@ class Middleware:
 
     Parameters
     ----------
-    app : callable
-        The ASGI application inside.
+    app : FastAPI
+        The application inside. Requests of its `DirectRoute` go to the endpoint from here.
     service : Service
         Has the access policy and the counters; tests reach it here, too.
     """
 
-    def __init__(self, app: Any, service: Service) -> None:
-        self._app = app
+    def __init__(self, app: FastAPI, service: Service) -> None:
+        self._app, self._direct = app, DirectRoutes(app.routes)
         self.service, self._access, self._metrics = service, service.access, service.metrics
         self._proxies, self._root_path = Networks(service.settings.trusted_proxies), service.settings.root_path
+        self._load = Load()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request, or refuse it."""
@@ -62,13 +68,9 @@ class Middleware:
                 await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        headers = dict(scope["headers"])
+        scope, headers = dict(scope), dict(scope["headers"])
         given_id = headers.get(b"x-request-id", b"")
-        request_id = given_id if _REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8).encode()
-        trusted = self._proxies.hold((scope.get("client") or ("",))[0])
-        host, scheme = asked_host(scope["headers"], trusted), asked_scheme(scope["headers"], trusted)
-        scope["scheme"] = scheme or scope["scheme"]
-        prefix = prefix_of(scope["headers"], trusted, self._root_path)
+        request_id = given_id if _REQUEST_ID.fullmatch(given_id) else b"%b-%x" % (_PROCESS, next(_COUNT))
         compression = Compression(headers.get(b"accept-encoding", b""), scope["path"] in FILES)
         method, status, started = scope["method"], 500, False
         if method == "HEAD":  # as GET, but without the body
@@ -86,22 +88,44 @@ class Middleware:
                 await send(one)
 
         try:
-            if strip_prefix(scope, prefix):
-                raise Problem(308, "the page's address ends with a slash", headers={"location": f"{prefix}/"})
-            check_address(scope)
-            self._check_access(scope, headers, host, scheme)
-            body = await read_body(headers, receive)
-            await self._app(scope, _once(body, receive), respond)
-        except Problem as refusal:
-            self._metrics.count("refused")
-            await problem_response(refusal)(scope, receive, respond)
+            await self._answer(scope, headers, receive, respond)
         except ConnectionError:  # the client has left
             status = 499
-        except Exception:
-            log.exception("a request failed", extra={"event": "failure", "request_id": request_id.decode()})
+        except Exception as error:
+            problem = problem_of(error, method)
+            if problem is FAILURE:
+                log.exception("a request failed", extra={"event": "failure", "request_id": request_id.decode()})
+            elif "route" not in scope:
+                self._metrics.count("refused")
             if not started:
-                await problem_response(FAILURE)(scope, receive, respond)
+                await problem_response(problem)(scope, receive, respond)
         self._record(scope, status, time.perf_counter() - start, request_id)
+
+    async def _answer(self, scope: Any, headers: dict[bytes, bytes], receive: Any, respond: Any) -> None:
+        """Check a request, and let its endpoint answer it."""
+        given, client = scope["headers"], (scope.get("client") or ("",))[0]
+        trusted = self._proxies.hold(client)
+        host, scheme = asked_host(given, trusted), asked_scheme(given, trusted)
+        scope["scheme"] = scheme or scope["scheme"]
+        prefix = prefix_of(given, trusted, self._root_path)
+        if strip_prefix(scope, prefix):
+            raise Problem(308, "the page's address ends with a slash", headers={"location": f"{prefix}/"})
+        check_address(scope)
+        self._check_access(scope, headers, host, scheme)
+        address = asking_address(given, self._proxies, client) if trusted else client
+        under_way = None if scope["path"] in HEALTH else self._load.begin(address)
+        try:
+            body = await read_body(headers, receive, self._load)
+            route = self._direct.find(scope)
+            if route is None:
+                await self._app(scope, _once(body, receive), respond)
+            else:
+                scope.update(app=self._app, route=route)
+                response = await route.endpoint(Request(scope, _once(body, receive)))
+                await response(scope, receive, respond)
+        finally:
+            if under_way is not None:
+                self._load.end(under_way)
 
     def _check_access(self, scope: Any, headers: dict[bytes, bytes], host: str, scheme: str) -> None:
         if scope["path"] not in HEALTH and not self._access.knows_host(host):

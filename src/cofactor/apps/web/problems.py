@@ -17,7 +17,7 @@ from cofactor.apps.web.list_rules import FieldError
 from cofactor.apps.web.store import StoreAway
 from cofactor.errors import CofactorError
 
-__all__ = ["FAILURE", "MAX_ERRORS", "MEDIA_TYPE", "Problem", "handle", "problem_response"]
+__all__ = ["BUSY", "FAILURE", "MAX_ERRORS", "MEDIA_TYPE", "Problem", "handle", "problem_of", "problem_response"]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
@@ -49,58 +49,62 @@ class Problem(Exception):
         self.status, self.detail, self.kind, self.headers = status, detail, kind, dict(headers or {})
         self.more = more
 
+    @property
+    def phrase(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
+
+BUSY = {"connection": "close", "retry-after": RETRY_AFTER}
+"""Headers for whom there is no room now."""
 
 FAILURE = Problem(500, "the service failed to answer: its log has the cause under this response's X-Request-ID")
 
 
 def problem_response(problem: Problem) -> Response:
     """Return a problem as a response."""
-    phrase = HTTPStatus(problem.status).phrase
-    kind = problem.kind or phrase.lower().replace(" ", "-")
-    document = {"type": f"tag:cofactor,2026:{kind}", "title": phrase, "status": problem.status}
+    kind = problem.kind or problem.phrase.lower().replace(" ", "-")
+    document = {"type": f"tag:cofactor,2026:{kind}", "title": problem.phrase, "status": problem.status}
     body = json.dumps({**document, "detail": problem.detail, **problem.more}).encode()
     return Response(body, problem.status, media_type=MEDIA_TYPE, headers=problem.headers)
+
+
+def problem_of(error: Exception, method: str) -> Problem:
+    """Return the problem that an error is to whoever sent the request; `FAILURE` if nobody expected it."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, StoreAway):
+        detail = "the ratings store does not answer, and the change may not have been saved: retry"
+        return Problem(503, detail, "store-away", {"retry-after": RETRY_AFTER})
+    if isinstance(error, RequestValidationError):
+        return Problem(422, _INVALID, "invalid", errors=_errors(error.errors()))
+    if isinstance(error, FieldError):
+        part = error.part or ("body" if method == "POST" else "query")
+        errors = [{"where": f"{part}.{error.field}", "problem": str(error)[:_LONGEST_PROBLEM]}]
+        return Problem(422, _INVALID, "invalid", errors=errors)
+    if isinstance(error, CofactorError):
+        return Problem(422, str(error)[:500], "unusable")
+    if isinstance(error, HTTPException):
+        detail = _DETAILS.get(error.status_code, "the request cannot be answered")
+        return Problem(error.status_code, detail, headers=error.headers)
+    return FAILURE
+
+
+_DETAILS = {
+    404: "nothing is at this address: GET /openapi.json lists what there is",
+    405: "this address does not take that method: GET /openapi.json lists what it takes",
+    400: "the body is not valid JSON",
+}
 
 
 def handle(app: FastAPI) -> None:
     """Let an application answer every error with a problem document."""
 
-    @app.exception_handler(Problem)
-    async def problem(_: Request, error: Problem) -> Response:
-        return problem_response(error)
+    async def answer(request: Request, error: Exception) -> Response:
+        return problem_response(problem_of(error, request.method))
 
-    @app.exception_handler(StoreAway)
-    async def away(_: Request, error: StoreAway) -> Response:
-        detail = "the ratings store does not answer, and the change may not have been saved: retry"
-        return problem_response(Problem(503, detail, "store-away", {"retry-after": RETRY_AFTER}))
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        return problem_response(Problem(422, _INVALID, "invalid", errors=_errors(error.errors())))
-
-    @app.exception_handler(FieldError)
-    async def unfit(request: Request, error: FieldError) -> Response:
-        part = error.part or ("body" if request.method == "POST" else "query")
-        errors = [{"where": f"{part}.{error.field}", "problem": str(error)[:_LONGEST_PROBLEM]}]
-        return problem_response(Problem(422, _INVALID, "invalid", errors=errors))
-
-    @app.exception_handler(CofactorError)
-    async def unusable(_: Request, error: CofactorError) -> Response:
-        return problem_response(Problem(422, str(error)[:500], "unusable"))
-
-    @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
-        details = {
-            404: "nothing is at this address: GET /openapi.json lists what there is",
-            405: "this address does not take that method: GET /openapi.json lists what it takes",
-            400: "the body is not valid JSON",
-        }
-        detail = details.get(error.status_code, "the request cannot be answered")
-        return problem_response(Problem(error.status_code, detail, headers=error.headers))
-
-    @app.exception_handler(Exception)
-    async def failure(_: Request, error: Exception) -> Response:
-        return problem_response(FAILURE)
+    for kind in (Problem, RequestValidationError, CofactorError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)
 
 
 def _errors(errors: Sequence[Any]) -> list[dict[str, str]]:

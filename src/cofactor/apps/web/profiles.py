@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from cofactor.apps.web.served_model import ServedModel
+from cofactor.data.passes import as_csr
 from cofactor.data.vocabulary import Vocabulary
 from cofactor.model.factors import Factors, evolved
 
@@ -189,18 +190,11 @@ def _in_order(served: ServedModel, given: Mapping[int, float], ordered: list[int
 
 
 def history(served: ServedModel, people: list[RatedItems]) -> sparse.csr_array:
-    """Return what people rated as a table of training values, a row each.
-
-    The items are sorted already, so scipy's checks, which are slow, are skipped.
-    """
-    table = object.__new__(sparse.csr_array)
-    table.__dict__.update(served.blank.__dict__)
-    table._shape = (len(people), served.model.n_items)
+    """Return what people rated as a table of training values, a row each."""
+    shape = len(people), served.model.n_items
     if len(people) == 1:
-        table.indptr = np.array((0, len(people[0].rows)), dtype=np.int32)
-        table.indices, table.data = people[0].rows, people[0].values
-        return table
-    table.indptr = np.cumsum([0, *(len(rated.rows) for rated in people)]).astype(np.int32)
-    table.indices = np.concatenate([rated.rows for rated in people])
-    table.data = np.concatenate([rated.values for rated in people])
-    return table
+        starts = np.array((0, len(people[0].rows)))
+        return as_csr(people[0].values, people[0].rows, starts, shape)
+    starts = np.cumsum([0, *(len(rated.rows) for rated in people)])
+    rows = np.concatenate([rated.rows for rated in people])
+    return as_csr(np.concatenate([rated.values for rated in people]), rows, starts, shape)

@@ -7,7 +7,16 @@ from typing import Any
 
 from cofactor.errors import SettingError
 
-__all__ = ["Networks", "asked_host", "asked_scheme", "checked_root_path", "prefix_of", "strip_prefix"]
+__all__ = [
+    "Networks",
+    "asked_host",
+    "asked_scheme",
+    "asking_address",
+    "checked_root_path",
+    "neighbourhood",
+    "prefix_of",
+    "strip_prefix",
+]
 
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
@@ -63,6 +72,44 @@ def asked_host(headers: list[tuple[bytes, bytes]], trusted: bool) -> str:
     if trusted and (forwarded := _first(headers, b"x-forwarded-host")):
         return forwarded
     return hosts[0].decode("latin-1") if len(hosts) == 1 else ""
+
+
+def neighbourhood(address: str) -> str:
+    """Return what counts as one address: of IPv6 the network, since anyone has 2⁶⁴ of them.
+
+    Examples
+    --------
+    >>> neighbourhood("192.0.2.7"), neighbourhood("2001:db8::1:2")
+    ('192.0.2.7', '2001:db8::/64')
+    """
+    return str(ipaddress.ip_network((address.split("%")[0], 64), strict=False)) if ":" in address else address
+
+
+def asking_address(headers: list[tuple[bytes, bytes]], proxies: Networks, client: str) -> str:
+    """Return the address that a trusted proxy was asked by: the last in its list that is no trusted proxy's itself.
+
+    What is before it in the list is what the client says, who may say anything.
+
+    Examples
+    --------
+    >>> forwarded = [(b"x-forwarded-for", b"1.1.1.1, 192.0.2.7, 10.0.0.2")]
+    >>> asking_address(forwarded, Networks(["10.0.0.0/8"]), "10.0.0.1")
+    '192.0.2.7'
+    """
+    listed = [
+        one.strip()
+        for name, value in headers
+        if name == b"x-forwarded-for"
+        for one in value.decode("latin-1").split(",")
+    ]
+    for address in reversed(listed):
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:  # some append the port, others "unknown"
+            break
+        if not proxies.hold(address):
+            return address
+    return client
 
 
 def asked_scheme(headers: list[tuple[bytes, bytes]], trusted: bool) -> str:

@@ -66,6 +66,7 @@ class RatingsCache:
         self._merging: asyncio.Task[None] | None = None
         self._born, self._revision = "", -1
         self._version: int | None = None
+        self._peeked: tuple[int | None] | None = None
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._loading = False
         self._running: asyncio.Future[None] | None = None
@@ -118,11 +119,21 @@ class RatingsCache:
     async def look(self) -> None:
         """Read what was written since, if anything was."""
         if self.is_current:
-            version = self.store.peek()
+            version = self._peek()
             if version is None and self.store.held_at == self._revision:
                 return  # this process has the file locked, to write lists: nobody else can have written
             if version is None or version != self._version:
                 await self._checked()
+
+    def _peek(self) -> int | None:
+        """Ask the store whether anything was written, once for all requests that have arrived already."""
+        if self._peeked is None:
+            self._peeked = (self.store.peek(),)
+            asyncio.get_running_loop().call_soon(self._forget_peek)  # before anything that arrives from now on
+        return self._peeked[0]
+
+    def _forget_peek(self) -> None:
+        self._peeked = None
 
     async def write(self, user: str, ratings: Mapping[str, float | None]) -> None:
         """Store some ratings of a user; None deletes one.

@@ -1,10 +1,12 @@
 """What responses share: the JSON writer, problem documents, items and lists, as the API's description shows them."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
+import orjson
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
-from pydantic_core import to_json
+from pydantic_core import to_jsonable_python
 
 from cofactor.apps.web.problems import MEDIA_TYPE
 
@@ -22,7 +24,15 @@ __all__ = [
 
 def json_response(document: dict[str, Any], status: int = 200) -> Response:
     """Return a document as JSON, without building its model; NaN and infinity become null."""
-    return Response(to_json(document, inf_nan_mode="null"), status, media_type="application/json")
+    return _JsonResponse(orjson.dumps(document, default=to_jsonable_python), status)
+
+
+class _JsonResponse(Response):
+    """A response whose headers need no work."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Set the headers."""
+        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", b"application/json")]
 
 
 class ProblemDocument(BaseModel):

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from cofactor.apps.web.erasures import Erasures
 from cofactor.apps.web.house_rules import NO_HOUSE_RULES, HouseRules, house_rules
@@ -95,11 +94,6 @@ class ServedModel:
         reach = np.abs(plane).max(axis=0, initial=0.0)
         scaled: np.ndarray = plane / np.where(reach > 0, reach, 1.0)
         return scaled
-
-    @functools.cached_property
-    def blank(self) -> sparse.csr_array:
-        """A table of one user and no ratings, to be copied and filled."""
-        return sparse.csr_array((1, self.model.n_items), dtype=np.float32)
 
     @functools.cached_property
     def wide_items(self) -> np.ndarray:

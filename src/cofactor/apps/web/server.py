@@ -1,18 +1,14 @@
-"""The server: granian's processes around the application, signals, and regular retraining.
-
-granian was chosen because it closes a connection whose request head does not arrive in time; uvicorn waits for ever.
-The deadline for a body, and its size, are set in `cofactor.apps.web.limits`.
-"""
+"""The service's processes: a parent that watches, workers that answer; signals, and regular retraining."""
 
 import dataclasses
 import functools
 import gc
 import logging
-import multiprocessing
 import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -23,57 +19,50 @@ from cofactor.apps.web import logs
 from cofactor.apps.web.settings import ServiceSettings, is_loopback
 from cofactor.apps.web.shared import Shared, Signal
 from cofactor.apps.web.store import store_of
-from cofactor.errors import ModelFileError, SettingError, first_line, missing_extra
+from cofactor.apps.web.supervision import Supervisor
+from cofactor.errors import ModelFileError, SettingError, first_line
 
-__all__ = ["HEAD_SECONDS", "run"]
+__all__ = ["DRAIN_SECONDS", "run"]
 
 log = logging.getLogger("cofactor.web")
 
-HEAD_SECONDS = 10
-"""How long a request's head may take, and how long a connection may be idle."""
-
 DRAIN_SECONDS = 15
+"""How long open requests may take to finish once the service is told to stop."""
+
+SWITCH_SECONDS = 0.0005
+"""After how long a thread that computes lets the one go on that answers requests; Python's 5 ms are long for a list."""
+
 _PARENT_SECONDS = 0.5
 _WAIT_SECONDS = 0.5
 
 
-def run(settings: ServiceSettings) -> None:
+def run(settings: ServiceSettings) -> bool:
     """Serve until told to stop: SIGTERM and SIGINT let open requests finish, SIGHUP reloads the model.
 
     Parameters
     ----------
     settings : ServiceSettings
 
+    Returns
+    -------
+    bool
+        Whether it could serve; if not, the log says why.
+
     Raises
     ------
-    MissingExtraError
-        If granian is not installed.
     SettingError
         If it cannot listen at the address.
     """
-    try:
-        from granian.constants import HTTPModes, Interfaces, Loops
-        from granian.http import HTTP1Settings
-
-        from cofactor.apps.web.supervision import SupervisedServer
-    except ImportError:
-        raise missing_extra("granian", "web") from None
     address = resolved(settings.host, settings.port)
     _check_address(address, settings.port)
     logs.set_up()
-    multiprocessing.set_start_method("spawn", force=True)  # polars' threads do not survive a fork
     spare = _private_folder()
     shared = Shared(settings.workers, spare and spare / "last-sound.safetensors")
     settings = dataclasses.replace(settings, shared=shared)
-    server = SupervisedServer(
-        shared, "cofactor", address=address, port=settings.port, interface=Interfaces.ASGI, http=HTTPModes.http1,
-        workers=settings.workers, loop=Loops.asyncio, websockets=False, backlog=2048, backpressure=2048,
-        http1_settings=HTTP1Settings(header_read_timeout=1000 * HEAD_SECONDS, max_buffer_size=131_072),
-        workers_kill_timeout=DRAIN_SECONDS, log_dictconfig=_LOGS,
-    )  # fmt: skip
-    server.on_startup(functools.partial(_on_startup, settings, shared))
+    work = functools.partial(worker, settings, shared, os.getpid(), address)
     try:
-        server.serve(target_loader=functools.partial(worker, settings, shared, os.getpid()), wrap_loader=False)
+        _on_startup(settings, shared)
+        return Supervisor(shared, settings.workers, work, DRAIN_SECONDS + 1).run()
     finally:
         if spare is not None:
             shutil.rmtree(spare, ignore_errors=True)
@@ -87,25 +76,34 @@ def _private_folder() -> Path | None:
         return None
 
 
-_LOGS: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "handlers": {"nowhere": {"class": "logging.NullHandler"}},
-    "loggers": {"_granian": {"handlers": ["nowhere"], "propagate": False}, "granian.access": {"propagate": False}},
-}
-"""granian's own log is off: it says little that ours does not, and not as JSON."""
-
-
-def worker(settings: ServiceSettings, shared: Shared, parent: int) -> Any:
-    """Return the application of one worker process."""
+def worker(settings: ServiceSettings, shared: Shared, parent: int, address: str) -> None:
+    """Answer requests, in a process of its own."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent passes it on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the parent ends the others
     logs.set_up()
     threading.Thread(target=_end_with, args=(parent,), name="end-with-parent", daemon=True).start()
-    with logs.told():
-        app = _created(settings, shared)
+    try:
+        with logs.told():
+            from cofactor.apps.web.worker import Worker
+
+            server = Worker(_created(settings, shared), _listening(address, settings.port), DRAIN_SECONDS)
+    except Exception:
+        sys.exit(1)  # it is logged
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(50_000)  # a request leaves hardly any cycles
     gc.freeze()  # what lives as long as the process: looking through it again and again halved the speed of bulk reads
     log.info("worker ready", extra={"event": "worker_ready", "worker": os.getpid()})
-    return app
+    server.run()
+
+
+def _listening(address: str, port: int) -> socket.socket:
+    """Return a socket at an address that all workers share; the system deals new connections out among them."""
+    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.bind((address, port))
+    return one
 
 
 def _created(settings: ServiceSettings, shared: Shared) -> Any:
@@ -150,7 +148,7 @@ def _on_startup(settings: ServiceSettings, shared: Shared) -> None:
 
 
 def resolved(host: str, port: int) -> str:
-    """Return the IP address of a host name, which is all that granian takes.
+    """Return the IP address of a host name, since names may have several.
 
     Raises
     ------

@@ -1,9 +1,10 @@
 """Erasure: everything of a person is deleted, here and in the model."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from cofactor.apps.web.requests import KNOWN_PARAMETERS_ONLY, UserPath
 from cofactor.apps.web.responses import PROBLEMS, json_response
@@ -44,8 +45,8 @@ async def erase(request: Request, user: UserPath) -> Response:
 async def _erased_from(service: Service, models: ModelHolder) -> bool:
     """Take those who were erased out of a model's file, and serve that; tell whether it could be written."""
     before = models.current.model
-    cleaned = await run_in_threadpool(models.erase)
+    cleaned = await asyncio.to_thread(models.erase)
     if cleaned and service.ratings.erasures.rows_in(before.users, before.origin).size:
-        await run_in_threadpool(models.reload)
+        await asyncio.to_thread(models.reload)
         service.announce_reload()
     return cleaned

@@ -261,11 +261,9 @@ async def item_map(
 
     def task() -> list[dict[str, Any]]:
         rows = [*served.items.by_popularity[:n].tolist(), *served.items.known(item)]
-        plane = np.round(served.plane, 4)
-        return [
-            {**served.items.describe(row), "x": float(plane[row, 0]), "y": float(plane[row, 1])}
-            for row in dict.fromkeys(rows)
-        ]
+        rows = list(dict.fromkeys(rows))
+        places = np.round(served.plane[rows], 4).tolist()
+        return [{**served.items.describe(row), "x": x, "y": y} for row, (x, y) in zip(rows, places, strict=True)]
 
     return json_response({**served.label, "items": await run_in_threadpool(task)})
 

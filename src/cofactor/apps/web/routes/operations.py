@@ -1,12 +1,12 @@
 """Operations: health, readiness, metrics for Prometheus, reloading the model."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from cofactor.apps.web.problems import Problem
 from cofactor.apps.web.prometheus import resident_bytes, seconds_since, timestamp_of
@@ -88,7 +88,7 @@ async def reload(request: Request) -> Response:
     before = service.models.current.digest
     try:
         for models in reversed(service.holders):
-            served = await run_in_threadpool(models.reload)
+            served = await asyncio.to_thread(models.reload)  # not one of the few threads for requests
     except ModelFileError:
         service.metrics.count("reload_failures")
         detail = "the file is not a valid model, so the old one goes on serving: the log says what is wrong with it"
