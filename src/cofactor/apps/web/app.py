@@ -18,7 +18,18 @@ from cofactor.apps.web.prometheus import Metrics
 from cofactor.apps.web.ratings_cache import RatingsCache
 from cofactor.apps.web.recommendations import warm_rules
 from cofactor.apps.web.responses import ProblemDocument
-from cofactor.apps.web.routes import admin, admin_lists, erasure, explanations, items, lists, operations, page, ratings
+from cofactor.apps.web.routes import (
+    admin,
+    admin_lists,
+    erasure,
+    explanations,
+    items,
+    lists,
+    newcomers,
+    operations,
+    page,
+    ratings,
+)
 from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.service import Service
 from cofactor.apps.web.settings import ServiceSettings
@@ -38,6 +49,7 @@ ROUTERS = (
     operations.router,
     admin.router,
     admin_lists.router,
+    newcomers.router,
 )
 """All routes but the page's, the most used first."""
 
