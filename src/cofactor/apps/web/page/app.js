@@ -4,7 +4,7 @@ import { Account } from "./account.js";
 import { ask } from "./api.js";
 import { Connection } from "./connection.js";
 import { Details } from "./details.js";
-import { byId, make } from "./elements.js";
+import { byId, holdStill, make } from "./elements.js";
 import { ListView } from "./list.js";
 import { MapView } from "./map.js";
 import { RatedView } from "./rated.js";
@@ -63,7 +63,7 @@ function begin(card, attributes) {
 function listen() {
   ratings.addEventListener("change", ({ detail: { items, since } }) => {
     parts.suggestions.refresh({ items, since });
-    showRatings();
+    holdStill(document.activeElement?.closest("main *"), showRatings);
   });
   ratings.addEventListener("replaced", ({ detail: { newOwner } }) => {
     showRatings();

@@ -44,7 +44,6 @@ export class Rows {
   settle(row) {
     row.classList.add("is-rated");
     row.querySelector(".position").replaceChildren(icon("check"), heard("Rated"));
-    row.querySelector(".because").hidden = true;
   }
 
   position(item) {

@@ -17,7 +17,8 @@ export class Stars {
   /** Return a radio group for an item. A change is a rating at once: the keys of a radio group change it as they go. */
   of(item) {
     const name = `rating-${++groups}`;
-    const group = make("fieldset", { class: "stars", "data-item": item.item });
+    const kind = this.choices[0].thumb ? "stars thumbs" : "stars";
+    const group = make("fieldset", { class: kind, "data-item": item.item });
     group.append(make("legend", { class: "hidden" }, `Your rating of ${shownTitle(item)}`), this.none(name));
     group.append(make("span", { class: "sky" }, this.choices.map((choice) => this.choice(name, choice))));
     group.addEventListener("change", (event) => {
@@ -33,11 +34,13 @@ export class Stars {
     return make("label", { class: "no-rating", title: "No rating" }, input, icon("none"), heard("No rating"));
   }
 
-  choice(name, { value, width }) {
+  choice(name, { value, width, thumb }) {
     const half = width < 1 ? (value % 1 ? " first-half" : " second-half") : "";
     const input = make("input", { type: "radio", name, value });
-    const star = drawn("svg", { "aria-hidden": "true" }, drawn("use", { href: "#icon-star" }));
+    const symbol = thumb ? "#icon-thumb" : "#icon-star";
+    const star = drawn("svg", { "aria-hidden": "true" }, drawn("use", { href: symbol }));
     const words = starsInWords(value, this.scale);
+    if (thumb) return make("label", { class: `star thumb-${thumb}`, title: words }, input, star, heard(words));
     return make("label", { class: `star${half}`, title: words }, input, star, heard(words));
   }
 
@@ -47,8 +50,9 @@ export class Stars {
     const inputs = [...group.querySelectorAll("input")];
     const chosen = value === null ? inputs[0] : nearest(inputs.slice(1), value);
     if (!chosen.checked) chosen.checked = true;
+    const isFull = this.choices[0].thumb ? (at) => at === full : (at) => at <= full;
     const full = inputs.indexOf(chosen); // as classes: the selectors that would do without make each change slow
-    inputs.forEach((input, at) => input.parentNode.classList.toggle("is-full", at > 0 && at <= full));
+    inputs.forEach((input, at) => input.parentNode.classList.toggle("is-full", at > 0 && isFull(at)));
     group.classList.toggle("is-rated", value !== null);
   }
 

@@ -40,8 +40,9 @@ export function written(value) {
   return String(Math.round(value * 100) / 100);
 }
 
-/** Return "4 stars", or "7 of 10" on a scale that is not of few stars. */
+/** Return "4 stars", or "7 of 10" on a scale that is not of few stars; "thumb up" where there are no stars. */
 export function starsInWords(value, scale) {
+  if (scale.liked_from != null) return value >= scale.liked_from ? "thumb up" : "thumb down";
   if (scale.high > 5) return `${written(value)} of ${written(scale.high)}`;
   return value === 1 ? "1 star" : `${written(value)} stars`;
 }
