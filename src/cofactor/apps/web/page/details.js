@@ -67,7 +67,8 @@ export class Details {
   async why(item) {
     const ratings = this.ratings.sent(item.item);
     if (!ratings.length) return [];
-    const found = await ask("v1/explanations", { method: "POST", body: { ratings, item: item.item, ...this.choice() } });
+    const body = { ratings, item: item.item, ...this.choice() };
+    const found = await ask("v1/explanations", { method: "POST", body });
     const shares = found.reasons.filter((reason) => agrees(reason, found.position)).slice(0, MOST_SHARES);
     if (found.popular || !shares.length) return [];
     const reach = Math.max(...shares.map(({ share }) => Math.abs(share)));

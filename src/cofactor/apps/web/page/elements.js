@@ -67,3 +67,13 @@ export function holdStill(element, change) {
     scroll();
   }
 }
+
+let touched = null;
+for (const kind of ["pointerdown", "keydown"]) {
+  document.addEventListener(kind, ({ target }) => (touched = target), { capture: true, passive: true });
+}
+
+/** Return what the visitor touched last, by pointer or key, if it is still there and not in a dialog. */
+export function lastTouched() {
+  return touched?.isConnected && touched.closest?.("main *") ? touched : null;
+}

@@ -3,6 +3,7 @@
 import { make, mayMove } from "./elements.js";
 
 const GLIDE_MILLISECONDS = 260;
+const BLANKS = 20; // as many as will be there, so that nothing below moves
 
 /** Shows items in an ordered list. */
 export class ListView {
@@ -35,13 +36,6 @@ export class ListView {
     }
     this.byItem = new Map(wanted.map((row) => [row.dataset.item, row]));
     this.arrange(wanted);
-  }
-
-  /** Return what must not move when the list follows a rating: what has the focus, or the stars that were touched. */
-  stillAt(rated) {
-    const active = document.activeElement;
-    if (active?.closest("main")) return active;
-    return active?.closest("dialog") ? null : this.byItem.get(rated)?.querySelector(".stars");
   }
 
   rowOf(item) {
@@ -98,7 +92,7 @@ export class ListView {
     this.element.setAttribute("aria-busy", "true");
     if (this.element.childElementCount) return;
     const blank = () => make("li", { class: "row is-blank", "aria-hidden": "true" }, make("div", { class: "blank" }));
-    this.element.append(...Array.from({ length: 6 }, blank));
+    this.element.append(...Array.from({ length: BLANKS }, blank));
   }
 
   /** Show nothing. */

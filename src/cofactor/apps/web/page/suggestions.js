@@ -1,7 +1,7 @@
 // The list of suggestions: requests it after each change, and shows it, or why it could not be fetched.
 
 import { Failure, ask, queryOf, userPath } from "./api.js";
-import { byId, holdStill, make } from "./elements.js";
+import { byId, holdStill, lastTouched, make } from "./elements.js";
 import { count, listInWords } from "./words.js";
 
 const PAGE = 20;
@@ -77,7 +77,7 @@ export class Suggestions {
     const glide = this.view.gliding();
     this.before = this.ratings.sent();
     this.positions = new Map(shownItems.map(({ item, position }) => [item, position]));
-    holdStill(items && this.view.stillAt(rated), () => {
+    holdStill(items && lastTouched(), () => {
       this.view.show(shownItems, this.ratings.get(rated) ? rated : null);
       byId("more").hidden = list.items.length < this.length || this.length >= LONGEST;
       this.title(list);
@@ -100,7 +100,8 @@ export class Suggestions {
     if (!list.popular) return `From ${count(size, "rating")} of yours; each new one changes the list at once.`;
     if (!size) return "What most people rated. Rate a title, and the list becomes yours.";
     const { scale } = this.filters;
-    const hint = scale?.liked_from == null ? "Dislikes alone say little of what you would like" : "It learns from thumbs up";
+    const isOfStars = scale?.liked_from == null;
+    const hint = isOfStars ? "Dislikes alone say little of what you would like" : "It learns from thumbs up";
     return `Still what most people rated, without yours. ${hint}: rate something that you like.`;
   }
 

@@ -18,7 +18,7 @@ export function count(value, one, many = `${one}s`) {
  * An item without a title goes by its id.
  */
 export function shownTitle({ title, item, year }) {
-  if (!title) return item;
+  if (!title?.trim()) return item;
   const bare = year && title.endsWith(`(${year})`) ? title.slice(0, -`(${year})`.length).trim() : titleOnly(title);
   const parts = ARTICLE_LAST.exec(bare);
   return (parts ? `${parts[2]} ${parts[1]}` : bare) || title;
