@@ -291,6 +291,12 @@ def test_a_reason_is_named_only_if_the_item_would_stand_lower_without_that_ratin
     assert named > 10
 
 
+def test_a_list_that_no_rating_raises_has_no_reasons(make_client, models):
+    listed = visit(make_client(models["rating"]), {"i1": 1}, n=5, reasons=2)
+    assert listed.status_code == 200
+    assert all(reason["share"] > 0 for entry in listed.json()["items"] for reason in entry["reasons"])
+
+
 def test_rows_name_different_ratings_where_several_would_do(make_client, models):
     ratings = {"i1": 5, "i7": 4, "i9": 5, "i12": 4, "i15": 5, "i3": 5, "i20": 5}
     listed = visit(make_client(models["stars"]), ratings, n=20, reasons=1).json()["items"]

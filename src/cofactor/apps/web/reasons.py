@@ -60,6 +60,8 @@ def reasons_of(
         return [[] for _ in rows]
     found = shares_of(served, profile, np.array(rows))
     tried = _likeliest(found.shares, n)
+    if not tried.size:  # no rating raises any score
+        return [[] for _ in rows]
     learnt = np.flatnonzero(profile.rated.learnt)
     without = profiles_without(served, profile.rated, learnt[tried])
     worse = {k: _worse(positions(other, rows)) for k, other in zip(tried.tolist(), without, strict=True)}
