@@ -39,6 +39,8 @@ def raise_stars(page, presses):
     for _ in range(presses):
         page.keyboard.press("ArrowRight")
     page.wait_for_function(f"before => {MEASURED}.length > before", arg=before)
+    chosen = "[...document.querySelectorAll('#rated-list input:checked')].map(one => one.value)"
+    until(page, f"{chosen}.includes(document.activeElement.value)")
 
 
 def rated(page):

@@ -8,6 +8,7 @@ import pytest
 from websupport import until
 
 import cofactor as cf
+from cofactor.solvers import ImplicitALS
 
 
 def put(client, user, item, value, **query):
@@ -160,8 +161,27 @@ def test_a_single_star_pushes_similar_items_down_in_a_model_that_learnt_from_sta
     before, after = ({entry["item"]: entry["score"] for entry in listed} for listed in (first, both))
     assert disliked not in after
     assert np.mean([after[item] - before[item] for item in alike if item in after]) < 0
-    only = visit(client, {disliked: 1})
-    assert only.json()["popular"] is False
+
+
+def test_how_often_something_was_played_is_no_rating(make_client, tmp_path):
+    users, played, counts = [*"aaabbbccc"], [*"xyzxywyzw"], [37, 2, 1, 120, 3, 1, 9, 4, 2]
+    plays = cf.Interactions.from_columns(users, played, counts)
+    client = make_client(ImplicitALS(rank=2).fit(plays).save(tmp_path / "plays.safetensors"))
+    scale = client.get("/v1/model").json()["scale"]
+    kept = {one["item"]: one["rating"] for one in client.get("/v1/users/a/ratings").json()["ratings"]}
+    assert kept == {"x": 5.0, "y": 5.0, "z": 5.0}  # thumbs up: all of them were chosen
+    assert scale["liked_from"] == 4.0
+    why = client.get("/v1/users/a/explanations/w").json()
+    assert {reason["rating"] for reason in why["reasons"]} == {5.0}
+
+
+def test_dislikes_alone_leave_the_popular_list_without_them(make_client, models):
+    client = make_client(models["stars"])
+    popular = items(client.get("/v1/popular?n=30"))
+    disliked = popular[:3]
+    listed = visit(client, dict.fromkeys(disliked, 1), n=20)
+    assert listed.json()["popular"] is True  # the vector is zero: by score the list would be the order of the catalogue
+    assert items(listed) == popular[3:23]
 
 
 @pytest.mark.parametrize(
@@ -249,14 +269,39 @@ def test_the_only_rating_explained_leaves_the_popular_list(client):
     assert why["reasons"][0]["position_without"] == items(client.get("/v1/popular?n=500")).index(listed) + 1
 
 
-def test_reasons_beside_a_list_are_the_largest_shares(client):
-    ratings = {"i1": 5, "i7": 4, "i9": 5}
-    entry = visit(client, ratings, n=3, reasons=2).json()["items"][2]
-    body = {"ratings": [{"item": item, "value": value} for item, value in ratings.items()], "item": entry["item"]}
-    shares = {r["item"]: r["share"] for r in client.post("/v1/explanations", json=body).json()["reasons"]}
-    best = sorted((share for share in shares.values() if share > 0), reverse=True)[:2]
-    assert [reason["share"] for reason in entry["reasons"]] == pytest.approx(best)
-    assert all(reason["rating"] == ratings[reason["item"]] for reason in entry["reasons"])
+def test_a_reason_is_named_only_if_the_item_would_stand_lower_without_that_rating(client):
+    ratings = {"i1": 5, "i7": 4, "i9": 5, "i2": 2, "i12": 4, "i15": 5, "i4": 1}
+    given = [{"item": item, "value": value} for item, value in ratings.items()]
+    listed = visit(client, ratings, n=20, reasons=3).json()["items"]
+    named = 0
+    for entry in listed:
+        told = client.post("/v1/explanations", json={"ratings": given, "item": entry["item"]}).json()
+        known = {reason["item"]: reason for reason in told["reasons"]}
+        assert told["position"] == entry["position"]
+        shares = [reason["share"] for reason in entry["reasons"]]
+        assert shares == sorted(shares, reverse=True)
+        for reason in entry["reasons"]:
+            named += 1
+            same = known[reason["item"]]
+            assert reason["share"] == pytest.approx(same["share"], abs=1e-6)
+            assert reason["rating"] == ratings[reason["item"]]
+            assert same["position_without"] is None or same["position_without"] > entry["position"] - (
+                entry["position"] == 1
+            )
+    assert named > 10
+
+
+def test_a_list_that_no_rating_raises_has_no_reasons(make_client, models):
+    listed = visit(make_client(models["rating"]), {"i1": 1}, n=5, reasons=2)
+    assert listed.status_code == 200
+    assert all(reason["share"] > 0 for entry in listed.json()["items"] for reason in entry["reasons"])
+
+
+def test_rows_name_different_ratings_where_several_would_do(make_client, models):
+    ratings = {"i1": 5, "i7": 4, "i9": 5, "i12": 4, "i15": 5, "i3": 5, "i20": 5}
+    listed = visit(make_client(models["stars"]), ratings, n=20, reasons=1).json()["items"]
+    first = [entry["reasons"][0]["item"] for entry in listed if entry["reasons"]]
+    assert max(map(first.count, first)) <= len(first) / 2
 
 
 def test_nothing_can_be_explained_to_who_rated_nothing(client):

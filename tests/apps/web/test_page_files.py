@@ -26,7 +26,7 @@ class Reader(HTMLParser):
 
 
 def item(**more):
-    return {"position": 1, "item": "7", "title": None, "year": None, "genres": [], "rated_by": 1, **more}
+    return {"position": 1, "item": "7", "title": None, "year": None, "genres": [], "rated_by": 1, "new": False, **more}
 
 
 def test_no_title_genre_or_name_is_read_as_markup():

@@ -30,6 +30,7 @@ from cofactor.apps.web.routes import (
     explanations,
     items,
     lists,
+    newcomers,
     operations,
     page,
     ratings,
@@ -54,6 +55,7 @@ ROUTERS = (
     operations.router,
     admin.router,
     admin_lists.router,
+    newcomers.router,
 )
 """All routes but the page's, the most used first."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cofactor.apps.item_search import ItemSearch
+from cofactor.apps.web.looks import hues, images
 from cofactor.data.passes import counts_of
 from cofactor.model.factors import Factors, new_items_of, popularity_of
 
@@ -50,6 +51,7 @@ class ItemIndex:
         self._rank(model)
         self.years = np.array([_year(title) for title in self.titles], dtype=np.int16)
         self.new = new_items_of(model)
+        self.hues, self.images = hues(model), images(model)
         self._described: list[dict[str, object] | None] = [None] * count
 
     def _rank(self, model: Factors) -> None:
@@ -91,6 +93,8 @@ class ItemIndex:
                 "genres": self.genres[row],
                 "rated_by": int(self.raters[row]),
                 "new": self.new is not None and bool(self.new[row]),
+                "hue": int(self.hues[row]),
+                "image": self.images[row],
             }
         return known
 

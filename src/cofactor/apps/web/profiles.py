@@ -40,7 +40,7 @@ class RatedItems:
     rows : numpy.ndarray of int32
         Sorted item rows.
     ratings : numpy.ndarray of float32
-        As given.
+        On the scale of the service: as given, or what the training data stand for.
     values : numpy.ndarray of float32
         As the model's training data have them.
     learnt : numpy.ndarray of bool
@@ -133,7 +133,7 @@ def user_profile(served: ServedModel, user: str, stored: Mapping[str, float | No
     changes = {rows[item]: value for item, value in stored.items() if item in rows}
     trained = trained_on(served, row)
     if not changes:
-        is_known = row >= 0 and bool(trained.learnt.any() or served.model.user_vectors[row].any())
+        is_known = row >= 0 and _says_something(served, served.model.user_vectors[row], trained)
         return None if row < 0 and not stored else Profile(trained, row, is_known)
     given = {item: value for item, value in changes.items() if value is not None}
     return _folded(served, given, trained.only(~np.isin(trained.rows, list(changes))))
@@ -148,7 +148,8 @@ def trained_on(served: ServedModel, row: int) -> RatedItems:
     values = seen.data[span]
     times = served.model.seen_times
     when = np.zeros(len(values)) if times is None else times[span].astype(np.float64)
-    return RatedItems(seen.indices[span], values, values, served.scale.learnt(values), when)
+    scale = served.scale
+    return RatedItems(seen.indices[span], scale.ratings(values), values, scale.learnt(values), when)
 
 
 def _folded(served: ServedModel, given: Mapping[int, float], trained: RatedItems = _NO_ITEMS) -> Profile:
@@ -164,7 +165,13 @@ def _folded(served: ServedModel, given: Mapping[int, float], trained: RatedItems
         rated = RatedItems(*(column[order] for column in joined))
     if not rated.learnt.any():
         return Profile(rated)
-    return Profile(rated, 0, True, fold_in(served, [rated]))
+    folded = fold_in(served, [rated])
+    return Profile(rated, 0, _says_something(served, folded.placed.vectors[0], rated), folded)
+
+
+def _says_something(served: ServedModel, vector: np.ndarray, rated: RatedItems) -> bool:
+    """Tell whether a vector orders items; one of dislikes alone may be zero, and then every score is the same."""
+    return bool(vector.any() or (rated.learnt.any() and served.model.item_bias is not None))
 
 
 def fold_in(served: ServedModel, people: list[RatedItems]) -> FoldedIn:

@@ -12,7 +12,8 @@ from cofactor.apps.web.house_rules import Placing
 from cofactor.apps.web.item_index import ItemFilters
 from cofactor.apps.web.list_rules import NO_RULES, ListRules, naming
 from cofactor.apps.web.profiles import NOBODY, Profile
-from cofactor.apps.web.scoring import best_items, best_of_popular, item_scores, shares_of
+from cofactor.apps.web.reasons import reasons_of
+from cofactor.apps.web.scoring import best_items, best_of_popular, item_scores
 from cofactor.apps.web.served_model import ServedModel
 from cofactor.errors import SettingError
 from cofactor.lists.request import By, ListRequest
@@ -117,7 +118,14 @@ def recommended(
             item["was"] = old or None
             item["moved"] = old - item["position"] if old else None
     if request.reasons:
-        for item, reasons in zip(items, _reasons(served, profile, rows, request.reasons), strict=True):
+        found = reasons_of(
+            served,
+            profile,
+            rows,
+            request.reasons,
+            lambda other, those: _positions(served, other, those, allowed, request),
+        )
+        for item, reasons in zip(items, found, strict=True):
             item["reasons"] = reasons
     return {**served.label, "popular": not profile.is_known, "items": items}
 
@@ -212,27 +220,6 @@ def _positions(
         ahead = (scores > scores[row]) | ((scores == scores[row]) & (every < row))
         found.append(1 + int(np.count_nonzero(ahead & is_open)) if is_open[row] else 0)
     return found
-
-
-def _reasons(served: ServedModel, profile: Profile, rows: list[int], n: int) -> list[list[dict[str, Any]]]:
-    """Return for each item the ratings that raise its score most."""
-    if not profile.is_known or not rows:
-        return [[] for _ in rows]
-    found = shares_of(served, profile, np.array(rows))
-    items = served.items
-    return [
-        [
-            {
-                "item": items.ids[found.rated[k]],
-                "title": items.titles[found.rated[k]],
-                "rating": float(found.ratings[k]),
-                "share": float(shares[k]),
-            }
-            for k in np.argsort(-shares, kind="stable")[:n]
-            if shares[k] > 0
-        ]
-        for shares in found.shares.T
-    ]
 
 
 def similar(served: ServedModel, row: int, n: int, where: str | None = None) -> dict[str, Any]:

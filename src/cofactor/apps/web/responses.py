@@ -84,6 +84,11 @@ class ItemDetails(BaseModel):
     genres: list[str] = Field(examples=[["Action", "Sci-Fi"]])
     rated_by: int = Field(description="How many people rated it in the training data.", examples=[583])
     new: bool = Field(description="Whether it came after the training.", examples=[False])
+    hue: int = Field(description="Of a cover for it, by its vector: similar items have similar hues.", examples=[212])
+    image: str | None = Field(
+        description="Where its picture is, by a column image, image_url, cover or poster: a path on this site.",
+        examples=["/covers/50.jpg"],
+    )
 
 
 class Reason(BaseModel):

@@ -45,6 +45,15 @@ class Scale:
             return ratings.astype(np.float32, copy=False)
         return np.where(ratings >= self.liked_from, np.float32(self.like), np.float32(0))
 
+    def ratings(self, values: np.ndarray) -> np.ndarray:
+        """Return the ratings that raw values of the training data stand for: float32.
+
+        Where the model was trained on choices, such as how often something was played, that is the best rating.
+        """
+        if self.liked_from is None:
+            return values
+        return np.where(values > 0, np.float32(self.high), np.float32(self.low))
+
     def learnt(self, values: np.ndarray) -> np.ndarray:
         """Tell which raw values the model learns from; the others only keep items out of lists."""
         return np.ones(len(values), bool) if self.liked_from is None else values != 0

@@ -20,6 +20,7 @@ from cofactor.apps.web.item_index import ItemIndex
 from cofactor.apps.web.names import row_named
 from cofactor.apps.web.renewal import News, renewed
 from cofactor.apps.web.scale import Scale, scale_of
+from cofactor.apps.web.starters import starters
 from cofactor.apps.web.versions import served_version, versions_of
 from cofactor.errors import CofactorError, ModelFileError
 from cofactor.evaluation.plane import item_plane
@@ -34,6 +35,9 @@ from cofactor.model.storage import load, origin_in
 __all__ = ["ModelHolder", "ServedModel", "load_served"]
 
 log = logging.getLogger("cofactor.web")
+
+MOST_STARTERS = 12
+"""How many items newcomers are asked about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +98,12 @@ class ServedModel:
         reach = np.abs(plane).max(axis=0, initial=0.0)
         scaled: np.ndarray = plane / np.where(reach > 0, reach, 1.0)
         return scaled
+
+    @functools.cached_property
+    def starters(self) -> list[int]:
+        """The rows of the items to ask a newcomer about first."""
+        known = self.items.raters if self.items.raters.any() else self.items.popularity
+        return starters(self.model.item_vectors, known / max(self.model.n_users, 1), MOST_STARTERS).tolist()
 
     @functools.cached_property
     def wide_items(self) -> np.ndarray:
@@ -164,7 +174,7 @@ class ServedModel:
             somebody = int(np.searchsorted(self.model.seen.indptr, 0, side="right")) - 1
             with contextlib.suppress(CofactorError):  # where fold-in is impossible, each request that needs it says so
                 place_rows(self.model, self.model.seen[somebody : somebody + 1], "user")
-        _ = self.items.search, self.plane, self.attribute_values
+        _ = self.items.search, self.plane, self.attribute_values, self.starters
         self.warmed.set()
 
 

@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import pytest
 from pagesupport import MEASURED, first_items, raise_stars, rate, rated, shown, titled, until
 
 
@@ -159,9 +160,11 @@ def test_a_model_of_likes_over_bare_integer_ids_works_too(run_service, visit):
     assert page.locator("#list .title").all_inner_texts() == shown(page)
     assert page.locator("#attribute-filters select").count() == 0
     assert page.locator("#variety-filter").is_hidden()
-    rate(page, "100", 3)
+    labels = page.locator("#list .row:first-child .stars label").all_text_contents()
+    assert labels == ["No rating", "thumb down", "thumb up"]  # what was counted has no stars
+    rate(page, "100", 1)
     assert page.inner_text("#suggestions-title") == "Popular"  # it is no like, and says nothing else
-    assert "4 stars or more" in page.inner_text("#suggestions-note")
+    assert "learns from thumbs up" in page.inner_text("#suggestions-note")
     rate(page, "102", 5)
     assert page.inner_text("#suggestions-title") == "For you"
     assert all(int(item) % 2 == 0 for item in first_items(page, 5))
@@ -169,3 +172,31 @@ def test_a_model_of_likes_over_bare_integer_ids_works_too(run_service, visit):
     page.click("#more")
     until(page, "document.querySelectorAll('#list .row').length === 40")
     assert page.locator("[data-predicted]:not(:empty)").count() == 0
+
+
+PLACE = "one => [one.getBoundingClientRect().top, scrollY]"
+
+
+@pytest.mark.parametrize("options", [{}, {"viewport": {"width": 375, "height": 667}}])
+def test_the_stars_that_were_touched_stay_under_the_finger_while_the_list_changes(run_service, visit, options):
+    page = visit(run_service("rating"), **options)
+    moved = []
+    for at, value in ((14, 5), (3, 5), (9, 1), (6, 4), (2, 2)):
+        item = shown(page)[at - 1]
+        stars = page.locator(f"#list .stars[data-item='{item}']")
+        stars.scroll_into_view_if_needed()
+        before = stars.evaluate(PLACE)[0]
+        rate(page, item, value)
+        moved.append(abs(stars.evaluate(PLACE)[0] - before))
+    assert max(moved) <= 1
+
+
+def test_taking_a_rating_back_in_the_panel_does_not_move_it_either(run_service, visit):
+    page = visit(run_service("rating"), viewport={"width": 375, "height": 667})
+    rate(page, "i0", 5)
+    rate(page, "i2", 5)
+    stars = page.locator("#rated-list .stars[data-item='i2']")
+    stars.scroll_into_view_if_needed()
+    before = stars.evaluate(PLACE)[0]
+    rate(page, "i2", None, "#rated-list")
+    assert abs(stars.evaluate(PLACE)[0] - before) <= 1

@@ -21,8 +21,10 @@ export class Account {
 
   open(problem = "") {
     byId("account-problem").textContent = problem;
-    byId("account-name").value = this.ratings.owner ?? "";
-    byId("account-token").value = this.uploads.token;
+    if (!this.dialog.open) {
+      byId("account-name").value = this.ratings.owner ?? "";
+      byId("account-token").value = this.uploads.token;
+    }
     byId("account-token-part").hidden = !this.needsToken;
     byId("account-leave").hidden = this.ratings.owner === null;
     if (!this.dialog.open) this.dialog.showModal();

@@ -12,8 +12,9 @@ export class Failure extends Error {
   /** What went wrong, as a sentence. */
   get inWords() {
     if (this.status < 500) return `${this.message[0].toUpperCase()}${this.message.slice(1)}`;
-    const where = this.requestId ? ` Its log has the cause under ${this.requestId}.` : "";
-    return `The service failed to answer.${where}`;
+    if (this.isStoreAway) return "Ratings cannot be stored right now. Nothing of yours is lost: try again in a moment.";
+    const where = this.requestId ? ` Whoever runs it finds the cause under ${this.requestId}.` : "";
+    return `The service failed to answer. Nothing of yours is lost: try again in a moment.${where}`;
   }
 
   /** Whether the service itself could not be reached. */

@@ -2,9 +2,11 @@
 
 import { Account } from "./account.js";
 import { ask } from "./api.js";
+import { Bring } from "./bring.js";
 import { Connection } from "./connection.js";
+import { Deck } from "./deck.js";
 import { Details } from "./details.js";
-import { byId, make } from "./elements.js";
+import { byId, holdStill, lastTouched, make } from "./elements.js";
 import { ListView } from "./list.js";
 import { MapView } from "./map.js";
 import { RatedView } from "./rated.js";
@@ -54,6 +56,8 @@ function begin(card, attributes) {
   parts.map = new MapView(ratings, open);
   parts.account = new Account({ ratings, uploads, onChange: everythingChanged });
   new Search(ratings, stars, pick);
+  new Bring(ratings);
+  new Deck(ratings, card.scale).start();
   describe(card, attributes);
   listen();
   parts.rated.show();
@@ -63,7 +67,7 @@ function begin(card, attributes) {
 function listen() {
   ratings.addEventListener("change", ({ detail: { items, since } }) => {
     parts.suggestions.refresh({ items, since });
-    showRatings();
+    holdStill(lastTouched(), showRatings);
   });
   ratings.addEventListener("replaced", ({ detail: { newOwner } }) => {
     showRatings();

@@ -67,8 +67,9 @@ export class Details {
   async why(item) {
     const ratings = this.ratings.sent(item.item);
     if (!ratings.length) return [];
-    const found = await ask("v1/explanations", { method: "POST", body: { ratings, item: item.item, ...this.choice() } });
-    const shares = found.reasons.filter(({ share }) => share !== 0).slice(0, MOST_SHARES);
+    const body = { ratings, item: item.item, ...this.choice() };
+    const found = await ask("v1/explanations", { method: "POST", body });
+    const shares = found.reasons.filter((reason) => agrees(reason, found.position)).slice(0, MOST_SHARES);
     if (found.popular || !shares.length) return [];
     const reach = Math.max(...shares.map(({ share }) => Math.abs(share)));
     const { position } = found;
@@ -98,4 +99,11 @@ export class Details {
       make("span", { class: "track", "aria-hidden": "true" }, bar),
     );
   }
+}
+
+/** Tell whether a rating did to the position what it did to the score: one for a title that stands higher without it
+ * would only confuse. */
+function agrees({ share, position_without: without }, position) {
+  if (share === 0 || !position || !without) return share !== 0;
+  return share > 0 ? without > position || (without === 1 && position === 1) : without < position;
 }

@@ -46,3 +46,34 @@ export function isolated(text) {
 export function mayMove() {
   return !matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
+
+/** Make a change, and keep an element where it is on the screen, to the pixel, whatever the change does above it.
+ *
+ * The page scrolls by what the element was pushed; where it cannot scroll so far, room is made on top of the list.
+ */
+export function holdStill(element, change) {
+  const frame = byId("list");
+  const before = element?.isConnected ? element.getBoundingClientRect().top : null;
+  change();
+  frame.style.paddingBlockStart = document.body.style.paddingBlockEnd = "";
+  if (before === null || !element.isConnected) return;
+  const shift = () => element.getBoundingClientRect().top - before;
+  const scroll = () => scrollBy({ top: shift(), behavior: "instant" });
+  scroll();
+  const left = shift();
+  if (left < -0.5) frame.style.paddingBlockStart = `${-left}px`;
+  if (left > 0.5) {
+    document.body.style.paddingBlockEnd = `${left}px`;
+    scroll();
+  }
+}
+
+let touched = null;
+for (const kind of ["pointerdown", "keydown"]) {
+  document.addEventListener(kind, ({ target }) => (touched = target), { capture: true, passive: true });
+}
+
+/** Return what the visitor touched last, by pointer or key, if it is still there and not in a dialog. */
+export function lastTouched() {
+  return touched?.isConnected && touched.closest?.("main *") ? touched : null;
+}

@@ -19,6 +19,9 @@ export class Filters {
   constructor(onChange) {
     this.onChange = onChange;
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
+    byId("filters-button").addEventListener("click", ({ target }) => {
+      target.setAttribute("aria-expanded", String(byId("filters").classList.toggle("is-open")));
+    });
     byId("fame").addEventListener("input", () => this.changed());
     byId("daring-filter").addEventListener("change", () => this.changed());
     byId("attribute-filters").addEventListener("change", () => this.changed());

@@ -3,6 +3,7 @@
 import { make, mayMove } from "./elements.js";
 
 const GLIDE_MILLISECONDS = 260;
+const BLANKS = 20; // as many as will be there, so that nothing below moves
 
 /** Shows items in an ordered list. */
 export class ListView {
@@ -17,11 +18,16 @@ export class ListView {
     return new Set(this.byItem.keys());
   }
 
-  /** Show these items. A row that has just been rated here stays where it is, so that nothing slips from under a
-   * finger, and the rating can be changed; it goes with the next list. */
+  /** Show these items. A row that has just been rated here stays in its place, so that the rating can be changed; it
+   * goes with the next list. */
   show(items, justRated = null) {
-    const before = mayMove() ? this.tops() : new Map();
     const focused = document.activeElement;
+    this.replace(items, justRated);
+    if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
+    this.element.setAttribute("aria-busy", "false");
+  }
+
+  replace(items, justRated) {
     const wanted = items.map((item) => this.rowOf(item));
     const kept = justRated === null ? null : this.byItem.get(justRated);
     if (kept && !items.some(({ item }) => item === justRated)) {
@@ -30,9 +36,6 @@ export class ListView {
     }
     this.byItem = new Map(wanted.map((row) => [row.dataset.item, row]));
     this.arrange(wanted);
-    if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
-    this.element.setAttribute("aria-busy", "false");
-    this.glide(wanted, before);
   }
 
   rowOf(item) {
@@ -65,8 +68,13 @@ export class ListView {
     return new Map([...this.byItem].map(([item, row]) => [item, row.getBoundingClientRect().top]));
   }
 
+  /** Return what lets the rows glide from where they are now to where they are then. */
+  gliding() {
+    const before = mayMove() ? this.tops() : new Map();
+    return () => before.size && this.glide([...this.byItem.values()], before);
+  }
+
   glide(rows, before) {
-    if (!before.size) return;
     const heights = rows.map((row) => row.getBoundingClientRect());
     rows.forEach((row, at) => {
       const old = before.get(row.dataset.item);
@@ -84,7 +92,7 @@ export class ListView {
     this.element.setAttribute("aria-busy", "true");
     if (this.element.childElementCount) return;
     const blank = () => make("li", { class: "row is-blank", "aria-hidden": "true" }, make("div", { class: "blank" }));
-    this.element.append(...Array.from({ length: 6 }, blank));
+    this.element.append(...Array.from({ length: BLANKS }, blank));
   }
 
   /** Show nothing. */

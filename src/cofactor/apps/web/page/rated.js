@@ -52,13 +52,13 @@ export class RatedView {
   }
 
   note(entries) {
-    if (!entries.length) return "Nothing yet. Give a title some stars, here or in the list.";
+    if (!entries.length) return "Nothing yet. Rate a title above, in the list, or by its name.";
     const gone = entries.filter(({ item }) => this.unknown.has(item)).length;
     return gone ? `${count(gone, "title")} of these ${gone === 1 ? "is" : "are"} not in the current model.` : "";
   }
 
   lastInWords([change, ...more]) {
-    if (more.length) return `${count(more.length + 1, "rating")} removed`;
+    if (more.length) return `${count(more.length + 1, "rating")} ${change.after ? "given" : "removed"}`;
     const rated = change.after ? starsInWords(change.after.value, this.stars.scale) : "rating removed";
     return `${shownTitle(change)}, ${rated}`;
   }

@@ -54,13 +54,27 @@ export class Ratings extends EventTarget {
       .map(({ item, value }) => ({ item, value }));
   }
 
-  /** Rate an item, or delete its rating if the value is null. */
-  rate(item, value, since = performance.now()) {
+  /** Rate an item, or delete its rating if the value is null. If it `joins` the last change of the same item, as the
+   * next key on the same stars does, one undo takes both back. */
+  rate(item, value, since = performance.now(), joins = false) {
     const before = this.entries.get(item.item) ?? null;
     if ((before?.value ?? null) === value) return;
     const after = value === null ? null : this.entryOf(item, value, before);
-    this.remember([{ item: item.item, title: item.title, year: item.year, before, after }]);
+    const step = { item: item.item, title: item.title, year: item.year, before, after };
+    const last = this.last?.length === 1 && this.last[0].item === item.item ? this.last[0] : null;
+    if (joins && last) this.history[this.history.length - 1] = [{ ...step, before: last.before }];
+    else this.remember([step]);
     this.apply([[item.item, after]], since);
+  }
+
+  /** Give many ratings, in one step that can be undone. */
+  rateAll(items) {
+    const changes = items.map((item) => ({ item, before: this.entries.get(item.item) ?? null }));
+    const fresh = changes.filter(({ item, before }) => before?.value !== item.value);
+    if (!fresh.length) return;
+    const done = fresh.map(({ item, before }) => ({ ...item, before, after: this.entryOf(item, item.value, before) }));
+    this.remember(done);
+    this.apply(done.map(({ item, after }) => [item, after]), performance.now());
   }
 
   entryOf(item, value, before) {

@@ -1,5 +1,6 @@
 // A row of a list: position and move, title, what is known, reasons, stars.
 
+import { cover } from "./covers.js";
 import { heard, icon, isolated, make } from "./elements.js";
 import { isLiked } from "./scale.js";
 import { known, movedInWords, number, shownTitle, starsInWords } from "./words.js";
@@ -18,7 +19,7 @@ export class Rows {
     title.addEventListener("click", () => this.onDetails(item));
     const row = make(
       tag, { class: "row", "data-item": item.item },
-      make("div", { class: "position" }),
+      make("div", { class: "position" }), cover(item),
       make(
         "div", { class: "what" },
         make("h3", { class: "title" }, title),
@@ -44,7 +45,6 @@ export class Rows {
   settle(row) {
     row.classList.add("is-rated");
     row.querySelector(".position").replaceChildren(icon("check"), heard("Rated"));
-    row.querySelector(".because").hidden = true;
   }
 
   position(item) {

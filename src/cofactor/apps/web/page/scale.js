@@ -5,9 +5,11 @@ const FEW = 5;
 
 /** Return the choices on a scale, the lowest first: value, and width in stars.
  *
- * A scale that is not of stars, whole or half, is offered in five steps.
+ * A model of choices, such as plays or purchases, has two: thumb down and up. A scale that is not of stars, whole or
+ * half, is offered in five steps.
  */
-export function choicesOf({ low, high, step }) {
+export function choicesOf({ low, high, step, liked_from }) {
+  if (liked_from != null) return [{ value: low, width: 1, thumb: "down" }, { value: high, width: 1, thumb: "up" }];
   const inStars = low > 0 && low <= 1 && high <= MOST_STARS && Number.isInteger(high) && (step === 0.5 || step === 1);
   if (!inStars) return inSteps(low, high, step);
   const choices = [];

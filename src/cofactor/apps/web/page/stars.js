@@ -4,6 +4,7 @@ import { drawn, heard, icon, make } from "./elements.js";
 import { choicesOf } from "./scale.js";
 import { shownTitle, starsInWords, written } from "./words.js";
 
+const KEYS_MILLISECONDS = 350;
 let groups = 0;
 
 /** Makes the stars of items, and keeps all of them as the ratings are. */
@@ -17,15 +18,36 @@ export class Stars {
   /** Return a radio group for an item. A change is a rating at once: the keys of a radio group change it as they go. */
   of(item) {
     const name = `rating-${++groups}`;
-    const group = make("fieldset", { class: "stars", "data-item": item.item });
+    const kind = this.choices[0].thumb ? "stars thumbs" : "stars";
+    const group = make("fieldset", { class: kind, "data-item": item.item });
     group.append(make("legend", { class: "hidden" }, `Your rating of ${shownTitle(item)}`), this.none(name));
     group.append(make("span", { class: "sky" }, this.choices.map((choice) => this.choice(name, choice))));
-    group.addEventListener("change", (event) => {
-      const value = event.target.value === "" ? null : Number(event.target.value);
-      this.ratings.rate(item, value, event.timeStamp);
+    group.addEventListener("change", (event) => this.changed(group, item, event));
+    group.addEventListener("keydown", () => (group.byKey = true));
+    group.addEventListener("pointerdown", () => (group.byKey = false));
+    group.addEventListener("focusout", ({ relatedTarget }) => {
+      if (group.contains(relatedTarget)) return;
+      group.give?.();
+      group.joins = false;
     });
     this.show(group);
     return group;
+  }
+
+  /** Rate at once, or, where keys pass from star to star, when they have stopped: that is one rating, and one undo. */
+  changed(group, item, { target, timeStamp }) {
+    const value = target.value === "" ? null : Number(target.value);
+    clearTimeout(group.timer);
+    if (!group.byKey) return this.ratings.rate(item, value, timeStamp);
+    this.mark(group, target);
+    group.give = () => {
+      clearTimeout(group.timer);
+      group.give = null;
+      this.ratings.rate(item, value, timeStamp, group.joins);
+      group.joins = true;
+    };
+    group.timer = setTimeout(group.give, KEYS_MILLISECONDS);
+    return undefined;
   }
 
   none(name) {
@@ -33,11 +55,13 @@ export class Stars {
     return make("label", { class: "no-rating", title: "No rating" }, input, icon("none"), heard("No rating"));
   }
 
-  choice(name, { value, width }) {
+  choice(name, { value, width, thumb }) {
     const half = width < 1 ? (value % 1 ? " first-half" : " second-half") : "";
     const input = make("input", { type: "radio", name, value });
-    const star = drawn("svg", { "aria-hidden": "true" }, drawn("use", { href: "#icon-star" }));
+    const symbol = thumb ? "#icon-thumb" : "#icon-star";
+    const star = drawn("svg", { "aria-hidden": "true" }, drawn("use", { href: symbol }));
     const words = starsInWords(value, this.scale);
+    if (thumb) return make("label", { class: `star thumb-${thumb}`, title: words }, input, star, heard(words));
     return make("label", { class: `star${half}`, title: words }, input, star, heard(words));
   }
 
@@ -46,10 +70,17 @@ export class Stars {
     const value = this.ratings.valueOf(group.dataset.item);
     const inputs = [...group.querySelectorAll("input")];
     const chosen = value === null ? inputs[0] : nearest(inputs.slice(1), value);
+    if (group.give) return; // keys are on their way through it
     if (!chosen.checked) chosen.checked = true;
+    this.mark(group, chosen);
+  }
+
+  mark(group, chosen) {
+    const inputs = [...group.querySelectorAll("input")];
+    const isFull = this.choices[0].thumb ? (at) => at === full : (at) => at <= full;
     const full = inputs.indexOf(chosen); // as classes: the selectors that would do without make each change slow
-    inputs.forEach((input, at) => input.parentNode.classList.toggle("is-full", at > 0 && at <= full));
-    group.classList.toggle("is-rated", value !== null);
+    inputs.forEach((input, at) => input.parentNode.classList.toggle("is-full", at > 0 && isFull(at)));
+    group.classList.toggle("is-rated", full > 0);
   }
 
   /** Show in every group and remark on the page the ratings that there are. */

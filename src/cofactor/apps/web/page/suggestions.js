@@ -1,7 +1,7 @@
 // The list of suggestions: requests it after each change, and shows it, or why it could not be fetched.
 
 import { Failure, ask, queryOf, userPath } from "./api.js";
-import { byId, make } from "./elements.js";
+import { byId, holdStill, lastTouched, make } from "./elements.js";
 import { count, listInWords } from "./words.js";
 
 const PAGE = 20;
@@ -73,16 +73,21 @@ export class Suggestions {
     const shownBefore = this.view.shown;
     const isFirst = this.before === null;
     const shownItems = trueMoves(list.items, items ?? [], this.positions);
+    const rated = items?.length === 1 ? items[0] : null;
+    const glide = this.view.gliding();
     this.before = this.ratings.sent();
     this.positions = new Map(shownItems.map(({ item, position }) => [item, position]));
-    this.view.show(shownItems, items?.length === 1 && this.ratings.get(items[0]) ? items[0] : null);
-    byId("more").hidden = list.items.length < this.length || this.length >= LONGEST;
-    this.title(list);
-    this.state(list.items.length ? null : this.nothingLeft());
-    this.connection.works(list);
+    holdStill(items && lastTouched(), () => {
+      this.view.show(shownItems, this.ratings.get(rated) ? rated : null);
+      byId("more").hidden = list.items.length < this.length || this.length >= LONGEST;
+      this.title(list);
+      this.state(list.items.length ? null : this.nothingLeft());
+      this.connection.works(list);
+      this.onList(list, items);
+    });
+    glide();
     if (!isFirst && !quiet) byId("announcement").textContent = listInWords(shownItems, shownBefore);
     if (items) afterNextFrame(() => performance.measure("from rating to list", { start: since }));
-    this.onList(list, items);
   }
 
   title(list) {
@@ -95,8 +100,9 @@ export class Suggestions {
     if (!list.popular) return `From ${count(size, "rating")} of yours; each new one changes the list at once.`;
     if (!size) return "What most people rated. Rate a title, and the list becomes yours.";
     const { scale } = this.filters;
-    const hint = scale?.liked_from ? ` It learns from what you like: ${scale.liked_from} stars or more.` : "";
-    return `Still what most people rated.${hint}`;
+    const isOfStars = scale?.liked_from == null;
+    const hint = isOfStars ? "Dislikes alone say little of what you would like" : "It learns from thumbs up";
+    return `Still what most people rated, without yours. ${hint}: rate something that you like.`;
   }
 
   nothingLeft() {

@@ -18,7 +18,7 @@ export function count(value, one, many = `${one}s`) {
  * An item without a title goes by its id.
  */
 export function shownTitle({ title, item, year }) {
-  if (!title) return item;
+  if (!title?.trim()) return item;
   const bare = year && title.endsWith(`(${year})`) ? title.slice(0, -`(${year})`.length).trim() : titleOnly(title);
   const parts = ARTICLE_LAST.exec(bare);
   return (parts ? `${parts[2]} ${parts[1]}` : bare) || title;
@@ -40,8 +40,9 @@ export function written(value) {
   return String(Math.round(value * 100) / 100);
 }
 
-/** Return "4 stars", or "7 of 10" on a scale that is not of few stars. */
+/** Return "4 stars", or "7 of 10" on a scale that is not of few stars; "thumb up" where there are no stars. */
 export function starsInWords(value, scale) {
+  if (scale.liked_from != null) return value >= scale.liked_from ? "thumb up" : "thumb down";
   if (scale.high > 5) return `${written(value)} of ${written(scale.high)}`;
   return value === 1 ? "1 star" : `${written(value)} stars`;
 }

@@ -8,7 +8,8 @@ from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from cofactor.apps.web.profiles import Profile, RatedItems, fold_in
+from cofactor.apps.web.profiles import Profile
+from cofactor.apps.web.reasons import profiles_without
 from cofactor.apps.web.recommendations import ServiceListRequest, check, positions_of
 from cofactor.apps.web.requests import (
     KNOWN_PARAMETERS_ONLY,
@@ -112,7 +113,7 @@ def explained(served: ServedModel, profile: Profile, item: int, request: Service
     shares = found.shares[:, 0]
     order = np.argsort(-np.abs(shares), kind="stable")
     tried = np.flatnonzero(profile.rated.learnt)[order[:MAX_POSITIONS]]
-    without = _positions_without(served, profile.rated, tried, item, request) if position else []
+    without = positions_of(served, profiles_without(served, profile.rated, tried), item, request) if position else []
     items = served.items
     reasons = [
         {
@@ -125,18 +126,3 @@ def explained(served: ServedModel, profile: Profile, item: int, request: Service
         for at, k in enumerate(order.tolist())
     ]
     return {**described, "score": score, "rest": score - float(shares.sum()), "reasons": reasons}
-
-
-def _positions_without(
-    served: ServedModel, rated: RatedItems, tried: np.ndarray, item: int, request: ServiceListRequest
-) -> list[int | None]:
-    """Return the item's position in the list that there would be without each of some ratings."""
-    others = [rated.without(int(k)) for k in tried]
-    if not all(
-        other.learnt.any() for other in others
-    ):  # it was the only one, so the list without it is the popular one
-        profiles = [Profile(other) for other in others]
-    else:
-        folded = fold_in(served, others)
-        profiles = [Profile(other, row, True, folded) for row, other in enumerate(others)]
-    return positions_of(served, profiles, item, request)
