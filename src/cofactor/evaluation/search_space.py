@@ -143,9 +143,10 @@ def search_space(
     Examples
     --------
     >>> from cofactor.solvers.als import ImplicitALS
-    >>> space = search_space(ImplicitALS, {"rank": (16, 256)}, fixed=["epochs"])
-    >>> list(space), space["rank"].high
-    (['rank', 'regularization', 'unobserved_weight', 'nu'], 256)
+    >>> list(search_space(ImplicitALS, fixed=["epochs"]))
+    ['rank', 'regularization', 'unobserved_weight', 'nu']
+    >>> search_space(ImplicitALS, {"rank": (16, 256)})["rank"].high
+    256
     """
     given = given or {}
     usual = solver() if isinstance(solver, type) else solver
