@@ -168,7 +168,7 @@ def test_settings_that_make_no_sense_are_named(ratings, settings, text):
 
 def test_a_diverged_training_is_an_error(ratings):
     with pytest.raises(cf.DataError, match="diverged"):
-        KerasMF(rank=2, epochs=30, optimizer="sgd", learning_rate=1e4, schedule="constant").fit(ratings)
+        KerasMF(rank=2, epochs=30, optimizer="sgd", learning_rate=1e3, schedule="constant").fit(ratings)
 
 
 def test_each_epoch_has_the_ratings_in_a_new_order(ratings):

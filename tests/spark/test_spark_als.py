@@ -213,8 +213,8 @@ def test_a_folder_larger_than_memory_says_how_it_can_be_used(folder, monkeypatch
     [
         ({"kind": "diary"}, "says 'diary'"),
         ({"format": 9}, "format version 9"),
-        ({"n_users": 61}, "60 rows where 61"),
-        ({"rank": "three"}, "rank is 'three'"),
+        ({"n_users": 61}, "60 rows of users, and its model.json says 61"),
+        ({"rank": "three"}, "rank is three"),
         ({"objective": {"kind": "none"}}, "unknown objective"),
         ({"format": 1, "objective": {"loss": "none"}}, "unknown loss"),
     ],

@@ -110,7 +110,8 @@ def opened(
 
 def is_of(path: str | os.PathLike[str] | None, search: Mapping[str, Any]) -> bool:
     """Return whether there is a study of this search in a file; what is no study is not, and `opened` says so."""
-    if path is None or not Path(path).is_file():
+    path = None if path is None else path_of(path, "study")
+    if path is None or not path.is_file():
         return False
     _check_kind(path)
     content = read_bytes(Path(path), _MOST_BYTES, ModelFileError, "remove it to start anew")

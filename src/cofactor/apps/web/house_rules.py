@@ -7,7 +7,7 @@ takes them together with the model.
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,12 +17,11 @@ from cofactor.errors import SettingError
 from cofactor.lists.attributes import ItemAttributes
 from cofactor.lists.rerank import BoundReranker, Ranked, starts_of
 
-if TYPE_CHECKING:
-    from cofactor.apps.web.recommendations import ServiceListRequest
-
 __all__ = ["NO_HOUSE_RULES", "HouseRules", "Placing", "house_rules"]
 
 _NO_ROWS = np.empty(0, np.int64)
+Request = TypeVar("Request")
+"""A `ServiceListRequest`, which is built on this module."""
 
 
 class Placing(BoundReranker):
@@ -107,11 +106,13 @@ class HouseRules:
     unfit: tuple[str, ...] = ()
     placing: Placing | None = None
 
-    def applied(self, request: "ServiceListRequest") -> "ServiceListRequest":
+    def applied(self, request: Request) -> Request:
         """Return a request that keeps to the rules; what it asks for itself comes first."""
         if self.placing is None and not self.lists:
             return request
-        return dataclasses.replace(request, rules=self._with_defaults(request.rules), placing=self.placing)
+        asked: Any = request
+        ruled: Request = dataclasses.replace(asked, rules=self._with_defaults(asked.rules), placing=self.placing)
+        return ruled
 
     def summary(self) -> dict[str, Any]:
         """Return how many rules there are, and what holds by default, for everybody to see."""
