@@ -375,7 +375,6 @@ def test_rules_that_do_not_suit_the_model_or_each_other_are_refused(with_genres,
         ["--diversify", "genres", "--strength", "2"],
     ):
         run("recommend", path, "7", *options, code=2)
-    run("recommend", path, "--all", "-o", output, "--master", "local", "--at-most", "2", code=2)
 
 
 def test_an_audience_is_told_by_id_or_title_and_written_as_a_table(model, tmp_path):
@@ -475,7 +474,9 @@ def test_a_title_that_is_nearly_right_offers_the_nearest(tmp_path):
     near = as_json("similar", path, "The Godfathr", code=1)["error"]
     assert near == "no item is called 'The Godfathr'; the nearest are: Godfather, The (1972) (id 0)"
     assert "Alien (1979) (id 1); Aliens (1986) (id 2)" in as_json("similar", path, "lie", code=1)["error"]
-    assert as_json("similar", path, "%%%%%%", code=1)["error"] == "unknown item '%%%%%%'"
+    assert as_json("similar", path, "%%%%%%", code=1)["error"] == (
+        "no item is called '%%%%%%': give an item's id, such as '0', or words of its title"
+    )
     bare = cf.Factors.from_arrays(np.eye(2), np.eye(2)).save(tmp_path / "bare.safetensors")
     assert "there are no titles" in as_json("similar", bare, "fargo", code=1)["error"]
 

@@ -374,7 +374,7 @@ def test_every_address_is_counted_by_its_name(client):
     paths = client.get("/openapi.json").json()["paths"]
     for path, methods in paths.items():
         for method in methods:
-            client.request(method, path.format(user="u3", item="i1"))
+            client.request(method, path.format(user="u3", item="i1", name="m"))
     client.get("/")
     counted = re.findall(r'cofactor_request_seconds_count{route="([^"]+)"}', client.get("/metrics").text)
     assert {*paths, "/", "other"} == set(counted)  # the description itself is another
