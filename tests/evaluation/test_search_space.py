@@ -6,6 +6,7 @@ import cofactor as cf
 from cofactor.evaluation.search_space import Choices, Range, search_space, time_space, value_of
 from cofactor.solvers import SOLVERS, solver_class
 from cofactor.solvers.als import ALS, ImplicitALS
+from cofactor.solvers.baselines import PureSVD
 
 SEARCHED = {
     "keras": {"rank", "regularization", "bias_regularization", "nu", "learning_rate", "epochs"},
@@ -67,7 +68,10 @@ def test_what_is_given_takes_the_place_of_what_is_derived():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"ranks": (1, 2)}, "ALS has no setting 'ranks': it has rank, regularization"),
+        (
+            {"ranks": (1, 2)},
+            "ALS has no setting 'ranks': it has item_features, user_features, half_life, rank, regularization",
+        ),
         ({"rank": (16, 4)}, r"rank: \(16, 4\) is no range to search: a range of whole numbers \(low, high\) goes up"),
         ({"rank": (1.5, 4)}, "whole numbers"),
         ({"nu": (0.0, float("nan"))}, "no range"),
@@ -100,4 +104,8 @@ def test_no_half_life_is_tried_that_the_data_cannot_tell_from_none() -> None:
 
 
 def test_solvers_without_settings_of_time_are_searched_as_ever() -> None:
-    assert search_space(ALS, also=time_space("time", 10**7)) == search_space(ALS)
+    assert search_space(PureSVD, also=time_space("time", 10**7)) == search_space(PureSVD)
+
+
+def test_of_the_settings_of_time_those_are_searched_that_a_solver_has() -> None:
+    assert set(search_space(ALS, also=time_space("time", 10**7))) == {*search_space(ALS), "half_life"}
