@@ -46,7 +46,7 @@ def test_the_map_counts_what_was_seen_a_part_at_a_time(monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(n_items, 3))
     model = cf.Factors.from_arrays(np.zeros((n_users, 3)), vectors, range(n_users), range(n_items), seen=seen)
     at_once = item_plane(model)
-    monkeypatch.setattr(passes, "_ROWS_AT_ONCE", 3_000)
+    monkeypatch.setattr(passes, "_COUNTED_AT_ONCE", 3_000)
     tracemalloc.start()
     plane = item_plane(model)
     peak = tracemalloc.get_traced_memory()[1]

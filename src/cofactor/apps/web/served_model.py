@@ -310,8 +310,9 @@ class ModelHolder:
         """Make what is served anew, of the loaded model and of what came since."""
         with self._turn:
             fresh = taking_up(self._base, self._news())
-            fresh.warm()
-            self.current = fresh
+            if fresh is not self.current:  # which is warm, or is being warmed up
+                fresh.warm()
+                self.current = fresh
 
     def _older(self) -> list[Path]:
         served = served_version(self.path)

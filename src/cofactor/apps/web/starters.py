@@ -32,7 +32,7 @@ def starters(vectors: np.ndarray, familiarity: np.ndarray, n: int) -> np.ndarray
 
     Examples
     --------
-    >>> vectors = np.array([[3.0, 0.0], [3.0, 0.1], [0.0, 2.0]])
+    >>> vectors = np.array([[3.0, 0.0], [3.0, 0.1], [0.0, 3.0]])
     >>> starters(vectors, np.array([0.5, 0.6, 0.4]), 2).tolist()
     [1, 2]
     """
