@@ -76,7 +76,7 @@ def test_a_reload_that_fails_unexpectedly_does_not_end_the_watch_for_signals(mod
     async def scenario():
         monkeypatch.setattr(app, "SIGNAL_SECONDS", 0.01)
         task = asyncio.create_task(
-            app._heed(Holder(models["ranking"]), health, Signal(shared.reload), Signal(shared.keep))
+            app._heed([Holder(models["ranking"])], health, Signal(shared.reload), Signal(shared.keep))
         )
         await asyncio.sleep(0.05)
         for expected in (["reload"], []):
@@ -87,7 +87,7 @@ def test_a_reload_that_fails_unexpectedly_does_not_end_the_watch_for_signals(mod
             assert health.failing == expected
         task.cancel()
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
 def test_what_the_store_fails_with_unexpectedly_does_not_end_the_retries(sqlite_url, monkeypatch):
