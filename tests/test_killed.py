@@ -103,6 +103,8 @@ def begin(work, folder, prepare=None):
     code = textwrap.dedent(STARTED) + textwrap.dedent(work.code)
     environment = {**os.environ, "COFACTOR_DATA": str(folder / "data"), "COLUMNS": "500", "NO_COLOR": "1"}
     environment["KERAS_BACKEND"] = "jax"
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):  # it writes files too, and would be half-written
+        environment.pop(name, None)
     process = subprocess.Popen(
         [sys.executable, "-c", code, *work.arguments],
         cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=prepare,

@@ -283,8 +283,11 @@ def long_form():
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory, titled):
-    """Model files by name: one that predicts ratings, two trained on likes for lists, one for lists on stars."""
+def trained_models(tmp_path_factory, titled):
+    """Model files by name, which no test may change.
+
+    One predicts ratings, two were trained on likes for lists, one for lists on stars.
+    """
     import polars as pl
 
     from cofactor.solvers import ALS, ImplicitALS
@@ -300,6 +303,13 @@ def models(tmp_path_factory, titled):
         "stars": ImplicitALS(rank=4, epochs=4).fit(data),
     }
     return {name: model.save(folder / f"{name}.safetensors") for name, model in made.items()}
+
+
+@pytest.fixture
+def models(tmp_path_factory, trained_models):
+    """Copies of the model files, by name: a service may change what it serves, as where a person is erased."""
+    folder = tmp_path_factory.mktemp("models")
+    return {name: Path(shutil.copy(path, folder)) for name, path in trained_models.items()}
 
 
 @pytest.fixture
@@ -339,9 +349,9 @@ def serve(tmp_path, models):
 
 
 @pytest.fixture(scope="module")
-def shared_service(tmp_path_factory, models):
+def shared_service(tmp_path_factory, trained_models):
     """One running service for tests that leave it as it was; in the end it has logged no failure of ours."""
-    service = Service(models["ranking"], tmp_path_factory.mktemp("service"))
+    service = Service(trained_models["ranking"], tmp_path_factory.mktemp("service"))
     yield service
     lines = [json.loads(line) for line in service.log().splitlines()]
     service.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clisupport import as_json, run
+from websupport import erase_one
 
 import cofactor as cf
 from cofactor.apps.web import sqlite
@@ -236,15 +237,6 @@ def test_who_is_erased_while_a_refit_runs_is_not_in_its_model(served, sqlite_url
     monkeypatch.setattr(cf.Factors, "save", save)
     assert "bob" not in save_without_erased(saved, store, served).users
     assert "bob" not in cf.load(served).users
-
-
-def erase_one(model, url, user, results):
-    from cofactor.apps.web.served_model import ModelHolder
-
-    store = RatingsStore(url)
-    store.erase(user)
-    holder = ModelHolder(Path(model), None, store.erasures())
-    results.put(holder.erase())
 
 
 def test_many_are_erased_at_once_and_none_is_left(served, sqlite_url):

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from processes import free_port
 
+from cofactor.apps.web.served_model import ModelHolder
 from cofactor.apps.web.store import RatingsStore
 
-__all__ = ["SERVE", "Load", "Service", "open_at_once", "raw", "until", "workers", "write_for"]
+__all__ = ["SERVE", "Load", "Service", "erase_one", "open_at_once", "raw", "until", "workers", "write_for"]
 
 SERVE = [sys.executable, "-c", "import sys; from cofactor.apps.cli import main; main(sys.argv[1:])", "serve"]
 
@@ -29,6 +31,13 @@ def open_at_once(url, ready, go, results):
         results.put("ok")
     except Exception as error:
         results.put(repr(error))
+
+
+def erase_one(model, url, user, results):
+    store = RatingsStore(url)
+    store.erase(user)
+    holder = ModelHolder(Path(model), None, store.erasures())
+    results.put(holder.erase())
 
 
 def write_for(url, name, seconds, results):
