@@ -35,9 +35,10 @@ class Seen:
         shape: tuple[int, int],
     ) -> "Seen":
         """Put entries in order; of those of one pair the last counts."""
-        order = np.lexsort((np.arange(len(rows)), columns, rows))
+        pairs = rows.astype(np.int64) * shape[1] + columns
+        order = np.argsort(pairs, kind="stable")  # which is fast for a few sorted stretches, one after another
+        last = np.append(np.diff(pairs[order]) != 0, True) if len(rows) else np.empty(0, bool)
         rows, columns = rows[order], columns[order]
-        last = np.append((np.diff(rows) != 0) | (np.diff(columns) != 0), True) if len(rows) else np.empty(0, bool)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[last], minlength=shape[0]))])
         values = values[order][last].astype(np.float32, copy=False)
         table = as_csr(values, columns[last], indptr, shape)
