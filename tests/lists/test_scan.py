@@ -208,6 +208,19 @@ def test_what_is_not_finite_is_refused_wherever_it_stands(bad, seed):
         cf.Factors.from_arrays(np.ones((2, 2)), np.ones((3, 2)), mean=bad)
 
 
+def test_many_small_calls_are_worth_a_scan_as_one_large_call_is():
+    code = """
+        import sys, numpy as np, cofactor as cf
+        from cofactor.lists import exact
+        exact.SCAN_FROM["nothing"] = 3 * 9 * 4
+        model = cf.Factors.from_arrays(np.ones((3, 2)), np.ones((9, 2)))
+        for _ in range(5):
+            model.recommend(model.users, on_unknown="skip")
+            print("cofactor.lists.index" in sys.modules)
+    """
+    assert python(code).split() == ["False"] * 3 + ["True"] * 2
+
+
 def test_a_list_for_one_user_does_not_wait_for_numba():
     code = """
         import sys, numpy as np, cofactor as cf

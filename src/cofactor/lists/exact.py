@@ -42,6 +42,9 @@ SCORES_AT_ONCE = 4_000_000
 SCAN_FROM = {"loaded": 0, "numba": 20_000_000, "nothing": 200_000_000}
 """From how many scores on a scan is worth its loading, by what this process has loaded already."""
 
+multiplied = {"scores": 0}
+"""How many scores this process has multiplied where a scan would have done: many small calls are worth it too."""
+
 SCAN_TO = 1000
 """The longest list that a scan is used for."""
 
@@ -119,13 +122,15 @@ def top_n(
         if candidates is not None and len(users) >= OWN_INDEX_FROM and chosen * OWN_INDEX_SHARE <= len(items):
             return _scanned_among(candidates, users, items, n, offsets, excluded, excluded_rows)
         return _scanned(index(), users, items, n, offsets, excluded, excluded_rows, candidates)
+    if index is not None and suits:
+        multiplied["scores"] += len(users) * len(items)
     return joined(list(_blocks(users, items, n, offsets, _rows(excluded, excluded_rows), candidates, reach)))
 
 
 def scan_pays(n_users: int, n_items: int) -> bool:
     """Tell whether so much is asked that a scan is worth loading, or whether it is loaded and so always is."""
     loaded = "loaded" if "cofactor.lists.index" in sys.modules else "numba" if "numba" in sys.modules else "nothing"
-    return n_users * n_items >= SCAN_FROM[loaded]
+    return multiplied["scores"] + n_users * n_items >= SCAN_FROM[loaded]
 
 
 def _scanned(
