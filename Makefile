@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long release-check check docs format public-api clean
+.PHONY: help venv demo test coverage test-long release-check check docs format public-api clean
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ demo: .demo/ready  ## the main job: train, compare, recommend (under a minute on
 	.demo/bin/cofactor quickstart
 
 test: .venv/ready  ## run the tests, in JOBS processes (2)
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile
+
+coverage: .venv/ready  ## the tests, counting the lines that they reach: at least 95 %; it takes half as long again
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-fail-under=95
 
 test-long: .venv/ready  ## the tests, with the long form of those that have one
