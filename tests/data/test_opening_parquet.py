@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -276,6 +277,22 @@ def test_a_cache_that_cannot_be_a_folder_is_one_clear_error(tmp_path, place):
         pytest.skip("there is no /proc here")
     with pytest.raises(cf.DataError, match=rf"{place} cannot be written to \(.+\): make room, or give cache="):
         cf.open_parquet(folder, cache=tmp_path / place)
+
+
+@pytest.mark.parametrize("part", ["interactions.json", "users.parquet", "values.npy", "."])
+@pytest.mark.parametrize("put", ["a folder", "a file", "a link to nothing", "a pipe"])
+def test_a_table_in_whose_place_lies_something_else_is_sorted_again(tmp_path, part, put):
+    folder = write(frame(), tmp_path / "ratings")
+    wanted = opened(folder)
+    lies = next((tmp_path / "cache").glob("*/*/interactions.json")).parent / part
+    shutil.rmtree(lies) if lies.is_dir() else lies.unlink(missing_ok=True)
+    {
+        "a folder": Path.mkdir,
+        "a file": Path.touch,
+        "a link to nothing": lambda path: path.symlink_to("gone"),
+        "a pipe": os.mkfifo,
+    }[put](lies)
+    same_table(wanted, opened(folder))
 
 
 def test_a_file_that_is_gone_again_is_named(tmp_path):

@@ -43,6 +43,9 @@ __all__ = ["open_parquet"]
 LAYOUT = 2
 """Version of the cache's content; with a new one, caches are rebuilt."""
 
+LOCK = "lock"
+"""The file in a table's folder that the process which sorts it holds."""
+
 logger = logging.getLogger(__name__)
 MOST_ROWS = 2**31 - 1
 _READ = 2  # a row group's texts are in memory as pages and as columns
@@ -164,8 +167,8 @@ class _Cached:
             return open_folder(target, self._store, name=name)
         except DataError as error:
             self._notify(f"{error}: it is sorted again")
-        (target / MANIFEST).unlink(missing_ok=True)
         with self._store.writing():
+            _remove(target)
             self._build(target, inputs, name)
         return open_folder(target, self._store, name=name)
 
@@ -184,7 +187,7 @@ class _Cached:
         from filelock import FileLock, Timeout  # brings asyncio, which `import cofactor` need not wait for
 
         self._home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._home / "lock")
+        lock = FileLock(self._home / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -215,8 +218,16 @@ class _Cached:
 def _clear(home: Path) -> None:
     """Remove leftovers of killed builds, and arrays of files that have changed."""
     for entry in home.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry, ignore_errors=True)
+        if entry.name != LOCK:
+            _remove(entry)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or what lies in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _short(description: dict[str, Any]) -> str:
