@@ -23,7 +23,7 @@ from cofactor.evaluation.significance import difference_of, paired
 from cofactor.lists.attributes import Groups
 from cofactor.model.factors import Factors, learnt_counts, ranked_rows
 
-__all__ = ["Segment", "Segments", "segments"]
+__all__ = ["Segment", "Segments", "groupings", "segments"]
 
 Side = Literal["user", "item"]
 
@@ -150,6 +150,15 @@ def _columns(model: Factors, side: Side, by: Sequence[str] | None) -> Iterator[t
         groups = Groups.of(_in_parts(column))
         if groups.count >= 2 and (by is not None or groups.count <= MOST_VALUES):
             yield column.name, groups
+
+
+def groupings(table: pl.DataFrame, side: Side) -> Iterator[str]:
+    """Yield the columns of what is known of one side that name groups: not too many, and no numbers or days."""
+    for column in table.iter_columns():
+        if column.name in (side, "title") or column.dtype.is_numeric() or column.dtype.is_temporal():
+            continue
+        if 2 <= Groups.of(column).count <= MOST_VALUES:
+            yield column.name
 
 
 def _in_parts(column: pl.Series) -> pl.Series:

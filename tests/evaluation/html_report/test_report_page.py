@@ -4,11 +4,12 @@ import dataclasses
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 import cofactor as cf
 from cofactor.data.interactions import Interactions
-from cofactor.evaluation import calibration, evaluate, report_page
+from cofactor.evaluation import calibration, evaluate, exposure, report_page
 from cofactor.solvers import ALS, BiasOnly, ImplicitALS, Popularity
 
 SECTIONS = [
@@ -93,6 +94,20 @@ def test_the_page_has_every_section_that_can_be_had(stars, lists):
     assert sections(stars[1]) == SECTIONS[:-1]
     assert sections(lists[1]) == [name for name in SECTIONS if name not in ("ranks", "calibration")]
     assert "Calibration</b>: the model gives no intervals" in lists[1]
+
+
+def test_the_room_that_lists_give_to_groups_is_that_of_exposure(lists, parts, read):
+    model, (train, test) = lists[0], parts
+    kinds = pl.Series(["tea", "coffee", "milk"] * train.n_items)[: train.n_items]
+    train, test = (one.with_items(pl.DataFrame({"item": one.items.ids, "kind": kinds})) for one in (train, test))
+    page = read(report_page(model, test, examples=0)).text
+    users = [user for user in test.users if user in set(evaluate(model, test, k=10).measured_users().users)]
+    found = exposure(model.recommend(users, 10, on_unknown="skip"), test, by="kind").drop_nulls()
+    for group, share, chosen, times in found.select("group", "exposure", "chosen", "ratio").iter_rows():
+        assert f"{group} {100 * share:.0f} % {100 * chosen:.0f} % {times:.2f}" in page
+    far = max(found.iter_rows(named=True), key=lambda one: abs(np.log(one["ratio"])))
+    assert f"Lists show {far['group']} {far['ratio']:.2f} times as much as people choose it" in page
+    assert "times as much as people choose it" not in read(lists[1]).text
 
 
 def test_whatever_stands_in_titles_ids_and_names_is_text(stars, parts, read):

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from cofactor.data.interactions import Interactions
 from cofactor.evaluation import plots
 from cofactor.evaluation.charts import Chart, legend, linear
+from cofactor.evaluation.exposure import exposure
 from cofactor.evaluation.html_report.report_data import Contender, ReportData
 from cofactor.evaluation.markup import (
     Markup,
@@ -28,6 +30,7 @@ from cofactor.evaluation.markup import (
 from cofactor.evaluation.metrics import METRICS, label_of, shown_in
 from cofactor.evaluation.plane import names_of
 from cofactor.evaluation.report import Report
+from cofactor.evaluation.segments import groupings
 from cofactor.evaluation.significance import better
 from cofactor.model.factors import parameters_of
 from cofactor.model.neighbours import nearest
@@ -54,6 +57,15 @@ EPOCH_ROWS = 20
 
 NEIGHBOURS, NAMED = 3, 20
 """How many neighbours the map's table has for how many items."""
+
+LISTS_SHOWN = 5_000
+"""For how many users the room of each group in the lists is counted, at most."""
+
+GROUPS_SHOWN = 5
+"""How many groups' room in the lists is told at once."""
+
+COMMON = 0.01
+"""Which share of the choices a group has at least that a title names: of small ones, ratios say little."""
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -319,8 +331,43 @@ def top_lists(content: ReportData) -> Section | None:
             " This model predicts ratings: it learnt how people rate what they chose, not what they choose, so its "
             "lists favour items that few people know. For lists, train a model for ranking."
         )
-    body = _grid(_recall(content, compared), _popularity(content, compared))
+    body = _grid(_recall(content, compared), _popularity(content, compared), *_exposed(content))
     return Section("lists", "Lists", "What its lists find", lead, body)
+
+
+def _exposed(content: ReportData) -> list[Markup]:
+    """Show how much of the lists each group of items gets, by the first attribute that makes any."""
+    by = next(groupings(content.ratings.item_table, "item"), None)
+    if by is None:
+        return []
+    users, k = content.report.measured_users().users, content.length
+    some = users.gather_every(-(-len(users) // LISTS_SHOWN)) if len(users) > LISTS_SHOWN else users
+    lists = content.model.recommend(some, k, on_unknown="skip")
+    found = exposure(lists, content.ratings, by).filter(pl.col("group").is_not_null() & (pl.col("chosen") > 0))
+    if found.is_empty():
+        return []
+    common = found.filter(pl.col("chosen") >= COMMON)
+    far = (common if len(common) else found).sort(pl.col("ratio").log().abs(), descending=True).head(GROUPS_SHOWN)
+    heads = [by, "share of the lists", "share of the choices", "times"]
+
+    def shown(caption: str, part: pl.DataFrame) -> Markup:
+        rows = [
+            (isolated(str(group)), percent(room), percent(chosen), decimals(ratio, 2))
+            for group, room, chosen, ratio in part.select("group", "exposure", "chosen", "ratio").iter_rows()
+        ]
+        return table(caption, heads, rows)
+
+    title = f"Lists show {far['group'][0]} {decimals(far['ratio'][0], 2)} times as much as people choose it"
+    note = (
+        f"Each group's share of lists of {k} for {count(len(some))} users, where a lower place counts less, beside its "
+        "share of what people chose. The groups that differ most come first."
+    )
+    head = tag("figcaption", tag("h3", title), tag("p", note, class_="quiet"))
+    every = shown(f"All groups by {by}", found.sort("chosen", descending=True))
+    more = tag("details", tag("summary", f"All {count(len(found))} groups"), every)
+    return [
+        tag("figure", head, shown(f"Groups by {by} that lists and people treat least alike", far), more, class_="card")
+    ]
 
 
 def _drawn(content: ReportData, compared: Sequence[Contender]) -> list[Contender]:
