@@ -123,7 +123,7 @@ def _layout(options: Mapping[str, Any]) -> Layout:
     SettingError
         If an option works on one machine only.
     """
-    for name in ("memory", "query", "encoding", "items", "users", "items_query", "users_query"):
+    for name in ("memory", "query", "encoding", "items", "users", "items_query", "users_query", "weights"):
         if options.get(name) is not None:
             raise SettingError(
                 f"{flag(name)} works on one machine only: leave it out, and give Spark a table by URL or path"

@@ -80,6 +80,7 @@ DATA_OPTIONS = [
     ),
     _option("encoding", str | None, None, "Encoding of a text file, such as latin-1", "utf-8"),
     _option("ids", Literal["str", "int"] | None, None, "Type of the ids in a text file", "str"),
+    _option("weights", str | None, None, "What each text in the column of values counts, such as view=1,purchase=5"),
     _option(
         "duplicates",
         Literal["last", "first", "sum", "mean", "error"] | None,
@@ -127,7 +128,8 @@ def in_options(text: str) -> str:
     'give --encoding latin-1, or leave them out with --on-bad-rows skip'
     """
     text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
-    text = text.replace("with served=True", "with --served")
+    text = text.replace("with served=True", "with --served").replace("weights={…}", "--weights TEXT=NUMBER")
+    text = re.sub(r"^weights (?=is|says)", "--weights ", text)
     text = text.replace("and fold_in() places users by ratings", "and 'cofactor serve' takes the ratings of new users")
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
     text = re.sub(r"open_parquet\((?:path, )?memory='4GB'\)", "memory='4GB'", text)

@@ -25,7 +25,7 @@ from cofactor.errors import DataError, SettingError
 __all__ = ["is_named", "open_data"]
 
 _COLUMNS = {"user_column": "user", "item_column": "item", "value_column": "value", "time_column": "time"}
-_TABLE = {*_COLUMNS, "duplicates", "on_bad_rows", "memory"}
+_TABLE = {*_COLUMNS, "weights", "duplicates", "on_bad_rows", "memory"}
 _TEXT = {*_TABLE, "separator", "header", "ids", "encoding"}
 
 
@@ -132,7 +132,23 @@ def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {_COLUMNS.get(name, name): value for name, value in given.items()}
     if "header" in arguments:
         arguments["has_header"] = arguments.pop("header")
+    if "weights" in arguments:
+        arguments["weights"] = _weights(arguments["weights"])
     return arguments | {role: None for role in ("value", "time") if arguments.get(role) == "none"}
+
+
+def _weights(text: str) -> dict[str, float]:
+    """Read what texts count, from ``view=1,purchase=5``."""
+    found = {}
+    for part in text.split(","):
+        name, mark, number = part.rpartition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            mark = ""
+        if not mark or not name.strip():
+            raise SettingError(f"--weights {text}: give a number for each text, such as view=1,purchase=5")
+    return found
 
 
 def _refuse_others(given: Mapping[str, Any], known: Collection[str], what: str) -> None:

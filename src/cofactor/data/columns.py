@@ -18,6 +18,8 @@ __all__ = [
     "IdType",
     "OnBadRows",
     "Typed",
+    "Weights",
+    "checked_weights",
     "position_of",
     "positions_of",
     "shortened",
@@ -29,6 +31,9 @@ IdType = Literal["str", "int"]
 OnBadRows = Literal["error", "skip"]
 Column = str | tuple[str, ...]
 """A column's name, or names of which the first is taken that a table has."""
+
+Weights = Mapping[str, float]
+"""What each text in the column of values counts, such as how much a purchase says beside a view."""
 
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "user": ("user", "userId"),
@@ -54,14 +59,15 @@ class Typed:
     raw: pl.DataFrame
     converted: pl.DataFrame
     ids: IdType | None
+    weighted: bool = False
 
     def why(self, row: int) -> str:
         """Describe what is wrong with a bad row."""
         name = next(column.name for column in self.converted if column[row] is None)
-        return f"the {_ROLES[name]} {_wrong(name, self.raw[name][row], self.ids)}"
+        return f"the {_ROLES[name]} {_wrong(name, self.raw[name][row], self.ids, weighted=self.weighted)}"
 
 
-def typed(raw: pl.DataFrame, ids: IdType | None) -> Typed:
+def typed(raw: pl.DataFrame, ids: IdType | None, weights: Weights | None = None) -> Typed:
     """Convert the columns user, item and, where present, value and time.
 
     Parameters
@@ -70,6 +76,8 @@ def typed(raw: pl.DataFrame, ids: IdType | None) -> Typed:
         The input columns.
     ids : {"str", "int"}, optional
         Read text ids as strings or as integers; None keeps their type.
+    weights : mapping of str to float, optional
+        What each text in the column value counts.
 
     Raises
     ------
@@ -83,15 +91,20 @@ def typed(raw: pl.DataFrame, ids: IdType | None) -> Typed:
     >>> found.frame.rows(), found.bad_rows, found.why(1)
     ([('u1', 'a', 4.5)], [1], "the value 'four' is not a finite 32-bit number")
     """
-    columns = [_CONVERT[column.name](column, ids).alias(column.name) for column in raw]
+    columns = [
+        (_weighed(column, weights) if weights and column.name == "value" else _CONVERT[column.name](column, ids)).alias(
+            column.name
+        )
+        for column in raw
+    ]
     converted = pl.DataFrame(columns)
     if not any(column.null_count() for column in columns):
-        return Typed(converted, [], raw, converted, ids)
+        return Typed(converted, [], raw, converted, ids, bool(weights))
     missing = converted.select(pl.any_horizontal(pl.all().is_null())).to_series()
-    return Typed(converted.filter(~missing), missing.arg_true().to_list(), raw, converted, ids)
+    return Typed(converted.filter(~missing), missing.arg_true().to_list(), raw, converted, ids, bool(weights))
 
 
-def _wrong(name: str, cell: object, ids: IdType | None) -> str:
+def _wrong(name: str, cell: object, ids: IdType | None, *, weighted: bool) -> str:
     if cell is None or cell == "":
         return "is missing"
     if name in ("user", "item"):
@@ -102,7 +115,15 @@ def _wrong(name: str, cell: object, ids: IdType | None) -> str:
             f"{shortened(cell)} is neither seconds since 1970 nor a date such as 2024-05-31 or 2024-05-31T12:30:00 "
             "(time=None leaves times out)"
         )
-    return f"{shortened(cell)} is not a finite 32-bit number{_comma_advice(cell)}"
+    if weighted:
+        return f"{shortened(cell)} has no weight (weights={{…}} gives it one, on_bad_rows='skip' leaves such rows out)"
+    return f"{shortened(cell)} is not a finite 32-bit number{_comma_advice(cell) or _weight_advice(cell)}"
+
+
+def _weight_advice(cell: object) -> str:
+    """Say how words become values, such as those of events."""
+    is_word = isinstance(cell, str) and re.fullmatch(r"[^\W\d][\w .-]{0,30}", cell.strip()) is not None
+    return " (weights={…} says what each such text counts)" if is_word else ""
 
 
 def _comma_advice(cell: object) -> str:
@@ -152,6 +173,39 @@ def _numbers(column: pl.Series, _: IdType | None) -> pl.Series:
         raise DataError(f"the values are of type {column.dtype}: they must be numbers")
     usable = numbers.is_finite() & (numbers.abs() <= LARGEST)
     return (numbers if usable.all() else numbers.set(~usable, None)).cast(pl.Float32)
+
+
+def _weighed(column: pl.Series, weights: Weights) -> pl.Series:
+    """Return what each text counts; null where it has no weight."""
+    texts = column.cast(pl.String).str.strip_chars()
+    return texts.replace_strict(
+        list(weights), list(map(float, weights.values())), default=None, return_dtype=pl.Float32
+    )
+
+
+def checked_weights(weights: Weights | None, value: Column | None) -> Weights | None:
+    """Return weights if they are of use.
+
+    Raises
+    ------
+    SettingError
+        If they are no numbers by text, or there is no column that they could be of.
+    """
+    if weights is None:
+        return None
+    if value is None:
+        raise SettingError(
+            "weights says what each value counts, and value=None leaves the values out: give one of them"
+        )
+    sound = isinstance(weights, Mapping) and weights and all(isinstance(text, str) for text in weights)
+    if not sound or not all(_is_weight(weight) for weight in weights.values()):
+        raise SettingError(f"weights is {weights!r}: give a number for each text, such as {{'view': 1, 'purchase': 5}}")
+    return weights
+
+
+def _is_weight(given: object) -> bool:
+    is_number = isinstance(given, int | float | np.number) and not isinstance(given, bool)
+    return is_number and abs(given) <= LARGEST  # type: ignore[arg-type]
 
 
 def _times(column: pl.Series, _: IdType | None) -> pl.Series:

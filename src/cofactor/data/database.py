@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cofactor.data.columns import DEFAULTS, OnBadRows, position_of
+from cofactor.data.columns import DEFAULTS, OnBadRows, Weights, checked_weights, position_of
 from cofactor.data.ingest import Attributes, Known, from_columns
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.memory_limit import Limit, needed_for
@@ -37,6 +37,7 @@ def read_sql(
     time: str | None = None,
     items: Attributes | None = None,
     users: Attributes | None = None,
+    weights: Weights | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     memory: str | int | None = None,
@@ -54,7 +55,7 @@ def read_sql(
         The names of the query's columns. User and item, where not given, are the columns of those names, else the first
         and the second. Value and time are the columns that are given; where none at all is given, those of these names,
         else the next in order.
-    items, users, duplicates, on_bad_rows, memory, name
+    items, users, weights, duplicates, on_bad_rows, memory, name
         See `cofactor.data.readers.read_csv`.
 
     Raises
@@ -70,13 +71,14 @@ def read_sql(
     1 users × 1 items, 1 ratings from 4.5 to 4.5, 100 %
     """
     known = Known.of(items, users)  # fails before the work, not after it
+    weights = checked_weights(weights, "" if value is None else value)
     database = _Database.at(url)
     named = {"user": user, "item": item, "value": value, "time": time}
     raw = database.fetched(query, lambda names: _positions(names, named), memory)
     if raw is None:
         raise DataError("the query gives no rows: nothing to learn from")
     name = (database.address.database or "") if name is None else name
-    return from_columns(raw, database.place, on_bad_rows, duplicates, name, known)
+    return from_columns(raw, database.place, on_bad_rows, duplicates, name, known, weights=weights)
 
 
 def read_sql_table(query: str, url: str) -> pl.DataFrame:

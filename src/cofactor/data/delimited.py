@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cofactor.data.columns import Column, IdType, positions_of, shortened, typed
+from cofactor.data.columns import Column, IdType, Weights, positions_of, shortened, typed
 from cofactor.data.gathering import Gathered
 from cofactor.data.memory_limit import UNLIMITED, Limit, needed_for
 from cofactor.data.opening import PACKED, Unpacked, inner_suffix, opened, shown
@@ -43,6 +43,7 @@ class Choice:
     encoding: str = "utf-8"
     limit: Limit = UNLIMITED
     skip_bad: bool = False
+    weights: Weights | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,12 @@ class _Layout:
     width: int
     positions: dict[str, int]
     ids: IdType
+    weights: Weights | None
 
     @property
     def numeric(self) -> tuple[str, ...]:
         """The columns that are read as numbers at once, where they are such."""
-        return ("value", "time", *(("user", "item") if self.ids == "int" else ()))
+        return ("time", *(() if self.weights else ("value",)), *(("user", "item") if self.ids == "int" else ()))
 
 
 def read_delimited(files: Sequence[Path], choice: Choice) -> Table:
@@ -250,7 +252,7 @@ def _begun(path: str | os.PathLike[str], choice: Choice, line: int, block: bytes
     first = _first_row(path, choice, content, separator, line)
     names = [name.strip() for name in first.fields] if choice.has_header else _names(path, choice, first)
     positions = positions_of(choice.columns, names, path)
-    layout = _Layout(separator, quoting, len(first.fields), positions, choice.ids)
+    layout = _Layout(separator, quoting, len(first.fields), positions, choice.ids, choice.weights)
     if choice.has_header:
         end = _length_of_first(content, separator, quoting, first)
         line, content = line + content.count(b"\n", 0, end), content[end:]
@@ -362,7 +364,7 @@ def _quickly(block: bytes, layout: _Layout) -> pl.DataFrame | None:
             return None
         text, separator = block.replace(layout.separator, b"\x1f"), "\x1f"
     if not block:  # a header with nothing after it
-        return typed(pl.DataFrame(schema=dict.fromkeys(layout.positions, pl.String)), layout.ids).frame
+        return typed(pl.DataFrame(schema=dict.fromkeys(layout.positions, pl.String)), layout.ids, layout.weights).frame
     if not _is_regular(text, separator, layout):
         return None
     positions = sorted({*layout.positions.values(), layout.width - 1})
@@ -383,7 +385,7 @@ def _quickly(block: bytes, layout: _Layout) -> pl.DataFrame | None:
         if b'"' in block and frame[:, -1].null_count():
             return None  # with quotes, only a missing last field shows that a row is short
         chosen = frame.select(pl.nth(positions.index(at)).alias(role) for role, at in layout.positions.items())
-        converted = typed(chosen, layout.ids)
+        converted = typed(chosen, layout.ids, layout.weights)
         return None if converted.bad_rows else converted.frame
     return None
 
@@ -420,7 +422,7 @@ def _slowly(block: bytes, layout: _Layout, line: int, most: int | None = None) -
         else:
             problems.append(Problem(row.line, row.problem or f"{_fields(row)} instead of {layout.width}"))
     columns = {role: [row.fields[at] for row in good] for role, at in layout.positions.items()}
-    converted = typed(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)), layout.ids)
+    converted = typed(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)), layout.ids, layout.weights)
     n_bad = len(problems) + len(converted.bad_rows)
     problems = problems[:_SHOWN] + [Problem(good[bad].line, converted.why(bad)) for bad in converted.bad_rows[:_SHOWN]]
     return Table(converted.frame, sorted(problems, key=lambda problem: problem.line)[:_SHOWN], n_bad), used

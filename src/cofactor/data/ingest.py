@@ -10,7 +10,7 @@ import polars as pl
 
 from cofactor.data.arguments import check_choice, check_text
 from cofactor.data.attribute_files import read_items, read_users
-from cofactor.data.columns import IdType, OnBadRows, typed
+from cofactor.data.columns import IdType, OnBadRows, Weights, typed
 from cofactor.data.delimited import MOST_BAD, Problem, Table
 from cofactor.data.interactions import Duplicates, Interactions
 from cofactor.data.vocabulary import Vocabulary
@@ -32,14 +32,15 @@ def from_columns(
     name: str,
     known: "Known",
     ids: IdType | None = None,
+    weights: Weights | None = None,
 ) -> Interactions:
-    """Check typed columns and build the table; for ``ids`` see `cofactor.data.columns.typed`."""
+    """Check typed columns and build the table; for ``ids`` and ``weights`` see `cofactor.data.columns.typed`."""
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
     check_text("name", name)
     if not len(raw):
         raise DataError(f"{place} has no rows: nothing to learn from")
     try:
-        found = typed(raw, ids)
+        found = typed(raw, ids, weights)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
     problems = [Problem(row, found.why(row)) for row in found.bad_rows[:3]]

@@ -25,7 +25,7 @@ from cofactor.data.arguments import check_callable, check_choice, check_text, pa
 from cofactor.data.array_store import Disk, bytes_of, edges_of, scratch_folder
 from cofactor.data.buckets import Buckets, Section, Transposing, sums_between
 from cofactor.data.building import Duplicates, Entries, distinct
-from cofactor.data.columns import DEFAULTS, Column, OnBadRows, wanted_columns
+from cofactor.data.columns import DEFAULTS, Column, OnBadRows, Weights, checked_weights, wanted_columns
 from cofactor.data.ingest import Attributes, Known
 from cofactor.data.interactions import Interactions, open_folder
 from cofactor.data.merging import merged
@@ -62,6 +62,7 @@ def open_parquet(
     memory: str | int = "4GB",
     items: Attributes | None = None,
     users: Attributes | None = None,
+    weights: Weights | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     cache: str | os.PathLike[str] | None = None,
@@ -80,7 +81,7 @@ def open_parquet(
     ----------
     path : str or path
         The file or folder.
-    user, item, value, time, items, users, duplicates, on_bad_rows, name
+    user, item, value, time, items, users, weights, duplicates, on_bad_rows, name
         As in `read_parquet`.
     memory : str or int
         What may be in memory at once, besides Python and its libraries and the ids of both sides: such as ``"4GB"``,
@@ -125,9 +126,12 @@ def open_parquet(
     check_text("name", name)
     if store.folder.resolve() == source.resolve():
         raise SettingError(f"cache is the folder of the data, {path}: name another, whose files are not taken for data")
+    weights = checked_weights(weights, value)
     wanted = wanted_columns(user, item, value, time)
     columns = parquet_columns(parquet_files(source, apart_from=store.folder), wanted)
-    options = {"columns": columns, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
+    options: dict[str, Any] = {"columns": columns, "duplicates": duplicates, "on_bad_rows": on_bad_rows}
+    if weights:
+        options["weights"] = {text: float(weight) for text, weight in weights.items()}
     known = Known.of(items, users)  # fails before the work, not after it
     return known.joined_to(_Cached(source, options, store, notify or logger.info).opened(name))
 
@@ -204,7 +208,7 @@ class _Cached:
     def _write(self, target: Path, inputs: dict[str, Any], name: str) -> None:
         files, columns = [Path(file) for file, _, _ in inputs["files"]], self._options["columns"]
         _check_sizes(files, columns.values(), self._store)
-        parts = ParquetParts(files, columns, self._store.entries_at_once)
+        parts = ParquetParts(files, columns, self._store.entries_at_once, self._options.get("weights"))
         with new_folder(target) as beside:
             self._notify(f"reading the ids of {len(files):,} file{'s' * (len(files) > 1)}")
             found = indexed(parts, self._options["on_bad_rows"])

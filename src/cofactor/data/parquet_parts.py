@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cofactor.data.columns import Column, Typed, positions_of, typed
+from cofactor.data.columns import Column, Typed, Weights, positions_of, typed
 from cofactor.data.delimited import Problem
 from cofactor.data.memory_limit import Limit, needed_for
 from cofactor.data.opening import existing, files_of, is_pattern
@@ -141,11 +141,14 @@ class ParquetParts:
         From user, item, value and time to the names of their columns.
     rows_at_once : int
         The most rows in a part.
+    weights : mapping of str to float, optional
+        What each text in the column of values counts.
     """
 
     files: Sequence[Path]
     wanted: Mapping[str, str]
     rows_at_once: int
+    weights: Weights | None = None
 
     def __iter__(self) -> Iterator[Part]:
         kinds: dict[str, tuple[Path, pl.DataType]] = {}
@@ -163,7 +166,7 @@ class ParquetParts:
         for first in range(0, rows, self.rows_at_once):
             raw = chosen.slice(first, self.rows_at_once).collect(engine="streaming")
             try:
-                found = typed(raw, None)
+                found = typed(raw, None, self.weights)
             except DataError as error:
                 raise DataError(f"{file}: {error}") from error
             yield Part(file, first, found)

@@ -14,7 +14,7 @@ import polars as pl
 from cofactor.data import remote
 from cofactor.data.arguments import check_choice, check_flag, check_text, path_of
 from cofactor.data.attribute_files import items_beside, users_beside
-from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, wanted_columns
+from cofactor.data.columns import DEFAULTS, Column, IdType, OnBadRows, Weights, checked_weights, wanted_columns
 from cofactor.data.database import read_sql, read_sql_table
 from cofactor.data.delimited import Choice, Problem, Table, read_delimited
 from cofactor.data.gathering import Gathered
@@ -61,6 +61,7 @@ def read_csv(
     encoding: str = "utf-8",
     items: Attributes | None = None,
     users: Attributes | None = None,
+    weights: Weights | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     memory: str | int | None = None,
@@ -100,6 +101,9 @@ def read_csv(
         `Interactions.with_items`.
     users : path or data frame, optional
         What is known of the users, likewise.
+    weights : mapping of str to float, optional
+        What each text in the column of values counts, such as ``{"view": 1, "cart": 3, "purchase": 5}`` for a log of
+        events; ``duplicates="sum"`` adds up what a user did with an item.
     duplicates : {"last", "first", "sum", "mean", "error"}
         What to do with several rows for the same user and item; see `Interactions.from_columns`.
     on_bad_rows : {"error", "skip"}
@@ -131,6 +135,7 @@ def read_csv(
     check_choice("ids", ids, ("str", "int"))
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
     check_flag("has_header", has_header)
+    weights = checked_weights(weights, value)
     check_text("encoding", encoding)
     wanted = wanted_columns(user, item, value, time)
     if separator is not None:
@@ -143,13 +148,15 @@ def read_csv(
         chosen = remote.columns(scan, str(path), wanted, Limit.of(memory), all_text=True)
         name = without_secrets(str(path)) if name is None else name
         return from_columns(
-            chosen, without_secrets(str(path)), on_bad_rows, duplicates, name, Known.of(items, users), ids
+            chosen, without_secrets(str(path)), on_bad_rows, duplicates, name, Known.of(items, users), ids, weights
         )
     files = files_of(path)
     name = _name_of(path, files) if name is None else name
     check_text("name", name)
     limit, skip_bad = Limit.of(memory), on_bad_rows == "skip"
-    table = read_delimited(files, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad))
+    table = read_delimited(
+        files, Choice(wanted, separator, columns, has_header, ids, encoding, limit, skip_bad, weights)
+    )
     frame = without_bad(table, "line", on_bad_rows)
     return interactions(frame, shown(files), duplicates, name, Known.of(items, users), table.spelled)
 
@@ -174,6 +181,7 @@ def read_parquet(
     time: Column | None = DEFAULTS["time"],
     items: Attributes | None = None,
     users: Attributes | None = None,
+    weights: Weights | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     memory: str | int | None = None,
@@ -196,11 +204,13 @@ def read_parquet(
     2 users × 1 items, 2 interactions, 100 %
     """
     check_choice("on_bad_rows", on_bad_rows, ("error", "skip"))
+    weights = checked_weights(weights, value)
     if is_url(path):
         wanted = wanted_columns(user, item, value, time)
         chosen = remote.columns(pl.scan_parquet(str(path)), str(path), wanted, Limit.of(memory))
         name = without_secrets(str(path)) if name is None else name
-        return from_columns(chosen, without_secrets(str(path)), on_bad_rows, duplicates, name, Known.of(items, users))
+        known = Known.of(items, users)
+        return from_columns(chosen, without_secrets(str(path)), on_bad_rows, duplicates, name, known, weights=weights)
     sources = files_of(path)
     name = _name_of(path, sources) if name is None else name
     check_text("name", name)
@@ -208,7 +218,7 @@ def read_parquet(
     place = shown(sources)
     named = parquet_columns(files, wanted_columns(user, item, value, time))
     check_size(files, named.values(), place, Limit.of(memory))
-    table = _from_parts(ParquetParts(files, named, _ROWS_AT_ONCE), place)
+    table = _from_parts(ParquetParts(files, named, _ROWS_AT_ONCE, weights), place)
     frame = without_bad(table, "row", on_bad_rows)
     return interactions(frame, place, duplicates, name, Known.of(items, users), table.spelled)
 
@@ -237,6 +247,7 @@ def from_frame(
     time: Column | None = DEFAULTS["time"],
     items: Attributes | None = None,
     users: Attributes | None = None,
+    weights: Weights | None = None,
     duplicates: Duplicates = "last",
     on_bad_rows: OnBadRows = "error",
     memory: str | int | None = None,
@@ -263,6 +274,7 @@ def from_frame(
     """
     from cofactor.data.frames import chosen_columns  # brings narwhals, which importing cofactor must not load
 
+    weights = checked_weights(weights, value)
     wanted = wanted_columns(user, item, value, time)
     if items is None and "title" not in wanted.values():
         wanted["title"] = ("title",)
@@ -272,7 +284,7 @@ def from_frame(
         texts = isinstance(titles["title"].dtype, pl.String | pl.Categorical | pl.Enum)
         items = titles if texts and len(titles) else None
         chosen = chosen.drop("title")
-    return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, Known.of(items, users))
+    return from_columns(chosen, "the frame", on_bad_rows, duplicates, name, Known.of(items, users), weights=weights)
 
 
 def read_table(path: Paths, **options: Any) -> Interactions:
