@@ -6,6 +6,7 @@ visible before an earlier one.
 """
 
 import contextlib
+import functools
 import os
 import sqlite3
 import threading
@@ -411,7 +412,7 @@ class RatingsStore:
         engine = self._made()
         try:
             return version_of(engine)
-        except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        except (SQLAlchemyError, self._driver_error, OSError, UnicodeDecodeError) as error:
             self._fail(error)
         finally:
             engine.dispose()
@@ -503,14 +504,27 @@ class RatingsStore:
                 except DBAPIError as error:
                     if last or not error.connection_invalidated:
                         raise
+                except self._driver_error:  # while the connection was made ready, before the work
+                    self.close()
+                    if last:
+                        raise
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager
     def _failing_as_away(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        except (SQLAlchemyError, self._driver_error, OSError, UnicodeDecodeError) as error:
             self._fail(error)
+
+    @functools.cached_property
+    def _driver_error(self) -> type[Exception]:
+        """What the driver itself raises: SQLAlchemy lets it pass where it sets a connection's isolation level."""
+        try:
+            found: type[Exception] = self.address.get_dialect().import_dbapi().Error
+        except ModuleNotFoundError:
+            return sqlite3.Error
+        return found
 
     def _fail(self, error: Exception) -> None:
         """Raise StoreAway with the driver's message, without the password."""
