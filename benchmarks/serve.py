@@ -204,17 +204,21 @@ def crowd(port, unread, idle, slow):
 
 
 def pressed(results, port, asked, process, seconds, small):
-    """Measure what known users wait alone, beside a crowd, and after it, and the memory of the service."""
+    """Measure what known users wait alone, beside a crowd as it comes, stays and leaves, and the service's memory."""
     requests, kinds = next(iter(asked.values())), (50, 300, 50) if small else (500, 5000, 500)
-    for when in ("before", "beside", "after"):
-        with crowd(port, *kinds) if when == "beside" else contextlib.nullcontext():
-            run = load(port, requests, seconds, rate=100)
-        times = np.percentile(1000 * np.array(run["latencies"]), [50, 99])
-        results.add(
-            "Beside clients that never read, idle ones, and slow ones: {} + {} + {}".format(*kinds),
-            when=when, failed=failures(run), p50_ms=short(times[0]), p99_ms=short(times[1]),
-            mb=round(memory_of(process) / 1e6),
-        )  # fmt: skip
+    with contextlib.ExitStack() as there:
+        for when in ("before", "it has just come", "beside", "it has just left", "after"):
+            if when == "it has just come":
+                there.enter_context(crowd(port, *kinds))
+            elif when == "it has just left":
+                there.close()
+            run = load(port, requests, 2.5 * seconds if when == "beside" else seconds, rate=100)
+            times = np.percentile(1000 * np.array(run["latencies"]), [50, 99])
+            results.add(
+                "Beside clients that never read, idle ones, and slow ones: {} + {} + {}".format(*kinds),
+                when=when, failed=failures(run), p50_ms=short(times[0]), p99_ms=short(times[1]),
+                mb=round(memory_of(process) / 1e6),
+            )  # fmt: skip
 
 
 def visitors(results, port, items, process, seconds):

@@ -1,6 +1,7 @@
 """Clients that take without reading, say nothing, or come in crowds: each wait ends,
 and others are served as ever."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -16,9 +17,9 @@ import numpy as np
 import pytest
 from websupport import raw, until
 
-from cofactor.apps.web import connections
+from cofactor.apps.web import connections, server
 from cofactor.apps.web.app import create_app
-from cofactor.apps.web.connections import Connections
+from cofactor.apps.web.connections import MAX_CUT, Connections
 from cofactor.apps.web.limits import Load
 from cofactor.apps.web.proxies import Networks
 from cofactor.apps.web.settings import ServiceSettings
@@ -147,6 +148,39 @@ def test_a_crowd_far_beyond_the_bound_is_not_even_answered():
     for k in range(1003):
         full.add(k, f"10.0.{k // 250}.{k % 250}")
     assert full.is_swamped
+
+
+def test_of_many_that_are_overdue_only_some_are_cut_off_at_a_time():
+    class Overdue:
+        transport = None
+
+        def __init__(self):
+            self.transport, self.cut = self, False
+
+        def abort(self):
+            self.cut = True
+
+        def is_overdue(self, _):
+            return not self.cut
+
+    book, there = Connections(Networks(())), [Overdue() for _ in range(2 * MAX_CUT + 1)]
+    for one in there:
+        book.add(one, "10.0.0.1")
+
+    async def cut():
+        book.cut_overdue()
+
+    for expected in (MAX_CUT, 2 * MAX_CUT, 2 * MAX_CUT + 1):
+        asyncio.run(cut())
+        assert sum(one.cut for one in there) == expected
+
+
+def test_the_system_keeps_little_for_those_who_do_not_read():
+    with server._listening("127.0.0.1", 0) as listening:
+        listening.listen()
+        with socket.create_connection(listening.getsockname()) as client, listening.accept()[0] as accepted:
+            kept, usual = (one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for one in (accepted, client))
+    assert kept <= 2 * server.UNREAD_BYTES < usual  # Linux tells twice what was asked for
 
 
 def test_a_network_of_ipv6_counts_as_one_address():

@@ -5,6 +5,7 @@ byte, or does not read its response. Here every wait ends; a client that is not 
 """
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from cofactor.apps.web.problems import BUSY, Problem, problem_response
 from cofactor.apps.web.proxies import Networks, neighbourhood
 
-__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "MAX_PER_ADDRESS", "SEND_SECONDS", "Connection", "Connections"]
+__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "MAX_CUT", "MAX_PER_ADDRESS", "SEND_SECONDS", "Connection", "Connections"]
 
 log = logging.getLogger("cofactor.web")
 
@@ -30,6 +31,9 @@ SEND_SECONDS = 30.0
 
 CLOSING_SECONDS = 2.0
 """How long a client may go on sending what nobody reads, before the connection is cut and it may miss the response."""
+
+MAX_CUT = 50
+"""How many connections are cut off at a time."""
 
 MAX_CONNECTIONS = 10_000
 MAX_PER_ADDRESS = 1_000
@@ -93,9 +97,12 @@ class Connections:
             del self._per_address[key]
 
     def cut_overdue(self) -> None:
-        """Cut off those that have kept the worker waiting for too long; to be called every second or so."""
+        """Cut off some of those that have kept the worker waiting for too long; to be called ten times a second.
+
+        Thousands at once would let all others wait until the last of them is closed.
+        """
         now = asyncio.get_running_loop().time()
-        for one in [one for one in self._open if one.is_overdue(now)]:
+        for one in itertools.islice([one for one in self._open if one.is_overdue(now)], MAX_CUT):
             self._refused()
             one.transport.abort()
 

@@ -29,6 +29,11 @@ log = logging.getLogger("cofactor.web")
 DRAIN_SECONDS = 15
 """How long open requests may take to finish once the service is told to stop."""
 
+UNREAD_BYTES = 131_072
+"""How much of its responses the system keeps for a client that does not read them; by default it is megabytes, and who
+sends one request after the other without reading would have dozens of them worked out.
+"""
+
 SWITCH_SECONDS = 0.0005
 """After how long a thread that computes lets the one go on that answers requests; Python's 5 ms are long for a list."""
 
@@ -102,6 +107,7 @@ def _listening(address: str, port: int) -> socket.socket:
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "SO_REUSEPORT"):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)  # its connections have it from here
     one.bind((address, port))
     return one
 

@@ -67,8 +67,7 @@ class Worker(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Do what is due; uvicorn calls this ten times a second."""
-        if counter % 10 == 0:
-            self.connections.cut_overdue()
+        self.connections.cut_overdue()
         return await super().on_tick(counter)
 
     @contextlib.contextmanager
