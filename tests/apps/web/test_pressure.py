@@ -163,16 +163,23 @@ def test_of_many_that_are_overdue_only_some_are_cut_off_at_a_time():
         def is_overdue(self, _):
             return not self.cut
 
-    book, there = Connections(Networks(())), [Overdue() for _ in range(2 * MAX_CUT + 1)]
+    book, there = Connections(Networks(())), [Overdue() for _ in range(20 * MAX_CUT)]
     for one in there:
         book.add(one, "10.0.0.1")
 
     async def cut():
         book.cut_overdue()
 
-    for expected in (MAX_CUT, 2 * MAX_CUT, 2 * MAX_CUT + 1):
+    for turn in range(20):
+        assert sum(one.cut for one in there) == MAX_CUT * turn
         asyncio.run(cut())
-        assert sum(one.cut for one in there) == expected
+    assert all(one.cut for one in there)
+    few = [Overdue() for _ in range(39)]
+    for one in few:
+        book.add(one, "10.0.0.1")
+    for _ in range(20):
+        asyncio.run(cut())
+    assert all(one.cut for one in few)
 
 
 def test_the_system_keeps_little_for_those_who_do_not_read():

@@ -71,6 +71,8 @@ class Connections:
         self._open: dict[Connection, str] = {}
         self._per_address: Counter[str] = Counter()
         self._refused, self._logged_at = refused, -_NEVER
+        self._to_look_at: list[Connection] = []
+        self._share = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -97,12 +99,16 @@ class Connections:
             del self._per_address[key]
 
     def cut_overdue(self) -> None:
-        """Cut off some of those that have kept the worker waiting for too long; to be called ten times a second.
+        """Look at a tenth of the connections, and cut off some that have kept the worker waiting for too long.
 
-        Thousands at once would let all others wait until the last of them is closed.
+        To be called ten times a second. To look at thousands at once, or to close them, would let all others wait.
         """
-        now = asyncio.get_running_loop().time()
-        for one in itertools.islice([one for one in self._open if one.is_overdue(now)], MAX_CUT):
+        if not self._to_look_at:
+            self._to_look_at = list(self._open)
+            self._share = -(-len(self._to_look_at) // 10)
+        now, last = asyncio.get_running_loop().time(), max(len(self._to_look_at) - self._share, 0)
+        some, self._to_look_at = self._to_look_at[last:], self._to_look_at[:last]
+        for one in itertools.islice([one for one in some if one in self._open and one.is_overdue(now)], MAX_CUT):
             self._refused()
             one.transport.abort()
 
