@@ -203,7 +203,7 @@ def test_a_folder_answers_for_a_few_users_without_reading_the_rest(folder):
 
 
 def test_a_folder_larger_than_memory_says_how_it_can_be_used(folder, monkeypatch):
-    monkeypatch.setattr("cofactor.model.folder.available_memory", lambda: 1000)
+    monkeypatch.setattr("cofactor.model.folder.short_of", lambda _: 1000)
     with pytest.raises(cf.ModelFileError, match=r"needs .* GB of memory.*open_folder"):
         cf.load(folder)
 

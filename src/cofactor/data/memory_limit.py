@@ -7,7 +7,7 @@ from pathlib import Path
 from cofactor.data.array_store import bytes_of, shown_bytes
 from cofactor.errors import DataError
 
-__all__ = ["UNLIMITED", "Limit", "available_memory", "needed_for"]
+__all__ = ["UNLIMITED", "Limit", "available_memory", "needed_for", "short_of"]
 
 _MEMORY = Path("/proc/meminfo")
 _OWN = Path("/proc/self/statm")
@@ -21,6 +21,7 @@ _CONTAINER = [  # limit, use, figures and the one of them that is reclaimable, i
         "total_inactive_file",
     ),
 ]
+_LITTLE = 16_000_000  # bytes
 _SORTING = 100  # bytes that a row takes while the table is built, beside its columns as they are read and converted
 
 
@@ -103,6 +104,15 @@ def available_memory() -> int | None:
             kept = _figures(figures).get(reclaimable, "0")  # what files are cached in, which gives way
             there.append(max(int(most) - int(used.read_text()) + int(kept), 0))
     return min([*there, *_address_space()], default=None)
+
+
+def short_of(needed: int) -> int | None:
+    """Return the bytes of memory that may be used, if they are fewer than needed; None if they are enough.
+
+    The system is not asked for little, which loading a small model would notice.
+    """
+    there = available_memory() if needed > _LITTLE else None
+    return there if there is not None and needed > there else None
 
 
 def _address_space() -> list[int]:

@@ -21,7 +21,7 @@ import polars as pl
 from scipy import sparse
 
 from cofactor.data.arguments import path_of
-from cofactor.data.memory_limit import available_memory
+from cofactor.data.memory_limit import short_of
 from cofactor.data.metadata import Metadata, can_be_kept
 from cofactor.data.parquet_sizes import Sizes, parquet_sizes
 from cofactor.data.passes import as_csr
@@ -185,8 +185,7 @@ class FolderModel:
 
     def _fits(self, needed: int) -> None:
         """Refuse files that hold more than there is memory for."""
-        there = available_memory()
-        if there is not None and needed > there:
+        if (there := short_of(needed)) is not None:
             raise ModelFileError(
                 f"{self.path} takes {needed / 1e9:,.1f} GB of memory or more, and {there / 1e9:,.1f} GB are available: "
                 "it may not be sound; copy or train it again"
@@ -297,8 +296,8 @@ def load_folder(path: str | PathLike[str]) -> Factors:
         If it is not sound, or does not fit the memory that is available; the text says what to do instead.
     """
     opened = open_folder(path)
-    needed, there = bytes_of(opened.card), available_memory()
-    if there is not None and needed > there:
+    needed = bytes_of(opened.card)
+    if (there := short_of(needed)) is not None:
         raise ModelFileError(
             f"{path} needs {needed / 1e9:,.1f} GB of memory, and {there / 1e9:,.1f} GB are available: for some users, "
             "cofactor.model.folder.open_folder() reads what they need; for everyone, recommend and evaluate on Spark"

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from cofactor.data.arguments import path_of
 from cofactor.data.array_store import shown_bytes
-from cofactor.data.memory_limit import available_memory
+from cofactor.data.memory_limit import short_of
 from cofactor.data.passes import as_csr
 from cofactor.data.preparation import preparation_from
 from cofactor.data.sound_rows import check_finite, check_rows
@@ -186,8 +186,7 @@ def _of_file(source: Path, keep: Keep) -> Factors:
 
 
 def _check_memory(source: Path, needed: int) -> None:
-    there = available_memory()
-    if there is not None and needed > there:
+    if (there := short_of(needed)) is not None:
         raise ModelFileError(
             f"{source} needs {shown_bytes(needed)} of memory, and {shown_bytes(there)} are available: "
             "cofactor.open_model() leaves the arrays in the file"
