@@ -115,7 +115,8 @@ def begin(work, folder, prepare=None):
 
 def files(work, folder):
     """Return what a work has made, by file: its bytes; a digest of a model, which says how long its training took."""
-    found = [path for pattern in work.made for path in folder.glob(pattern) if not path.name.startswith(".")]
+    made = [path for pattern in work.made for path in folder.glob(pattern)]
+    found = [path for path in made if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     return {path.name: cf.load(path).digest if path.suffix == ".safetensors" else path.read_bytes() for path in found}
 
 
