@@ -3,6 +3,8 @@
 Model: a stream is named by a key, and its k-th number is a hash of key and k, so that a kernel can draw the
 numbers of one row, of one sweep, of one seed, without having drawn any other.
 
+Relies on nothing: every key and every number gives a sound stream.
+
 Algorithm: the SplitMix64 finaliser as the hash; normals and truncated normals by inverting the distribution
 function.
 

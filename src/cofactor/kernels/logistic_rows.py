@@ -10,6 +10,9 @@ alike, which were not. Symbols, for one row with the vector ``z`` about where it
 
 Newton's method: losses and gradients are in double precision, so that the solution is; the curvature is in single
 precision, which only decides how soon it is reached.
+
+Relies on compressed rows that are sound (`cofactor.data.sound_rows`), on drawn examples that are rows of the vectors,
+and on vectors padded to whole registers.
 """
 
 import math

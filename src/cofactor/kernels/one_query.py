@@ -8,6 +8,9 @@ Algorithm: rows are read by falling norm. Of each, the bounds that its score lie
 bound reaches the n-th best lower bound are kept, and scored at the end by the definition of `cofactor.lists.exact`.
 Once the norms that follow cannot reach that bound, no row that is left matters. Bounds decide only what is scored, so
 the lists are those of the scan and of multiplication.
+
+Relies on codes, scales and norms of as many rows, in the order that `cofactor.lists.coded` makes of finite vectors,
+and on a mask of closed rows of that length.
 """
 
 from typing import NamedTuple

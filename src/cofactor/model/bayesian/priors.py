@@ -8,6 +8,8 @@ shape and rate one.
 
 Algorithm: every conditional distribution is drawn exactly; the Wishart matrix by Bartlett's decomposition.
 
+Relies on arrays of a chain that are all of one shape, as `cofactor.model.bayesian.state` makes and checks them.
+
 Reference: Salakhutdinov and Mnih (2008), "Bayesian probabilistic matrix factorization using Markov chain
 Monte Carlo"; Lakshminarayanan, Bouchard and Archambeau (2011), "Robust Bayesian matrix factorisation".
 """
