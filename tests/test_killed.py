@@ -3,6 +3,7 @@
 It is killed, interrupted by Ctrl-C, or left without disk or memory. The long form has 50 moments for each kind of work.
 """
 
+import contextlib
 import functools
 import os
 import resource
@@ -126,6 +127,7 @@ class Whole:
 
     made: dict[str, bytes | str]
     largest: int
+    bytes: int
     seconds: float
 
 
@@ -156,8 +158,8 @@ def whole(start, tmp_path_factory):
         assert process.returncode == 0, said
         made = files(WORKS[name], folder)
         assert made
-        largest = max(path.stat().st_size for pattern in WORKS[name].made for path in folder.glob(pattern))
-        return Whole(made, largest, time.monotonic() - begun)
+        sizes = [path.stat().st_size for pattern in WORKS[name].made for path in folder.glob(pattern)]
+        return Whole(made, max(sizes), sum(sizes), time.monotonic() - begun)
 
     return done
 
@@ -252,6 +254,85 @@ def test_without_disk_it_says_so_in_a_line(name, start, whole, tmp_path):
             assert "File too large" in one_sentence(said)
         finished(name, folder, wanted)
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def small_disk(folder, room):
+    """A disk of its own with so many bytes of room; yield what makes it larger."""
+    if os.getuid() or shutil.which("mount") is None:
+        pytest.skip("making a small disk needs root and mount")
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", folder], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"no small disk can be made here: {made.stderr}")
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=1g", folder], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("name", QUICK if LONG else ["recommend"])
+def test_on_a_full_disk_it_says_so_in_a_line(name, start, whole, tmp_path):
+    random, wanted = np.random.default_rng([5, list(WORKS).index(name)]), whole(name)
+    given = sum(4096 * (1 + path.stat().st_size // 4096) for path in start.rglob("*"))
+    for number in range(moments_of(name)):
+        folder = tmp_path / f"run {number}"
+        with small_disk(folder, int(given + random.uniform(8192, 1.5 * wanted.bytes))) as enlarge:
+            shutil.copytree(start, folder, dirs_exist_ok=True)
+            process, _ = begin(WORKS[name], folder)
+            _, said = process.communicate()
+            same_or_none(WORKS[name], folder, wanted)
+            assert process.returncode in (0, 1), (process.returncode, said)
+            if process.returncode:
+                assert "No space left on device" in one_sentence(said)
+            enlarge()
+            finished(name, folder, wanted)
+
+
+@contextlib.contextmanager
+def container():
+    """A control group; yield its file of the most memory, its file of what is used, and that of its processes."""
+    home = Path("/sys/fs/cgroup")
+    first = (home / "memory").is_dir()
+    group = (home / "memory" if first else home) / f"cofactor-{os.getpid()}"
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if first else ("memory.max", "memory.current")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        if not (group / names[0]).exists():
+            pytest.skip("control groups do not limit memory here")
+        yield group / names[0], group / names[1], group / "cgroup.procs"
+    finally:
+        while (group / "cgroup.procs").read_text():
+            time.sleep(0.01)
+        group.rmdir()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", QUICK)
+def test_ended_by_a_container_it_leaves_no_half_file(name, start, whole, tmp_path):
+    random, wanted = np.random.default_rng([6, list(WORKS).index(name)]), whole(name)
+    codes = []
+    for number in range(moments_of(name)):
+        folder = tmp_path / f"run {number}"
+        shutil.copytree(start, folder)
+        with container() as (most, used, members):
+            process, _ = begin(WORKS[name], folder, lambda members=members: members.write_text(str(os.getpid())))
+            with contextlib.suppress(OSError):  # it needs more already
+                most.write_text(str(int(used.read_text()) + int(random.uniform(0, 60e6))))
+            _, said = process.communicate()
+        codes.append(process.returncode)
+        same_or_none(WORKS[name], folder, wanted)
+        assert process.returncode in (0, 1, 2, -signal.SIGKILL), (process.returncode, said)
+        if process.returncode in (1, 2):
+            one_sentence(said)
+        finished(name, folder, wanted)
+        shutil.rmtree(folder)
+    print(name, "ended with", {code: codes.count(code) for code in set(codes)})  # noqa: T201
 
 
 @pytest.mark.long
