@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import time
@@ -449,6 +450,46 @@ def test_a_study_whose_trials_lack_what_is_kept_of_them_is_refused(tmp_path):
         )
         with pytest.raises((cf.ModelFileError, cf.SettingError), match=r"not a whole study|another search"):
             stored_files.searched("als", path, trials=3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"directions":[1]', '"directions":[]'), ('"directions":[1]', '"directions":[2]'),
+        ('"user_attr":{"search":{', '"user_attr":{"search":3,"was":{'),
+        ('"system_attrs":{"fixed_params":{', '"system_attrs":3,"was":{"fixed_params":{'),
+        ('"param_name":"nu"', '"param_name":3'), ('"step":1,', '"step":-1,'), ('"step":1,', f'"step":{10**30},'),
+        ('"seconds":0.013', '"seconds":1e999'), ('"nu":0.4}}', f'"nu":{10**400}}}}}'),
+    ],
+)  # fmt: skip
+def test_a_study_that_says_what_none_says_is_refused(tmp_path, old, new):
+    pytest.importorskip("optuna")
+    source = (STORED / "studies" / "als.study").read_text()
+    assert old in source
+    (tmp_path / "als.study").write_text(source.replace(old, new))
+    with pytest.raises(cf.ModelFileError, match=r"not a whole study .*: remove it to start anew"):
+        stored_files.searched("als", tmp_path / "als.study", trials=3)
+
+
+def test_trials_with_settings_of_several_kinds_have_a_table(tmp_path):
+    pytest.importorskip("optuna")
+    source = (STORED / "studies" / "als.study").read_text()
+    worst = re.sub(r'("settings":.*"nu":)0.98\d*', r"\1[4]", source)
+    assert worst != source
+    (tmp_path / "als.study").write_text(worst)
+    frame = stored_files.searched("als", tmp_path / "als.study", trials=3).trials_frame()
+    assert frame["nu"].dtype == pl.String
+    assert "[4]" in frame["nu"].to_list()
+
+
+def test_a_store_whose_version_cannot_be_told_is_refused(tmp_path):
+    pytest.importorskip("sqlalchemy")
+    from cofactor.apps.web.store import RatingsStore
+
+    seed = 1001579  # of the fuzzer: the index of the version's table is damaged
+    path = fuzzing.mutant("ratings-stores", seed, tmp_path)
+    with pytest.raises(cf.SettingError, match=r"damaged where its version is kept \(.*\): restore it from a copy"):
+        RatingsStore(f"sqlite:///{path}").since(-1)
 
 
 @pytest.mark.parametrize("change", ["value = 'x'", "value = 9e999", "user_id = x'00ff'", "revision = 'x'"])

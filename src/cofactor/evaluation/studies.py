@@ -92,6 +92,7 @@ def opened(
             storage = InMemoryStorage() if path is None else _journal(Path(path))
             study = _study(storage, direction, pruner)
             _version(path, study)
+            _check_study(study)
         wanted = json.loads(json.dumps(search))
         theirs = study.user_attrs.get("search", wanted)
         if theirs != wanted:
@@ -100,6 +101,8 @@ def opened(
             optuna.delete_study(study_name=_NAME, storage=storage)  # all trials of that search failed
             study = _study(storage, direction, pruner)
         with _reading(path):
+            if study.direction.name.lower() != direction:
+                raise ValueError(f"it is to {study.direction.name.lower()} what this search is to {direction}")
             _check_trials(study, solver)
         study.set_user_attr("format_version", FORMAT_VERSION)
         study.set_user_attr("search", wanted)
@@ -187,13 +190,45 @@ def _reading(path: str | os.PathLike[str] | None) -> Iterator[None]:
         raise ModelFileError(f"{path} is not a whole study ({told}): remove it to start anew") from error
 
 
+def _check_study(study: Any) -> None:
+    """Check what Optuna believes of a journal, and would trip over in the middle of the search."""
+    if len(study.directions) != 1:
+        raise ValueError(f"it has {len(study.directions)} directions")
+    if not isinstance(study.user_attrs.get("search", {}), dict):
+        raise TypeError("the description of its search is none")
+    for trial in study.get_trials(deepcopy=False):
+        kept = {"system_attrs": trial.system_attrs, "user_attrs": trial.user_attrs, "params": trial.params}
+        for what, found in kept.items():
+            if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+                raise TypeError(f"the {what} of trial {trial.number} have no names")
+        if not all(type(epoch) is int and 0 <= epoch < 2**31 for epoch in trial.intermediate_values):
+            raise ValueError(f"trial {trial.number} has values at what is no epoch")
+        _check_numbers([trial.params, trial.user_attrs])
+
+
+def _check_numbers(value: Any) -> None:
+    """Refuse integers that no table can hold."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            _check_numbers(one)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a number has more than 64 bits")
+
+
 def _check_trials(study: Any, solver: Callable[[dict[str, Any]], Any]) -> None:
     """Check what is kept of each trial, as Optuna keeps anything: its settings, its value, its time, its error."""
     for trial in finished(study):
         kept, value = trial.user_attrs, trial.value
         with contextlib.suppress(SettingError):
             solver(kept["settings"])
-        if type(kept["seconds"]) not in (int, float) or not isinstance(kept.get("error", ""), str):
+        seconds = kept["seconds"]
+        if (
+            type(seconds) not in (int, float)
+            or not math.isfinite(seconds)
+            or not isinstance(kept.get("error", ""), str)
+        ):
             raise ValueError(f"trial {trial.number} has no time, or no text as its error")
         if (trial.state == TrialState.COMPLETE or value is not None) and not math.isfinite(value):
             raise ValueError(f"trial {trial.number} has the value {value}")

@@ -303,6 +303,13 @@ class Tried:
     best: float | None
 
 
+def _of_one_kind(values: list[Any]) -> list[Any]:
+    """Return values that a column can hold: texts where they are of several kinds."""
+    numbers = (int, float)
+    kinds = {float if type(value) in numbers else type(value) for value in values if value is not None}
+    return values if len(kinds) < 2 else [None if value is None else str(value) for value in values]
+
+
 @dataclass(frozen=True)
 class Tuned:
     """The best settings that were found, and how.
@@ -335,16 +342,18 @@ class Tuned:
     def trials_frame(self) -> pl.DataFrame:
         """Return one row per trial, in order: trial, state, value, epochs, the searched settings, seconds, error.
 
-        The value of a trial that was stopped early is its last one, on the first held-out part.
+        The value of a trial that was stopped early is its last one, on the first held-out part. Settings of several
+        kinds, such as a number or a text, are texts.
         """
         trials = studies.finished(self.study)
         names = list(dict.fromkeys(name for trial in trials for name in trial.user_attrs["settings"]))
+        settings = {name: _of_one_kind([trial.user_attrs["settings"].get(name) for trial in trials]) for name in names}
         rows = [
             {
                 "trial": number,
                 "state": studies.STATES[trial.state],
                 "value": trial.value,
-                **{name: trial.user_attrs["settings"].get(name) for name in names},
+                **{name: settings[name][number] for name in names},
                 "seconds": trial.user_attrs["seconds"],
                 "error": trial.user_attrs.get("error"),
             }

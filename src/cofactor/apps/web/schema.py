@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
 
-from cofactor.errors import SettingError
+from cofactor.errors import SettingError, first_line
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -192,9 +192,15 @@ def _version(connection: "Connection") -> str | None:
 def _upgrade(connection: "Connection") -> None:
     from alembic import command  # slow to import, and seldom needed
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     folder = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", folder.replace("%", "%%"))  # which has a meaning in options
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SettingError(
+            f"the ratings database is damaged where its version is kept ({first_line(error)}): restore it from a copy"
+        ) from error
