@@ -23,10 +23,11 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items):
-    if os.environ.get("COFACTOR_TEST_LONG") != "1":
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason="takes minutes: set COFACTOR_TEST_LONG=1"))
+    for item in items:
+        if os.environ.get("COFACTOR_TEST_LONG") == "1":
+            item.add_marker(pytest.mark.timeout(7200))
+        elif item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: set COFACTOR_TEST_LONG=1"))
 
 
 def made_up(n_users=60, n_items=40, n=900, rank=3, seed=0, name="made-up"):

@@ -86,10 +86,10 @@ def typed(raw: pl.DataFrame, ids: IdType | None, weights: Weights | None = None)
 
     Examples
     --------
-    >>> raw = pl.DataFrame({"user": ["u1", "u2"], "item": ["a", "b"], "value": ["4.5", "four"]})
+    >>> raw = pl.DataFrame({"user": ["u1", "u2"], "item": ["a", "b"], "value": ["4.5", "n/a"]})
     >>> found = typed(raw, "str")
     >>> found.frame.rows(), found.bad_rows, found.why(1)
-    ([('u1', 'a', 4.5)], [1], "the value 'four' is not a finite 32-bit number")
+    ([('u1', 'a', 4.5)], [1], "the value 'n/a' is not a finite 32-bit number")
     """
     columns = [
         (_weighed(column, weights) if weights and column.name == "value" else _CONVERT[column.name](column, ids)).alias(
