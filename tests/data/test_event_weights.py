@@ -68,7 +68,7 @@ def test_a_kind_without_a_weight_is_named_with_remedies_that_work(tmp_path, door
     assert len(DOORS[door](tmp_path, LOG, value="event", weights=WEIGHTS, on_bad_rows="skip")) == 3
 
 
-@pytest.mark.parametrize("door", set(DOORS) - {"categories"})
+@pytest.mark.parametrize("door", [name for name in DOORS if name != "categories"])
 def test_words_without_weights_are_told_of_them(tmp_path, door):
     with pytest.raises(cf.DataError, match=r"is not a finite 32-bit number \(weights=\{…\} says what each such text"):
         DOORS[door](tmp_path, LOG, value="event")
