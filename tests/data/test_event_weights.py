@@ -90,11 +90,11 @@ def test_the_command_line_takes_them(tmp_path):
     as_json("fit", *data, "--solver", "popularity", "--weights", given, "--test-fraction", "0", "-o", made)
     assert cf.load(made).n_users == 3
     for given, says in {
-        "view=1,wish=2": "'cart' has no weight (--weights TEXT=NUMBER gives it one, --on-bad-rows skip leaves",
+        "view=1,wish=2": "'cart' has no weight (--weights gives it one, --on-bad-rows skip leaves",
         "view": "--weights view: give a number for each text, such as view=1,purchase=5",
         "=3": "--weights =3: give a number for each text",
         "view=nan": "--weights is {'view': nan}: give a number for each text",
     }.items():
         told = run("fit", *data, "--weights", given, "-o", made, code=1 if "wish" in given else 2)
         assert says in " ".join(told.stderr.split())
-    assert "--weights TEXT=NUMBER says what each such text counts" in run("fit", *data, "-o", made, code=1).stderr
+    assert "--weights says what each such text counts" in run("fit", *data, "-o", made, code=1).stderr

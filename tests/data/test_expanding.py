@@ -256,7 +256,7 @@ def cases(home):
             k: pa.nulls(ROWS, pa.list_(pa.float32())) if column is None else column for k, column in columns.items()
         }
         path = model_folder(home / f"model {name}", columns)
-        unwilling = limited.replace("data.memory_limit", "model.folder").replace("32_000_000", "16_000_000")
+        unwilling = limited.replace("32_000_000", "16_000_000")
         yield f"a model folder {name}", f"{unwilling}cf.load({str(path)!r})", "of users, and its|takes .* or more"
 
 

@@ -128,7 +128,7 @@ def in_options(text: str) -> str:
     'give --encoding latin-1, or leave them out with --on-bad-rows skip'
     """
     text = text.replace("has_header=False", "--no-header").replace("ratings.binary()", "--value-column none")
-    text = text.replace("with served=True", "with --served").replace("weights={…}", "--weights TEXT=NUMBER")
+    text = text.replace("with served=True", "with --served").replace("weights={…}", "--weights")
     text = re.sub(r"^weights (?=is|says)", "--weights ", text)
     text = text.replace("and fold_in() places users by ratings", "and 'cofactor serve' takes the ratings of new users")
     text = text.replace("or give cache= a folder on another disk, or set", "or set")
