@@ -471,6 +471,22 @@ def test_a_study_that_says_what_none_says_is_refused(tmp_path, old, new):
         stored_files.searched("als", tmp_path / "als.study", trials=3)
 
 
+@pytest.mark.parametrize("queued", ['{"nu":5000}', '{"nu":"x"}', '{"nu":null}', '{"nu":[1]}', "3", None])
+def test_a_study_that_was_killed_before_its_first_trial_begins_with_the_defaults(tmp_path, queued):
+    pytest.importorskip("optuna")
+    lines = (STORED / "studies" / "als.study").read_text().splitlines()
+    last = next(place for place, line in enumerate(lines) if '"fixed_params"' in line)
+    begun = "\n".join(lines[: last + 1]) + "\n"
+    path, sound = tmp_path / "als.study", '{"regularization":2.1,"bias_regularization":0.97,"nu":0.4}'
+    assert sound in begun
+    path.write_text(begun if queued is None else begun.replace(sound, queued))
+    if queued is None:
+        assert len(stored_files.searched("als", path, trials=3).trials_frame()) == 3
+        return
+    with pytest.raises(cf.ModelFileError, match=r"not a whole study .*: remove it to start anew"):
+        stored_files.searched("als", path, trials=3)
+
+
 def test_trials_with_settings_of_several_kinds_have_a_table(tmp_path):
     pytest.importorskip("optuna")
     source = (STORED / "studies" / "als.study").read_text()

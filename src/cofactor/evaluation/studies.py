@@ -56,6 +56,7 @@ def opened(
     maximize: bool,
     warm_up: int,
     solver: Callable[[dict[str, Any]], Any],
+    defaults: Mapping[str, Any],
 ) -> Iterator[Any]:
     """Open the study of a search, made anew where there is none, and keep others out of its file meanwhile.
 
@@ -75,6 +76,8 @@ def opened(
         The first epoch at which a trial may be stopped.
     solver : callable
         Makes a solver of a trial's settings, and raises where they are none.
+    defaults : mapping of str to value
+        The first trial's settings.
 
     Raises
     ------
@@ -104,6 +107,7 @@ def opened(
             if study.direction.name.lower() != direction:
                 raise ValueError(f"it is to {study.direction.name.lower()} what this search is to {direction}")
             _check_trials(study, solver)
+            _check_queue(study, defaults)
         study.set_user_attr("format_version", FORMAT_VERSION)
         study.set_user_attr("search", wanted)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -232,6 +236,13 @@ def _check_trials(study: Any, solver: Callable[[dict[str, Any]], Any]) -> None:
             raise ValueError(f"trial {trial.number} has no time, or no text as its error")
         if (trial.state == TrialState.COMPLETE or value is not None) and not math.isfinite(value):
             raise ValueError(f"trial {trial.number} has the value {value}")
+
+
+def _check_queue(study: Any, defaults: Mapping[str, Any]) -> None:
+    """Check what is to be tried next, if a search was killed before its first trial: it begins with the defaults."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if trial.system_attrs.get("fixed_params") != json.loads(json.dumps(dict(defaults))):
+            raise ValueError(f"trial {trial.number} is to have other settings than those that a search begins with")
 
 
 def _check_lines(path: Path, content: bytes) -> None:

@@ -535,7 +535,9 @@ def tune(
     described = {**search.described(), **protocol}
     maximize, warm_up = search.metric.maximize, max(search.looks) // 4
     end = math.inf if timeout is None else time.monotonic() + duration(timeout, "timeout")
-    with studies.opened(study, described, maximize=maximize, warm_up=warm_up, solver=search.rebuilt) as kept:
+    with studies.opened(
+        study, described, maximize=maximize, warm_up=warm_up, solver=search.rebuilt, defaults=search.defaults()
+    ) as kept:
         while (number := len(studies.finished(kept))) < trials:
             over = functools.partial(_is_over, kept, end)
             if over():

@@ -504,10 +504,10 @@ class RatingsStore:
                 except DBAPIError as error:
                     if last or not error.connection_invalidated:
                         raise
-                except self._driver_error:  # while the connection was made ready, before the work
-                    self.close()
-                    if last:
+                except self._driver_error:  # of a server, while the connection was made ready, before the work
+                    if last or self.file is not None:
                         raise
+                    self.close()
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager
