@@ -1,5 +1,6 @@
 """The command ``cofactor``, also ``python -m cofactor``; Ctrl-C prints one line, even while it is still loading."""
 
+import contextlib
 import os
 import sys
 
@@ -17,7 +18,19 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.stderr.write("error: stopped; no file was left half-written\n")
-        raise SystemExit(130) from None
+        _end(130)
+    except SystemExit as end:
+        if end.code == 130:  # stopped, and told so
+            _end(130)
+        raise
+
+
+def _end(code: int) -> None:
+    """End at once: threads of compiled code may still compute, and crash Python while it clears up."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

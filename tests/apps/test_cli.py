@@ -648,10 +648,26 @@ def test_ctrl_c_while_it_is_still_loading_ends_in_one_line_too(monkeypatch, caps
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cofactor.apps.cli.main", stop)
-    with pytest.raises(SystemExit) as stopped:
+    monkeypatch.setattr("os._exit", ended)
+    with pytest.raises(Ended, match="130"):
         from_anywhere()
-    assert stopped.value.code == 130
     assert capsys.readouterr().err == "error: stopped; no file was left half-written\n"
+
+
+@pytest.mark.parametrize(("code", "at_once"), [(130, True), (0, False), (1, False), (2, False)])
+def test_a_stopped_command_does_not_wait_for_threads_of_compiled_code(monkeypatch, code, at_once):
+    monkeypatch.setattr("cofactor.apps.cli.main", lambda: sys.exit(code))
+    monkeypatch.setattr("os._exit", ended)
+    with pytest.raises(Ended if at_once else SystemExit, match=str(code)):
+        from_anywhere()
+
+
+class Ended(Exception):
+    """In place of the process's end."""
+
+
+def ended(code):
+    raise Ended(code)
 
 
 def test_python_runs_it_as_a_module():
