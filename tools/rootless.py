@@ -155,6 +155,8 @@ class Image:
             place = self.root / path.lstrip("/")
             if path.startswith("/dev/"):
                 yield f"touch {shlex.quote(path[1:])}"
+            elif path.startswith("/tmp/"):  # an empty folder of the image's own: this Python lies in such a one of ours
+                yield f"mkdir -p {shlex.quote(path[1:])}"
             elif source.is_dir():
                 place.mkdir(parents=True, exist_ok=True)
             else:
